@@ -1,0 +1,40 @@
+# Copyright (c) mmbombo contributors.
+"""What counts as a valid ground-truth box."""
+from typing import List, Optional, Sequence, Tuple
+
+#: How far, in pixels, a box may reach out of the image: annotation tools
+#: round, and some count from 0 where VOC counts from 1.
+OVERSHOOT = 1.0
+
+
+def fit_box(
+    box: Sequence[float], width: int, height: int
+) -> Tuple[Optional[List[float]], Optional[str]]:
+    """Clip a box that reaches out by at most :data:`OVERSHOOT`.
+
+    Args:
+        box (Sequence[float]): x1, y1, x2, y2 in pixels, where a box of one
+            pixel has x2 = x1 + 1.
+        width (int): Image width in pixels.
+        height (int): Image height in pixels.
+
+    Returns:
+        tuple[list[float] | None, str | None]: The box and no complaint, or no
+        box and what is wrong with it.
+    """
+    x1, y1, x2, y2 = (float(value) for value in box)
+    # `not <=` rather than `>`: a NaN is refused too.
+    if not (x1 <= x2 and y1 <= y2):
+        return None, 'is inverted'
+    if (x1 < -OVERSHOOT or y1 < -OVERSHOOT or x2 > width + OVERSHOOT
+            or y2 > height + OVERSHOOT):
+        return None, f'is outside the {width}x{height} image'
+    clipped = [
+        min(max(x1, 0.), width),
+        min(max(y1, 0.), height),
+        min(max(x2, 0.), width),
+        min(max(y2, 0.), height)
+    ]
+    if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
+        return None, 'is degenerate (no area)'
+    return clipped, None

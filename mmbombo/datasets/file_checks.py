@@ -1,0 +1,265 @@
+# Copyright (c) mmbombo contributors.
+"""Checks of the files of a source, before training starts.
+
+A training that dies in its third hour over one truncated file, or that learns
+from a mask that silently became "ignore", costs more than looking at every
+header once. Only files that the source's annotation kinds name are opened.
+"""
+import os
+import os.path as osp
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Callable, Iterable, List, Optional, Sequence, Tuple
+
+import numpy as np
+from mmengine.utils import ProgressBar
+from PIL import Image
+
+from .errors import DatasetError, list_problems
+from .seg_ids import describe_unknown_ids, unknown_ids
+
+NUM_THREADS = 16
+#: Up to so many masks have every pixel checked before training ...
+FULL_CHECK = 5000
+#: ... and of more, an evenly spaced sample of this size. Loading checks all.
+SAMPLE_CHECK = 2000
+#: A check that runs longer than this many seconds shows its progress.
+SILENT_SECONDS = 3.
+
+EXIF_ORIENTATION = 0x0112
+PNG_END = b'IEND\xaeB`\x82'
+JPEG_END = b'\xff\xd9'
+#: Modes of a mask with one number per pixel.
+MASK_MODES = ('P', 'L')
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """A file and the place that names it.
+
+    Args:
+        path (str): The file.
+        where (str): For messages, e.g. ``'train.txt line 3'``.
+    """
+    path: str
+    where: str
+
+
+def check_data_root(data_root: Optional[str], source: str,
+                    data_help: str = '') -> None:
+    """Stop with the steps to take when the data are not there.
+
+    Args:
+        data_root (str, optional): Folder of the data set.
+        source (str): Name of the source.
+        data_help (str): How to get this data set.
+
+    Raises:
+        DatasetError: If the folder does not exist.
+    """
+    if not data_root or osp.isdir(data_root):
+        return
+    steps = data_help or (
+        'Set `data_root` of this source in the config to the folder that '
+        'holds the data. The PhotoStamps demo set is made by '
+        '`python tools/dataset_converters/photo_stamps.py`')
+    raise DatasetError(f'source {source!r}: data_root {data_root!r} does not '
+                       f'exist. {steps}')
+
+
+def check_exist(files: Sequence[ListedFile], source: str, what: str) -> None:
+    """Require that listed files exist.
+
+    Args:
+        files (Sequence[ListedFile]): Files to look for.
+        source (str): Name of the source.
+        what (str): What the files are, e.g. ``'image'``.
+
+    Raises:
+        DatasetError: Naming the first few that are missing and their number.
+    """
+    missing = [file for file in files if not osp.isfile(file.path)]
+    if missing:
+        raise DatasetError(
+            list_problems(
+                f'source {source!r}: {what} file(s) missing',
+                [f'{file.path} (listed in {file.where})' for file in missing]))
+
+
+def read_image_sizes(images: Sequence[ListedFile],
+                     source: str) -> List[Tuple[int, int]]:
+    """Read the sizes of images from their headers; check that they are whole.
+
+    Args:
+        images (Sequence[ListedFile]): The images.
+        source (str): Name of the source.
+
+    Returns:
+        list[tuple[int, int]]: (height, width) of each image as it will be
+        decoded, i.e. after the EXIF rotation.
+
+    Raises:
+        DatasetError: Naming missing, unreadable and truncated images.
+    """
+    check_exist(images, source, 'image')
+    sizes = _for_each(lambda file: _image_size(file.path), images)
+    problems = [size for size in sizes if isinstance(size, str)]
+    if problems:
+        raise DatasetError(
+            list_problems(f'source {source!r}: unusable image(s)', problems))
+    return sizes
+
+
+def check_masks(masks: Sequence[ListedFile],
+                sizes: Sequence[Tuple[int, int]], table: np.ndarray,
+                seg_classes: Sequence[str], source: str) -> None:
+    """Check the masks of a source against its images and its classes.
+
+    Args:
+        masks (Sequence[ListedFile]): One mask per image.
+        sizes (Sequence[tuple[int, int]]): (height, width) of the images.
+        table (np.ndarray): Table of shape (256, ), see
+            :func:`~mmbombo.datasets.seg_ids.build_id_table`.
+        seg_classes (Sequence[str]): Segmentation classes, for messages.
+        source (str): Name of the source.
+
+    Raises:
+        DatasetError: Naming missing, unreadable and truncated masks, those
+            of another size than their image, those that are not one number
+            per pixel, and ids that are no class.
+    """
+    check_exist(masks, source, 'mask')
+    step = 1
+    if len(masks) > FULL_CHECK:
+        step = -(-len(masks) // SAMPLE_CHECK)
+
+    def check(numbered: Tuple[int, ListedFile]) -> Optional[str]:
+        number, file = numbered
+        problem = _mask_header_problem(file.path, sizes[number])
+        if problem is None and number % step == 0:
+            problem = _mask_ids_problem(file.path, table, seg_classes)
+        return problem
+
+    found = _for_each(check, list(enumerate(masks)))
+    problems = [problem for problem in found if problem is not None]
+    if problems:
+        raise DatasetError(
+            list_problems(f'source {source!r}: unusable mask(s)', problems))
+
+
+def describe_size_mismatch(mask: str, mask_size: Tuple[int, int],
+                           image_size: Tuple[int, int]) -> str:
+    """Say that a mask has another size (height, width) than its image."""
+    return (f'{mask}: the mask is {mask_size[1]}x{mask_size[0]} but its image '
+            f'is {image_size[1]}x{image_size[0]}')
+
+
+def _for_each(function: Callable, items: Sequence) -> list:
+    """Map in threads (reading files waits, decoding frees the lock), in
+    order, with a progress bar once it takes long."""
+    started = time.monotonic()
+    results = []
+    progress = None
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        for result in pool.map(function, items):
+            results.append(result)
+            if progress is not None:
+                progress.update()
+            elif time.monotonic() - started > SILENT_SECONDS:
+                print(f'Checking {len(items)} files', flush=True)
+                progress = ProgressBar(len(items))
+                progress.update(len(results))
+    if progress is not None:
+        print(flush=True)
+    return results
+
+
+def _image_size(path: str):
+    """(height, width) of an image, or a string that says what is wrong."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            # Values 5 to 8 swap the axes; OpenCV applies them on loading.
+            if image.getexif().get(EXIF_ORIENTATION, 1) >= 5:
+                width, height = height, width
+            _require_whole(path, image)
+    except Exception as error:
+        # Pillow's plugins raise many types on a broken file.
+        return _describe_broken(path, error)
+    return height, width
+
+
+def _mask_header_problem(path: str, size: Tuple[int, int]) -> Optional[str]:
+    try:
+        with Image.open(path) as mask:
+            if mask.mode not in MASK_MODES:
+                return describe_mask_mode(path, mask.mode)
+            mask_size = mask.size[::-1]
+            _require_whole(path, mask)
+    except Exception as error:
+        return _describe_broken(path, error)
+    if mask_size != tuple(size):
+        return describe_size_mismatch(path, mask_size, size)
+    return None
+
+
+def describe_mask_mode(path: str, mode: str) -> str:
+    """Say that a mask file does not hold one 8-bit number per pixel."""
+    return (f'{path}: the mask is stored as {mode} pixels, where an 8-bit '
+            'palette (P) or gray (L) image with one class id per pixel is '
+            'due; convert colours to class ids first')
+
+
+def _mask_ids_problem(path: str, table: np.ndarray,
+                      seg_classes: Sequence[str]) -> Optional[str]:
+    try:
+        with Image.open(path) as mask:
+            histogram = mask.histogram()
+    except Exception as error:
+        return _describe_broken(path, error)
+    unknown = unknown_ids(np.flatnonzero(histogram), table)
+    if unknown:
+        return describe_unknown_ids(path, unknown, seg_classes)
+    return None
+
+
+def _require_whole(path: str, image: Image.Image) -> None:
+    """Raise if the file of an open image ends early.
+
+    The end marker decides cheaply. Some writers pad or append to a file, so
+    one without the marker at its end is decoded before it is called broken.
+    """
+    if not _has_end_marker(path, image.format):
+        image.load()
+
+
+def _has_end_marker(path: str, image_format: str) -> bool:
+    with open(path, 'rb') as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 16))
+        tail = file.read()
+    if image_format in ('JPEG', 'MPO'):
+        return tail.rstrip(b'\0\r\n').endswith(JPEG_END)
+    if image_format == 'PNG':
+        return tail.endswith(PNG_END)
+    return False
+
+
+def _describe_broken(path: str, error: Exception) -> str:
+    return (f'{path}: truncated or not an image '
+            f'({type(error).__name__}: {error})')
+
+
+def number_lines(path: str) -> Iterable[Tuple[int, str]]:
+    """The non-empty lines of a list file with their numbers, from 1.
+
+    Args:
+        path (str): A UTF-8 text file.
+
+    Yields:
+        tuple[int, str]: Line number and stripped line.
+    """
+    with open(path, encoding='utf-8') as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, line.strip()

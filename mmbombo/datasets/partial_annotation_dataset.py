@@ -1,0 +1,277 @@
+# Copyright (c) mmbombo contributors.
+import os.path as osp
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from mmengine.fileio import load
+from mmengine.logging import print_log
+
+from mmbombo.registry import DATASETS
+from mmbombo.structures import BBOX, SEM_SEG
+from .boxes import fit_box
+from .errors import DatasetError, list_problems
+from .file_checks import (ListedFile, check_data_root, check_masks,
+                          read_image_sizes)
+from .seg_ids import IGNORE_INDEX, build_id_table, build_mmseg_id_table
+from .source import SourceMixin
+
+META_KEYS = ('classes', 'palette', 'seg_classes', 'seg_palette')
+
+
+@DATASETS.register_module()
+class PartialAnnotationDataset(SourceMixin, BaseDataset):
+    """Any data set of MMDetection or MMSegmentation as a source.
+
+    The wrapped set lists the images and annotations; this one keeps those of
+    the declared kinds, drops all else (so the boxes, or the polygons, of a
+    set that is declared as masks, or as boxes, cannot leak into training),
+    and checks the files.
+
+    Args:
+        dataset (dict): Config of the wrapped set, with its library's prefix
+            and without a pipeline. ``data_prefix=dict(seg=...)`` gives an
+            ``mmdet.CocoDataset`` masks too.
+        annotation_kinds (Sequence[str]): What the images are annotated with:
+            ``'bbox'``, ``'sem_seg'``, both or none.
+        source (str, optional): Name of the source. Defaults to the type of
+            the wrapped set.
+        metainfo (dict, optional): ``classes``, ``palette``, ``seg_classes``,
+            ``seg_palette``, where the wrapped set's own, which counts for
+            its own task, do not do.
+        seg_id_map (dict[int, int], optional): Id in the mask files to
+            segmentation id. Defaults to None: what the wrapped set does, or
+            ids are kept.
+        seg_ignore_ids (Sequence[int]): Ids in the mask files to ignore,
+            besides 255; only with ``seg_id_map``, or where the wrapped set
+            translates nothing. Defaults to ().
+        drop_bad_boxes (bool): Whether boxes that are inverted, degenerate or
+            outside the image are left out instead of refused. Large public
+            sets hold a few. Defaults to False.
+        data_help (str): What to tell a user whose ``data_root`` does not
+            exist. Defaults to ''.
+        pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
+        test_mode (bool): Whether the set is for evaluation. Defaults to
+            False.
+        **kwargs: Arguments of :class:`mmengine.dataset.BaseDataset`.
+
+    Raises:
+        DatasetError: If the wrapped set does not give a declared kind, or a
+            file is missing or unusable; the message names it.
+    """
+
+    def __init__(self,
+                 dataset: dict,
+                 annotation_kinds: Sequence[str],
+                 source: Optional[str] = None,
+                 metainfo: Optional[dict] = None,
+                 seg_id_map: Optional[Dict[int, int]] = None,
+                 seg_ignore_ids: Sequence[int] = (),
+                 drop_bad_boxes: bool = False,
+                 data_help: str = '',
+                 pipeline: Sequence[Union[dict, Callable]] = (),
+                 test_mode: bool = False,
+                 **kwargs) -> None:
+        self.declare(annotation_kinds, source
+                     or dataset['type'].split('.')[-1])
+        self.drop_bad_boxes = drop_bad_boxes
+        self.wrapped = self._build_wrapped(dataset, test_mode, data_help)
+        self._require_kinds()
+        metainfo = self._merge_metainfo(metainfo or {})
+        if SEM_SEG in self.annotation_kinds:
+            self.seg_id_table = self._build_id_table(
+                len(metainfo['seg_classes']), seg_id_map, seg_ignore_ids)
+        super().__init__(
+            metainfo=metainfo,
+            pipeline=self.build_pipeline(pipeline, test_mode),
+            test_mode=test_mode,
+            **kwargs)
+
+    def _build_wrapped(self, config: dict, test_mode: bool,
+                       data_help: str) -> BaseDataset:
+        config = dict(config)
+        if config.get('pipeline'):
+            raise DatasetError(
+                f'source {self.source!r}: `pipeline` belongs to '
+                'PartialAnnotationDataset, not to the set that it wraps')
+        check_data_root(config.get('data_root'), self.source, data_help)
+        ann_file = osp.join(
+            config.get('data_root') or '', config.get('ann_file') or '')
+        if config.get('ann_file') and not osp.exists(ann_file):
+            raise DatasetError(f'source {self.source!r}: ann_file {ann_file} '
+                               'does not exist')
+        with DATASETS.switch_scope_and_registry(
+                config.pop('_scope_', None)) as registry:
+            kind_of_set = registry.get(config['type'])
+            if kind_of_set is None:
+                raise KeyError(
+                    f"{config['type']} is not a known data set; write it "
+                    "with its library, e.g. 'mmdet.CocoDataset'")
+            if issubclass(kind_of_set, BaseDataset):
+                config.setdefault('test_mode', test_mode)
+                # Serialising an empty list fails before we can explain it.
+                config['serialize_data'] = False
+            return registry.build(config)
+
+    def _require_kinds(self) -> None:
+        """Raise if the wrapped set is empty or lacks a declared kind."""
+        self._place = str(
+            getattr(self.wrapped, 'ann_file', '')
+            or getattr(self.wrapped, 'data_prefix', None)
+            or type(self.wrapped).__name__)
+        self.require_images(self.wrapped, self._place)
+        first = self.wrapped.get_data_info(0)
+        self._is_detection_set = 'instances' in first
+        missing = []
+        if BBOX in self.annotation_kinds and not self._is_detection_set:
+            missing.append(BBOX)
+        if SEM_SEG in self.annotation_kinds and not first.get('seg_map_path'):
+            missing.append(SEM_SEG)
+        if missing:
+            raise DatasetError(
+                f'source {self.source!r}: annotation_kinds declares '
+                f'{missing}, but {type(self.wrapped).__name__} '
+                f'({self._place}) has no image with that')
+
+    def _merge_metainfo(self, given: dict) -> dict:
+        """The given metainfo, completed by the wrapped set's."""
+        own = self.wrapped.metainfo
+        prefix = '' if self._is_detection_set else 'seg_'
+        metainfo = {
+            prefix + key: own[key]
+            for key in ('classes', 'palette') if own.get(key) is not None
+        }
+        unknown = sorted(set(given) - set(META_KEYS))
+        if unknown:
+            raise DatasetError(f'source {self.source!r}: metainfo has unknown '
+                               f'key(s) {unknown}; known are {META_KEYS}')
+        metainfo.update(given)
+        for kind, key in ((BBOX, 'classes'), (SEM_SEG, 'seg_classes')):
+            if kind in self.annotation_kinds and not metainfo.get(key):
+                raise DatasetError(
+                    f'source {self.source!r}: give metainfo[{key!r}], which '
+                    f'{type(self.wrapped).__name__} does not know')
+        for key in ('classes', 'seg_classes'):
+            if key in metainfo:
+                metainfo[key] = tuple(metainfo[key])
+        metainfo['ignore_index'] = IGNORE_INDEX
+        return metainfo
+
+    def _build_id_table(self, num_classes: int,
+                        id_map: Optional[Dict[int, int]],
+                        ignore_ids: Sequence[int]) -> np.ndarray:
+        own = self.wrapped.get_data_info(0)
+        reduce_zero = bool(own.get('reduce_zero_label'))
+        label_map = own.get('label_map')
+        if not reduce_zero and label_map is None:
+            own_ignored = getattr(self.wrapped, 'ignore_index', IGNORE_INDEX)
+            return build_id_table(num_classes, id_map,
+                                  (*ignore_ids, own_ignored))
+        if id_map is not None or ignore_ids:
+            raise DatasetError(
+                f'source {self.source!r}: seg_id_map and seg_ignore_ids do '
+                'not combine with the wrapped set\'s reduce_zero_label or '
+                'label_map (classes that differ from its METAINFO); use one '
+                'or the other')
+        return build_mmseg_id_table(
+            num_classes, reduce_zero, label_map,
+            getattr(self.wrapped, 'ignore_index', IGNORE_INDEX))
+
+    def load_data_list(self) -> List[dict]:
+        """Keep what the kinds name of the wrapped set's annotations."""
+        self._check_raw_boxes()
+        infos = [
+            self.wrapped.get_data_info(index)
+            for index in range(len(self.wrapped))
+        ]
+        images = [ListedFile(info['img_path'], self._place) for info in infos]
+        sizes = read_image_sizes(images, self.source)
+        data_list = [
+            self._keep(info, size) for info, size in zip(infos, sizes)
+        ]
+        if BBOX in self.annotation_kinds:
+            self._add_boxes(data_list, infos)
+        if SEM_SEG in self.annotation_kinds:
+            self._add_masks(data_list, infos, sizes)
+        return data_list
+
+    def _keep(self, info: Dict[str, Any], size: Sequence[int]) -> dict:
+        """What every image has, whatever its kinds."""
+        height, width = size
+        listed = info.get('height', height), info.get('width', width)
+        if listed != (height, width):
+            print_log(
+                f'{info["img_path"]} is {width}x{height}, not '
+                f'{listed[1]}x{listed[0]} as {self._place} says',
+                logger='current')
+        # A path is unique over sources; a given id is what metrics that read
+        # the annotation file themselves look up.
+        return dict(
+            img_id=info.get('img_id', info['img_path']),
+            img_path=info['img_path'],
+            height=height,
+            width=width)
+
+    def _add_boxes(self, data_list: List[dict], infos: List[dict]) -> None:
+        problems = []
+        for data_info, info in zip(data_list, infos):
+            data_info['instances'] = []
+            for instance in info['instances']:
+                box, complaint = fit_box(instance['bbox'], data_info['width'],
+                                         data_info['height'])
+                if complaint:
+                    problems.append(f'{info["img_path"]}: box '
+                                    f'{list(instance["bbox"])} {complaint}')
+                    continue
+                data_info['instances'].append(
+                    dict(
+                        bbox=box,
+                        bbox_label=instance['bbox_label'],
+                        ignore_flag=instance['ignore_flag']))
+        self._report_boxes(problems)
+
+    def _add_masks(self, data_list: List[dict], infos: List[dict],
+                   sizes: Sequence) -> None:
+        masks = [ListedFile(info['seg_map_path'], self._place) for info in infos]
+        check_masks(masks, sizes, self.seg_id_table,
+                    self._metainfo['seg_classes'], self.source)
+        for data_info, mask in zip(data_list, masks):
+            data_info['seg_map_path'] = mask.path
+            data_info['seg_fields'] = []
+
+    def _check_raw_boxes(self) -> None:
+        """Look at the boxes that MMDetection drops without a word.
+
+        Its COCO reader leaves out boxes without area, which would turn an
+        object into background.
+        """
+        from mmdet.datasets import CocoDataset
+        if (BBOX not in self.annotation_kinds
+                or not isinstance(self.wrapped, CocoDataset)):
+            return
+        content = load(self.wrapped.ann_file)
+        images = {image['id']: image for image in content['images']}
+        problems = []
+        for annotation in content['annotations']:
+            x, y, width, height = annotation['bbox']
+            image = images[annotation['image_id']]
+            _, complaint = fit_box((x, y, x + width, y + height),
+                                   image['width'], image['height'])
+            if complaint:
+                problems.append(
+                    f'annotation {annotation["id"]} of {image["file_name"]}: '
+                    f'box [x {x:g}, y {y:g}, w {width:g}, h {height:g}] '
+                    f'{complaint}')
+        self._report_boxes(problems)
+
+    def _report_boxes(self, problems: List[str]) -> None:
+        if not problems:
+            return
+        message = list_problems(
+            f'source {self.source!r} ({self._place}): unusable box(es)',
+            problems)
+        if not self.drop_bad_boxes:
+            raise DatasetError(
+                f'{message}\n  Correct them, or leave them out with '
+                '`drop_bad_boxes=True`')
+        print_log(f'{message}\n  left out', logger='current')

@@ -1,0 +1,103 @@
+# Copyright (c) mmbombo contributors.
+"""What the grey values of a mask file mean.
+
+Every way to say it (identity, a map of ids, ignored ids, MMSegmentation's
+``reduce_zero_label`` and ``label_map``) becomes one table with an entry per
+grey value, so that the check before training and the loading in the workers
+cannot disagree.
+"""
+from typing import Dict, Iterable, List, Optional, Sequence
+
+import numpy as np
+
+#: Ignored pixels in every map of this package.
+IGNORE_INDEX = 255
+#: Entry of an id that must not occur.
+UNKNOWN_ID = -1
+
+
+def build_id_table(num_classes: int,
+                   id_map: Optional[Dict[int, int]] = None,
+                   ignore_ids: Iterable[int] = ()) -> np.ndarray:
+    """Build the table from ids in a file to segmentation ids.
+
+    Args:
+        num_classes (int): Segmentation classes, at most 255.
+        id_map (dict[int, int], optional): Id in the file to segmentation id.
+            Defaults to None, ids are kept.
+        ignore_ids (Iterable[int]): Ids in the file that are ignored, besides
+            255.
+
+    Returns:
+        np.ndarray: int16 table of shape (256, ): segmentation id, 255
+        (ignored) or -1 (must not occur).
+
+    Raises:
+        ValueError: If a number does not fit.
+    """
+    if not 0 < num_classes <= IGNORE_INDEX:
+        raise ValueError(f'{num_classes} segmentation classes: masks hold 1 '
+                         f'to {IGNORE_INDEX}')
+    if id_map is None:
+        id_map = {index: index for index in range(num_classes)}
+    table = np.full(256, UNKNOWN_ID, dtype=np.int16)
+    table[IGNORE_INDEX] = IGNORE_INDEX
+    for file_id, seg_id in id_map.items():
+        file_id, seg_id = int(file_id), int(seg_id)
+        if not 0 <= file_id <= 255:
+            raise ValueError(f'seg_id_map: {file_id} is not in 0..255')
+        if not 0 <= seg_id < num_classes and seg_id != IGNORE_INDEX:
+            raise ValueError(
+                f'seg_id_map: {file_id} -> {seg_id}, but the {num_classes} '
+                f'segmentation classes have ids 0..{num_classes - 1}')
+        table[file_id] = seg_id
+    for file_id in ignore_ids:
+        if not 0 <= int(file_id) <= 255:
+            raise ValueError(f'seg_ignore_ids: {file_id} is not in 0..255')
+        table[int(file_id)] = IGNORE_INDEX
+    return table
+
+
+def build_mmseg_id_table(num_classes: int, reduce_zero_label: bool,
+                         label_map: Optional[Dict[int, int]],
+                         ignore_index: int) -> np.ndarray:
+    """The table that MMSegmentation's ``LoadAnnotations`` applies.
+
+    Args:
+        num_classes (int): Segmentation classes.
+        reduce_zero_label (bool): Whether id 0 is ignored and the others
+            count from 1.
+        label_map (dict[int, int], optional): Applied after that: original
+            class to used class, 255 for an unused one.
+        ignore_index (int): Id that is ignored, besides 255.
+
+    Returns:
+        np.ndarray: The int16 table of shape (256, ), see
+        :func:`build_id_table`.
+    """
+    originals = range(num_classes) if label_map is None else label_map
+    shift = int(reduce_zero_label)
+    id_map = {
+        original + shift: original if label_map is None else label_map[original]
+        for original in originals
+    }
+    ignore_ids = [0] if reduce_zero_label else []
+    if ignore_index not in id_map:
+        ignore_ids.append(ignore_index)
+    return build_id_table(num_classes, id_map, ignore_ids)
+
+
+def unknown_ids(ids: Iterable[int], table: np.ndarray) -> List[int]:
+    """Those of ``ids`` that ``table`` says must not occur."""
+    return [int(index) for index in ids if table[index] == UNKNOWN_ID]
+
+
+def describe_unknown_ids(path: str, ids: Sequence[int],
+                         seg_classes: Sequence[str]) -> str:
+    """Name the ids in a mask that mean nothing, and what to do."""
+    return (f'{path}: id(s) {list(ids)} are outside the class map: the '
+            f'{len(seg_classes)} classes ({", ".join(seg_classes[:3])}, ...) '
+            f'have ids 0..{len(seg_classes) - 1} and {IGNORE_INDEX} is '
+            'ignored. Translate ids with `seg_id_map`, ignore them with '
+            '`seg_ignore_ids`, or add the classes to '
+            '`metainfo[\'seg_classes\']`')

@@ -1,0 +1,11 @@
+# Copyright (c) mmbombo contributors.
+from .label_components import LabelComponents
+from .load_partial_annotations import LoadPartialAnnotations
+from .load_pseudo_mask import LoadPseudoMask
+from .pack_multi_task_inputs import PackMultiTaskInputs
+from .pipeline_check import PipelineError, check_pipeline, probe_pipeline
+
+__all__ = [
+    'LabelComponents', 'LoadPartialAnnotations', 'LoadPseudoMask',
+    'PackMultiTaskInputs', 'PipelineError', 'check_pipeline', 'probe_pipeline'
+]

@@ -1,0 +1,95 @@
+# Copyright (c) mmbombo contributors.
+from io import BytesIO
+from typing import Optional
+
+import numpy as np
+from mmdet.datasets.transforms import LoadAnnotations
+from mmengine.fileio import get
+from PIL import Image
+
+from mmbombo.registry import TRANSFORMS
+from mmbombo.structures import BBOX, SEM_SEG
+from ..errors import DatasetError
+from ..file_checks import (MASK_MODES, describe_mask_mode,
+                           describe_size_mismatch)
+from ..seg_ids import (IGNORE_INDEX, UNKNOWN_ID, describe_unknown_ids,
+                       unknown_ids)
+
+
+@TRANSFORMS.register_module()
+class LoadPartialAnnotations(LoadAnnotations):
+    """Load the annotations that the image's kinds name, and no others.
+
+    MMDetection's ``LoadAnnotations`` gives every image boxes, if only zero
+    of them, decodes palette masks to colours and leaves a map out silently
+    when there is no file. Here an image without the kind ``bbox`` gets no
+    box keys, and a mask is read as ids, translated by the data set's table
+    and checked.
+
+    Added keys: with ``bbox`` ``gt_bboxes``, ``gt_bboxes_labels`` and
+    ``gt_ignore_flags``; with ``sem_seg`` ``gt_seg_map`` (uint8 (H, W)) and
+    ``ignore_index``.
+
+    Args:
+        backend_args (dict, optional): File backend. Defaults to None.
+    """
+
+    def __init__(self, backend_args: Optional[dict] = None) -> None:
+        super().__init__(
+            with_bbox=True,
+            with_label=True,
+            with_seg=True,
+            imdecode_backend='pillow',
+            box_type='hbox',
+            backend_args=backend_args)
+
+    def transform(self, results: dict) -> dict:
+        """Load what the kinds name.
+
+        Args:
+            results (dict): Data info of a source.
+
+        Returns:
+            dict: The same, with the annotations.
+        """
+        if 'annotation_kinds' not in results:
+            raise DatasetError(
+                f'{results.get("img_path")}: its data set does not declare '
+                'annotation kinds; wrap it in PartialAnnotationDataset')
+        if BBOX in results['annotation_kinds']:
+            self._load_bboxes(results)
+            self._load_labels(results)
+        if SEM_SEG in results['annotation_kinds']:
+            self._load_seg_map(results)
+        return results
+
+    def _load_seg_map(self, results: dict) -> None:
+        path = results['seg_map_path']
+        seg_map = self._read_ids(path)
+        if seg_map.shape != tuple(results['ori_shape']):
+            raise DatasetError(
+                describe_size_mismatch(path, seg_map.shape,
+                                       results['ori_shape']))
+        table = results['seg_id_table']
+        translated = table[seg_map]
+        if translated.min() == UNKNOWN_ID:
+            raise DatasetError(
+                describe_unknown_ids(path,
+                                     unknown_ids(np.unique(seg_map), table),
+                                     results['seg_classes']))
+        results['gt_seg_map'] = translated.astype(np.uint8)
+        results['ignore_index'] = IGNORE_INDEX
+
+    def _read_ids(self, path: str) -> np.ndarray:
+        content = get(path, backend_args=self.backend_args)
+        try:
+            with Image.open(BytesIO(content)) as mask:
+                if mask.mode not in MASK_MODES:
+                    raise DatasetError(describe_mask_mode(path, mask.mode))
+                return np.array(mask)
+        except (OSError, SyntaxError) as error:
+            raise DatasetError(f'{path}: the mask cannot be decoded '
+                               f'({error})') from error
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(backend_args={self.backend_args})'

@@ -1,0 +1,66 @@
+# Copyright (c) mmbombo contributors.
+from typing import Union
+
+from mmcv.transforms import BaseTransform
+
+from mmbombo.registry import TRANSFORMS
+from mmbombo.structures import BBOX, SEM_SEG
+from mmbombo.weak_labels import METHODS, ClassMap, boxes_to_mask
+from ..errors import DatasetError
+from ..seg_ids import IGNORE_INDEX
+
+
+@TRANSFORMS.register_module()
+class LoadPseudoMask(BaseTransform):
+    """Give an image that has boxes but no mask a pseudo mask.
+
+    The mask is made from the original image and all its boxes, so this comes
+    directly after the annotations are loaded; as ``gt_seg_map`` it moves with
+    the image from then on. Other images pass unchanged.
+
+    Added keys: ``gt_seg_map`` (uint8 (H, W)), ``ignore_index`` and
+    ``seg_map_is_pseudo=True``, by which it is packed as a pseudo label.
+
+    Args:
+        class_map (dict | ClassMap): Relation of the classes, as the model's.
+        method (str): How it is made, see
+            :data:`mmbombo.weak_labels.METHODS`. Defaults to
+            'grabcut_ignore'.
+        **options: Options of the method.
+    """
+
+    def __init__(self,
+                 class_map: Union[dict, ClassMap],
+                 method: str = 'grabcut_ignore',
+                 **options) -> None:
+        if method not in METHODS:
+            raise ValueError(f'unknown pseudo mask method {method!r}; known '
+                             f'are {sorted(METHODS)}')
+        if not isinstance(class_map, ClassMap):
+            class_map = ClassMap(**class_map)
+        self.class_map = class_map
+        self.method = method
+        self.options = options
+
+    def transform(self, results: dict) -> dict:
+        """Add the pseudo mask of one sample."""
+        kinds = results['annotation_kinds']
+        if BBOX not in kinds or SEM_SEG in kinds:
+            return results
+        if results['img'].shape[:2] != tuple(results['ori_shape']):
+            raise DatasetError(
+                'LoadPseudoMask must come directly after '
+                'LoadPartialAnnotations: the pseudo mask is made from the '
+                'original image, which an earlier transform has changed')
+        results['gt_seg_map'] = boxes_to_mask(
+            results['img'], results['gt_bboxes'].tensor.numpy(),
+            results['gt_bboxes_labels'], results['gt_ignore_flags'],
+            self.class_map.det_to_seg.numpy(), self.class_map.outside_id,
+            self.method, **self.options)
+        results['ignore_index'] = IGNORE_INDEX
+        results['seg_map_is_pseudo'] = True
+        return results
+
+    def __repr__(self) -> str:
+        return (f'{type(self).__name__}(class_map={self.class_map}, '
+                f'method={self.method!r}, options={self.options})')

@@ -1,0 +1,66 @@
+# Copyright (c) mmbombo contributors.
+from typing import Sequence
+
+import torch
+from mmdet.datasets.transforms import PackDetInputs
+from mmengine.structures import InstanceData, PixelData
+
+from mmbombo.registry import TRANSFORMS
+from mmbombo.structures import BBOX, SEM_SEG
+
+META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor',
+             'flip', 'flip_direction', 'annotation_kinds', 'source',
+             'sample_idx', 'instances')
+#: Column of the table of components -> field of the packed instances.
+COMPONENT_FIELDS = dict(
+    boxes='bboxes', labels='labels', areas='areas', ignored='ignored')
+
+
+@TRANSFORMS.register_module()
+class PackMultiTaskInputs(PackDetInputs):
+    """Pack an image with the annotations that its kinds name.
+
+    A sample has ``gt_instances`` and ``ignored_instances`` exactly if its
+    image has the kind ``bbox``, and ``gt_sem_seg`` exactly if it has
+    ``sem_seg``; so "unannotated" is the absence of a field and "annotated,
+    but empty" is an empty field. A map that was made from boxes becomes
+    ``pseudo_sem_seg``. Components of a mask become ``component_map`` and
+    ``components``.
+
+    Args:
+        meta_keys (Sequence[str]): Keys that become the metainfo of the
+            sample, where present.
+    """
+
+    def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
+        super().__init__(meta_keys=meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        """Pack one sample.
+
+        Args:
+            results (dict): What the pipeline made.
+
+        Returns:
+            dict: ``inputs``, uint8 tensor (3, H, W), and ``data_samples``, a
+            :obj:`DetDataSample`.
+        """
+        kinds = results['annotation_kinds']
+        packed = super().transform(results)
+        sample = packed['data_samples']
+        if BBOX not in kinds:
+            del sample.gt_instances
+            del sample.ignored_instances
+        if SEM_SEG not in kinds and 'gt_sem_seg' in sample:
+            if results.get('seg_map_is_pseudo'):
+                sample.pseudo_sem_seg = sample.gt_sem_seg
+            del sample.gt_sem_seg
+        if 'component_map' in results:
+            sample.component_map = PixelData(
+                data=torch.from_numpy(results['component_map'][None]))
+            sample.components = InstanceData(
+                **{
+                    field: torch.as_tensor(results['components'][column])
+                    for column, field in COMPONENT_FIELDS.items()
+                })
+        return packed

@@ -1,0 +1,352 @@
+# Copyright (c) mmbombo contributors.
+"""Does a pipeline move image, map and boxes together?
+
+Two checks when a data set is built. Known offenders are refused by name, with
+what to use instead. Then a start-up probe sends a synthetic image through the
+configured transforms and compares what comes out: that judges what
+transforms do, so a user's own are covered too.
+"""
+from typing import Any, Callable, Iterator, List, Optional, Sequence
+
+import cv2
+import numpy as np
+import torch
+from mmdet.structures.bbox import HorizontalBoxes
+from mmengine.logging import print_log
+
+from mmbombo.structures import BBOX, SEM_SEG
+from ..draw_seed import SeededIndex, seeded_draw
+from ..seg_ids import IGNORE_INDEX
+
+_MOVES_NO_MAP = 'it does not move segmentation maps'
+_READS_ALL = 'use LoadPartialAnnotations, which reads what the kinds name'
+#: Transforms of MMDetection and MMCV that cannot work here, and why.
+REFUSED = dict(
+    Mosaic=_MOVES_NO_MAP,
+    CachedMosaic=_MOVES_NO_MAP,
+    MixUp=_MOVES_NO_MAP,
+    CachedMixUp=_MOVES_NO_MAP,
+    CopyPaste=_MOVES_NO_MAP,
+    InstaBoost=_MOVES_NO_MAP,
+    RandomAffine=f'{_MOVES_NO_MAP}; use mmdet.RandomResize and '
+    'mmdet.RandomCrop, or mmdet.Rotate, mmdet.ShearX, mmdet.TranslateX',
+    RandomShift=f'{_MOVES_NO_MAP}; use mmdet.TranslateX and mmdet.TranslateY',
+    RandomCenterCropPad=f'{_MOVES_NO_MAP}; use mmdet.RandomCrop',
+    Albu=f'{_MOVES_NO_MAP}; use mmdet\'s transforms',
+    SegRescale='it rescales the map alone',
+    LoadAnnotations=_READS_ALL,
+    LoadPanopticAnnotations=_READS_ALL,
+    LoadEmptyAnnotations=_READS_ALL,
+    PackDetInputs='use PackMultiTaskInputs',
+    PackSegInputs='use PackMultiTaskInputs')
+#: MMCV's own versions, which know no box type; as the ``resize_type`` of
+#: ``RandomResize`` and ``RandomChoiceResize``, 'Resize' means MMCV's.
+REFUSED_MMCV = {
+    name: f"use 'mmdet.{name}', which moves boxes and maps too"
+    for name in ('RandomFlip', 'Pad')
+}
+REFUSED_MMCV.update(
+    Resize="use 'mmdet.Resize'; in mmdet.RandomResize and "
+    "mmdet.RandomChoiceResize set resize_type='mmdet.Resize'",
+    CenterCrop='use mmdet.RandomCrop',
+    MultiScaleFlipAug='test-time augmentation is not for training')
+#: What MMSegmentation has that leaves geometry alone; the rest of it moves
+#: the maps that `seg_fields` lists, and no boxes.
+MMSEG_PHOTOMETRIC = ('AdjustGamma', 'CLAHE', 'PhotoMetricDistortion',
+                     'RGB2Gray', 'Rerange')
+#: Transforms that work only where there are boxes.
+NEEDS_BOXES = dict(
+    MinIoURandomCrop='use mmdet.RandomCrop',
+    FilterAnnotations='leave it out for sources without boxes')
+
+#: Height and width of the probe image, and its object: x1, y1, x2, y2.
+PROBE_SHAPE = (168, 232)
+PROBE_BOX = (28, 36, 108, 92)
+PROBE_SEEDS = range(16)
+#: Pixels so close to an edge of the object, in probe pixels, are not judged.
+EDGE = 3
+#: Share of either side's pixels that must look like that side.
+AGREEMENT = 0.9
+#: Allowed distance of box and map edges: pixels, and share of the image.
+BOX_TOLERANCE = (2., 0.01)
+#: Least object pixels from which anything is concluded.
+MIN_PIXELS = 40
+
+
+class PipelineError(ValueError):
+    """A transform that cannot be used with partial annotations."""
+
+
+def check_pipeline(transforms: Sequence[Callable],
+                   kinds: Sequence[str],
+                   probe: bool = True) -> None:
+    """Check the transforms of a source.
+
+    Args:
+        transforms (Sequence[Callable]): The built pipeline.
+        kinds (Sequence[str]): Annotation kinds of the source.
+        probe (bool): Whether to run the probe too; not for test pipelines,
+            which load the annotation after they resize the image. Defaults
+            to True.
+
+    Raises:
+        PipelineError: Naming the transform and what to use instead.
+    """
+    for transform in _walk(transforms):
+        reason = _refusal(transform, kinds)
+        if reason is not None:
+            raise PipelineError(
+                f'{_name(transform)} cannot be used with annotation kinds '
+                f'{tuple(kinds)}: {reason}')
+    if probe:
+        probe_pipeline(transforms, kinds)
+
+
+def probe_pipeline(transforms: Sequence[Callable],
+                   kinds: Sequence[str]) -> None:
+    """Send a synthetic sample through a training pipeline.
+
+    It is a bright object on a dark ground, both textured, with the map and
+    the box that the kinds (and pseudo masks) bring. Loading and packing are
+    left out. What has no texture in the output (padding, erased patches) and
+    what the map ignores are not judged.
+
+    Args:
+        transforms (Sequence[Callable]): The built pipeline.
+        kinds (Sequence[str]): Annotation kinds of the source.
+
+    Raises:
+        PipelineError: If image, map and boxes disagree afterwards; it names
+            the transform after which they first do.
+    """
+    steps = [step for step in transforms if not _is_frame(step)]
+    if not steps or not kinds:
+        return
+    has_boxes = BBOX in kinds
+    has_map = SEM_SEG in kinds or any(
+        type(step).__name__ == 'LoadPseudoMask' for step in transforms)
+    for seed in PROBE_SEEDS:
+        with seeded_draw(SeededIndex(0, seed)):
+            sample = _probe_sample(kinds, has_boxes, has_map)
+            disagreement = _run(steps, sample)
+        if disagreement is not None:
+            raise PipelineError(
+                _explain(steps, kinds, has_boxes, has_map, seed,
+                         disagreement))
+
+
+def _run(steps: Sequence[Callable], sample: dict) -> Optional[str]:
+    """Run the steps; what is wrong with the result, if anything."""
+    keys = set(sample)
+    for step in steps:
+        try:
+            sample = step(sample)
+        except KeyError as error:
+            if error.args and error.args[0] in keys:
+                return f'{_name(step)} fails on it: {error!r}'
+            print_log(
+                f'{_name(step)} needs {error} and could not be probed: make '
+                'sure that it moves image, map and boxes together',
+                logger='current')
+            return None
+        except Exception as error:
+            return f'{_name(step)} fails on it: {error!r}'
+        if sample is None:
+            # The transform rejects this sample, e.g. a crop without boxes.
+            return None
+    return find_disagreement(sample)
+
+
+def _explain(steps: List[Callable], kinds: Sequence[str], has_boxes: bool,
+             has_map: bool, seed: int, disagreement: str) -> str:
+    """Find the first step after which the sample is wrong."""
+    culprit = _name(steps[-1])
+    for number in range(1, len(steps)):
+        with seeded_draw(SeededIndex(0, seed)):
+            sample = _probe_sample(kinds, has_boxes, has_map)
+            found = _run(steps[:number], sample)
+        if found is not None:
+            culprit, disagreement = _name(steps[number - 1]), found
+            break
+    return (f'the pipeline does not keep an image with annotation kinds '
+            f'{tuple(kinds)} and its annotation together: after {culprit}, '
+            f'{disagreement}. A transform must move `img`, `gt_seg_map` and '
+            '`gt_bboxes` alike, and add no boxes to an image without them')
+
+
+def find_disagreement(sample: dict) -> Optional[str]:
+    """Compare image, map and boxes of a transformed probe sample.
+
+    Args:
+        sample (dict): ``img``, ``img_shape``, ``annotation_kinds`` and, where
+            there are any, ``gt_seg_map`` and ``gt_bboxes``.
+
+    Returns:
+        str | None: What disagrees.
+    """
+    image = sample['img']
+    shape = image.shape[:2]
+    if tuple(sample['img_shape'][:2]) != shape:
+        return f"img_shape is {sample['img_shape']} but the image is {shape}"
+    boxes = _boxes(sample)
+    if boxes is not None and BBOX not in sample['annotation_kinds']:
+        return 'there are boxes, where the image has no box annotation'
+    seg_map = sample.get('gt_seg_map')
+    if seg_map is not None and seg_map.shape != shape:
+        return f'the map is {seg_map.shape} but the image is {shape}'
+    judged = _textured(image)
+    if seg_map is not None:
+        judged &= seg_map != IGNORE_INDEX
+    if boxes is not None and len(boxes) == 1 and seg_map is not None:
+        problem = _compare_box(boxes[0], seg_map, judged)
+        if problem is not None:
+            return problem
+    if seg_map is None:
+        if boxes is None or len(boxes) != 1:
+            return None
+        seg_map = _filled(boxes[0], shape)
+    return _compare_map(image, seg_map, judged)
+
+
+def _compare_map(image: np.ndarray, seg_map: np.ndarray,
+                 judged: np.ndarray) -> Optional[str]:
+    """Do the pixels of the object look unlike the ground?"""
+    inside = (seg_map == 1).astype(np.uint8)
+    band = np.ones((2 * EDGE + 1, ) * 2, np.uint8)
+    ground = judged & (cv2.dilate(inside, band) == 0)
+    inside = judged & (
+        cv2.erode(inside, band, borderType=cv2.BORDER_REPLICATE) == 1)
+    if min(inside.sum(), ground.sum()) < MIN_PIXELS:
+        return None
+    gray = image.reshape(*image.shape[:2], -1).astype(np.float32).mean(-1)
+    middle = (np.median(gray[inside]) + np.median(gray[ground])) / 2
+    # Colours may be inverted: only that the two sides differ counts.
+    bright = np.median(gray[inside]) > middle
+    agree = min(((gray[inside] > middle) == bright).mean(),
+                ((gray[ground] < middle) == bright).mean())
+    if agree < AGREEMENT:
+        return ('image and annotation disagree: only '
+                f'{100 * agree:.0f} % of the pixels show what it says')
+    return None
+
+
+def _compare_box(box: np.ndarray, seg_map: np.ndarray,
+                 judged: np.ndarray) -> Optional[str]:
+    """Does the box enclose the object of the map?"""
+    height, width = seg_map.shape
+    box = np.clip(box, 0, [width, height, width, height])
+    rows, columns = np.nonzero(seg_map == 1)
+    if len(rows) < MIN_PIXELS:
+        return None
+    extent = np.array(
+        [columns.min(),
+         rows.min(),
+         columns.max() + 1,
+         rows.max() + 1], dtype=np.float64)
+    tolerance = BOX_TOLERANCE[0] + BOX_TOLERANCE[1] * max(height, width)
+    outside = np.concatenate([box[:2] - extent[:2], extent[2:] - box[2:]])
+    window = _filled(box, seg_map.shape) == 1
+    # Where part of the box is erased, the map may be smaller than the box.
+    if judged[window].all():
+        outside = np.abs(outside)
+    if outside.max() > tolerance:
+        return (f'the box is {box.round(1).tolist()} but the map shows the '
+                f'object in {extent.tolist()}')
+    return None
+
+
+def _textured(image: np.ndarray) -> np.ndarray:
+    """(H, W) bool: not in a flat patch, where a transform has filled in."""
+    flat = np.ones((5, 5), np.uint8)
+    gray = image.reshape(*image.shape[:2], -1).astype(np.float32).mean(-1)
+    return cv2.dilate(gray, flat) > cv2.erode(gray, flat)
+
+
+def _filled(box: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """(H, W) uint8 map that is 1 inside a box."""
+    x1, y1, x2, y2 = np.clip(np.round(box), 0, None).astype(int)
+    seg_map = np.zeros(shape, np.uint8)
+    seg_map[y1:y2, x1:x2] = 1
+    return seg_map
+
+
+def _boxes(sample: dict) -> Optional[np.ndarray]:
+    boxes = sample.get('gt_bboxes')
+    if boxes is None:
+        return None
+    return np.asarray(getattr(boxes, 'tensor', boxes), dtype=np.float64)
+
+
+def _probe_sample(kinds: Sequence[str], has_boxes: bool,
+                  has_map: bool) -> dict:
+    """The synthetic sample, as the loading transforms would leave it."""
+    texture = np.random.RandomState(0)
+    image = texture.randint(20, 60, (*PROBE_SHAPE, 3)).astype(np.uint8)
+    x1, y1, x2, y2 = PROBE_BOX
+    image[y1:y2, x1:x2] += 120
+    sample = dict(
+        img=image,
+        img_path='probe.png',
+        img_id='probe',
+        img_shape=PROBE_SHAPE,
+        ori_shape=PROBE_SHAPE,
+        height=PROBE_SHAPE[0],
+        width=PROBE_SHAPE[1],
+        sample_idx=0,
+        source='probe',
+        annotation_kinds=tuple(kinds))
+    if has_map:
+        sample['gt_seg_map'] = _filled(np.array(PROBE_BOX), PROBE_SHAPE)
+        sample['ignore_index'] = IGNORE_INDEX
+        sample['seg_fields'] = []
+    if has_boxes:
+        sample['gt_bboxes'] = HorizontalBoxes(
+            torch.tensor([PROBE_BOX], dtype=torch.float32))
+        sample['gt_bboxes_labels'] = np.zeros(1, dtype=np.int64)
+        sample['gt_ignore_flags'] = np.zeros(1, dtype=bool)
+        sample['instances'] = [
+            dict(bbox=list(PROBE_BOX), bbox_label=0, ignore_flag=0)
+        ]
+    return sample
+
+
+def _walk(transforms: Any) -> Iterator[Callable]:
+    """The transforms and those that they wrap."""
+    if isinstance(transforms, (list, tuple)):
+        for transform in transforms:
+            yield from _walk(transform)
+        return
+    if callable(transforms):
+        yield transforms
+    for attribute in ('transforms', 'resize'):
+        yield from _walk(getattr(transforms, attribute, ()))
+
+
+def _refusal(transform: Callable, kinds: Sequence[str]) -> Optional[str]:
+    """Why a transform cannot be used, or None."""
+    name = type(transform).__name__
+    library = type(transform).__module__.split('.')[0]
+    if library == 'mmseg' and name not in MMSEG_PHOTOMETRIC:
+        return REFUSED.get(
+            name, 'MMSegmentation\'s transforms move neither boxes nor a map '
+            f'that MMDetection\'s loaders made; use mmdet.{name} or another '
+            'of mmdet\'s')
+    if library in ('mmdet', 'mmcv') and name in REFUSED:
+        return REFUSED[name]
+    if library == 'mmcv' and name in REFUSED_MMCV:
+        return REFUSED_MMCV[name]
+    if library == 'mmdet' and name in NEEDS_BOXES and BBOX not in kinds:
+        return f'it needs boxes; {NEEDS_BOXES[name]}'
+    return None
+
+
+def _is_frame(transform: Callable) -> bool:
+    """Whether it loads, labels or packs, rather than changes the sample."""
+    name = type(transform).__name__
+    return name.startswith(('Load', 'Pack')) or name == 'LabelComponents'
+
+
+def _name(transform: Callable) -> str:
+    library = type(transform).__module__.split('.')[0]
+    name = getattr(transform, '__name__', type(transform).__name__)
+    return f'{library}.{name}'

@@ -1,0 +1,168 @@
+# Copyright (c) mmbombo contributors.
+from typing import Any, List, Sequence
+
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from terminaltables import AsciiTable
+
+from mmbombo.datasets.samplers import PartialAnnotationSampler
+from mmbombo.evaluation import (SourceSummary, check_metric_kinds,
+                                summarize_sources)
+from mmbombo.registry import HOOKS
+
+
+@HOOKS.register_module()
+class PartialAnnotationCheckHook(Hook):
+    """Checks before the first step that data, sampler and model fit.
+
+    What it finds would otherwise train for hours without a word, or hang:
+    ranks that draw different kinds of annotation, a task without an image,
+    classes in another order, a metric without ground truth. The sources are
+    written to the log as a table.
+
+    Raises:
+        TypeError: If a distributed run has another sampler than
+            :class:`PartialAnnotationSampler`.
+        ValueError: If something does not fit; the message says what.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner) -> None:
+        """Run all checks, then log the sources."""
+        model = runner.model
+        if is_model_wrapper(model):
+            model = model.module
+        loader = runner.train_dataloader
+        sources = summarize_sources(loader.dataset)
+
+        check_sampler(loader, get_world_size())
+        check_sources(sources)
+        check_classes(model, loader.dataset.metainfo)
+        check_tasks(model, sources)
+        check_ema(model, runner.hooks)
+        if runner.val_loop is not None:
+            check_metric_kinds(runner.val_loop.evaluator,
+                               runner.val_loop.dataloader.dataset)
+        runner.logger.info('training sources\n' +
+                           source_table(sources, loader.sampler))
+
+
+def check_sampler(loader: Any, world_size: int) -> None:
+    """Check that all ranks and steps draw the same mix of sources.
+
+    Args:
+        loader (DataLoader): The training data loader.
+        world_size (int): Number of ranks.
+    """
+    sampler = loader.sampler
+    if not isinstance(sampler, PartialAnnotationSampler):
+        if world_size > 1:
+            raise TypeError(
+                f'{type(sampler).__name__} can give the ranks of a '
+                'distributed run different kinds of annotation, on which '
+                'they would wait for each other for ever; use sampler='
+                "dict(type='PartialAnnotationSampler', batch_size=...)")
+        return
+    if loader.batch_size != sampler.batch_size:
+        raise ValueError(
+            f'train_dataloader has batch_size={loader.batch_size}, but its '
+            f'PartialAnnotationSampler batch_size={sampler.batch_size}; make '
+            'them equal, or batches cut through the mix of sources')
+
+
+def check_sources(sources: Sequence[SourceSummary]) -> None:
+    """Check that each source has images."""
+    for source in sources:
+        if not source.num_images:
+            raise ValueError(
+                f"training source '{source.name}' has no image with the "
+                f'annotation kinds {list(source.kinds)} that its config asks '
+                'for; check its ann_file and data_root')
+
+
+def check_classes(model: Any, metainfo: dict) -> None:
+    """Check that the model numbers the classes as the data set does.
+
+    Args:
+        model (nn.Module): A model with a ``class_map``.
+        metainfo (dict): ``metainfo`` of the training data set.
+    """
+    class_map = getattr(model, 'class_map', None)
+    for in_map, in_data in (('det_classes', 'classes'),
+                            ('seg_classes', 'seg_classes')):
+        ours = tuple(getattr(class_map, in_map, None) or ())
+        theirs = tuple(metainfo.get(in_data) or ())
+        if ours and theirs and ours != theirs:
+            raise ValueError(
+                f"model.class_map['{in_map}'] is not the '{in_data}' of the "
+                f'training data set: {_difference(ours, theirs)}')
+
+
+def _difference(ours: Sequence[str], theirs: Sequence[str]) -> str:
+    only_ours = [name for name in ours if name not in theirs]
+    only_theirs = [name for name in theirs if name not in ours]
+    if only_ours or only_theirs:
+        return (f'only in the class map: {only_ours}, only in the data set: '
+                f'{only_theirs}')
+    return (f'same names in another order: {list(ours)} in the class map, '
+            f'{list(theirs)} in the data set')
+
+
+def check_tasks(model: Any, sources: Sequence[SourceSummary]) -> None:
+    """Check that each task and each weak loss finds images to learn from.
+
+    Args:
+        model (nn.Module): A model with ``task_heads`` and ``weak_losses``.
+        sources (Sequence[SourceSummary]): The training sources.
+    """
+    kinds = {kind for source in sources for kind in source.kinds}
+    found = '; '.join(map(str, sources))
+    weak_losses = list(getattr(model, 'weak_losses', ()))
+    for weak_loss in weak_losses:
+        if weak_loss.source_kind not in kinds:
+            raise ValueError(
+                f"weak loss '{weak_loss.name}' ({type(weak_loss).__name__}) "
+                f"needs the annotation kind '{weak_loss.source_kind}', but no "
+                f'training source has it. Training sources: {found}')
+    weakly_supervised = {weak_loss.task for weak_loss in weak_losses}
+    for task, head in getattr(model, 'task_heads', {}).items():
+        if head.annotation_kind not in kinds and task not in weakly_supervised:
+            raise ValueError(
+                f"task '{task}' needs the annotation kind "
+                f"'{head.annotation_kind}', but no training source has it and "
+                f'no weak loss supervises the task. Training sources: {found}')
+
+
+def check_ema(model: Any, hooks: List[Hook]) -> None:
+    """Check that someone provides the predictors that weak losses ask for."""
+    provided = {'none', 'self', *getattr(model, 'teachers', ())}
+    provided.update(h.name for h in hooks if hasattr(h, 'ema_cfg')
+                    and hasattr(h, 'name'))
+    for weak_loss in getattr(model, 'weak_losses', ()):
+        wanted = getattr(weak_loss, 'predictor', 'none')
+        if wanted not in provided:
+            raise ValueError(
+                f"weak loss '{weak_loss.name}' asks for the predictor "
+                f"'{wanted}', which nobody provides; for 'ema' add "
+                "dict(type='PredictorEMAHook') to custom_hooks")
+
+
+def source_table(sources: Sequence[SourceSummary], sampler: Any) -> str:
+    """The sources as a table for the log.
+
+    Args:
+        sources (Sequence[SourceSummary]): The training sources.
+        sampler (Sampler): The training sampler.
+
+    Returns:
+        str: Lines of text; images per step are those of all ranks.
+    """
+    counts = getattr(sampler, 'source_counts', None) or [None] * len(sources)
+    rows = [('source', 'annotation kinds', 'images', 'images per step')]
+    for source, count in zip(sources, counts):
+        per_step = '-' if count is None else str(count * get_world_size())
+        rows.append((source.name, ', '.join(source.kinds) or '-',
+                     str(source.num_images), per_step))
+    return AsciiTable(rows).table

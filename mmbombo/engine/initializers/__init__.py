@@ -1,0 +1,4 @@
+# Copyright (c) mmbombo contributors.
+from .stock_checkpoint import StockCheckpoint
+
+__all__ = ['StockCheckpoint']

@@ -1,0 +1,5 @@
+# Copyright (c) mmbombo contributors.
+from .box_ap import BoxAPMetric
+from .seg_iou import SegIoUMetric
+
+__all__ = ['BoxAPMetric', 'SegIoUMetric']

@@ -1,0 +1,160 @@
+# Copyright (c) mmbombo contributors.
+"""COCO-style average precision from the ground truth of the samples."""
+import contextlib
+import io
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+from mmdet.datasets.api_wrappers import COCO, COCOeval
+from mmdet.evaluation import CocoMetric
+from mmengine.logging import print_log
+from terminaltables import AsciiTable
+
+from mmbombo.registry import METRICS
+
+MAX_DETECTIONS = 100  # per image, as the COCO benchmark counts them
+AREA_RANGES = ('all', 'small', 'medium', 'large')
+
+
+@METRICS.register_module()
+class BoxAPMetric(CocoMetric):
+    """Average precision of boxes; needs no annotation file.
+
+    Ground truth comes from the ``instances`` that the samples carry, so it
+    works for every data set format and any mix of them. It differs from
+    :class:`mmdet.CocoMetric` where that one is in the way of a short or a
+    mixed validation:
+
+    - a model without a single detection gets an AP of 0 and not an empty
+      dict, on which ``save_best`` would die;
+    - images are told apart by their position, so ids may be strings and may
+      occur in several sources;
+    - nothing is kept from one validation to the next;
+    - AP and AP50 are also returned for each class, and nothing is rounded.
+
+    Ground truth with ``ignore_flag`` set is a crowd region of COCO: never a
+    miss, and detections inside it are no false positives. Areas (for AP of
+    small, medium and large objects) are those of the boxes.
+
+    Args:
+        classwise (bool): Whether to return and log ``<class>_AP`` and
+            ``<class>_AP50``. Defaults to True.
+        collect_device (str): 'cpu' or 'gpu': where results of several ranks
+            are collected. Defaults to 'cpu'.
+        prefix (str, optional): Prefix of the keys. Defaults to 'coco'; the
+            :class:`MultiTaskEvaluator` sets it to the name of the task.
+    """
+
+    def __init__(self,
+                 classwise: bool = True,
+                 collect_device: str = 'cpu',
+                 prefix: Optional[str] = None) -> None:
+        super().__init__(
+            classwise=classwise, collect_device=collect_device, prefix=prefix)
+
+    def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
+        """Compute AP of all images.
+
+        Args:
+            results (list[tuple]): One pair (ground truth, prediction) per
+                image, as ``CocoMetric.process`` makes them.
+
+        Returns:
+            dict[str, float]: ``bbox_mAP`` (IoU .5:.95), ``bbox_mAP_50``,
+            ``bbox_mAP_75``, ``bbox_mAP_s``, ``bbox_mAP_m``, ``bbox_mAP_l``
+            in [0, 1], -1 where there is no ground truth to find; with
+            ``classwise`` also ``<class>_AP`` and ``<class>_AP50``, NaN for a
+            class without ground truth.
+        """
+        precision = self._precision(results)
+        scores = dict(
+            bbox_mAP=_mean(precision[..., 0], empty=-1.),
+            bbox_mAP_50=_mean(precision[0, ..., 0], empty=-1.),
+            bbox_mAP_75=_mean(precision[5, ..., 0], empty=-1.),
+            bbox_mAP_s=_mean(precision[..., 1], empty=-1.),
+            bbox_mAP_m=_mean(precision[..., 2], empty=-1.),
+            bbox_mAP_l=_mean(precision[..., 3], empty=-1.))
+        if self.classwise:
+            scores.update(self._classwise(precision))
+        return scores
+
+    def _precision(self, results: List[tuple]) -> np.ndarray:
+        """Precision after COCO: (10 IoUs, 101 recalls, classes, 4 areas)."""
+        truth, found = _to_coco(results, self.dataset_meta['classes'])
+        evaluation = COCOeval(truth, found, 'bbox')
+        evaluation.params.maxDets = [MAX_DETECTIONS]
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.evaluate()
+            evaluation.accumulate()
+        return evaluation.eval['precision'][..., -1]
+
+    def _classwise(self, precision: np.ndarray) -> Dict[str, float]:
+        """AP and AP50 of each class, also written to the log as a table."""
+        scores, rows = dict(), [('class', 'AP', 'AP50')]
+        for i, name in enumerate(self.dataset_meta['classes']):
+            ap = _mean(precision[:, :, i, 0], empty=float('nan'))
+            ap50 = _mean(precision[0, :, i, 0], empty=float('nan'))
+            scores[f'{name}_AP'], scores[f'{name}_AP50'] = ap, ap50
+            rows.append((name, f'{ap:.3f}', f'{ap50:.3f}'))
+        print_log('\n' + AsciiTable(rows).table, logger='current')
+        return scores
+
+
+def _mean(precision: np.ndarray, empty: float) -> float:
+    """Mean over the entries that are defined (COCO marks others with -1)."""
+    defined = precision[precision > -1]
+    return float(defined.mean()) if defined.size else empty
+
+
+def _to_coco(results: List[tuple],
+             classes: Sequence[str]) -> Tuple[COCO, COCO]:
+    """Ground truth and predictions as two COCO indices.
+
+    Category ids are the labels and image ids the positions in ``results``.
+    """
+    images, truths, found = [], [], []
+    for image_id, (truth, prediction) in enumerate(results):
+        images.append(
+            dict(id=image_id, width=truth['width'], height=truth['height']))
+        for instance in truth['anns']:
+            truths.append(
+                _annotation(
+                    len(truths), image_id, instance['bbox'],
+                    instance['bbox_label'], instance.get('ignore_flag', 0)))
+        for bbox, label, score in zip(prediction['bboxes'],
+                                      prediction['labels'],
+                                      prediction['scores']):
+            found.append(
+                dict(
+                    _annotation(len(found), image_id, bbox, label),
+                    score=float(score)))
+    categories = [dict(id=i, name=name) for i, name in enumerate(classes)]
+    return (_index(images, truths, categories),
+            _index(images, found, categories))
+
+
+def _annotation(position: int,
+                image_id: int,
+                bbox: Sequence[float],
+                label: int,
+                ignored: int = 0) -> dict:
+    """One box (x1, y1, x2, y2) in pixels as a COCO annotation."""
+    x1, y1, x2, y2 = (float(x) for x in bbox)
+    return dict(
+        id=position + 1,  # pycocotools takes id 0 for "not matched"
+        image_id=image_id,
+        category_id=int(label),
+        bbox=[x1, y1, x2 - x1, y2 - y1],
+        area=(x2 - x1) * (y2 - y1),
+        iscrowd=int(ignored))
+
+
+def _index(images: List[dict], annotations: List[dict],
+           categories: List[dict]) -> COCO:
+    """Build a COCO index from lists instead of a file."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = dict(
+            images=images, annotations=annotations, categories=categories)
+        coco.createIndex()
+    return coco

@@ -1,0 +1,69 @@
+# Copyright (c) mmbombo contributors.
+"""IoU of segmentation maps, also returned for each class."""
+from typing import Dict, List, Sequence
+
+from mmseg.evaluation import IoUMetric
+
+from mmbombo.registry import METRICS
+
+
+@METRICS.register_module()
+class SegIoUMetric(IoUMetric):
+    """:class:`mmseg.IoUMetric` that also returns ``<class>_IoU``.
+
+    Arguments are those of the base class. Ground truth ids outside the
+    classes are an error here, where the base class drops those pixels
+    without a word. All values are percentages (0-100), NaN for a class that
+    neither ground truth nor predictions show.
+    """
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Count the pixels of a batch.
+
+        Args:
+            data_batch (dict): Not used.
+            data_samples (Sequence[dict]): Samples with ``pred_sem_seg`` and
+                ``gt_sem_seg``, each with ``data`` of shape (1, H, W).
+
+        Raises:
+            ValueError: If a ground truth map has an id outside the classes.
+        """
+        if not self.format_only:
+            for sample in data_samples:
+                self._check_ids(sample)
+        super().process(data_batch, data_samples)
+
+    def _check_ids(self, sample: dict) -> None:
+        ids = sample['gt_sem_seg']['data']
+        num_classes = len(self.dataset_meta['classes'])
+        wrong = ids[(ids >= num_classes) & (ids != self.ignore_index)]
+        if len(wrong):
+            raise ValueError(
+                f"the mask of '{sample.get('img_path')}' has the id "
+                f'{int(wrong[0])}, but there are {num_classes} segmentation '
+                f'classes (ids 0 to {num_classes - 1}, '
+                f'{self.ignore_index} = ignored)')
+
+    def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
+        """Compute the metrics of all images.
+
+        Args:
+            results (list[tuple]): Areas (intersection, union, prediction,
+                label) of each image, each of shape (num_classes, ).
+
+        Returns:
+            dict[str, float]: ``aAcc``, ``mIoU``, ``mAcc`` and whatever else
+            ``iou_metrics`` asks for, and ``<class>_IoU`` with 'mIoU'.
+        """
+        # Sums of float32 pixel counts go wrong beyond 2 ** 24 pixels.
+        results = [tuple(area.double() for area in areas) for areas in results]
+        scores = {
+            name: float(value)
+            for name, value in super().compute_metrics(results).items()
+        }
+        if self.format_only or 'mIoU' not in scores:
+            return scores
+        intersect, union, _, _ = (sum(areas) for areas in zip(*results))
+        for name, iou in zip(self.dataset_meta['classes'], intersect / union):
+            scores[f'{name}_IoU'] = float(iou) * 100
+        return scores

@@ -1,0 +1,293 @@
+# Copyright (c) mmbombo contributors.
+"""One validation loop, and for each task the metrics it is measured with."""
+import sys
+from collections import defaultdict
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+from mmengine.dist import (broadcast_object_list, collect_results,
+                           is_main_process)
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.structures import BaseDataElement
+from mmengine.utils import apply_to
+
+from mmbombo.registry import EVALUATOR
+from mmbombo.structures import BBOX, SEM_SEG
+from .source_summary import summarize_sources
+
+# Annotation kind that each task is measured against.
+TASK_KINDS = dict(det=BBOX, seg=SEM_SEG)
+# Result that stands for the task in the joint score, and its full mark.
+TASK_SCORES = dict(det=('bbox_mAP', 1.), seg=('mIoU', 100.))
+
+MetricConfigs = Union[dict, BaseMetric, Sequence[Union[dict, BaseMetric]]]
+SampleKey = Tuple[str, int, str]
+
+
+@EVALUATOR.register_module()
+class MultiTaskEvaluator(Evaluator):
+    """Routes every sample to the metrics whose annotation it carries.
+
+    One data loader and one forward pass per image serve all tasks: a metric
+    only sees the samples whose ``annotation_kinds`` hold the kind of its
+    task. Each metric gets the class names of its own task, results are named
+    ``<task>/<name>``, and ``joint/score`` is the mean of the tasks' scores
+    (``bbox_mAP`` and ``mIoU / 100``, both in [0, 1]; an undefined one counts
+    as 0), for ``save_best``.
+
+    In a distributed run the samples that a sampler adds to fill up the last
+    batch are dropped by their index, and ranks may hold any number of
+    samples of a kind; results equal those of one process.
+
+    Args:
+        metrics (dict[str, dict | list[dict]]): Metric configs (or metrics)
+            of each task, such as
+            ``dict(det=dict(type='BoxAPMetric'), seg=[...])``.
+        kinds (dict[str, str], optional): Annotation kind of each task, for
+            tasks other than 'det' and 'seg'. Defaults to None.
+
+    Raises:
+        TypeError: If ``metrics`` is not a dict from tasks to metrics.
+        ValueError: If the annotation kind of a task is not known.
+    """
+
+    def __init__(self,
+                 metrics: Dict[str, MetricConfigs],
+                 kinds: Optional[Dict[str, str]] = None) -> None:
+        if not isinstance(metrics, dict) or 'type' in metrics:
+            raise TypeError(
+                'metrics of MultiTaskEvaluator must map tasks to metrics, '
+                "such as dict(det=dict(type='BoxAPMetric'), "
+                f"seg=dict(type='SegIoUMetric')), but is {metrics}")
+        known = {**TASK_KINDS, **(kinds or {})}
+        unknown = sorted(set(metrics) - set(known))
+        if unknown:
+            raise ValueError(
+                f'the annotation kind of task(s) {unknown} is not known; name '
+                f"it: kinds=dict({unknown[0]}='...')")
+
+        self.kinds: Dict[str, str] = {task: known[task] for task in metrics}
+        self.task_metrics: Dict[str, List[BaseMetric]] = {}
+        for task, configs in metrics.items():
+            built = Evaluator(_with_prefix(configs, task)).metrics
+            self.task_metrics[task] = built
+        # The flat list is what MMEngine's tools know and may add to.
+        super().__init__(sum(self.task_metrics.values(), []))
+        self._results: Dict[int, List[Tuple[SampleKey, list]]] = \
+            defaultdict(list)
+
+    @property
+    def dataset_meta(self) -> Optional[dict]:
+        """Optional[dict]: Meta information of the validation data set."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        """Give each metric the classes and the palette of its own task."""
+        self._dataset_meta = dataset_meta
+        for metric in self.metrics:
+            metric.dataset_meta = dataset_meta
+        for task, metrics in self.task_metrics.items():
+            for metric in metrics:
+                metric.dataset_meta = task_meta(dataset_meta, task)
+
+    def process(self,
+                data_samples: Sequence[BaseDataElement],
+                data_batch: Optional[Any] = None) -> None:
+        """Hand each sample to the metrics of the tasks it is annotated for.
+
+        Args:
+            data_samples (Sequence[BaseDataElement]): Predictions and ground
+                truth, with the metainfo of ``PackMultiTaskInputs``.
+            data_batch (Any, optional): The batch of the data loader.
+
+        Raises:
+            KeyError: If a sample lacks ``annotation_kinds`` or
+                ``sample_idx``.
+        """
+        samples = [
+            sample.to_dict() if isinstance(sample, BaseDataElement) else sample
+            for sample in data_samples
+        ]
+        for i, sample in enumerate(samples):
+            key = _sample_key(sample)
+            for task, metrics in self.task_metrics.items():
+                if self.kinds[task] in sample['annotation_kinds']:
+                    for metric in metrics:
+                        self._process_one(metric, key, sample,
+                                          _one_of(data_batch, i))
+        for metric in self._added_metrics():
+            metric.process(data_batch, samples)
+
+    def evaluate(self, size: int) -> Dict[str, float]:
+        """Compute all metrics; every rank gets the results.
+
+        Args:
+            size (int): Length of the validation data set.
+
+        Returns:
+            dict[str, float]: ``<task>/<name>`` of each metric and
+            ``joint/score``.
+
+        Raises:
+            ValueError: If no sample reached a metric, or if two metrics of a
+                task have results of one name.
+        """
+        results: Dict[str, float] = {}
+        for task, metrics in self.task_metrics.items():
+            for metric in metrics:
+                _update(results, self._evaluate_one(metric, task))
+        for metric in self._added_metrics():
+            _update(results, metric.evaluate(size))
+        results.update(self._joint_score(results))
+        return results
+
+    def _added_metrics(self) -> List[BaseMetric]:
+        """Metrics of no task, which a tool has added to ``metrics``."""
+        routed = {id(m) for ms in self.task_metrics.values() for m in ms}
+        return [m for m in self.metrics if id(m) not in routed]
+
+    def _process_one(self, metric: BaseMetric, key: SampleKey, sample: dict,
+                     data_batch: Optional[dict]) -> None:
+        """Run a metric on one sample and keep what it makes of it."""
+        metric.process(data_batch, [sample])
+        self._results[id(metric)].append((key, list(metric.results)))
+        metric.results.clear()
+
+    def _evaluate_one(self, metric: BaseMetric, task: str) -> Dict[str, float]:
+        """Compute one metric from the distinct samples of all ranks."""
+        # `size` would cut off samples here: the ranks' lists are zipped,
+        # though a rank may have far more samples of a kind than another.
+        collected = collect_results(
+            self._results.pop(id(metric), []), sys.maxsize,
+            metric.collect_device, metric.collect_dir)
+        answer: List[Any] = [None]
+        if is_main_process() and collected:
+            distinct = sorted(dict(collected).items(), key=lambda x: x[0])
+            values = [v for _, result in distinct for v in result]
+            answer = [metric.compute_metrics(_to_cpu(values))]
+        broadcast_object_list(answer)
+        if answer[0] is None:
+            raise ValueError(_unreached(metric, task, self.kinds[task]))
+        return {f'{metric.prefix}/{k}': v for k, v in answer[0].items()}
+
+    def _joint_score(self, results: Dict[str, float]) -> Dict[str, float]:
+        """Mean of the tasks' scores, where every task has one."""
+        scores = []
+        for task in self.task_metrics:
+            name, full_mark = TASK_SCORES.get(task, (None, 1.))
+            if f'{task}/{name}' not in results:
+                return {}
+            score = float(results[f'{task}/{name}']) / full_mark
+            # COCO says -1 and mmseg NaN where nothing can be measured.
+            scores.append(score if score > 0 else 0.)
+        return {'joint/score': sum(scores) / len(scores)}
+
+
+def task_meta(dataset_meta: dict, task: str) -> dict:
+    """Meta information of a data set as the metrics of one task read it.
+
+    Args:
+        dataset_meta (dict): ``metainfo`` of a data set: ``classes`` and
+            ``palette`` are those of detection, other tasks have
+            ``<task>_classes`` and ``<task>_palette``.
+        task (str): Name of the task.
+
+    Returns:
+        dict: The same with ``classes`` and ``palette`` of the task.
+
+    Raises:
+        ValueError: If the data set does not name the classes of the task.
+    """
+    prefix = '' if task == 'det' else f'{task}_'
+    if not dataset_meta.get(f'{prefix}classes'):
+        raise ValueError(
+            f"the metrics of task '{task}' need the class names "
+            f"'{prefix}classes' in the metainfo of the validation data set, "
+            f'which has {sorted(dataset_meta)}')
+    meta = dict(dataset_meta)
+    for name in ('classes', 'palette'):
+        meta[name] = dataset_meta.get(f'{prefix}{name}')
+    return meta
+
+
+def check_metric_kinds(evaluator: Evaluator, dataset: Any) -> None:
+    """Check before training that every metric will see a sample.
+
+    Args:
+        evaluator (Evaluator): The evaluator; only a
+            :class:`MultiTaskEvaluator` is checked.
+        dataset (BaseDataset): The validation data set, or a concatenation.
+
+    Raises:
+        ValueError: If no validation image carries the annotation of a
+            metric.
+    """
+    if not isinstance(evaluator, MultiTaskEvaluator):
+        return
+    sources = summarize_sources(dataset)
+    carried = {k for s in sources if s.num_images for k in s.kinds}
+    for task, metrics in evaluator.task_metrics.items():
+        if evaluator.kinds[task] not in carried:
+            raise ValueError(
+                _unreached(metrics[0], task, evaluator.kinds[task]) +
+                '. Validation sources: ' + '; '.join(map(str, sources)))
+
+
+def _unreached(metric: BaseMetric, task: str, kind: str) -> str:
+    return (f"metric {type(metric).__name__} of task '{task}' needs the "
+            f"annotation kind '{kind}', but no validation image carries it: "
+            'add a validation source with this annotation or drop the metric')
+
+
+def _with_prefix(configs: MetricConfigs, task: str) -> list:
+    """Metric configs whose results are named ``<task>/...``."""
+    if isinstance(configs, (dict, BaseMetric)):
+        configs = [configs]
+    named = []
+    for metric in configs:
+        if isinstance(metric, BaseMetric):
+            own = metric.prefix
+            metric.prefix = task if own in (None, metric.default_prefix) \
+                else f'{task}/{own}'
+        else:
+            own = metric.get('prefix')
+            metric = dict(metric, prefix=f'{task}/{own}' if own else task)
+        named.append(metric)
+    return named
+
+
+def _sample_key(sample: dict) -> SampleKey:
+    """What tells a sample from all others of the validation data set.
+
+    ``sample_idx`` counts within one source only, so the source belongs to
+    the key.
+    """
+    missing = {'annotation_kinds', 'sample_idx'} - set(sample)
+    if missing:
+        raise KeyError(
+            f"sample '{sample.get('img_path')}' has no {sorted(missing)} in "
+            'its metainfo; MultiTaskEvaluator needs what PackMultiTaskInputs '
+            'packs')
+    return (str(sample.get('source', '')), int(sample['sample_idx']),
+            str(sample.get('img_path', '')))
+
+
+def _one_of(data_batch: Optional[Any], i: int) -> Optional[dict]:
+    """The i-th sample of a collated batch, as a batch of one."""
+    if not isinstance(data_batch, dict):
+        return None
+    return {key: values[i:i + 1] for key, values in data_batch.items()}
+
+
+def _to_cpu(values: list) -> list:
+    return apply_to(values, lambda x: isinstance(x, torch.Tensor),
+                    lambda x: x.cpu())
+
+
+def _update(results: Dict[str, float], new: Dict[str, float]) -> None:
+    twice = sorted(set(results) & set(new))
+    if twice:
+        raise ValueError(f'two metrics have the results {twice}; give one of '
+                         'them a prefix')
+    results.update(new)

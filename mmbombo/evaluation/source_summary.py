@@ -1,0 +1,56 @@
+# Copyright (c) mmbombo contributors.
+"""What the sources of a data set are annotated with."""
+from collections import Counter
+from typing import Any, List, NamedTuple, Tuple
+
+
+class SourceSummary(NamedTuple):
+    """One source of a data set.
+
+    Attributes:
+        name (str): Name of the source.
+        kinds (tuple[str, ...]): Annotation kinds of its images.
+        num_images (int): Number of its images.
+    """
+    name: str
+    kinds: Tuple[str, ...]
+    num_images: int
+
+    def __str__(self) -> str:
+        kinds = ', '.join(self.kinds) or 'no annotation'
+        return f"'{self.name}' ({kinds}): {self.num_images} images"
+
+
+def summarize_sources(dataset: Any) -> List[SourceSummary]:
+    """List the sources of a data set without loading an image.
+
+    Args:
+        dataset (Dataset): A data set, a concatenation, or a wrapper with a
+            ``dataset``. Without the attribute ``annotation_kinds`` its data
+            infos are read one by one.
+
+    Returns:
+        list[SourceSummary]: The sources, in the order of the data set.
+    """
+    if hasattr(dataset, 'datasets'):
+        return [s for part in dataset.datasets for s in summarize_sources(part)]
+    if hasattr(dataset, 'annotation_kinds'):
+        name = getattr(dataset, 'source', type(dataset).__name__)
+        return [
+            SourceSummary(
+                str(name), tuple(dataset.annotation_kinds), len(dataset))
+        ]
+    if hasattr(dataset, 'dataset'):
+        return summarize_sources(dataset.dataset)
+    return _summarize_infos(dataset)
+
+
+def _summarize_infos(dataset: Any) -> List[SourceSummary]:
+    """Group the images by what their data infos say."""
+    if not hasattr(dataset, 'get_data_info'):
+        return [SourceSummary(type(dataset).__name__, (), len(dataset))]
+    infos = (dataset.get_data_info(i) for i in range(len(dataset)))
+    counts = Counter(
+        (str(info.get('source', type(dataset).__name__)),
+         tuple(info.get('annotation_kinds', ()))) for info in infos)
+    return [SourceSummary(*key, num) for key, num in counts.items()]

@@ -1,0 +1,106 @@
+# Copyright (c) mmbombo contributors.
+from typing import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmdet.models.data_preprocessors import DetDataPreprocessor
+from mmdet.structures import DetDataSample
+from mmengine.structures import PixelData
+
+from mmbombo.registry import MODELS
+
+#: Pixel fields of a sample: the key that holds the map, and the value that
+#: fills the padding (``None``: the preprocessor's ``seg_pad_value``).
+PIXEL_FIELDS = dict(
+    gt_sem_seg=('sem_seg', None),
+    pseudo_sem_seg=('sem_seg', None),
+    component_map=('data', 0))
+
+
+@MODELS.register_module()
+class MultiTaskDataPreprocessor(DetDataPreprocessor):
+    """Normalise images once and pad images and maps alike, per sample.
+
+    MMDetection's preprocessor looks at the first sample only when it pads
+    segmentation maps; here every sample is judged by its own fields, so that
+    images with boxes, masks, both or none share a batch. Maps become int64 on
+    the device, and a semantic map answers to both ``.sem_seg`` (MMDetection)
+    and ``.data`` (MMSegmentation) with one tensor.
+
+    In validation, maps keep their original shape: predictions are brought to
+    the annotation, not the annotation to the network.
+
+    Args:
+        seg_pad_value (int): Value that fills the padding of semantic maps.
+            Defaults to 255.
+        **kwargs: Arguments of
+            :class:`mmdet.models.DetDataPreprocessor`, except ``pad_seg``.
+    """
+
+    def __init__(self, *args, seg_pad_value: int = 255, **kwargs) -> None:
+        if 'pad_seg' in kwargs:
+            raise TypeError('MultiTaskDataPreprocessor always pads semantic '
+                            "maps in training: drop 'pad_seg'")
+        super().__init__(
+            *args, pad_seg=True, seg_pad_value=seg_pad_value, **kwargs)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Preprocess one batch.
+
+        Args:
+            data (dict): ``inputs`` (list of uint8 images ``(3, H, W)``) and
+                ``data_samples``.
+            training (bool): Whether maps are padded with the images.
+
+        Returns:
+            dict: ``inputs`` ``(N, 3, H, W)`` and ``data_samples``.
+        """
+        data = super().forward(data, training)
+        for sample in data['data_samples'] or []:
+            if not training:
+                widen_maps(sample)
+        return data
+
+    def pad_gt_sem_seg(self,
+                       batch_data_samples: Sequence[DetDataSample]) -> None:
+        """Pad every map of every sample to the shape of the batch.
+
+        Args:
+            batch_data_samples (Sequence[:obj:`DetDataSample`]): The samples;
+                their maps are replaced in place.
+        """
+        for sample in batch_data_samples:
+            widen_maps(sample)
+            height, width = sample.batch_input_shape
+            for field, (key, fill) in PIXEL_FIELDS.items():
+                if field not in sample:
+                    continue
+                pixels = sample.get(field).get(key)
+                fill = self.seg_pad_value if fill is None else fill
+                h, w = pixels.shape[-2:]
+                padded = F.pad(
+                    pixels, (0, width - w, 0, height - h), value=fill)
+                set_map(sample, field, padded)
+
+
+def widen_maps(sample: DetDataSample) -> None:
+    """Make the maps of a sample int64, as the losses need them.
+
+    Maps travel from the workers to the device as uint8 or int16, an eighth
+    or a quarter of the bytes.
+
+    Args:
+        sample (:obj:`DetDataSample`): Changed in place.
+    """
+    for field, (key, _) in PIXEL_FIELDS.items():
+        if field in sample:
+            set_map(sample, field, sample.get(field).get(key).long())
+
+
+def set_map(sample: DetDataSample, field: str, pixels: torch.Tensor) -> None:
+    """Store a map ``(1, H, W)`` under the key(s) that its readers expect."""
+    if PIXEL_FIELDS[field][0] == 'sem_seg':
+        maps = PixelData(sem_seg=pixels, data=pixels)
+    else:
+        maps = PixelData(data=pixels)
+    sample.set_field(maps, field)

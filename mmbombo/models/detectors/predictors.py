@@ -1,0 +1,32 @@
+# Copyright (c) mmbombo contributors.
+from typing import Dict, Optional
+
+from torch import nn
+
+
+class Predictors:
+    """References to other networks that predict for the one in training.
+
+    An EMA copy or a teacher must not become a part of the model: not in its
+    ``state_dict``, not among the parameters that are optimised or broadcast,
+    and not in a copy of the model (the EMA model is such a copy). This holder
+    is no module, so the model does not register what is in it, and a copy of
+    it is empty.
+    """
+
+    def __init__(self) -> None:
+        self._models: Dict[str, nn.Module] = {}
+
+    def set(self, name: str, model: nn.Module) -> None:
+        """Remember a network under a name, such as 'ema'."""
+        self._models[name] = model
+
+    def get(self, name: str) -> Optional[nn.Module]:
+        """The network of that name, or None while there is none."""
+        return self._models.get(name)
+
+    def __deepcopy__(self, memo: dict) -> 'Predictors':
+        return Predictors()
+
+    def __reduce__(self):
+        return Predictors, ()

@@ -1,0 +1,237 @@
+# Copyright (c) mmbombo contributors.
+from typing import Any, Callable, List, Optional, Sequence, Tuple
+
+import torch
+from mmdet.models.dense_heads import (AutoAssignHead, FCOSHead,
+                                      GuidedAnchorHead, RepPointsHead,
+                                      RPNHead, RTMDetInsHead, VFNetHead,
+                                      YOLACTHead)
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from mmdet.structures import SampleList
+from mmdet.utils import (ConfigType, InstanceList, OptConfigType,
+                         OptMultiConfig)
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from mmbombo.registry import MODELS
+from mmbombo.structures import BBOX
+from mmbombo.weak_labels.class_map import ClassMap
+from .base_task_head import BaseTaskHead, library_scope, overridden
+from .ignore_regions import IgnoreRegions, ignored_cells, pad_boxes
+
+#: A sigmoid of this logit is zero in every floating-point type that trains.
+IGNORED_LOGIT = -50.
+
+#: Dense heads that need more than boxes, or more than one stage.
+UNSUPPORTED_HEADS = (GuidedAnchorHead, RPNHead, RTMDetInsHead, YOLACTHead)
+
+#: Heads whose outputs in training are not those of evaluation.
+MODE_DEPENDENT_HEADS = (AutoAssignHead, RepPointsHead, VFNetHead)
+
+
+@MODELS.register_module()
+class DetTaskHead(BaseTaskHead):
+    """Detection with a dense head of MMDetection, unchanged.
+
+    Args:
+        head (dict): Config of the head, such as ``model.bbox_head`` of a
+            stock config. Types without a prefix are MMDetection's.
+        in_indices (Sequence[int], optional): Which feature maps the head
+            gets. Defaults to None, all of them.
+        train_cfg (dict, optional): ``model.train_cfg`` of the stock config.
+            Defaults to None.
+        test_cfg (dict, optional): ``model.test_cfg`` of the stock config.
+            Defaults to None.
+        init_cfg (dict, optional): Initialisation config. Defaults to None.
+
+    Raises:
+        TypeError: If the head cannot be trained on a part of the batch, or
+            cannot ignore a region; the message names it and the reason.
+    """
+
+    annotation_kind = BBOX
+
+    def __init__(self,
+                 head: ConfigType,
+                 in_indices: Optional[Sequence[int]] = None,
+                 train_cfg: OptConfigType = None,
+                 test_cfg: OptConfigType = None,
+                 init_cfg: OptMultiConfig = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        head = library_scope(head, 'mmdet')
+        head.setdefault('train_cfg', train_cfg)
+        head.setdefault('test_cfg', test_cfg)
+        self.head = MODELS.build(head)
+        check_dense_head(self.head)
+        self.in_indices = in_indices
+
+    @property
+    def num_classes(self) -> int:
+        """int: Number of detection classes."""
+        return self.head.num_classes
+
+    @property
+    def test_cfg(self) -> ConfigDict:
+        """ConfigDict: Post-processing of the head."""
+        return self.head.test_cfg
+
+    def check_classes(self, class_map: ClassMap) -> None:
+        """Raise if the number of classes differs from the class map's."""
+        if self.num_classes != class_map.num_det_classes:
+            raise ValueError(
+                f'the detection head has num_classes={self.num_classes}, but '
+                f'the class map has {class_map.num_det_classes} detection '
+                f'classes: {list(class_map.det_classes)}')
+
+    def forward(self, feats: Tuple[Tensor, ...]) -> Tuple[List[Tensor], ...]:
+        """Run the head on its feature maps.
+
+        Args:
+            feats (tuple[Tensor]): Feature maps ``(N, C, H_l, W_l)``.
+
+        Returns:
+            tuple[list[Tensor]]: Per kind of output, a map per level.
+        """
+        if self.in_indices is not None:
+            feats = tuple(feats[i] for i in self.in_indices)
+        return self.head(feats)
+
+    def targets(
+        self, samples: SampleList
+    ) -> Tuple[InstanceList, Optional[IgnoreRegions]]:
+        """Ground-truth boxes, and the crowd and difficult ones to ignore."""
+        ignore = IgnoreRegions.from_instances(
+            [sample.ignored_instances for sample in samples],
+            self.num_classes)
+        return [sample.gt_instances for sample in samples], ignore
+
+    def loss_on_targets(self, outputs: Tuple[List[Tensor], ...],
+                        targets: InstanceList, metas: Sequence[dict],
+                        ignore: Optional[IgnoreRegions]) -> dict:
+        """The dense head's loss on given boxes.
+
+        Most heads of MMDetection do not read ignored boxes, so ignoring is
+        done here, for all heads alike: the class logits of ignored cells are
+        replaced by a constant that costs nothing and has no gradient.
+
+        Args:
+            outputs (tuple[list[Tensor]]): Outputs of the head for n images.
+            targets (list[:obj:`InstanceData`]): Per image ``bboxes``
+                ``(T, 4)`` in input pixels and ``labels`` ``(T, )``.
+            metas (Sequence[dict]): Meta information of the n images.
+            ignore (IgnoreRegions, optional): What to ignore.
+
+        Returns:
+            dict[str, Tensor | list[Tensor]]: Losses of the head.
+        """
+        if ignore is not None:
+            cls_scores, *others = outputs
+            outputs = (self._without_ignored(cls_scores, targets, ignore),
+                       *others)
+        return self.head.loss_by_feat(*outputs, targets, list(metas), None)
+
+    def _without_ignored(self, cls_scores: List[Tensor],
+                         targets: InstanceList,
+                         ignore: IgnoreRegions) -> List[Tensor]:
+        """Replace the class logits of ignored cells, level by level."""
+        boxes, valid = pad_boxes([x.bboxes for x in targets])
+        priors = self.head.prior_generator
+        offset = getattr(priors, 'center_offset', None)
+        offset = priors.offset if offset is None else offset
+        masked = []
+        for scores, stride in zip(cls_scores, priors.strides):
+            cells = ignored_cells(ignore, boxes, valid, scores.shape[-2:],
+                                  stride, offset)
+            per_anchor = scores.unflatten(1, (-1, self.num_classes))
+            masked.append(
+                per_anchor.masked_fill(cells[:, None],
+                                       IGNORED_LOGIT).flatten(1, 2))
+        return masked
+
+    def as_evaluation_outputs(self, outputs: Any) -> Optional[Any]:
+        """Read training outputs as those of evaluation.
+
+        FCOS gives distances in strides while it trains and in pixels
+        otherwise; most heads make no difference.
+        """
+        if isinstance(self.head, MODE_DEPENDENT_HEADS):
+            return None
+        if isinstance(self.head, FCOSHead) and self.head.norm_on_bbox:
+            cls_scores, bbox_preds, *others = outputs
+            bbox_preds = [
+                x * stride for x, stride in zip(bbox_preds, self.head.strides)
+            ]
+            return (cls_scores, bbox_preds, *others)
+        return outputs
+
+    def decode(self, outputs: Tuple[List[Tensor], ...],
+               metas: Sequence[dict],
+               cfg: Optional[ConfigType] = None) -> InstanceList:
+        """Decoded boxes in input pixels, after NMS.
+
+        Args:
+            outputs (tuple[list[Tensor]]): Evaluation outputs for n images.
+            metas (Sequence[dict]): Meta information of the n images.
+            cfg (dict, optional): Values that replace those of ``test_cfg``.
+
+        Returns:
+            list[:obj:`InstanceData`]: ``bboxes``, ``scores``, ``labels``.
+        """
+        merged = ConfigDict(self.test_cfg.to_dict())
+        merged.update(cfg or {})
+        return self.head.predict_by_feat(
+            *outputs, batch_img_metas=list(metas), cfg=merged, rescale=False)
+
+    @torch.no_grad()
+    def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
+                        samples: SampleList,
+                        extract_feat: Callable) -> None:
+        """Store ``pred_instances`` at the original size in the samples."""
+        results = self.head.predict_by_feat(
+            *self(feats),
+            batch_img_metas=[sample.metainfo for sample in samples],
+            rescale=True)
+        for sample, result in zip(samples, results):
+            sample.pred_instances = result
+
+
+def check_dense_head(head: nn.Module) -> None:
+    """Refuse a head that does not fit the adapter, by name.
+
+    Args:
+        head (nn.Module): A head built from a user's config.
+
+    Raises:
+        TypeError: With the reason.
+    """
+    name = type(head).__name__
+    if not isinstance(head, BaseDenseHead):
+        raise TypeError(
+            f'DetTaskHead cannot use {name}: it takes one-stage dense heads '
+            '(RetinaHead, FCOSHead, GFLHead, ATSSHead, RTMDetHead, ...), not '
+            'two-stage, cascade, query, mask or keypoint heads')
+    replaced = overridden(head, BaseDenseHead, ['loss', 'predict'])
+    if replaced or isinstance(head, UNSUPPORTED_HEADS):
+        raise TypeError(
+            f'DetTaskHead cannot use {name}: its loss needs more than the '
+            'boxes of an image and its own outputs')
+    if not hasattr(head, 'prior_generator'):
+        raise TypeError(f'DetTaskHead cannot use {name}: it has no '
+                        'prior_generator, so its cells cannot be ignored')
+    if not getattr(head, 'use_sigmoid_cls', False):
+        raise TypeError(
+            f'DetTaskHead cannot use {name} with a softmax over classes: '
+            'classes must be ignored one by one. Use a sigmoid '
+            'classification loss (use_sigmoid=True)')
+
+
+def empty_instances(device: torch.device) -> InstanceData:
+    """Boxes and labels of an image without any.
+
+    Returns:
+        :obj:`InstanceData`: ``bboxes`` ``(0, 4)``, ``labels`` ``(0, )``.
+    """
+    return InstanceData(
+        bboxes=torch.zeros(0, 4, device=device),
+        labels=torch.zeros(0, dtype=torch.long, device=device))

@@ -1,0 +1,111 @@
+# Copyright (c) mmbombo contributors.
+from typing import List, NamedTuple, Optional, Tuple
+
+import torch
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+
+class IgnoreRegions(NamedTuple):
+    """Where a detector is told nothing.
+
+    Attributes:
+        boxes (Tensor): ``(N, K, 4)`` in input pixels, (x1, y1, x2, y2). A row
+            that is padding has an empty class mask.
+        classes (Tensor): ``(N, K, C)`` bool: the detection classes that the
+            box ignores.
+        pixels (Tensor, optional): ``(N, H, W)`` bool: pixels that are unknown
+            for all classes. Defaults to None.
+    """
+    boxes: Tensor
+    classes: Tensor
+    pixels: Optional[Tensor] = None
+
+    @classmethod
+    def from_instances(cls, instances: List[InstanceData],
+                       num_classes: int) -> Optional['IgnoreRegions']:
+        """Ignore each box for its own class, as crowd and difficult boxes.
+
+        Args:
+            instances (list[:obj:`InstanceData`]): Per image ``bboxes`` and
+                ``labels``.
+            num_classes (int): Number of detection classes, C.
+
+        Returns:
+            IgnoreRegions or None: None if there is no box.
+        """
+        if not any(len(x) for x in instances):
+            return None
+        boxes, valid = pad_boxes([x.bboxes for x in instances])
+        labels = torch.nn.utils.rnn.pad_sequence(
+            [x.labels for x in instances], batch_first=True)
+        one_hot = torch.nn.functional.one_hot(labels, num_classes).bool()
+        return cls(boxes, one_hot & valid[..., None])
+
+
+def pad_boxes(boxes: List[Tensor]) -> Tuple[Tensor, Tensor]:
+    """Stack boxes of several images.
+
+    Args:
+        boxes (list[Tensor]): N tensors ``(K_i, 4)``.
+
+    Returns:
+        tuple[Tensor, Tensor]: ``(N, K, 4)``, filled with zeros, and the mask
+        ``(N, K)`` of the real ones.
+    """
+    padded = torch.nn.utils.rnn.pad_sequence(boxes, batch_first=True)
+    counts = torch.tensor([len(x) for x in boxes]).to(
+        padded.device, non_blocking=True)
+    valid = torch.arange(padded.shape[1], device=padded.device)[None]
+    return padded, valid < counts[:, None]
+
+
+def ignored_cells(regions: IgnoreRegions, targets: Tensor,
+                  targets_valid: Tensor, size: Tuple[int, int],
+                  stride: Tuple[int, int], offset: float) -> Tensor:
+    """Find the cells of one feature level that lie in an ignored region.
+
+    A cell in or beside a target box is never ignored: it may be a positive.
+    "Beside" is one stride, because an anchor is matched by its extent, and
+    the best anchor of a tiny box may be centred just outside.
+
+    Args:
+        regions (IgnoreRegions): What to ignore.
+        targets (Tensor): Target boxes ``(N, T, 4)``.
+        targets_valid (Tensor): ``(N, T)`` bool.
+        size (tuple[int, int]): Height and width of the level in cells.
+        stride (tuple[int, int]): Stride (x, y) in pixels.
+        offset (float): Where a cell's centre lies, in strides.
+
+    Returns:
+        Tensor: ``(N, C, H, W)`` bool.
+    """
+    height, width = size
+    device = targets.device
+    xs = (torch.arange(width, device=device) + offset) * stride[0]
+    ys = (torch.arange(height, device=device) + offset) * stride[1]
+
+    in_x, in_y = _covered(regions.boxes, xs, ys)
+    covered = (in_y[..., :, None] & in_x[..., None, :]).flatten(2)
+    ignored = torch.bmm(
+        regions.classes.transpose(1, 2).float(), covered.float()) > 0
+    ignored = ignored.unflatten(2, (height, width))
+
+    if regions.pixels is not None:
+        rows = ys.long().clamp(max=regions.pixels.shape[1] - 1)
+        columns = xs.long().clamp(max=regions.pixels.shape[2] - 1)
+        unknown = regions.pixels[:, rows][:, :, columns]
+        ignored = ignored | unknown[:, None]
+
+    margin = targets.new_tensor(
+        [-stride[0], -stride[1], stride[0], stride[1]])
+    in_x, in_y = _covered(targets + margin, xs, ys)
+    in_y = in_y & targets_valid[..., None]
+    near_target = (in_y[..., :, None] & in_x[..., None, :]).any(dim=1)
+    return ignored & ~near_target[:, None]
+
+
+def _covered(boxes: Tensor, xs: Tensor, ys: Tensor) -> Tuple[Tensor, Tensor]:
+    """Per box, the columns ``(N, K, W)`` and rows ``(N, K, H)`` it covers."""
+    x1, y1, x2, y2 = boxes[..., None].unbind(dim=2)
+    return (xs >= x1) & (xs < x2), (ys >= y1) & (ys < y2)

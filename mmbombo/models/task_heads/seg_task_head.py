@@ -1,0 +1,242 @@
+# Copyright (c) mmbombo contributors.
+from typing import Callable, List, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from mmdet.structures import DetDataSample, SampleList
+from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
+from mmengine.structures import PixelData
+from mmseg.models.decode_heads.cascade_decode_head import \
+    BaseCascadeDecodeHead
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.losses import CrossEntropyLoss
+from torch import Tensor, nn
+
+from mmbombo.registry import MODELS
+from mmbombo.structures import SEM_SEG
+from mmbombo.weak_labels.class_map import ClassMap
+from .base_task_head import BaseTaskHead, library_scope, overridden
+from .labelled_pixel_mean import LabelledPixelMean
+
+
+@MODELS.register_module()
+class SegTaskHead(BaseTaskHead):
+    """Semantic segmentation with heads of MMSegmentation, unchanged.
+
+    Cross-entropy becomes the mean over all labelled pixels of all ranks, see
+    :class:`LabelledPixelMean`.
+
+    Args:
+        head (dict): Config of the decode head, such as ``model.decode_head``
+            of a stock config. Types without a prefix are MMSegmentation's.
+        auxiliary_head (dict | list[dict], optional): Heads that only train.
+            Defaults to None.
+        test_cfg (dict): ``mode='whole'``, or ``mode='slide'`` with
+            ``crop_size`` and ``stride``, both (height, width) in pixels.
+            Defaults to ``dict(mode='whole')``.
+        init_cfg (dict, optional): Initialisation config. Defaults to None.
+
+    Raises:
+        TypeError: If a head is not a plain decode head; the message names it.
+    """
+
+    annotation_kind = SEM_SEG
+
+    def __init__(self,
+                 head: ConfigType,
+                 auxiliary_head: Union[ConfigType, List[ConfigType],
+                                       None] = None,
+                 test_cfg: OptConfigType = None,
+                 init_cfg: OptMultiConfig = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if auxiliary_head is None:
+            auxiliary_head = []
+        elif isinstance(auxiliary_head, dict):
+            auxiliary_head = [auxiliary_head]
+        self.head = build_decode_head(head)
+        self.auxiliary_heads = nn.ModuleList(
+            build_decode_head(cfg) for cfg in auxiliary_head)
+        self.test_cfg = dict(test_cfg or dict(mode='whole'))
+        check_test_cfg(self.test_cfg)
+
+    @property
+    def num_classes(self) -> int:
+        """int: Number of segmentation classes, background included."""
+        return self.head.num_classes
+
+    def check_classes(self, class_map: ClassMap) -> None:
+        """Raise if the number of classes differs from the class map's."""
+        for head in (self.head, *self.auxiliary_heads):
+            if head.num_classes != class_map.num_seg_classes:
+                raise ValueError(
+                    f'the segmentation head {type(head).__name__} has '
+                    f'num_classes={head.num_classes}, but the class map has '
+                    f'{class_map.num_seg_classes} segmentation classes: '
+                    f'{list(class_map.seg_classes)}')
+
+    def forward(self, feats: Tuple[Tensor, ...]) -> Tuple[Tensor, ...]:
+        """Run the decode head, and in training the auxiliary heads too.
+
+        Args:
+            feats (tuple[Tensor]): Feature maps ``(N, C, H_l, W_l)``.
+
+        Returns:
+            tuple[Tensor]: Logits ``(N, num_classes, h, w)`` of each head, the
+            decode head's first.
+        """
+        heads = [self.head]
+        if self.training:
+            heads += list(self.auxiliary_heads)
+        return tuple(head(feats) for head in heads)
+
+    def targets(self, samples: SampleList) -> Tuple[Tensor, None]:
+        """Ground-truth maps ``(n, 1, H, W)``."""
+        maps = [sample.gt_sem_seg.sem_seg for sample in samples]
+        return torch.stack(maps), None
+
+    def loss_on_targets(self,
+                        outputs: Tuple[Tensor, ...],
+                        targets: Tensor,
+                        metas: Sequence[dict],
+                        ignore: None = None) -> dict:
+        """The decode heads' losses on given maps.
+
+        Args:
+            outputs (tuple[Tensor]): Logits of each head for n images.
+            targets (Tensor): Class ids ``(n, 1, H, W)``, int64; unlabelled
+                pixels hold the head's ``ignore_index``.
+            metas (Sequence[dict]): Meta information of the n images.
+            ignore (None): Unlabelled pixels say it already.
+
+        Returns:
+            dict[str, Tensor]: Losses; those of auxiliary head i are prefixed
+            with ``aux_i.``, as in MMSegmentation.
+        """
+        samples = [
+            DetDataSample(
+                metainfo=dict(meta), gt_sem_seg=PixelData(data=target))
+            for meta, target in zip(metas, targets)
+        ]
+        losses = self.head.loss_by_feat(outputs[0], samples)
+        for i, head in enumerate(self.auxiliary_heads):
+            for key, value in head.loss_by_feat(outputs[1 + i],
+                                                samples).items():
+                losses[f'aux_{i}.{key}'] = value
+        return losses
+
+    @torch.no_grad()
+    def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
+                        samples: SampleList,
+                        extract_feat: Callable) -> None:
+        """Store ``pred_sem_seg`` at the original size in the samples."""
+        if self.test_cfg['mode'] == 'slide':
+            logits = self._slide(inputs, extract_feat)
+        else:
+            logits = self._resize(self(feats)[0], inputs.shape[-2:])
+        for sample, logit in zip(samples, logits):
+            ids = self._class_ids(self._restore(logit, sample))
+            sample.pred_sem_seg = PixelData(sem_seg=ids, data=ids)
+
+    def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+        return F.interpolate(
+            logits,
+            size=tuple(size),
+            mode='bilinear',
+            align_corners=self.head.align_corners)
+
+    def _restore(self, logits: Tensor, sample: DetDataSample) -> Tensor:
+        """Cut the padding off, then resize to the original image."""
+        height, width = sample.img_shape[:2]
+        logits = logits[None, :, :height, :width]
+        return self._resize(logits, sample.ori_shape[:2])[0]
+
+    def _class_ids(self, logits: Tensor) -> Tensor:
+        """Class ids ``(1, H, W)`` of logits ``(C, H, W)``."""
+        if logits.shape[0] == 1:
+            return (logits.sigmoid() > self.head.threshold).long()
+        return logits.argmax(dim=0, keepdim=True)
+
+    def _slide(self, inputs: Tensor, extract_feat: Callable) -> Tensor:
+        """Mean logits ``(N, C, H, W)`` over overlapping windows."""
+        crop, step = self.test_cfg['crop_size'], self.test_cfg['stride']
+        total, count = 0., 0.
+        for top in window_starts(inputs.shape[-2], crop[0], step[0]):
+            for left in window_starts(inputs.shape[-1], crop[1], step[1]):
+                window = inputs[..., top:top + crop[0], left:left + crop[1]]
+                logits = self._resize(
+                    self(extract_feat(window))[0], window.shape[-2:])
+                if isinstance(total, float):
+                    total = logits.new_zeros(logits.shape[:2] +
+                                             inputs.shape[-2:])
+                    count = logits.new_zeros(inputs.shape[-2:])
+                rows = slice(top, top + window.shape[-2])
+                columns = slice(left, left + window.shape[-1])
+                total[..., rows, columns] += logits
+                count[rows, columns] += 1
+        return total / count
+
+
+def build_decode_head(head: ConfigType) -> BaseDecodeHead:
+    """Build a decode head, or refuse it by name.
+
+    Args:
+        head (dict): Config of a head of MMSegmentation or of our own.
+
+    Returns:
+        BaseDecodeHead: The head, its cross-entropies wrapped.
+
+    Raises:
+        TypeError: If the head is not a plain decode head.
+    """
+    head = MODELS.build(library_scope(head, 'mmseg'))
+    name = type(head).__name__
+    if not isinstance(head, BaseDecodeHead):
+        raise TypeError(
+            f'SegTaskHead cannot use {name}: it takes decode heads that give '
+            'a map of logits (FPNHead, FCNHead, UPerHead, SegformerHead, '
+            '...), not mask-classification heads')
+    replaced = overridden(head, BaseDecodeHead, ['loss', 'predict'])
+    if replaced or isinstance(head, BaseCascadeDecodeHead):
+        raise TypeError(
+            f'SegTaskHead cannot use {name}: it needs the output of another '
+            'head, or more than a map to train on')
+    if isinstance(head.loss_decode, nn.ModuleList):
+        head.loss_decode = nn.ModuleList(
+            wrap_cross_entropy(loss) for loss in head.loss_decode)
+    else:
+        head.loss_decode = wrap_cross_entropy(head.loss_decode)
+    return head
+
+
+def wrap_cross_entropy(loss: nn.Module) -> nn.Module:
+    """Wrap a cross-entropy; other losses stay as they are."""
+    if isinstance(loss, CrossEntropyLoss) and loss.reduction == 'mean':
+        return LabelledPixelMean(loss)
+    return loss
+
+
+def check_test_cfg(test_cfg: dict) -> None:
+    """Raise ``ValueError`` for a test mode that is not complete."""
+    mode = test_cfg.get('mode')
+    if mode not in ('whole', 'slide'):
+        raise ValueError("test_cfg.mode of SegTaskHead must be 'whole' or "
+                         f"'slide', not {mode!r}")
+    missing = {'crop_size', 'stride'} - set(test_cfg)
+    if mode == 'slide' and missing:
+        raise ValueError("test_cfg with mode='slide' lacks "
+                         f'{sorted(missing)}')
+
+
+def window_starts(size: int, window: int, step: int) -> List[int]:
+    """First pixels of windows that cover ``size`` pixels, the last one flush.
+
+    Args:
+        size (int): Extent of the image.
+        window (int): Extent of a window.
+        step (int): Distance between windows.
+
+    Returns:
+        list[int]: For example ``window_starts(10, 4, 3) == [0, 3, 6]``.
+    """
+    last = max(size - window, 0)
+    return list(range(0, last, step)) + [last]

@@ -1,0 +1,103 @@
+# Copyright (c) mmbombo contributors.
+from abc import ABCMeta, abstractmethod
+from typing import TYPE_CHECKING, Dict, List
+
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmbombo.models.detectors.step_context import StepContext
+
+if TYPE_CHECKING:
+    from mmbombo.models.detectors import MultiTaskDetector
+
+
+class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
+    """A loss for a task on images that lack the task's annotation.
+
+    Args:
+        loss_weight (float): Weight of the loss (the papers' lambda). Defaults
+            to 1.
+        ramp (float): Share of the training over which the weight grows
+            linearly from 0. Defaults to 0, the full weight from the start.
+    """
+
+    #: Prefix of the losses and diagnostics in the log.
+    name: str
+    #: Task that is supervised.
+    task: str
+    #: Annotation kind that the weak label is made from.
+    source_kind: str
+
+    def __init__(self, loss_weight: float = 1., ramp: float = 0.) -> None:
+        super().__init__()
+        if loss_weight < 0 or not 0 <= ramp <= 1:
+            raise ValueError(
+                f'{type(self).__name__}: loss_weight={loss_weight} must not '
+                f'be negative and ramp={ramp} must lie in [0, 1]')
+        self.loss_weight = loss_weight
+        self.ramp = ramp
+
+    def check_model(self, model: 'MultiTaskDetector') -> None:
+        """Raise if the network cannot be trained by this loss.
+
+        Args:
+            model (MultiTaskDetector): The network, its heads built.
+
+        Raises:
+            ValueError: If the network lacks the task.
+        """
+        if self.task not in model.task_heads:
+            raise ValueError(
+                f"{type(self).__name__} supervises the task '{self.task}', "
+                f'but the model has only {sorted(model.task_heads)}')
+
+    def images(self, ctx: StepContext) -> List[int]:
+        """Positions of the images that have the source kind only."""
+        annotated = set(ctx.annotated(self.task))
+        return [
+            i for i in ctx.with_kind(self.source_kind) if i not in annotated
+        ]
+
+    def weight(self, ctx: StepContext) -> float:
+        """Weight of the loss at this point of the training."""
+        if not self.ramp:
+            return self.loss_weight
+        return self.loss_weight * min(1., ctx.progress / self.ramp)
+
+    def forward(self, ctx: StepContext) -> Dict[str, Tensor]:
+        """Compute the weighted loss.
+
+        Args:
+            ctx (StepContext): The current batch.
+
+        Returns:
+            dict[str, Tensor]: Losses, weighted, and diagnostics; empty if no
+            image needs this loss.
+        """
+        images = self.images(ctx)
+        if not images:
+            return {}
+        weight = self.weight(ctx)
+        return {
+            key: scale(value, weight) if 'loss' in key else value
+            for key, value in self.loss(ctx, images).items()
+        }
+
+    @abstractmethod
+    def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
+        """Compute the loss before weighting.
+
+        Args:
+            ctx (StepContext): The current batch.
+            images (list[int]): Positions of n >= 1 images.
+
+        Returns:
+            dict[str, Tensor]: Losses and diagnostics.
+        """
+
+
+def scale(loss, weight: float):
+    """Multiply a loss, or each of a list of losses, by a weight."""
+    if isinstance(loss, (list, tuple)):
+        return [x * weight for x in loss]
+    return loss * weight

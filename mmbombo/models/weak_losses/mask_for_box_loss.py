@@ -1,0 +1,219 @@
+# Copyright (c) mmbombo contributors.
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+import torch
+from mmdet.utils import InstanceList
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.task_heads.ignore_regions import IgnoreRegions, pad_boxes
+from mmbombo.registry import MODELS
+from mmbombo.structures import SEM_SEG
+from mmbombo.weak_labels.class_map import IGNORE_INDEX
+from mmbombo.weak_labels.masks_to_boxes import RefinedBoxes, refine_boxes
+from .base_weak_loss import BaseWeakLoss
+
+
+class Predictions(NamedTuple):
+    """Predicted boxes of N images in P slots.
+
+    Attributes:
+        boxes (Tensor): ``(N, P, 4)`` in input pixels.
+        scores (Tensor): ``(N, P)``.
+        labels (Tensor): ``(N, P)`` detection labels.
+        valid (Tensor): ``(N, P)`` bool: the slot holds a prediction.
+    """
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    valid: Tensor
+
+
+@MODELS.register_module()
+class MaskForBoxLoss(BaseWeakLoss):
+    """Mask-for-Box: supervise detection on images that have a mask only.
+
+    The circumscribed rectangles of the mask's connected components (labelled
+    in the data loader's workers by ``LabelComponents``) are split, merged or
+    used as they are, depending on the boxes that the network predicts, see
+    :mod:`mmbombo.weak_labels.masks_to_boxes`. The loss is the detection
+    head's own loss on these boxes. Outside all components a mask says for
+    certain that there is no object; what it does not say is ignored: pixels
+    without a label, components too small to be a target, ambiguous splits,
+    and detection classes that no segmentation class shows.
+
+    The steps are named in `Box for Mask and Mask for Box
+    <https://arxiv.org/abs/2411.17536>`_; their conditions and all thresholds
+    are our reconstruction.
+
+    Args:
+        loss_weight (float): Weight of the loss. Defaults to 1.
+        ramp (float): Share of the training over which the weight grows from
+            0, because the boxes depend on the network. Defaults to 0.1.
+        predictor (str): Who predicts: 'self', the network as it stands, at
+            no extra forward pass; 'ema', its moving average in evaluation
+            mode, which needs :class:`PredictorEMAHook`; 'none', nobody, so
+            that the rectangles are used as they are. Defaults to 'self'.
+        score_thr (float): Predictions must score more. It suits the head:
+            the scores of GFL rarely pass 0.5. Defaults to 0.3.
+        nms_iou_thr (float): NMS of the predictions. Defaults to 0.5.
+        max_predictions (int): Predictions per image. Defaults to 30.
+        iou_thr (float): See :func:`refine_boxes`. Defaults to 0.5.
+        containment_thr (float): See :func:`refine_boxes`. Defaults to 0.7.
+        cover_thr (float): See :func:`refine_boxes`. Defaults to 0.5.
+        min_area (float): Smallest part of a split component, in pixels.
+            Defaults to 80.
+        rounds (int): Rounds of each step. Defaults to 4.
+
+    Raises:
+        ValueError: If ``predictor`` is unknown.
+    """
+
+    name = 'm4b'
+    task = 'det'
+    source_kind = SEM_SEG
+
+    def __init__(self,
+                 loss_weight: float = 1.,
+                 ramp: float = 0.1,
+                 predictor: str = 'self',
+                 score_thr: float = 0.3,
+                 nms_iou_thr: float = 0.5,
+                 max_predictions: int = 30,
+                 iou_thr: float = 0.5,
+                 containment_thr: float = 0.7,
+                 cover_thr: float = 0.5,
+                 min_area: float = 80,
+                 rounds: int = 4) -> None:
+        super().__init__(loss_weight=loss_weight, ramp=ramp)
+        if predictor not in ('none', 'self', 'ema'):
+            raise ValueError("predictor of MaskForBoxLoss must be 'none', "
+                             f"'self' or 'ema', not {predictor!r}")
+        self.predictor = predictor
+        self.decode_cfg = dict(
+            score_thr=score_thr,
+            nms=dict(type='nms', iou_threshold=nms_iou_thr),
+            max_per_img=max_predictions)
+        self.refine_cfg = dict(
+            score_thr=score_thr,
+            iou_thr=iou_thr,
+            containment_thr=containment_thr,
+            cover_thr=cover_thr,
+            min_area=min_area,
+            rounds=rounds)
+
+    def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
+        """Detection loss on the pseudo boxes.
+
+        Args:
+            ctx (StepContext): The current batch.
+            images (list[int]): Positions of the images with a mask only.
+
+        Returns:
+            dict[str, Tensor]: Losses of the detection head, and how many
+            pseudo boxes came from a split, a merge, a direct match, or a kept
+            rectangle, and how many regions are ignored, in the batch.
+        """
+        targets, ignore, counts = self.pseudo_boxes(ctx, images)
+        for i, target in zip(images, targets):
+            ctx.samples[i].pseudo_instances = target
+        return {**ctx.loss(self.task, targets, images, ignore), **counts}
+
+    @torch.no_grad()
+    def pseudo_boxes(
+        self, ctx: StepContext, images: List[int]
+    ) -> Tuple[InstanceList, IgnoreRegions, Dict[str, Tensor]]:
+        """Make boxes from masks and predictions.
+
+        Args:
+            ctx (StepContext): The current batch.
+            images (list[int]): Positions of n >= 1 images with a mask.
+
+        Returns:
+            tuple: Per image ``bboxes`` and ``labels``; what to ignore; counts
+            by origin, 0-dim tensors.
+
+        Raises:
+            KeyError: If a sample carries no components.
+        """
+        samples = [ctx.samples[i] for i in images]
+        for sample in samples:
+            if 'components' not in sample:
+                raise KeyError(
+                    f'{sample.get("img_path")} has a mask and no boxes, but '
+                    'no components for MaskForBoxLoss: add dict(type='
+                    "'LabelComponents', ...) after the augmentation to the "
+                    'pipeline of this source')
+        tables = [sample.components for sample in samples]
+        comp_boxes, comp_valid = pad_boxes([x.bboxes for x in tables])
+        maps = torch.cat([x.component_map.data for x in samples])
+        predictions = self._predictions(ctx, images, maps.device)
+        refined = refine_boxes(
+            maps, comp_boxes, pad([x.labels for x in tables]),
+            pad([x.areas for x in tables]), comp_valid,
+            pad([x.ignored for x in tables]), *predictions,
+            ctx.class_map.tensors(maps.device).compatible, **self.refine_cfg)
+        unknown = torch.cat([x.gt_sem_seg.sem_seg for x in samples])
+        ignore = self._ignore(ctx, refined, unknown == IGNORE_INDEX)
+        return split_targets(refined), ignore, refined.counts
+
+    def _predictions(self, ctx: StepContext, images: List[int],
+                     device: torch.device) -> Predictions:
+        results: Optional[Any] = None
+        if self.predictor != 'none':
+            results = ctx.predict(self.task, images, self.predictor,
+                                  self.decode_cfg)
+        if results is None:
+            results = [
+                InstanceData(
+                    bboxes=torch.zeros(0, 4, device=device),
+                    scores=torch.zeros(0, device=device),
+                    labels=torch.zeros(0, dtype=torch.long, device=device))
+            ] * len(images)
+        boxes, valid = pad_boxes([x.bboxes for x in results])
+        return Predictions(boxes, pad([x.scores for x in results]),
+                           pad([x.labels for x in results]), valid)
+
+    def _ignore(self, ctx: StepContext, refined: RefinedBoxes,
+                unknown: Tensor) -> IgnoreRegions:
+        """Ignored regions, and everywhere the classes no mask can show."""
+        classes = refined.ignored_classes & refined.ignored[..., None]
+        boxes = refined.boxes
+        if ctx.class_map.det_only:
+            height, width = unknown.shape[1:]
+            image = boxes.new_tensor([0, 0, width, height])
+            compatible = ctx.class_map.tensors(boxes.device).compatible
+            everywhere = ~compatible.any(dim=0)
+            boxes = torch.cat([boxes, image.expand(len(boxes), 1, 4)], dim=1)
+            classes = torch.cat(
+                [classes,
+                 everywhere.expand(len(boxes), 1, -1)], dim=1)
+        return IgnoreRegions(boxes, classes, unknown)
+
+
+def pad(values: List[Tensor]) -> Tensor:
+    """Stack N tensors ``(K_i, )`` as ``(N, K)``, filled with zeros."""
+    return torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
+
+
+def split_targets(refined: RefinedBoxes) -> InstanceList:
+    """Take the valid slots of each image.
+
+    The heads of MMDetection want as many boxes as there are, so this is the
+    one place that waits for the device; their assigners do the same.
+
+    Args:
+        refined (RefinedBoxes): Pseudo boxes of N images.
+
+    Returns:
+        list[:obj:`InstanceData`]: Per image ``bboxes`` and ``labels``.
+    """
+    order = refined.valid.long().argsort(dim=1, descending=True, stable=True)
+    boxes = refined.boxes.gather(1, order[..., None].expand(-1, -1, 4))
+    labels = refined.labels.gather(1, order)
+    counts = refined.valid.sum(dim=1).tolist()
+    return [
+        InstanceData(bboxes=boxes[i, :n], labels=labels[i, :n])
+        for i, n in enumerate(counts)
+    ]

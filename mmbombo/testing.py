@@ -1,0 +1,149 @@
+# Copyright (c) mmbombo contributors.
+"""Small networks, heads from stock configs, and samples, for tests."""
+import copy
+import os.path as osp
+
+import mmdet
+import mmseg
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.structures import InstanceData, PixelData
+
+CLASSES = ('cat', 'dog', 'cow')
+SEG_CLASSES = ('background', ) + CLASSES
+SIZE = 128
+DET_CONFIGS = dict(
+    retinanet='retinanet/retinanet_r50_fpn_1x_coco.py',
+    fcos='fcos/fcos_r50-caffe_fpn_gn-head-center-normbbox-centeronreg-giou'
+    '_1x_coco.py',
+    gfl='gfl/gfl_r50_fpn_1x_coco.py',
+    atss='atss/atss_r50_fpn_1x_coco.py',
+    rtmdet='rtmdet/rtmdet_tiny_8xb32-300e_coco.py')
+SEG_CONFIGS = dict(
+    fpn='fpn_r50.py',
+    fcn='fcn_r50-d8.py',
+    upernet='upernet_r50.py',
+    segformer='segformer_mit-b0.py')
+
+
+def det_head_cfg(name, channels=32):
+    """A detection head's stock config, with 3 classes and thin layers."""
+    path = osp.join(
+        osp.dirname(mmdet.__file__), '.mim', 'configs', DET_CONFIGS[name])
+    model = Config.fromfile(path).model
+    head = copy.deepcopy(model.bbox_head)
+    head.update(
+        num_classes=len(CLASSES), in_channels=channels, feat_channels=channels)
+    if name == 'rtmdet':
+        head.norm_cfg = dict(type='BN')
+    elif name != 'retinanet':
+        head.norm_cfg = dict(type='GN', num_groups=4, requires_grad=True)
+    return dict(
+        type='DetTaskHead',
+        head=head,
+        train_cfg=model.get('train_cfg'),
+        test_cfg=model.test_cfg)
+
+
+def seg_head_cfg(name, channels=32):
+    """A decode head's stock config and its auxiliary head, thin."""
+    path = osp.join(
+        osp.dirname(mmseg.__file__), '.mim', 'configs', '_base_', 'models',
+        SEG_CONFIGS[name])
+    model = Config.fromfile(path).model
+
+    def thin(head):
+        head = copy.deepcopy(head)
+        many = isinstance(head.in_channels, list)
+        head.update(
+            num_classes=len(SEG_CLASSES),
+            channels=channels,
+            in_channels=[channels] * 4 if many else channels,
+            norm_cfg=dict(type='BN'))
+        if not many:
+            head.in_index = 2
+        return head
+
+    cfg = dict(type='SegTaskHead', head=thin(model.decode_head))
+    if model.get('auxiliary_head'):
+        cfg['auxiliary_head'] = thin(model.auxiliary_head)
+    return cfg
+
+
+def make_sample(kinds, seed=0, size=SIZE, **fields):
+    """A sample of ``size`` pixels with the annotation ``kinds``."""
+    generator = torch.Generator().manual_seed(seed)
+    sample = DetDataSample(
+        metainfo=dict(
+            annotation_kinds=kinds,
+            source='test',
+            img_id=seed,
+            img_path=f'{seed}.jpg',
+            img_shape=(size, size),
+            ori_shape=(size, size),
+            pad_shape=(size, size),
+            batch_input_shape=(size, size),
+            scale_factor=(1., 1.)))
+    if 'bbox' in kinds:
+        corner = torch.randint(0, size // 2, (2, 2), generator=generator)
+        extent = torch.randint(20, size // 2, (2, 2), generator=generator)
+        sample.gt_instances = InstanceData(
+            bboxes=torch.cat([corner, corner + extent], dim=1).float(),
+            labels=torch.randint(0, 3, (2, ), generator=generator))
+        sample.ignored_instances = InstanceData(
+            bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long())
+    if 'sem_seg' in kinds:
+        ids = torch.randint(0, 4, (1, size, size), generator=generator)
+        sample.gt_sem_seg = PixelData(sem_seg=ids, data=ids)
+    for key, value in fields.items():
+        sample.set_field(value, key)
+    return sample
+
+
+def make_feats(num_images, channels=32, levels=5, first_stride=8, seed=0):
+    """Random feature maps of ``SIZE`` pixel images."""
+    generator = torch.Generator().manual_seed(seed)
+    sides = [max(1, SIZE // (first_stride * 2**i)) for i in range(levels)]
+    return tuple(
+        torch.randn(num_images, channels, side, side, generator=generator)
+        for side in sides)
+
+
+def tiny_model_cfg(**kwargs):
+    """A network of a few thousand parameters with both tasks.
+
+    Args:
+        **kwargs: Further or other arguments of :class:`MultiTaskDetector`.
+
+    Returns:
+        dict: Its config.
+    """
+    det = det_head_cfg('gfl', channels=16)
+    det['head'].stacked_convs = 1
+    det['head'].anchor_generator.strides = [8, 16, 32]
+    det['in_indices'] = (1, 2, 3)
+    seg = seg_head_cfg('fpn', channels=16)
+    seg['head'].update(dropout_ratio=0.)
+    cfg = dict(
+        type='MultiTaskDetector',
+        data_preprocessor=dict(
+            type='MultiTaskDataPreprocessor',
+            mean=[120., 120., 120.],
+            std=[60., 60., 60.],
+            bgr_to_rgb=True,
+            pad_size_divisor=32),
+        backbone=dict(
+            type='mmdet.ResNet',
+            depth=18,
+            base_channels=8,
+            norm_eval=True),
+        neck=dict(
+            type='mmdet.FPN',
+            in_channels=[8, 16, 32, 64],
+            out_channels=16,
+            num_outs=4),
+        task_heads=dict(det=det, seg=seg),
+        class_map=dict(det_classes=CLASSES, seg_classes=SEG_CLASSES))
+    cfg.update(kwargs)
+    return cfg

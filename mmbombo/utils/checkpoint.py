@@ -1,0 +1,242 @@
+# Copyright (c) mmbombo contributors.
+"""Loading of checkpoints that cannot run code.
+
+A checkpoint is a pickle, and a pickle is a program. Everything that MMEngine
+loads (``--resume``, ``load_from``, ``init_cfg``, teachers, the inferencer)
+goes through its ``CheckpointLoader``, whose schemes
+:func:`use_checked_loader` replaces.
+"""
+import ast
+import os
+import os.path as osp
+import re
+from pickle import UnpicklingError
+from typing import Any, Callable, Dict, List, Optional, Tuple
+from urllib.parse import urlparse
+
+import numpy as np
+import torch
+from mmengine.dist import barrier, get_rank
+from mmengine.logging import HistoryBuffer, print_log
+from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import (get_deprecated_model_names,
+                                        get_external_models,
+                                        get_torchvision_models)
+
+TRUST_OPTION = '--trust-checkpoint'
+# Where MMEngine stores the text of the config; resuming runs it as Python.
+CONFIG_TEXTS = (('meta', 'config'), ('meta', 'cfg'),
+                ('message_hub', 'runtime_info', 'cfg'))
+
+
+def load_checkpoint_safely(path: str,
+                           map_location: Optional[Any] = None) -> dict:
+    """Load a checkpoint file without running anything that it contains.
+
+    Besides tensors and plain Python values only what MMEngine's Runner
+    stores is accepted: log histories, NumPy arrays and scalars. A config
+    text that is more than nested literals is dropped, since MMEngine runs it
+    as Python when it resumes.
+
+    Args:
+        path (str): The file.
+        map_location (Any, optional): As for ``torch.load``. Defaults to
+            None.
+
+    Returns:
+        dict: The content of the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        RuntimeError: If the file is damaged, or refers to a class or function
+            that is not allowed; the message names it.
+    """
+    path = osp.expanduser(path)
+    if not osp.isfile(path):
+        raise FileNotFoundError(f"there is no checkpoint file '{path}'")
+    if not hasattr(torch.serialization, 'safe_globals'):
+        raise RuntimeError(
+            f'checking a checkpoint needs torch >= 2.5, this is '
+            f'{torch.__version__}; upgrade it, or pass {TRUST_OPTION} if you '
+            f"know who made '{path}'")
+    try:
+        with torch.serialization.safe_globals(_allowed_globals()):
+            checkpoint = torch.load(
+                path, map_location=map_location, weights_only=True)
+    except UnpicklingError as error:
+        raise RuntimeError(_refusal(path, error)) from None
+    except (EOFError, RuntimeError, ValueError) as error:
+        raise RuntimeError(
+            f"checkpoint '{path}' is damaged: {error}") from error
+    _drop_programs(checkpoint, path)
+    return checkpoint
+
+
+def use_checked_loader(trust: bool = False) -> None:
+    """Make everything that MMEngine loads go through the check.
+
+    Tools call this first; importing mmbombo changes nothing. Named weights
+    ('torchvision://', 'open-mmlab://') are looked up and loaded by their URL;
+    other schemes are refused.
+
+    Args:
+        trust (bool): Load without a check, for files whose maker is known
+            (``--trust-checkpoint``). Defaults to False.
+    """
+    if trust:
+        print_log('checkpoints are loaded without a check '
+                  f'({TRUST_OPTION}): they may run any code',
+                  logger='current')
+        load: Callable = _load_trusted
+    else:
+        load = load_checkpoint_safely
+
+    def load_from_checked_file(filename, map_location=None):
+        return load(filename, map_location)
+
+    def load_from_checked_url(filename, map_location=None):
+        return load(_download(filename), map_location)
+
+    def load_from_checked_name(filename, map_location=None):
+        return load(_download(_url_of_name(filename)), map_location)
+
+    def load_from_unchecked_scheme(filename, map_location=None):
+        raise RuntimeError(
+            f"'{filename}': checkpoints of this scheme are not checked and "
+            'not loaded; download the file and give its path')
+
+    schemes: Dict[str, Callable] = {
+        scheme: load_from_unchecked_scheme
+        for scheme in CheckpointLoader._schemes
+    }
+    schemes.update({
+        '': load_from_checked_file,
+        'http://': load_from_checked_url,
+        'https://': load_from_checked_url,
+        'torchvision://': load_from_checked_name,
+        'open-mmlab://': load_from_checked_name,
+        'openmmlab://': load_from_checked_name,
+    })
+    for scheme, loader in schemes.items():
+        CheckpointLoader.register_scheme(scheme, loader, force=True)
+
+
+def _load_trusted(path: str, map_location: Optional[Any] = None) -> dict:
+    # The one place that unpickles freely, and only after --trust-checkpoint.
+    return torch.load(path, map_location=map_location, weights_only=False)
+
+
+def _history_method(owner: type, name: str) -> Callable:
+    """Stands in for ``getattr``, by which pickle finds methods.
+
+    A log history refers to its own statistics (``HistoryBuffer.mean``). The
+    real ``getattr`` would open every attribute of every allowed object.
+    """
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean',
+                                                  'current'):
+        raise UnpicklingError(f'Unsupported global: GLOBAL {owner}.{name}')
+    return getattr(HistoryBuffer, name)
+
+
+def _number_dtype(code: str, *flags: Any) -> np.dtype:
+    """Stands in for ``numpy.dtype``: plain numbers only, no records."""
+    dtype = np.dtype(code) if isinstance(code, str) else None
+    if dtype is None or dtype.kind not in 'biufc':
+        raise UnpicklingError(f'Unsupported global: GLOBAL numpy.dtype({code})')
+    return dtype
+
+
+def _allowed_globals() -> List[Tuple[Callable, str]]:
+    """What MMEngine's checkpoints refer to, under the names they use."""
+    core = getattr(np, '_core', None) or np.core
+    allowed: List[Tuple[Callable, str]] = [
+        (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
+        (_history_method, 'builtins.getattr'),
+        (slice, 'builtins.slice'),
+        (np.ndarray, 'numpy.ndarray'),
+        (_number_dtype, 'numpy.dtype'),
+    ]
+    # NumPy 1 and 2 write different names for the same functions.
+    for module in ('numpy._core', 'numpy.core'):
+        allowed += [(core.multiarray._reconstruct,
+                     f'{module}.multiarray._reconstruct'),
+                    (core.multiarray.scalar, f'{module}.multiarray.scalar')]
+    # Their instances, which are the only ones that may get a state.
+    for code in '?bhilqBHILQefd':
+        kind = type(np.dtype(code))
+        allowed.append((kind, f'numpy.dtypes.{kind.__name__}'))
+    return allowed
+
+
+def _refusal(path: str, error: UnpicklingError) -> str:
+    found = re.search(r'GLOBAL (\S+)', str(error))
+    if not found:
+        return f"'{path}' cannot be read as a checkpoint: {error}"
+    return (f"checkpoint '{path}' was refused: it refers to "
+            f"'{found.group(1)}', which a checkpoint of MMEngine does not "
+            'need. Loading such a file can run any code. If you know who made '
+            f'it, pass {TRUST_OPTION}')
+
+
+def _drop_programs(checkpoint: Any, path: str) -> None:
+    """Remove config texts that are more than literals."""
+    for *parents, last in CONFIG_TEXTS:
+        owner = checkpoint
+        for name in parents:
+            owner = owner.get(name) if isinstance(owner, dict) else None
+        text = owner.get(last) if isinstance(owner, dict) else None
+        if isinstance(text, str) and not _is_literal_config(text):
+            del owner[last]
+            print_log(
+                f"the config in checkpoint '{path}' is no plain config and "
+                'was left out', logger='current')
+
+
+def _is_literal_config(text: str) -> bool:
+    """Whether a config text only assigns literals and ``dict(...)``."""
+    allowed = (ast.Module, ast.Assign, ast.Constant, ast.Dict, ast.List,
+               ast.Tuple, ast.Set, ast.UnaryOp, ast.USub, ast.keyword,
+               ast.Load, ast.Store)
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            if getattr(node.func, 'id', None) != 'dict' or node.args:
+                return False
+        elif isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load) and node.id != 'dict':
+                return False
+        elif not isinstance(node, allowed):
+            return False
+    # These two make a config import modules and read other files.
+    names = {t.id for s in tree.body for t in s.targets
+             if isinstance(t, ast.Name)}
+    return not names & {'custom_imports', '_base_'}
+
+
+def _url_of_name(name: str) -> str:
+    """URL of weights that are named as ``torchvision://resnet50``."""
+    scheme, _, model = name.partition('://')
+    if scheme == 'torchvision':
+        urls = get_torchvision_models()
+    else:
+        urls = get_external_models()
+        model = get_deprecated_model_names().get(model, model)
+    if not urls.get(model, '').startswith(('http://', 'https://')):
+        raise ValueError(f"'{name}' names no weights that can be downloaded; "
+                         'give the URL or the path of the file')
+    return urls[model]
+
+
+def _download(url: str) -> str:
+    """Fetch a file once into torch's cache; one rank does it for all."""
+    folder = osp.join(torch.hub.get_dir(), 'checkpoints')
+    path = osp.join(folder, osp.basename(urlparse(url).path))
+    if get_rank() == 0 and not osp.exists(path):
+        os.makedirs(folder, exist_ok=True)
+        print_log(f"downloading '{url}' to '{path}'", logger='current')
+        torch.hub.download_url_to_file(url, path, progress=False)
+    barrier()
+    return path

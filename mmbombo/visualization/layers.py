@@ -1,0 +1,148 @@
+# Copyright (c) mmbombo contributors.
+"""What a data sample holds, read into one plain form for drawing."""
+from typing import List, NamedTuple, Optional, Tuple
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData, PixelData
+
+from mmbombo.structures import BBOX, SEM_SEG
+
+DET, SEG = 'det', 'seg'
+
+
+class LabelledBox(NamedTuple):
+    """A box of a sample.
+
+    Attributes:
+        xyxy (tuple): Corners in pixels of the image.
+        label (int): Class in the numbering of ``task``.
+        task (str): ``'det'``, or ``'seg'`` for boxes made from a mask.
+        score (float, optional): Score of a prediction.
+        ignored (bool): Whether training ignores the box.
+    """
+    xyxy: Tuple[float, float, float, float]
+    label: int
+    task: str = DET
+    score: Optional[float] = None
+    ignored: bool = False
+
+
+class Layer(NamedTuple):
+    """What one panel shows: caption, boxes, and ids (H, W) if there are."""
+    caption: str
+    boxes: List[LabelledBox]
+    ids: Optional[np.ndarray]
+
+
+def to_numpy(values) -> np.ndarray:
+    """Return a tensor, MMDetection box structure or array as an array."""
+    values = getattr(values, 'tensor', values)
+    if isinstance(values, torch.Tensor):
+        return values.detach().cpu().numpy()
+    return np.asarray(values)
+
+
+def map_ids(field: PixelData) -> np.ndarray:
+    """Return the ids (H, W) of a map in either library's spelling.
+
+    MMDetection stores a map as ``sem_seg``, MMSegmentation as ``data``.
+    """
+    ids = to_numpy(field.sem_seg if 'sem_seg' in field else field.data)
+    return ids[0] if ids.ndim == 3 else ids
+
+
+def _boxes(instances: Optional[InstanceData],
+           task: str = DET,
+           ignored: bool = False) -> List[LabelledBox]:
+    """Read instances, which may lack boxes altogether."""
+    if instances is None or 'bboxes' not in instances:
+        return []
+    corners = to_numpy(instances.bboxes).astype(float).tolist()
+    labels = to_numpy(instances.labels).astype(int).tolist()
+    scores = [None] * len(labels)
+    if 'scores' in instances:
+        scores = to_numpy(instances.scores).astype(float).tolist()
+    flags = [ignored] * len(labels)
+    if 'ignored' in instances:
+        flags = to_numpy(instances.ignored).astype(bool).tolist()
+    return [
+        LabelledBox(tuple(xyxy), label, task, score, flag)
+        for xyxy, label, score, flag in zip(corners, labels, scores, flags)
+    ]
+
+
+def _ids(sample: DetDataSample, name: str) -> Optional[np.ndarray]:
+    """Return the ids of a map of the sample, or None without the map."""
+    return map_ids(sample.get(name)) if name in sample else None
+
+
+def annotation_text(sample: DetDataSample) -> str:
+    """Say in words with what an image is annotated.
+
+    The declared kinds decide; samples of other data sets declare none, and
+    are judged by what they hold.
+    """
+    kinds = sample.get('annotation_kinds')
+    if kinds is None:
+        has_boxes = 'gt_instances' in sample and 'bboxes' in sample.gt_instances
+        kinds = (BBOX, ) * has_boxes + (SEM_SEG, ) * ('gt_sem_seg' in sample)
+    words = {BBOX: 'boxes', SEM_SEG: 'mask'}
+    names = [words.get(kind, kind) for kind in kinds]
+    if len(names) == 1:
+        return f'{names[0]} only'
+    return ' + '.join(names) or 'not annotated'
+
+
+def gt_layer(sample: DetDataSample) -> Optional[Layer]:
+    """Read the annotations; None for a sample that never had any."""
+    fields = ('gt_instances', 'ignored_instances', 'gt_sem_seg')
+    if 'annotation_kinds' not in sample and not any(
+            field in sample for field in fields):
+        return None
+    boxes = _boxes(sample.get('gt_instances')) + _boxes(
+        sample.get('ignored_instances'), ignored=True)
+    return Layer(f'ground truth: {annotation_text(sample)}', boxes,
+                 _ids(sample, 'gt_sem_seg'))
+
+
+def pseudo_layer(sample: DetDataSample) -> Optional[Layer]:
+    """Read the pseudo labels; None without any.
+
+    Boxes after split and merge (``pseudo_instances``) replace those of the
+    bare components, from which they were made.
+    """
+    parts, boxes = [], []
+    if 'pseudo_sem_seg' in sample:
+        parts.append('mask from boxes')
+    if 'pseudo_instances' in sample:
+        boxes = _boxes(sample.pseudo_instances)
+        parts.append('boxes from mask')
+    elif 'components' in sample:
+        boxes = _boxes(sample.components, task=SEG)
+        parts.append('components of mask')
+    if not parts:
+        return None
+    return Layer('pseudo: ' + ', '.join(parts), boxes,
+                 _ids(sample, 'pseudo_sem_seg'))
+
+
+def pred_layer(sample: DetDataSample, score_thr: float) -> Optional[Layer]:
+    """Read the predictions; None without any.
+
+    Args:
+        sample (:obj:`DetDataSample`): The sample.
+        score_thr (float): Lowest score of a box that is kept.
+    """
+    if 'pred_instances' not in sample and 'pred_sem_seg' not in sample:
+        return None
+    caption = 'prediction'
+    boxes = _boxes(sample.get('pred_instances'))
+    if 'pred_instances' in sample:
+        caption += f' (score ≥ {score_thr:g})'
+    boxes = [
+        box for box in boxes if box.score is None or box.score >= score_thr
+    ]
+    boxes.sort(key=lambda box: -(box.score or 0))
+    return Layer(caption, boxes, _ids(sample, 'pred_sem_seg'))

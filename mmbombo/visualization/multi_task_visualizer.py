@@ -1,0 +1,253 @@
+# Copyright (c) mmbombo contributors.
+"""Visualizer of samples that hold boxes, maps, both or neither."""
+from typing import Dict, List, Optional, Sequence
+
+import cv2
+import mmcv
+import numpy as np
+from mmdet.structures import DetDataSample
+from mmengine.dist import master_only
+from mmengine.visualization import Visualizer
+
+from mmbombo.registry import VISUALIZERS
+from .drawing import Box, draw_boxes, draw_map, font_size
+from .layers import (SEG, LabelledBox, Layer, gt_layer, pred_layer,
+                     pseudo_layer)
+from .layout import Panel, join_row, legend, stack
+from .palette import BACKGROUND, ClassStyle, Colour, class_styles, style_of
+
+IGNORE_INDEX = 255
+
+
+@VISUALIZERS.register_module()
+class MultiTaskLocalVisualizer(Visualizer):
+    """Draw image, ground truth, pseudo labels and prediction side by side.
+
+    ``dataset_meta`` holds ``classes`` and ``palette`` for boxes and
+    ``seg_classes`` and ``seg_palette`` for maps. A class that both tasks know
+    by the same name has one colour. The class ``background`` is transparent,
+    ignored pixels are grey stripes and ignored boxes are dashed. A legend
+    below explains the colours that occur.
+
+    Args:
+        name (str): Name of the instance. Defaults to 'visualizer'.
+        image (np.ndarray, optional): RGB image for the drawing methods of the
+            base class. Defaults to None.
+        vis_backends (list, optional): Configs of visual backends. Defaults to
+            None.
+        save_dir (str, optional): Folder of the backends. Defaults to None.
+        colours (dict, optional): RGB colour by class name, before those of
+            ``dataset_meta``. Defaults to None.
+        alpha (float): Opacity of maps. Defaults to 0.45.
+        min_size (int): Images with a shorter long side are enlarged to it
+            before anything is drawn, in pixels. Defaults to 448.
+    """
+
+    def __init__(self,
+                 name: str = 'visualizer',
+                 image: Optional[np.ndarray] = None,
+                 vis_backends: Optional[list] = None,
+                 save_dir: Optional[str] = None,
+                 colours: Optional[Dict[str, Colour]] = None,
+                 alpha: float = 0.45,
+                 min_size: int = 448) -> None:
+        super().__init__(
+            name=name,
+            image=image,
+            vis_backends=vis_backends,
+            save_dir=save_dir)
+        self.colours = colours
+        self.alpha = alpha
+        self.min_size = min_size
+        self.dataset_meta = {}
+
+    @master_only
+    def add_datasample(self,
+                       name: str,
+                       image: np.ndarray,
+                       data_sample: Optional[DetDataSample] = None,
+                       draw_gt: bool = True,
+                       draw_pred: bool = True,
+                       show: bool = False,
+                       wait_time: float = 0,
+                       out_file: Optional[str] = None,
+                       pred_score_thr: float = 0.3,
+                       step: int = 0,
+                       draw_pseudo: bool = True) -> None:
+        """Draw a sample and show it, write it, or hand it to the backends.
+
+        Args:
+            name (str): The image identifier.
+            image (np.ndarray): RGB image, (H, W, 3), values 0-255.
+            data_sample (:obj:`DetDataSample`, optional): Annotations, pseudo
+                labels and predictions in pixels of ``image``. Defaults to
+                None.
+            draw_gt (bool): Whether to draw annotations. Defaults to True.
+            draw_pred (bool): Whether to draw predictions. Defaults to True.
+            show (bool): Whether to open a window. Defaults to False.
+            wait_time (float): Seconds the window stays; 0 waits for a key.
+                Defaults to 0.
+            out_file (str, optional): Path to write to, instead of the
+                backends. Defaults to None.
+            pred_score_thr (float): Lowest score of a box that is drawn.
+                Defaults to 0.3.
+            step (int): Global step for the backends. Defaults to 0.
+            draw_pseudo (bool): Whether to draw pseudo labels. Defaults to
+                True.
+
+        Raises:
+            ValueError: If a map does not have the size of the image.
+        """
+        drawn = self.draw(image, data_sample, draw_gt, draw_pred,
+                          pred_score_thr, draw_pseudo)
+        # Users of MMDetection fetch the picture with `get_image`.
+        self.set_image(drawn)
+        if show:
+            self.show(drawn, win_name=name, wait_time=wait_time)
+        if out_file is not None:
+            mmcv.imwrite(drawn[..., ::-1], out_file)
+        else:
+            self.add_image(name, drawn, step)
+
+    def draw(self,
+             image: np.ndarray,
+             data_sample: Optional[DetDataSample] = None,
+             draw_gt: bool = True,
+             draw_pred: bool = True,
+             pred_score_thr: float = 0.3,
+             draw_pseudo: bool = True) -> np.ndarray:
+        """Return the picture that :meth:`add_datasample` writes.
+
+        Arguments are those of :meth:`add_datasample`.
+
+        Returns:
+            np.ndarray: RGB image of all panels and the legend.
+        """
+        layers = select_layers(data_sample, draw_gt, draw_pred, pred_score_thr,
+                               draw_pseudo)
+        panels = [self.image_panel(image, data_sample)]
+        panels += [self.layer_panel(image, layer) for layer in layers]
+        size = font_size(*panels[0].image.shape[:2])
+        rows = [join_row(panels, size)]
+        styles = self.styles_in(layers)
+        ignored = any(has_ignored_pixels(layer) for layer in layers)
+        if styles or ignored:
+            rows.append(legend(styles, ignored, rows[0].shape[1], size))
+        return stack(rows)
+
+    def image_panel(self,
+                    image: np.ndarray,
+                    data_sample: Optional[DetDataSample] = None) -> Panel:
+        """Return the bare image, captioned with its source if it has one."""
+        source = data_sample.get('source') if data_sample is not None else None
+        caption = f'image (source: {source})' if source else 'image'
+        return Panel(caption, self._canvas(image))
+
+    def layer_panel(self, image: np.ndarray, layer: Layer) -> Panel:
+        """Draw one layer over the image.
+
+        Args:
+            image (np.ndarray): RGB image, (H, W, 3), values 0-255.
+            layer (Layer): Boxes and ids in pixels of ``image``.
+
+        Returns:
+            Panel: The drawn image, enlarged to ``min_size``.
+
+        Raises:
+            ValueError: If the map does not have the size of the image.
+        """
+        canvas = self._canvas(image)
+        height, width = canvas.shape[:2]
+        det_styles, seg_styles = class_styles(self.dataset_meta, self.colours)
+        if layer.ids is not None:
+            if layer.ids.shape != image.shape[:2]:
+                raise ValueError(
+                    f'{layer.caption}: the map has shape {layer.ids.shape}, '
+                    f'its image {image.shape[:2]}')
+            ids = cv2.resize(
+                layer.ids.astype(np.int16), (width, height),
+                interpolation=cv2.INTER_NEAREST)
+            canvas = draw_map(canvas, ids, seg_styles,
+                              background_id(seg_styles), IGNORE_INDEX,
+                              self.alpha)
+        scale = (width / image.shape[1], height / image.shape[0])
+        boxes = []
+        for box in layer.boxes:
+            styles = seg_styles if box.task == SEG else det_styles
+            boxes.append(_styled(box, style_of(styles, box.label), scale))
+        return Panel(layer.caption, draw_boxes(canvas, boxes))
+
+    def styles_in(self, layers: Sequence[Layer]) -> List[ClassStyle]:
+        """Return the styles of the classes that layers show, each name once.
+
+        The background, which is transparent, is left out.
+        """
+        det_styles, seg_styles = class_styles(self.dataset_meta, self.colours)
+        hidden = (background_id(seg_styles), IGNORE_INDEX)
+        found = {}
+        for layer in layers:
+            ids = () if layer.ids is None else np.unique(layer.ids).tolist()
+            styles = [
+                style_of(seg_styles, label) for label in ids
+                if label not in hidden
+            ]
+            for box in layer.boxes:
+                own = seg_styles if box.task == SEG else det_styles
+                styles.append(style_of(own, box.label))
+            found.update({style.name: style for style in styles})
+        order = [style.name for style in seg_styles + det_styles]
+        return sorted(
+            found.values(),
+            key=lambda style: (order.index(style.name)
+                               if style.name in order else len(order),
+                               style.name))
+
+    def _canvas(self, image: np.ndarray) -> np.ndarray:
+        """Return a copy of the image, enlarged if it is small."""
+        image = np.clip(image, 0, 255).astype(np.uint8)
+        scale = self.min_size / max(image.shape[:2])
+        if scale <= 1:
+            return np.ascontiguousarray(image)
+        size = tuple(
+            max(1, int(round(side * scale))) for side in image.shape[1::-1])
+        return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+
+
+def select_layers(data_sample: Optional[DetDataSample],
+                  draw_gt: bool = True,
+                  draw_pred: bool = True,
+                  pred_score_thr: float = 0.3,
+                  draw_pseudo: bool = True) -> List[Layer]:
+    """Read the layers that are asked for and that the sample has."""
+    if data_sample is None:
+        return []
+    layers = [
+        gt_layer(data_sample) if draw_gt else None,
+        pseudo_layer(data_sample) if draw_pseudo else None,
+        pred_layer(data_sample, pred_score_thr) if draw_pred else None
+    ]
+    return [layer for layer in layers if layer is not None]
+
+
+def background_id(seg_styles: Sequence[ClassStyle]) -> Optional[int]:
+    """Return the id of the segmentation class ``background``, if any."""
+    names = [style.name for style in seg_styles]
+    return names.index(BACKGROUND) if BACKGROUND in names else None
+
+
+def has_ignored_pixels(layer: Layer) -> bool:
+    """Say whether a layer holds pixels that training ignores."""
+    return layer.ids is not None and bool((layer.ids == IGNORE_INDEX).any())
+
+
+def _styled(box: LabelledBox, style: ClassStyle, scale: tuple) -> Box:
+    """Bring a box to panel pixels and give it colour and tag."""
+    x_scale, y_scale = scale
+    x1, y1, x2, y2 = box.xyxy
+    text = style.name
+    if box.score is not None:
+        text += f' {box.score:.2f}'
+    if box.ignored:
+        text += ' (ignored)'
+    return Box((x1 * x_scale, y1 * y_scale, x2 * x_scale, y2 * y_scale),
+               style.colour, text, box.ignored)

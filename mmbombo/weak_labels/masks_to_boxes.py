@@ -1,0 +1,509 @@
+# Copyright (c) mmbombo contributors.
+"""Pseudo boxes from masks and predictions (Mask-for-Box).
+
+The circumscribed rectangles of a mask's components are matched with predicted
+boxes, to be split (touching objects), merged (one object behind an occluder),
+or used as they are. The paper's abstract names these steps; their conditions
+are our reconstruction.
+
+One component and one prediction take part in one step at most, and the steps
+run in this order:
+
+1. **Split.** A prediction belongs to the component, of a compatible class,
+   that has most of it inside its rectangle (``containment_thr`` of the
+   prediction; of several such components the one of highest IoU). Of two
+   predictions of one component that overlap too much (IoU of ``iou_thr``, or
+   ``containment_thr`` of one inside the other) the better one stays.
+   The component is split if two or more are left that contain ``cover_thr``
+   of its pixels. A pixel goes to the prediction that contains it; with several
+   or none, to that of the nearest centre, distances being in units of the
+   box's width and height. The extents of each group of pixels are a box;
+   groups below ``min_area`` are ignored, and with less than two larger ones
+   there is no split. If ``rounds`` rounds do not settle which predictions stay,
+   the component is ambiguous and ignored.
+2. **Merge.** Components of which a prediction contains ``containment_thr``, two
+   or more, become one if their joint rectangle and the prediction have an IoU
+   of ``iou_thr``.
+3. **Direct.** A component whose rectangle and a prediction have an IoU of
+   ``iou_thr`` is used as it is, with the prediction's class.
+4. **Keep.** Any other component is used as it is, if its class leaves no choice
+   of a detection class; otherwise it is ignored for the possible ones.
+
+Better predictions come first: by score, then larger area, then coordinates,
+then label. Where predictions compete for a component, a round serves those
+that no better one competes with, and the next looks at what is left.
+
+Everything has a fixed size and a fixed number of rounds, so that nothing waits
+for the device; the work is linear in the pixels.
+"""
+from typing import Dict, NamedTuple, Tuple
+
+import torch
+from torch import Tensor
+
+
+class RefinedBoxes(NamedTuple):
+    """Pseudo boxes of N images in M slots; most slots are empty."""
+
+    #: (N, M, 4) float32 x1, y1, x2, y2 in pixels, right and bottom exclusive.
+    boxes: Tensor
+    #: (N, M) int64 detection labels.
+    labels: Tensor
+    #: (N, M) bool, the slot holds a target.
+    valid: Tensor
+    #: (N, M) bool, the slot holds a region to be ignored.
+    ignored: Tensor
+    #: (N, M, D) bool, the detection classes that the region is ignored for.
+    ignored_classes: Tensor
+    #: 0-dim float32 tensors: targets by origin (``num_split``, ``num_merged``,
+    #: ``num_direct``, ``num_kept``) and regions to be ignored
+    #: (``num_ignored``).
+    counts: Dict[str, Tensor]
+
+
+class _Boxes(NamedTuple):
+    """Components or predictions, best first."""
+
+    boxes: Tensor  # (N, L, 4) float64
+    areas: Tensor  # (N, L) float64, of the boxes
+    labels: Tensor  # (N, L) int64
+    usable: Tensor  # (N, L) bool
+
+
+class _Pairs(NamedTuple):
+    """Predictions against components, (N, P, K) each."""
+
+    matching: Tensor  # bool, both usable and of compatible classes
+    of_pred: Tensor  # share of the prediction that is in the rectangle
+    of_comp: Tensor  # share of the rectangle that is in the prediction
+    iou: Tensor
+
+
+class _Split(NamedTuple):
+    """Outcome of the first step."""
+
+    boxes: Tensor  # (N, P, 4) extents of the prediction's group of pixels
+    targets: Tensor  # (N, P) bool, the group is a target
+    dropped: Tensor  # (N, P) bool, the group is too small to be one
+    home: Tensor  # (N, P) component of the prediction
+    pred_used: Tensor  # (N, P) bool
+    comp_split: Tensor  # (N, K) bool
+    comp_ambiguous: Tensor  # (N, K) bool
+
+
+@torch.no_grad()
+def refine_boxes(component_map: Tensor,
+                 comp_boxes: Tensor,
+                 comp_labels: Tensor,
+                 comp_areas: Tensor,
+                 comp_valid: Tensor,
+                 comp_ignored: Tensor,
+                 pred_boxes: Tensor,
+                 pred_scores: Tensor,
+                 pred_labels: Tensor,
+                 pred_valid: Tensor,
+                 compatible: Tensor,
+                 score_thr: float,
+                 iou_thr: float = 0.5,
+                 containment_thr: float = 0.7,
+                 cover_thr: float = 0.5,
+                 min_area: float = 0,
+                 rounds: int = 4,
+                 max_splits: int = 8) -> RefinedBoxes:
+    """Refine the rectangles of components with predicted boxes.
+
+    Args:
+        component_map (Tensor): (N, H, W) int64, 0 where there is no component,
+            otherwise its row in the table + 1.
+        comp_boxes (Tensor): (N, K, 4) rectangles in pixels, x2 = last
+            column + 1.
+        comp_labels (Tensor): (N, K) int64 segmentation ids.
+        comp_areas (Tensor): (N, K) pixels.
+        comp_valid (Tensor): (N, K) bool, the row holds a component.
+        comp_ignored (Tensor): (N, K) bool, the component is no target: it
+            becomes a region to be ignored.
+        pred_boxes (Tensor): (N, P, 4) in pixels.
+        pred_scores (Tensor): (N, P).
+        pred_labels (Tensor): (N, P) int64 detection labels.
+        pred_valid (Tensor): (N, P) bool, the row holds a prediction.
+        compatible (Tensor): (S, D) bool, as :attr:`ClassMap.compatible`.
+        score_thr (float): Predictions must score more than this.
+        iou_thr (float): See the module. Defaults to 0.5.
+        containment_thr (float): See the module. Defaults to 0.7.
+        cover_thr (float): See the module. Defaults to 0.5.
+        min_area (float): Smallest part of a split component, in pixels.
+        rounds (int): Rounds of each step. Defaults to 4.
+        max_splits (int): Most parts of one component, the best ones. Time
+            grows with it. Defaults to 8.
+
+    Returns:
+        RefinedBoxes: With M = P + K slots. Without predictions the targets
+        are the rectangles of the components.
+    """
+    comps, comp_ignored, comp_order = _sort_components(
+        comp_boxes, comp_labels, comp_areas, comp_valid, comp_ignored)
+    preds = _sort_predictions(pred_boxes, pred_scores, pred_labels,
+                              pred_valid & (pred_scores > score_thr))
+    classes = compatible[comps.labels]  # (N, K, D)
+    possible = comps.usable & classes.any(dim=2)
+    free_comp = possible & ~comp_ignored
+    pairs = _compare(preds, comps._replace(usable=free_comp), compatible)
+
+    split = _split(component_map, comp_order, preds, pairs, iou_thr,
+                   containment_thr, cover_thr, min_area, rounds, max_splits)
+    free_comp = free_comp & ~split.comp_split & ~split.comp_ambiguous
+    free_pred = preds.usable & ~split.pred_used
+    merged_boxes, merged, free_comp, free_pred = _merge(
+        preds, comps, pairs, free_comp, free_pred, iou_thr, containment_thr,
+        rounds)
+    direct_labels, direct = _match(preds, pairs, free_comp, free_pred,
+                                   iou_thr, rounds)
+    left = free_comp & ~direct
+    kept = left & (classes.sum(dim=2) == 1)
+
+    from_comp = direct | kept
+    comp_regions = (possible & comp_ignored) | split.comp_ambiguous | (
+        left & ~kept)
+    comp_out_labels = torch.where(direct, direct_labels,
+                                  classes.to(torch.uint8).argmax(dim=2))
+    pred_out_boxes = torch.where(merged[..., None], merged_boxes, split.boxes)
+    region_classes = torch.cat([
+        classes.gather(1, split.home[..., None].expand(-1, -1,
+                                                       classes.size(2))),
+        classes
+    ], dim=1)
+    ignored = torch.cat([split.dropped, comp_regions], dim=1)
+    return RefinedBoxes(
+        boxes=torch.cat([pred_out_boxes, comps.boxes], dim=1).float(),
+        labels=torch.cat([preds.labels, comp_out_labels], dim=1),
+        valid=torch.cat([split.targets | merged, from_comp], dim=1),
+        ignored=ignored,
+        ignored_classes=region_classes & ignored[..., None],
+        counts=dict(
+            num_split=split.targets.sum().float(),
+            num_merged=merged.sum().float(),
+            num_direct=direct.sum().float(),
+            num_kept=kept.sum().float(),
+            num_ignored=ignored.sum().float()))
+
+
+def _split(component_map: Tensor, comp_order: Tensor, preds: _Boxes,
+           pairs: _Pairs, iou_thr: float, containment_thr: float,
+           cover_thr: float, min_area: float, rounds: int,
+           max_splits: int) -> _Split:
+    """Split components that hold several predictions."""
+    num_comps = comp_order.size(1)
+    max_splits = max(1, min(max_splits, preds.labels.size(1)))
+    inside = pairs.matching & (pairs.of_pred >= containment_thr)
+    member = _first_best(pairs.iou, inside)  # (N, P, K), one per row
+    home = member.to(torch.uint8).argmax(dim=2)
+    chosen, undecided = _drop_overlapping(preds, member, iou_thr,
+                                          containment_thr, rounds)
+
+    ambiguous = (member & undecided[..., None]).any(dim=1)
+    member_chosen = member & chosen[..., None]
+    slot = (member_chosen.long().cumsum(dim=1) - 1).gather(
+        2, home[..., None]).squeeze(2)
+    chosen = chosen & (slot < max_splits)
+    several = (member_chosen.sum(dim=1) >= 2) & ~ambiguous
+    active = chosen & several.gather(1, home)
+
+    # Rows of the pixel tables are the numbers in the component map.
+    row = (comp_order.gather(1, home) + 1) * max_splits + slot
+    row = torch.where(active, row, torch.zeros_like(row))
+    group = _pixel_groups(component_map, preds.boxes, active, row,
+                          (num_comps + 1) * max_splits, max_splits)
+    count, covered = group.count.gather(1, row), group.covered.gather(1, row)
+
+    large = active & (count >= min_area) & (count > 0)
+    in_comp = member & active[..., None]
+    total = (in_comp * count[..., None]).sum(dim=1)
+    total_covered = (in_comp * covered[..., None]).sum(dim=1)
+    num_large = (member & large[..., None]).sum(dim=1)
+    comp_split = several & (num_large >= 2) & (
+        total_covered.double() / total >= cover_thr)
+    done = active & comp_split.gather(1, home)
+    in_ambiguous = (member & ambiguous[:, None, :]).any(dim=2)
+    return _Split(
+        boxes=group.boxes.gather(1, row[..., None].expand(-1, -1, 4)).double(),
+        targets=done & large,
+        dropped=done & ~large & (count > 0),
+        home=home,
+        pred_used=done | in_ambiguous,
+        comp_split=comp_split,
+        comp_ambiguous=ambiguous)
+
+
+def _drop_overlapping(preds: _Boxes, member: Tensor, iou_thr: float,
+                      containment_thr: float,
+                      rounds: int) -> Tuple[Tensor, Tensor]:
+    """Of predictions of one component that overlap the better one stays.
+
+    A round takes the predictions that no better undecided one overlaps, and
+    drops those that overlap one of them.
+
+    Returns:
+        tuple: (N, P) bool, taken; and (N, P) bool, still undecided.
+    """
+    inter = _intersection(preds.boxes, preds.boxes)
+    area_a, area_b = preds.areas[:, :, None], preds.areas[:, None, :]
+    overlap = (inter / (area_a + area_b - inter) >= iou_thr) | (
+        inter / torch.minimum(area_a, area_b) >= containment_thr)
+    shares_comp = torch.bmm(member.float(), member.float().mT) > 0
+    loses_to = (overlap & shares_comp).tril(diagonal=-1)
+
+    undecided = member.any(dim=2)
+    taken = torch.zeros_like(undecided)
+    for _ in range(rounds):
+        waits = (loses_to & undecided[:, None, :]).any(dim=2)
+        taken = taken | (undecided & ~waits)
+        lost = (loses_to & taken[:, None, :]).any(dim=2)
+        undecided = undecided & ~taken & ~lost
+    return taken, undecided
+
+
+class _Groups(NamedTuple):
+    """Pixels of each row (component, slot), (N, R)."""
+
+    count: Tensor  # int64
+    covered: Tensor  # int64, those inside the row's prediction
+    boxes: Tensor  # (N, R, 4) extents
+
+
+def _pixel_groups(component_map: Tensor, boxes: Tensor, active: Tensor,
+                  row: Tensor, num_rows: int, num_slots: int) -> _Groups:
+    """Give each pixel of a component to one of the component's predictions.
+
+    The squared distance to a centre, in units of the box's width and height,
+    is a term of the column plus a term of the row. So two small tables per
+    component hold all that a pixel needs.
+
+    Args:
+        component_map (Tensor): (N, H, W) int64.
+        boxes (Tensor): (N, P, 4) predictions.
+        active (Tensor): (N, P) bool, the prediction takes part.
+        row (Tensor): (N, P) int64, component number * slots + slot; 0 if it
+            does not take part.
+        num_rows (int): (K + 1) * slots.
+        num_slots (int): Slots of each component.
+    """
+    num, height, width = component_map.shape
+    far_x = _distance_table(boxes[..., 0], boxes[..., 2], active, row,
+                            num_rows, num_slots, width)
+    far_y = _distance_table(boxes[..., 1], boxes[..., 3], active, row,
+                            num_rows, num_slots, height)
+    xs = torch.arange(width, device=boxes.device)
+    ys = torch.arange(height, device=boxes.device)[:, None]
+    at_x = (component_map * width + xs).flatten(1)
+    at_y = (component_map * height + ys).flatten(1)
+
+    best = boxes.new_full((num, height * width), torch.inf,
+                          dtype=torch.float32)
+    owner = torch.zeros_like(at_x)
+    for slot in range(num_slots):
+        part_x = far_x[:, slot].gather(1, at_x)
+        part_y = far_y[:, slot].gather(1, at_y)
+        # Half a box away is its edge. Inside, the sum is .5 at most, so that
+        # the 1 puts all boxes that contain the pixel before those that do not.
+        outside = torch.maximum(part_x, part_y) > 0.25
+        distance = part_x + part_y + outside
+        nearer = distance < best
+        best = torch.where(nearer, distance, best)
+        owner.masked_fill_(nearer, slot)
+
+    group = component_map.flatten(1) * num_slots + owner
+    group.masked_fill_(best == torch.inf, 0)
+    return _measure(group, best < 1, num_rows, height, width)
+
+
+def _distance_table(low: Tensor, high: Tensor, active: Tensor, row: Tensor,
+                    num_rows: int, num_slots: int, size: int) -> Tensor:
+    """Squared distance of each pixel to each centre along one axis.
+
+    Returns:
+        Tensor: (N, slots, (K + 1) * size) float32, inf in unused rows.
+    """
+    pixel = torch.arange(size, device=low.device, dtype=low.dtype) + 0.5
+    centre = ((low + high) / 2)[..., None]
+    distance = ((pixel - centre) / (high - low)[..., None]).square().float()
+    distance = distance.masked_fill(~active[..., None], torch.inf)
+    table = distance.new_full((low.size(0), num_rows, size), torch.inf)
+    table.scatter_(1, row[..., None].expand(-1, -1, size), distance)
+    table = table.view(low.size(0), -1, num_slots, size)
+    return table.transpose(1, 2).reshape(low.size(0), num_slots, -1)
+
+
+def _measure(group: Tensor, covered: Tensor, num_rows: int, height: int,
+             width: int) -> _Groups:
+    """Count the pixels of each group and find its extents."""
+    num = group.size(0)
+    xs = torch.arange(width, device=group.device)
+    ys = torch.arange(height, device=group.device)
+    column = xs.repeat(height).expand(num, -1)
+    line = ys.repeat_interleave(width).expand(num, -1)
+
+    def reduce(values: Tensor, how: str) -> Tensor:
+        start = values.new_zeros((num, num_rows))
+        return start.scatter_reduce(1, group, values, how, include_self=False)
+
+    boxes = torch.stack([
+        reduce(column, 'amin'),
+        reduce(line, 'amin'),
+        reduce(column, 'amax') + 1,
+        reduce(line, 'amax') + 1
+    ], dim=2)
+    count = group.new_zeros((num, num_rows))
+    return _Groups(
+        count=count.scatter_add(1, group, torch.ones_like(group)),
+        covered=count.scatter_add(1, group, covered.long()),
+        boxes=boxes)
+
+
+def _merge(preds: _Boxes, comps: _Boxes, pairs: _Pairs, free_comp: Tensor,
+           free_pred: Tensor, iou_thr: float, containment_thr: float,
+           rounds: int) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Merge components that one prediction contains.
+
+    Returns:
+        tuple: (N, P, 4) joint rectangles, (N, P) bool where there is one, and
+        what is left of ``free_comp`` and ``free_pred``.
+    """
+    inside = pairs.matching & (pairs.of_comp >= containment_thr)
+    boxes = torch.zeros_like(preds.boxes)
+    merged = torch.zeros_like(free_pred)
+    for _ in range(rounds):
+        member = inside & free_comp[:, None, :] & free_pred[..., None]
+        joint = _joint_rectangle(comps.boxes, member)
+        inter = _overlap(joint, preds.boxes)
+        iou = inter / (_area(joint) + preds.areas - inter)
+        fits = (member.sum(dim=2) >= 2) & (iou >= iou_thr)
+        competes = torch.bmm(member.float(), member.float().mT) > 0
+        better = (competes & fits[:, None, :]).tril(diagonal=-1).any(dim=2)
+        accepted = fits & ~better
+        boxes = torch.where(accepted[..., None], joint, boxes)
+        merged = merged | accepted
+        free_pred = free_pred & ~accepted
+        free_comp = free_comp & ~(member & accepted[..., None]).any(dim=1)
+    return boxes, merged, free_comp, free_pred
+
+
+def _joint_rectangle(boxes: Tensor, member: Tensor) -> Tensor:
+    """(N, P, 4) rectangle around the components (N, K, 4) of each row.
+
+    Rows without a component get an empty one.
+    """
+    low, high = boxes[:, None, :, :2], boxes[:, None, :, 2:]
+    member = member[..., None]
+    low = torch.where(member, low, torch.inf).amin(dim=2)
+    high = torch.where(member, high, -torch.inf).amax(dim=2)
+    joint = torch.cat([low, high], dim=2)
+    return joint.masked_fill(~member.any(dim=2), 0)
+
+
+def _match(preds: _Boxes, pairs: _Pairs, free_comp: Tensor, free_pred: Tensor,
+           iou_thr: float, rounds: int) -> Tuple[Tensor, Tensor]:
+    """Match components and predictions one to one.
+
+    Returns:
+        tuple: (N, K) labels of the predictions, (N, K) bool where there is
+        one.
+    """
+    close = pairs.matching & (pairs.iou >= iou_thr)
+    labels = torch.zeros_like(free_comp, dtype=torch.long)
+    matched = torch.zeros_like(free_comp)
+    for _ in range(rounds):
+        wanted = _first_best(
+            pairs.iou, close & free_comp[:, None, :] & free_pred[..., None])
+        won = wanted & (wanted.long().cumsum(dim=1) == 1)
+        labels = labels + (won * preds.labels[..., None]).sum(dim=1)
+        matched = matched | won.any(dim=1)
+        free_comp = free_comp & ~won.any(dim=1)
+        free_pred = free_pred & ~won.any(dim=2)
+    return labels, matched
+
+
+def _compare(preds: _Boxes, comps: _Boxes, compatible: Tensor) -> _Pairs:
+    """Compare all predictions with all components."""
+    inter = _intersection(preds.boxes, comps.boxes)
+    area_p, area_k = preds.areas[..., None], comps.areas[:, None, :]
+    same_class = compatible.T[preds.labels].gather(
+        2, comps.labels[:, None, :].expand(-1, preds.labels.size(1), -1))
+    return _Pairs(
+        matching=same_class & preds.usable[..., None]
+        & comps.usable[:, None, :],
+        of_pred=inter / area_p,
+        of_comp=inter / area_k,
+        iou=inter / (area_p + area_k - inter))
+
+
+def _first_best(value: Tensor, allowed: Tensor) -> Tensor:
+    """(N, P, K) bool: the first of the largest allowed values of each row."""
+    value = value.masked_fill(~allowed, -torch.inf)
+    best = allowed & (value == value.amax(dim=2, keepdim=True))
+    return best & (best.long().cumsum(dim=2) == 1)
+
+
+def _sort_components(boxes: Tensor, labels: Tensor, areas: Tensor,
+                     valid: Tensor,
+                     ignored: Tensor) -> Tuple[_Boxes, Tensor, Tensor]:
+    """Larger ones first, then by coordinates and class."""
+    boxes, labels, areas, valid, ignored = _not_empty(boxes, labels, areas,
+                                                      valid, ignored)
+    order = _order(~valid, -areas, *boxes.unbind(dim=2), labels)
+    return (_take(boxes, labels, valid,
+                  order), (valid & ignored).gather(1, order), order)
+
+
+def _sort_predictions(boxes: Tensor, scores: Tensor, labels: Tensor,
+                      usable: Tensor) -> _Boxes:
+    """Higher scores first, then larger ones, then by coordinates, class."""
+    boxes, labels, scores, usable = _not_empty(boxes, labels, scores, usable)
+    area = _area(boxes.double())
+    order = _order(~usable, -scores, -area, *boxes.unbind(dim=2), labels)
+    return _take(boxes, labels, usable & (area > 0), order)
+
+
+def _not_empty(*columns: Tensor) -> Tuple[Tensor, ...]:
+    """Tables without a row get an unused one: nothing to reduce fails."""
+    if columns[0].size(1) > 0:
+        return columns
+    return tuple(
+        column.new_zeros((column.size(0), 1, *column.shape[2:]))
+        for column in columns)
+
+
+def _order(*keys: Tensor) -> Tensor:
+    """(N, L) order by the keys (N, L), the first being the most important."""
+    order = torch.arange(keys[0].size(1), device=keys[0].device)
+    order = order.expand(keys[0].size(0), -1)
+    for key in reversed(keys):
+        _, index = torch.sort(key.gather(1, order), dim=1, stable=True)
+        order = order.gather(1, index)
+    return order
+
+
+def _take(boxes: Tensor, labels: Tensor, usable: Tensor,
+          order: Tensor) -> _Boxes:
+    """Reorder the rows; unused ones get harmless values."""
+    usable = usable.gather(1, order)
+    boxes = boxes.double().gather(1, order[..., None].expand(-1, -1, 4))
+    boxes = boxes.masked_fill(~usable[..., None], 0)
+    labels = labels.gather(1, order).masked_fill(~usable, 0)
+    return _Boxes(boxes, _area(boxes), labels, usable)
+
+
+def _area(boxes: Tensor) -> Tensor:
+    size = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0)
+    return size[..., 0] * size[..., 1]
+
+
+def _overlap(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
+    """Area of the intersection, element by element."""
+    low = torch.maximum(boxes_a[..., :2], boxes_b[..., :2])
+    high = torch.minimum(boxes_a[..., 2:], boxes_b[..., 2:])
+    return _area(torch.cat([low, high], dim=-1))
+
+
+def _intersection(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
+    """(N, A, B) area of the intersections of (N, A, 4) and (N, B, 4)."""
+    return _overlap(boxes_a[:, :, None], boxes_b[:, None, :])

@@ -1,0 +1,14 @@
+# Copyright (c) mmbombo contributors.
+import uuid
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def default_scope():
+    """Build modules as a config with ``default_scope = 'mmbombo'`` does."""
+    DefaultScope.get_instance(f'test-{uuid.uuid4()}', scope_name='mmbombo')

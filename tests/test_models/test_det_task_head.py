@@ -1,0 +1,190 @@
+# Copyright (c) mmbombo contributors.
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData
+
+from mmbombo.models.task_heads.det_task_head import IGNORED_LOGIT
+from mmbombo.models.task_heads.ignore_regions import (IgnoreRegions,
+                                                      ignored_cells)
+from mmbombo.models.utils import select_images
+from mmbombo.registry import MODELS
+from mmbombo.testing import (CLASSES, DET_CONFIGS, SIZE, det_head_cfg,
+                             make_feats, make_sample)
+
+
+def build(name):
+    head = MODELS.build(det_head_cfg(name))
+    head.init_weights()
+    return head
+
+
+def feats_of(name, num_images):
+    levels = 3 if name == 'rtmdet' else 5
+    return make_feats(num_images, levels=levels)
+
+
+def flat(losses):
+    return {
+        key: torch.stack(value) if isinstance(value, list) else value
+        for key, value in losses.items()
+    }
+
+
+@pytest.mark.parametrize('name', DET_CONFIGS)
+def test_loss_on_a_slice_equals_the_head_on_those_images(name):
+    head = build(name).train()
+    if name == 'rtmdet':  # batch statistics would differ
+        for module in head.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
+    feats = feats_of(name, 4)
+    samples = [make_sample(('bbox', ), seed=i) for i in range(4)]
+    wanted = head.head.loss(
+        tuple(x[1:3] for x in feats), [samples[1], samples[2]])
+
+    outputs = select_images(head(feats), [1, 2], 4)
+    targets, ignore = head.targets(samples[1:3])
+    assert ignore is None
+    got = head.loss_on_targets(outputs, targets,
+                               [s.metainfo for s in samples[1:3]], ignore)
+    wanted, got = flat(wanted), flat(got)
+    assert wanted.keys() == got.keys()
+    for key in wanted:
+        torch.testing.assert_close(got[key], wanted[key])
+
+
+@pytest.mark.parametrize('name', DET_CONFIGS)
+def test_ignored_region_has_no_gradient_and_no_loss(name):
+    """A confident false positive costs something, unless it is ignored."""
+    head = build(name).train()
+    outputs = head(feats_of(name, 1))
+    scores = [x.detach().clone().requires_grad_() for x in outputs[0]]
+    with torch.no_grad():
+        for level in scores:
+            level[:] = 4.
+    outputs = (scores, *[[x.detach() for x in level]
+                         for level in outputs[1:]])
+    box = torch.tensor([[0., 0., SIZE, SIZE]])
+    target = InstanceData(
+        bboxes=torch.tensor([[40., 40., 72., 72.]]), labels=torch.tensor([0]))
+    ignore = IgnoreRegions.from_instances(
+        [InstanceData(bboxes=box, labels=torch.tensor([1]))], len(CLASSES))
+    metas = [make_sample(()).metainfo]
+
+    def gradients(ignore):
+        losses = head.loss_on_targets(outputs, [target], metas, ignore)
+        total = sum(x.sum() for x in flat(losses).values())
+        return total, torch.autograd.grad(total, scores)
+
+    full, _ = gradients(None)
+    less, grads = gradients(ignore)
+    assert 0 < less < full
+    stride = head.head.prior_generator.strides[0][0]
+    by_class = grads[0].unflatten(1, (-1, len(CLASSES)))
+    inside = slice((40 - stride) // stride, (72 + stride) // stride)
+    outside = torch.ones(by_class.shape[-2:], dtype=torch.bool)
+    outside[inside, inside] = False
+    assert by_class[:, :, 1][..., outside].abs().max() == 0
+    assert by_class[:, :, 2][..., outside].abs().min() > 0
+    assert by_class[:, :, 1][..., ~outside].abs().max() > 0
+
+
+@pytest.mark.parametrize('name', DET_CONFIGS)
+def test_images_without_boxes_give_finite_losses(name):
+    head = build(name)
+    samples = [make_sample(('bbox', ), seed=i) for i in range(2)]
+    for sample in samples:
+        sample.ignored_instances = sample.gt_instances
+        sample.gt_instances = sample.gt_instances[:0]
+    targets, ignore = head.targets(samples)
+    losses = head.loss_on_targets(
+        head(feats_of(name, 2)), targets, [s.metainfo for s in samples],
+        ignore)
+    assert all(torch.isfinite(x).all() for x in flat(losses).values())
+
+
+@pytest.mark.parametrize('name', DET_CONFIGS)
+def test_training_outputs_decode_as_in_evaluation(name):
+    """What the head said while training gives the boxes of test time."""
+    head = build(name).train()
+    if name == 'rtmdet':
+        for module in head.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
+    feats = feats_of(name, 2)
+    metas = [make_sample(()).metainfo] * 2
+    cfg = dict(score_thr=0.)
+    with torch.no_grad():
+        got = head.decode(
+            head.as_evaluation_outputs(head(feats)), metas, cfg)
+        wanted = head.eval().decode(head(feats), metas, cfg)
+    for a, b in zip(got, wanted):
+        torch.testing.assert_close(a.bboxes, b.bboxes)
+        torch.testing.assert_close(a.scores, b.scores)
+        assert len(a) > 0 and torch.equal(a.labels, b.labels)
+
+
+def slow_ignored_cells(boxes, classes, pixels, targets, size, stride, offset):
+    """One cell, one class and one box at a time."""
+    mask = np.zeros((classes.shape[1], *size), dtype=bool)
+    for i in range(size[0]):
+        for j in range(size[1]):
+            x, y = (j + offset) * stride, (i + offset) * stride
+            near = any(x1 - stride <= x < x2 + stride and
+                       y1 - stride <= y < y2 + stride
+                       for x1, y1, x2, y2 in targets)
+            for c in range(classes.shape[1]):
+                covered = any(classes[k, c] and x1 <= x < x2 and y1 <= y < y2
+                              for k, (x1, y1, x2, y2) in enumerate(boxes))
+                mask[c, i, j] = (covered or pixels[int(y), int(x)]) \
+                    and not near
+    return mask
+
+
+@pytest.mark.parametrize('offset', [0, .5])
+@pytest.mark.parametrize('seed', range(5))
+def test_ignored_cells_against_a_slow_reference(seed, offset):
+    rng = np.random.default_rng(seed)
+    size, stride = (8, 10), 8
+
+    def boxes(n):
+        corner = rng.uniform(0, 60, (n, 2))
+        return np.concatenate([corner, corner + rng.uniform(1, 40, (n, 2))], 1)
+
+    ignored, targets = boxes(3), boxes(2)
+    classes = rng.random((3, 4)) < .5
+    pixels = rng.random((64, 80)) < .1
+    regions = IgnoreRegions(
+        torch.from_numpy(ignored)[None],
+        torch.from_numpy(classes)[None],
+        torch.from_numpy(pixels)[None])
+    got = ignored_cells(regions,
+                        torch.from_numpy(targets)[None],
+                        torch.ones(1, 2, dtype=torch.bool), size,
+                        (stride, stride), offset)
+    wanted = slow_ignored_cells(ignored, classes, pixels, targets, size,
+                                stride, offset)
+    assert wanted.any() and not wanted.all()
+    np.testing.assert_array_equal(got[0].numpy(), wanted)
+
+
+def test_ignored_logit_is_zero_in_half_precision():
+    assert torch.tensor(IGNORED_LOGIT, dtype=torch.half).sigmoid() == 0
+
+
+@pytest.mark.parametrize('head, reason', [
+    (dict(type='RPNHead', in_channels=8, feat_channels=8), 'RPNHead'),
+    (dict(type='DETRHead', num_classes=3), 'DETRHead'),
+    (dict(type='CenterNetHead', in_channels=8, feat_channels=8,
+          num_classes=3), 'CenterNetHead'),
+    (dict(
+        type='RetinaHead',
+        num_classes=3,
+        in_channels=8,
+        loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False)),
+     'RetinaHead with a softmax'),
+])
+def test_heads_that_do_not_fit_are_refused_by_name(head, reason):
+    with pytest.raises(TypeError, match=reason):
+        MODELS.build(dict(type='DetTaskHead', head=head))

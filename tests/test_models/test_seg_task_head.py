@@ -1,0 +1,154 @@
+# Copyright (c) mmbombo contributors.
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmbombo.registry import MODELS
+from mmbombo.models.task_heads.seg_task_head import window_starts
+from mmbombo.models.utils import select_images
+from mmbombo.testing import (SEG_CONFIGS, SIZE, make_feats, make_sample,
+                             seg_head_cfg)
+
+
+def build(name):
+    cfg = seg_head_cfg(name)
+    cfg['head'].dropout_ratio = 0.
+    if 'auxiliary_head' in cfg:
+        cfg['auxiliary_head'].dropout_ratio = 0.
+    head = MODELS.build(cfg).train()
+    for module in head.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    return head
+
+
+def slow_cross_entropy(logits, labels, ignore_index=255):
+    """Mean over labelled pixels, in float64, one pixel at a time."""
+    logits = logits.detach().double().numpy()
+    total, count = 0., 0
+    for n, y, x in np.argwhere(labels.numpy() != ignore_index):
+        z = logits[n, :, y, x]
+        total += np.log(np.exp(z).sum()) - z[labels[n, y, x]]
+        count += 1
+    return total / max(count, 1)
+
+
+@pytest.mark.parametrize('name', SEG_CONFIGS)
+def test_loss_is_the_mean_over_labelled_pixels(name):
+    head = build(name)
+    feats = make_feats(3, levels=4, first_stride=4)
+    samples = [make_sample(('sem_seg', ), seed=i) for i in range(2)]
+    samples[0].gt_sem_seg.sem_seg[:, :100] = 255
+    samples[1].gt_sem_seg.sem_seg[:] = 255
+    outputs = select_images(head(feats), [1, 2], 3)
+    targets, ignore = head.targets(samples)
+    losses = head.loss_on_targets(outputs, targets,
+                                  [s.metainfo for s in samples], ignore)
+    weights = dict(loss_ce=(0, 1.))
+    if len(outputs) > 1:
+        weights['aux_0.loss_ce'] = (1, .4)
+    for key, (i, weight) in weights.items():
+        logits = F.interpolate(
+            outputs[i], (SIZE, SIZE), mode='bilinear', align_corners=False)
+        wanted = slow_cross_entropy(logits, targets[:, 0]) * weight
+        np.testing.assert_allclose(losses[key].item(), wanted, rtol=1e-4)
+
+
+def test_a_map_without_labels_costs_nothing():
+    head = build('fpn')
+    feats = make_feats(1, levels=4, first_stride=4)
+    targets = torch.full((1, 1, SIZE, SIZE), 255)
+    losses = head.loss_on_targets(
+        head(feats), targets, [make_sample(()).metainfo], None)
+    losses['loss_ce'].backward()
+    assert losses['loss_ce'] == 0
+    assert all(p.grad is None or p.grad.abs().max() == 0
+               for p in head.parameters())
+
+
+def test_class_weights_average_over_the_weights():
+    cfg = seg_head_cfg('fpn')
+    cfg['head'].dropout_ratio = 0.
+    weights = [1., 2., 3., 4.]
+    cfg['head'].loss_decode.class_weight = weights
+    head = MODELS.build(cfg).eval()
+    sample = make_sample(('sem_seg', ))
+    sample.gt_sem_seg.sem_seg[:, :64] = 255
+    outputs = head(make_feats(1, levels=4, first_stride=4))
+    targets, _ = head.targets([sample])
+    losses = head.loss_on_targets(outputs, targets, [sample.metainfo], None)
+    logits = F.interpolate(
+        outputs[0], (SIZE, SIZE), mode='bilinear', align_corners=False)
+    wanted = F.cross_entropy(
+        logits, targets[:, 0], torch.tensor(weights), ignore_index=255)
+    torch.testing.assert_close(losses['loss_ce'], wanted)
+
+
+def test_prediction_cuts_the_padding_then_resizes():
+    """A left half of the image stays the left half of the prediction."""
+    head = build('fpn').eval()
+    logits = torch.zeros(1, 4, 16, 16)
+    logits[:, 2, :, :6] = 5.  # 48 of 96 image columns, 128 with padding
+    logits[:, 1, :, 6:] = 5.
+    head.head.forward = lambda feats: logits
+    sample = make_sample(())
+    sample.set_metainfo(dict(img_shape=(128, 96), ori_shape=(64, 48)))
+    head.add_predictions((), torch.zeros(1, 3, 128, 128), [sample], None)
+    ids = sample.pred_sem_seg.data
+    assert ids.shape == (1, 64, 48)
+    assert (ids[..., :23] == 2).all() and (ids[..., 25:] == 1).all()
+    assert sample.pred_sem_seg.sem_seg is ids
+
+
+def test_slide_mode_averages_overlapping_windows():
+    cfg = seg_head_cfg('fpn')
+    cfg['test_cfg'] = dict(mode='slide', crop_size=(64, 64), stride=(32, 48))
+    head = MODELS.build(cfg).eval()
+    inputs = torch.randn(1, 3, 128, 112)
+    head.head.forward = lambda feats: feats * torch.tensor(
+        [1., -1., .5, 0.]).view(1, 4, 1, 1)
+    sample = make_sample(())
+    sample.set_metainfo(dict(img_shape=(128, 112), ori_shape=(128, 112)))
+    head.add_predictions((), inputs, [sample], lambda x: x.mean(
+        dim=1, keepdim=True) + x.mean())
+
+    total = np.zeros((4, 128, 112))
+    count = np.zeros((128, 112))
+    for top in (0, 32, 64):
+        for left in (0, 48):
+            window = inputs[..., top:top + 64, left:left + 64]
+            value = (window.mean(1) + window.mean())[0].numpy()
+            for c, factor in enumerate([1., -1., .5, 0.]):
+                total[c, top:top + 64, left:left + 64] += value * factor
+            count[top:top + 64, left:left + 64] += 1
+    wanted = (total / count).argmax(axis=0)
+    agreement = (sample.pred_sem_seg.data[0].numpy() == wanted).mean()
+    assert agreement > .999
+
+
+@pytest.mark.parametrize('size, window, step, wanted', [
+    (10, 4, 3, [0, 3, 6]), (11, 4, 3, [0, 3, 6, 7]), (4, 4, 2, [0]),
+    (3, 4, 2, [0])
+])
+def test_window_starts(size, window, step, wanted):
+    assert window_starts(size, window, step) == wanted
+
+
+@pytest.mark.parametrize('head, name', [
+    (dict(type='PointHead', in_channels=[8], in_index=[0], channels=8,
+          num_classes=4), 'PointHead'),
+    (dict(type='OCRHead', in_channels=8, channels=8, ocr_channels=8,
+          num_classes=4), 'OCRHead'),
+])
+def test_heads_that_do_not_fit_are_refused_by_name(head, name):
+    with pytest.raises(TypeError, match=name):
+        MODELS.build(dict(type='SegTaskHead', head=head))
+
+
+def test_unknown_or_incomplete_test_mode_is_an_error():
+    cfg = seg_head_cfg('fpn')
+    with pytest.raises(ValueError, match='crop_size'):
+        MODELS.build(dict(cfg, test_cfg=dict(mode='slide')))
+    with pytest.raises(ValueError, match='whole'):
+        MODELS.build(dict(cfg, test_cfg=dict(mode='tiles')))

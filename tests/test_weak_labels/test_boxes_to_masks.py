@@ -1,0 +1,239 @@
+# Copyright (c) mmbombo contributors.
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmbombo.weak_labels import METHODS, boxes_to_mask
+from mmbombo.weak_labels.boxes_to_masks import grabcut_foreground
+
+IGNORED = 255
+# Label 0 -> id 3, label 1 -> id 1, label 2 is not segmented.
+DET_TO_SEG = np.array([3, 1, -1])
+
+
+def scene(height=90, width=120, objects=((40, 30, 20), ), seed=0):
+    """Orange discs (x, y, radius) on a blueish noise, and their truth."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(90, 140, (height, width, 3)) + [80, 0, -60]
+    truth = np.zeros((height, width), dtype=np.uint8)
+    for x, y, radius in objects:
+        cv2.circle(truth, (x, y), radius, 1, -1)
+    image[truth > 0] = rng.integers(0, 40, ((truth > 0).sum(), 3)) + [
+        10, 120, 210
+    ]
+    return image.clip(0, 255).astype(np.uint8), truth
+
+
+def make(image, boxes, labels=None, flags=None, method='box', outside_id=0,
+         **options):
+    labels = np.zeros(len(boxes), int) if labels is None else labels
+    flags = np.zeros(len(boxes), bool) if flags is None else flags
+    return boxes_to_mask(image, np.array(boxes, dtype=np.float32), labels,
+                         flags, DET_TO_SEG, outside_id, method, **options)
+
+
+def reference_box(shape, boxes, labels, flags, outside_id):
+    """The definition of ``box``, pixel by pixel."""
+    mask = np.full(shape, outside_id, np.uint8)
+    for y in range(shape[0]):
+        for x in range(shape[1]):
+            over = []
+            for (x1, y1, x2, y2), label, flag in zip(boxes, labels, flags):
+                if x1 <= x + .5 < x2 and y1 <= y + .5 < y2:
+                    seg = IGNORED if flag else DET_TO_SEG[label] % 256
+                    over.append((-(x2 - x1) * (y2 - y1), x1, y1, x2, y2, seg))
+            if over:
+                mask[y, x] = max(over)[-1]
+    return mask
+
+
+@st.composite
+def annotations(draw):
+    """Boxes on a grid of half pixels, some outside, inverted sides not."""
+    num = draw(st.integers(0, 5))
+    boxes, labels, flags = [], [], []
+    for _ in range(num):
+        x1 = draw(st.integers(-4, 36)) / 2
+        y1 = draw(st.integers(-4, 28)) / 2
+        boxes.append((x1, y1, x1 + draw(st.integers(1, 30)) / 2,
+                      y1 + draw(st.integers(1, 30)) / 2))
+        labels.append(draw(st.integers(0, 2)))
+        flags.append(draw(st.integers(0, 4)) == 0)
+    return np.array(boxes).reshape(-1, 4), np.array(labels, int), np.array(
+        flags, bool)
+
+
+@settings(deadline=None, max_examples=80)
+@given(annotations(), st.sampled_from([0, 255]))
+def test_box_is_what_its_definition_says(data, outside_id):
+    image = np.zeros((14, 18, 3), np.uint8)
+    mask = make(image, *data, outside_id=outside_id)
+    np.testing.assert_array_equal(
+        mask, reference_box((14, 18), *data, outside_id))
+
+
+@settings(deadline=None, max_examples=25)
+@given(annotations(), st.sampled_from(sorted(METHODS)), st.randoms())
+def test_invariants(data, method, random):
+    """Masks stay in their boxes, show their classes and ignore the order."""
+    boxes, labels, flags = data
+    boxes = boxes * 2
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (28, 36, 3)).astype(np.uint8)
+    mask = make(image, boxes, labels, flags, method)
+
+    inside = reference_box((28, 36), boxes, 0 * labels, 0 * flags, 0) > 0
+    assert (mask[~inside] == 0).all()
+    certain = ~flags & (labels < 2)
+    allowed = {0, IGNORED, *DET_TO_SEG[labels[certain]]}
+    assert set(np.unique(mask)) <= allowed
+    if method == 'grabcut_ignore' or method == 'box_i':
+        assert (mask[inside] != 0).all()
+    for seg_id in (3, 1):
+        own = certain & (DET_TO_SEG[labels] == seg_id)
+        over = reference_box((28, 36), boxes[own], labels[own], flags[own], 0)
+        assert (over[mask == seg_id] > 0).all()
+    # Difficult boxes and classes without id are never background or class,
+    # but for what a smaller box on top of them paints.
+    for box in boxes[~certain]:
+        area = np.prod(box[2:] - box[:2])
+        smaller = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) <= area
+        this = reference_box((28, 36), [box], [0], [0], 0) > 0
+        above = reference_box((28, 36), boxes[smaller & certain],
+                              labels[smaller & certain],
+                              flags[smaller & certain], 0) > 0
+        assert (mask[this & ~above] == IGNORED).all()
+
+    order = list(range(len(boxes)))
+    random.shuffle(order)
+    np.testing.assert_array_equal(
+        mask, make(image, boxes[order], labels[order], flags[order], method))
+
+
+def test_fractional_box_holds_the_pixels_whose_centre_it_holds():
+    image = np.zeros((4, 6, 3), np.uint8)
+    mask = make(image, [[1.5, 0.49, 4.51, 2.5]])
+    expected = np.zeros((4, 6), np.uint8)
+    expected[0:2, 1:5] = 3
+    np.testing.assert_array_equal(mask, expected)
+    assert make(image, [[1.6, 1.0, 2.4, 3.0]]).max() == 0
+
+
+@pytest.mark.parametrize('order', [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
+def test_small_boxes_are_painted_over_large_ones(order):
+    image = np.zeros((20, 20, 3), np.uint8)
+    boxes = np.array([[0, 0, 20, 20], [2, 2, 12, 12], [4, 4, 8, 8]])[order]
+    labels = np.array([0, 1, 0])[order]
+    flags = np.array([False, False, True])[order]
+    mask = make(image, boxes, labels, flags)
+    assert (mask[0, 0], mask[3, 3], mask[5, 5]) == (3, 1, IGNORED)
+
+
+def test_box_i_trusts_a_fifth_of_the_box():
+    mask = make(np.zeros((120, 120, 3), np.uint8), [[10, 20, 110, 100]],
+                method='box_i')
+    rows, cols = np.where(mask == 3)
+    assert abs((mask == 3).sum() / (100 * 80) - .2) < .005
+    assert (rows.min() + rows.max() + 1) / 2 == pytest.approx(60, abs=.5)
+    assert (cols.min() + cols.max() + 1) / 2 == pytest.approx(60, abs=.5)
+    assert (mask == IGNORED).sum() + (mask == 3).sum() == 100 * 80
+    assert (make(np.zeros((9, 9, 3), np.uint8), [[4, 4, 5, 5]],
+                 method='box_i') == 3).sum() == 1
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+@pytest.mark.parametrize('radius', [12, 30, 70])
+def test_grabcut_finds_the_disc(radius):
+    """Also beyond the working resolution."""
+    image, truth = scene(250, 250, [(120, 130, radius)])
+    ys, xs = np.where(truth)
+    box = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+    mask = make(image, [box], method='grabcut')
+    assert iou(mask == 3, truth > 0) > .93
+    assert set(np.unique(mask)) == {0, 3}
+    ignoring = make(image, [box], method='grabcut_ignore')
+    np.testing.assert_array_equal(ignoring == 3, mask == 3)
+    filled = make(image, [box])
+    np.testing.assert_array_equal(ignoring == IGNORED,
+                                  (filled == 3) & (mask == 0))
+
+
+def test_grabcut_keeps_the_large_class_around_the_small_one():
+    """A small disc before a large one of another class."""
+    image, truth = scene(100, 140, [(70, 50, 40)])
+    cv2.circle(image, (70, 50), 9, (40, 230, 40), -1)
+    mask = make(image, [[30, 10, 111, 91], [61, 41, 80, 60]],
+                np.array([0, 1]), method='grabcut_ignore')
+    assert mask[50, 70] == 1
+    assert mask[42, 62] == 3, 'corner of the small box shows the large disc'
+
+
+def test_grabcut_falls_back_to_the_box():
+    flat = np.full((60, 60, 3), 90, np.uint8)
+    image, _ = scene(60, 60)
+    for method in ('grabcut', 'grabcut_ignore'):
+        for picture, box in (
+            (flat, [10, 10, 40, 40]),     # nothing to tell apart
+            (image, [0, 0, 60, 60]),      # no background to learn from
+            (image, [5, 5, 50, 12]),      # too thin
+            (image, [5, 5, 6, 6])):
+            mask = make(picture, [box], method=method)
+            inside = make(picture, [box]) == 3
+            if picture is flat:
+                assert (mask[inside] == 3).mean() >= .1
+            else:
+                assert (mask[inside] == 3).all()
+            assert (mask[~inside] == 0).all()
+
+
+def test_grabcut_does_not_depend_on_what_was_cut_before():
+    image, _ = scene(120, 160, [(40, 40, 25), (110, 70, 35)], seed=3)
+    boxes = [[15, 15, 66, 66], [75, 35, 146, 106]]
+    both = make(image, boxes, method='grabcut')
+    cv2.setRNGSeed(99)
+    alone = [make(image, [box], method='grabcut') for box in boxes]
+    np.testing.assert_array_equal(both, np.maximum(*alone))
+
+
+def test_grabcut_on_hard_pixels_does_not_fail():
+    rng = np.random.default_rng(0)
+    for height, width in ((12, 12), (13, 40), (1, 30)):
+        for image in (np.zeros((height, width, 3), np.uint8),
+                      rng.integers(0, 255, (height, width, 3), np.uint8)):
+            for box in ([0, 0, width - 1, height], [1, 1, 11, 11],
+                        [-5, -5, 100, 100]):
+                mask = make(image, [box], method='grabcut_ignore')
+                assert mask.shape == (height, width)
+
+
+def test_foreground_smaller_than_min_fill_is_a_collapse():
+    image, truth = scene(100, 100, [(50, 50, 9)])
+    rect = np.array([10, 10, 90, 90])
+    assert grabcut_foreground(image, rect).all()
+    part = grabcut_foreground(image, rect, min_fill=.01)
+    assert iou(part, truth[10:90, 10:90] > 0) > .8
+
+
+def test_no_boxes():
+    image = np.zeros((5, 7, 3), np.uint8)
+    for method in METHODS:
+        assert (make(image, np.zeros((0, 4)), method=method) == 0).all()
+        assert (make(image, np.zeros((0, 4)), method=method,
+                     outside_id=255) == 255).all()
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(method='magic'), 'magic'),
+    (dict(image=np.zeros((5, 5), np.uint8)), r'\(H, W, 3\)'),
+    (dict(image=np.zeros((5, 5, 3), np.float32)), 'float32'),
+    (dict(boxes=[[0, 0, np.nan, 1]]), 'finite'),
+])
+def test_bad_input(change, message):
+    good = dict(image=np.zeros((5, 5, 3), np.uint8), boxes=[[0, 0, 2, 2]])
+    with pytest.raises(ValueError, match=message):
+        make(**{**good, **change})

@@ -1,0 +1,569 @@
+# Copyright (c) mmbombo contributors.
+"""``refine_boxes`` against a slow, sequential reference and by its rules."""
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmbombo.weak_labels import label_components, refine_boxes
+
+# Segmentation ids: 0 background, 1 and 2 one detection class each (0 and 1),
+# 3 shows the classes 2 and 3, 4 shows none; class 0 is in 5 too.
+COMPATIBLE = np.zeros((6, 4), bool)
+for _seg, _det in ((1, 0), (2, 1), (3, 2), (3, 3), (5, 0)):
+    COMPATIBLE[_seg, _det] = True
+THINGS = (1, 2, 3, 4, 5)
+OPTIONS = dict(score_thr=.3, iou_thr=.5, containment_thr=.7, cover_thr=.5,
+               min_area=3, rounds=3, max_splits=3)
+
+
+# --------------------------------------------------------------- reference
+def area(box):
+    return max(0., box[2] - box[0]) * max(0., box[3] - box[1])
+
+
+def overlap(a, b):
+    return area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]),
+                 min(a[3], b[3])))
+
+
+def iou(a, b):
+    inter = overlap(a, b)
+    return inter / (area(a) + area(b) - inter)
+
+
+def reference(component_map, table, preds, compatible, score_thr, iou_thr,
+              containment_thr, cover_thr, min_area, rounds, max_splits):
+    """One image, in loops.
+
+    Returns:
+        tuple: sorted targets (origin, label, box), sorted regions to be
+        ignored (classes, box).
+    """
+    targets, regions = [], []
+    preds = sorted(((-score, -area(box), *box, label)
+                    for box, score, label in preds
+                    if score > score_thr and area(box) > 0))
+    preds = [(tuple(p[2:6]), p[6]) for p in preds]
+    comps = sorted((-a, *map(float, box), int(label), k + 1, bool(ignored))
+                   for k, (box, label, a, ignored) in enumerate(
+                       zip(table['boxes'], table['labels'], table['areas'],
+                           table['ignored'])))
+    comps = [dict(box=tuple(c[1:5]), label=c[5], number=c[6], ignored=c[7],
+                  classes=set(np.flatnonzero(compatible[c[5]])))
+             for c in comps if compatible[c[5]].any()]
+
+    def ignore(comp, box):
+        regions.append((tuple(sorted(comp['classes'])), box))
+
+    for comp in [c for c in comps if c['ignored']]:
+        ignore(comp, comp['box'])
+    comps = [c for c in comps if not c['ignored']]
+
+    # Split.
+    home = {}
+    for p, (box, label) in enumerate(preds):
+        inside = [c for c in range(len(comps))
+                  if label in comps[c]['classes'] and overlap(
+                      box, comps[c]['box']) / area(box) >= containment_thr]
+        if inside:
+            home[p] = max(inside, key=lambda c: (iou(box, comps[c]['box']),
+                                                 -c))
+    used_p, used_c = set(), set()
+    for c, comp in enumerate(comps):
+        taken, open_ = [], [p for p in range(len(preds)) if home.get(p) == c]
+
+        def clash(p, q):
+            inter = overlap(preds[p][0], preds[q][0])
+            smaller = min(area(preds[p][0]), area(preds[q][0]))
+            return (iou(preds[p][0], preds[q][0]) >= iou_thr
+                    or inter / smaller >= containment_thr)
+
+        for _ in range(rounds):
+            taken += [p for p in open_
+                      if not any(q < p and clash(p, q) for q in open_)]
+            open_ = [p for p in open_ if p not in taken
+                     and not any(q < p and clash(p, q) for q in taken)]
+        if open_:
+            ignore(comp, comp['box'])
+            used_c.add(c)
+            used_p |= {p for p in home if home[p] == c}
+            continue
+        taken = sorted(taken)[:max_splits]
+        if len(taken) < 2:
+            continue
+        groups = {p: [] for p in taken}
+        covered = total = 0
+        for y, x in zip(*np.where(component_map == comp['number'])):
+            keys = []
+            for p in taken:
+                x1, y1, x2, y2 = preds[p][0]
+                dx = np.float32(((x + .5 - (x1 + x2) / 2) / (x2 - x1))**2)
+                dy = np.float32(((y + .5 - (y1 + y2) / 2) / (y2 - y1))**2)
+                contains = (x1 <= x + .5 <= x2) and (y1 <= y + .5 <= y2)
+                keys.append((not contains, dx + dy, p))
+            best = min(keys)
+            covered += not best[0]
+            total += 1
+            groups[best[2]].append((y, x))
+        large = [p for p in taken if groups[p] and len(groups[p]) >= min_area]
+        if len(large) < 2 or covered / total < cover_thr:
+            continue
+        used_c.add(c)
+        used_p |= set(taken)
+        for p in taken:
+            if not groups[p]:
+                continue
+            ys, xs = np.array(groups[p]).T
+            box = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+            if p in large:
+                targets.append(('split', preds[p][1], box))
+            else:
+                ignore(comp, box)
+
+    # Merge.
+    for _ in range(rounds):
+        groups = {}
+        for p, (box, label) in enumerate(preds):
+            members = {c for c, comp in enumerate(comps)
+                       if c not in used_c and label in comp['classes']
+                       and overlap(box, comp['box']) / area(
+                           comp['box']) >= containment_thr}
+            if p in used_p or len(members) < 2:
+                continue
+            sides = np.array([comps[c]['box'] for c in members])
+            joint = (*sides[:, :2].min(0), *sides[:, 2:].max(0))
+            if iou(joint, box) >= iou_thr:
+                groups[p] = members, joint
+        for p, (members, joint) in groups.items():
+            if any(q < p and groups[q][0] & members for q in groups):
+                continue
+            targets.append(('merged', preds[p][1], joint))
+            used_p.add(p)
+            used_c |= members
+
+    # Direct.
+    for _ in range(rounds):
+        wants = {}
+        for p, (box, label) in enumerate(preds):
+            close = [c for c, comp in enumerate(comps)
+                     if p not in used_p and c not in used_c
+                     and label in comp['classes']
+                     and iou(box, comp['box']) >= iou_thr]
+            if close:
+                best = max(close, key=lambda c: (iou(box, comps[c]['box']),
+                                                 -c))
+                wants.setdefault(best, p)
+        for c, p in wants.items():
+            targets.append(('direct', preds[p][1], comps[c]['box']))
+            used_p.add(p)
+            used_c.add(c)
+
+    # Keep.
+    for c, comp in enumerate(comps):
+        if c in used_c:
+            continue
+        if len(comp['classes']) == 1:
+            targets.append(('kept', *comp['classes'], comp['box']))
+        else:
+            ignore(comp, comp['box'])
+
+    def plain(rows):
+        return sorted((*row[:-1], tuple(map(float, row[-1]))) for row in rows)
+
+    return plain(targets), plain(regions)
+
+
+# ----------------------------------------------------------------- helpers
+def to_batch(images):
+    """[(component_map, table, preds)] -> arguments of ``refine_boxes``."""
+    num = len(images)
+    size = [max(m.shape[i] for m, _, _ in images) for i in range(2)]
+    num_comps = max(len(t['labels']) for _, t, _ in images)
+    num_preds = max(len(p) for _, _, p in images)
+    out = dict(
+        component_map=torch.zeros(num, *size, dtype=torch.long),
+        comp_boxes=torch.zeros(num, num_comps, 4),
+        comp_labels=torch.full((num, num_comps), 1),
+        comp_areas=torch.zeros(num, num_comps),
+        comp_valid=torch.zeros(num, num_comps, dtype=torch.bool),
+        comp_ignored=torch.zeros(num, num_comps, dtype=torch.bool),
+        pred_boxes=torch.full((num, num_preds, 4), 5.),
+        pred_scores=torch.full((num, num_preds), .9),
+        pred_labels=torch.zeros(num, num_preds, dtype=torch.long),
+        pred_valid=torch.zeros(num, num_preds, dtype=torch.bool))
+    for i, (component_map, table, preds) in enumerate(images):
+        height, width = component_map.shape
+        out['component_map'][i, :height, :width] = torch.from_numpy(
+            component_map.astype(np.int64))
+        k = len(table['labels'])
+        for key in ('boxes', 'labels', 'areas', 'ignored'):
+            out[f'comp_{key}'][i, :k] = torch.from_numpy(table[key])
+        out['comp_valid'][i, :k] = True
+        for j, (box, score, label) in enumerate(preds):
+            out['pred_boxes'][i, j] = torch.tensor(box)
+            out['pred_scores'][i, j] = score
+            out['pred_labels'][i, j] = label
+            out['pred_valid'][i, j] = True
+    return out
+
+
+def refine(images, compatible=COMPATIBLE, **options):
+    options = {**OPTIONS, **options}
+    return refine_boxes(
+        **to_batch(images), compatible=torch.from_numpy(compatible),
+        **options)
+
+
+def targets_of(out, image=0):
+    ok = out.valid[image]
+    return sorted(
+        (label, tuple(box)) for label, box in zip(
+            out.labels[image][ok].tolist(), out.boxes[image][ok].tolist()))
+
+
+def regions_of(out, image=0):
+    ok = out.ignored[image]
+    return sorted((tuple(np.flatnonzero(classes)), tuple(box))
+                  for classes, box in zip(
+                      out.ignored_classes[image][ok].numpy(),
+                      out.boxes[image][ok].tolist()))
+
+
+def image_of(seg_map, preds=(), min_area=3, **kwargs):
+    component_map, table = label_components(seg_map, min_area, THINGS,
+                                            **kwargs)
+    return component_map, table, list(preds)
+
+
+def check(images, compatible=COMPATIBLE, **options):
+    """Compare a batch with the reference; return the origins it saw."""
+    options = {**OPTIONS, **options}
+    out = refine(images, compatible, **options)
+    seen, num_regions = [], 0
+    for i, image in enumerate(images):
+        targets, regions = reference(*image, compatible, **options)
+        assert targets_of(out, i) == sorted(t[1:] for t in targets)
+        assert regions_of(out, i) == regions
+        seen += [t[0] for t in targets]
+        num_regions += len(regions)
+    assert not (out.valid & out.ignored).any()
+    for origin in ('split', 'merged', 'direct', 'kept'):
+        assert out.counts[f'num_{origin}'] == seen.count(origin)
+    assert out.counts['num_ignored'] == num_regions
+    return seen, num_regions
+
+
+# ------------------------------------------------------- against reference
+def random_image(rng, size=16):
+    """Rectangles of five classes, and boxes that have to do with them."""
+    seg_map = np.zeros(rng.integers(6, size, 2), np.uint8)
+    height, width = seg_map.shape
+    preds, x2, y2, seg_id = [], 0, 0, 1
+    for _ in range(rng.integers(0, 6)):
+        if x2 < width - 2 and rng.random() < .6:  # touches the one before
+            x1, y1 = x2, rng.integers(max(0, y2 - 6), max(1, y2 - 1))
+        else:
+            x1, y1 = rng.integers(0, width - 1), rng.integers(0, height - 1)
+            seg_id = rng.choice([1, 1, 1, 2, 3, 3, 4, 5])
+        x2, y2 = x1 + rng.integers(1, 9), y1 + rng.integers(1, 9)
+        seg_map[y1:y2, x1:x2] = seg_id
+        classes = np.flatnonzero(COMPATIBLE[seg_id])
+        for _ in range(rng.choice([0, 1, 1, 1, 2])):
+            label = rng.choice(classes) if len(classes) and rng.random(
+            ) < .9 else rng.integers(0, 4)
+            jitter = rng.integers(-3, 4, 4) / 2 if rng.random() < .7 else 0
+            box = np.array([x1, y1, x2, y2]) + jitter
+            score = rng.integers(1, 10) / 10
+            preds.append((tuple(box.tolist()), score, int(label)))
+            if rng.random() < .2:
+                preds.append(preds[-1])
+    if rng.random() < .3:
+        seg_map[rng.integers(0, height)] = 0  # an occluder
+    if rng.random() < .3:
+        seg_map[:, rng.integers(0, width)] = 255
+    if rng.random() < .3:
+        preds.append(((0, 0, width, height), .8, int(rng.integers(0, 4))))
+    return image_of(seg_map, preds)
+
+
+def test_random_batches_equal_the_reference():
+    rng = np.random.default_rng(0)
+    seen, regions = [], 0
+    for _ in range(150):
+        options = dict(rounds=int(rng.integers(1, 5)),
+                       max_splits=int(rng.integers(2, 5)),
+                       min_area=int(rng.integers(0, 6)))
+        new, more = check([random_image(rng) for _ in range(4)], **options)
+        seen += new
+        regions += more
+    # The comparison is worth something: all origins are common.
+    for origin in ('split', 'merged', 'direct', 'kept'):
+        assert seen.count(origin) > 60, (origin, seen.count(origin))
+    assert regions > 100
+
+
+def test_crowds_of_predictions_equal_the_reference():
+    """Chains of overlapping boxes, that few rounds do not settle."""
+    rng = np.random.default_rng(1)
+    ambiguous = 0
+    for _ in range(60):
+        seg_map = np.zeros((12, 40), np.uint8)
+        seg_map[2:10, 1:rng.integers(20, 39)] = 1
+        preds = [((x, 2, x + 7, 10), rng.integers(4, 9) / 10, 0)
+                 for x in rng.permutation(np.arange(0, 33, 2)).tolist()]
+        image = image_of(seg_map, preds)
+        ambiguous += check([image], rounds=1, max_splits=6)[1]
+        check([image], rounds=2, max_splits=6)
+        check([image], rounds=6, max_splits=6)
+    assert ambiguous > 0
+
+
+# -------------------------------------------------------------- known cases
+def paint(*objects, size=(40, 60)):
+    seg_map = np.zeros(size, np.uint8)
+    for seg_id, (x1, y1, x2, y2) in objects:
+        seg_map[y1:y2, x1:x2] = seg_id
+    return seg_map
+
+
+A, B = (5, 5, 20, 30), (20, 8, 40, 35)
+BOTH = (5, 5, 40, 35)
+
+
+def test_no_predictions_give_rectangles():
+    image = image_of(paint((1, A), (1, B), (2, (45, 0, 60, 10))))
+    out = refine([image])
+    assert targets_of(out) == [(0, BOTH), (1, (45, 0, 60, 10))]
+    assert out.counts['num_kept'] == 2
+    assert out.boxes.dtype == torch.float32
+
+
+def test_perfect_predictions_split_touching_objects_exactly():
+    image = image_of(paint((1, A), (1, B)), [(A, .6, 0), (B, .5, 0)])
+    out = refine([image])
+    assert targets_of(out) == [(0, A), (0, B)]
+    assert out.counts['num_split'] == 2
+
+
+def test_duplicates_and_part_boxes_do_not_split():
+    whole = (5, 5, 25, 35)
+    part = (5, 5, 25, 16)
+    for preds in ([(whole, .9, 0), (whole, .8, 0)],
+                  [(whole, .9, 0), (part, .8, 0)],
+                  [(whole, .8, 0), (part, .9, 0)],
+                  [(part, .9, 0)],
+                  [((5, 5, 20, 20), .9, 0), ((5, 7, 20, 22), .8, 0)]):
+        out = refine([image_of(paint((1, whole)), preds)])
+        assert targets_of(out) == [(0, whole)]
+        assert out.counts['num_split'] == 0
+
+
+def test_predictions_that_cover_little_do_not_split():
+    preds = [((5, 5, 10, 10), .9, 0), ((20, 20, 25, 25), .8, 0)]
+    image = image_of(paint((1, (5, 5, 30, 30))), preds)
+    assert targets_of(refine([image])) == [(0, (5, 5, 30, 30))]
+    out = refine([image], cover_thr=.01)
+    assert out.counts['num_split'] == 2
+
+
+def test_low_scores_and_other_classes_do_not_split():
+    seg_map = paint((1, A), (1, B))
+    for preds in ([(A, .6, 0), (B, .3, 0)], [(A, .6, 0), (B, .6, 1)]):
+        assert targets_of(refine([image_of(seg_map, preds)])) == [(0, BOTH)]
+
+
+def test_small_part_of_a_split_is_ignored():
+    preds = [(A, .9, 0), (B, .8, 0), ((5, 1, 8, 7), .7, 0)]
+    seg_map = paint((1, A), (1, B), (1, (5, 3, 7, 5)))
+    out = refine([image_of(seg_map, preds)], min_area=20)
+    assert targets_of(out) == [(0, A), (0, B)]
+    assert regions_of(out) == [((0, ), (5, 3, 8, 7))]
+
+
+def test_object_behind_an_occluder_is_merged():
+    left, right = (5, 10, 20, 30), (26, 10, 50, 30)
+    image = image_of(
+        paint((1, left), (1, right), (2, (20, 0, 26, 40))),
+        [((4, 10, 51, 31), .9, 0), ((20, 0, 26, 40), .8, 1)])
+    out = refine([image])
+    assert targets_of(out) == [(0, (5, 10, 50, 30)), (1, (20, 0, 26, 40))]
+    assert out.counts['num_merged'] == 1
+    assert out.counts['num_direct'] == 1
+
+
+def test_two_objects_are_not_merged_by_a_loose_box():
+    left, right = (0, 0, 8, 8), (30, 30, 38, 38)
+    image = image_of(paint((1, left), (1, right)), [((0, 0, 60, 40), .9, 0)])
+    assert targets_of(refine([image], iou_thr=.7)) == [(0, left), (0, right)]
+
+
+def test_coarse_class_takes_the_label_of_its_prediction():
+    one, two = (2, 2, 20, 20), (30, 2, 50, 20)
+    image = image_of(
+        paint((3, one), (3, two)), [((3, 2, 21, 20), .6, 3),
+                                    ((2, 2, 20, 20), .5, 2)])
+    out = refine([image])
+    assert targets_of(out) == [(3, one)]
+    assert regions_of(out) == [((2, 3), two)]
+
+
+def test_small_component_is_ignored_for_its_classes():
+    small = (40, 2, 42, 4)
+    for seg_id, classes in ((1, (0, )), (3, (2, 3))):
+        image = image_of(paint((seg_id, A), (seg_id, small)),
+                         [(small, .9, classes[0])], min_area=10)
+        assert regions_of(refine([image]))[-1] == (classes, small)
+
+
+def test_class_without_detection_class_is_nothing():
+    out = refine([image_of(paint((4, A)), [(A, .9, 0)])])
+    assert targets_of(out) == [] and regions_of(out) == []
+
+
+def test_images_of_a_batch_do_not_touch_each_other():
+    images = [
+        image_of(paint((1, A), (1, B)), [(A, .6, 0), (B, .5, 0)]),
+        image_of(np.zeros((9, 70), np.uint8)),
+        image_of(np.full((1, 1), 2, np.uint8)),
+        image_of(np.zeros((9, 9), np.uint8), [(A, .6, 0)]),
+    ]
+    out = refine(images)
+    for i, image in enumerate(images):
+        assert targets_of(out, i) == targets_of(refine([image]))
+    assert targets_of(out, 2) == [(1, (0, 0, 1, 1))]
+
+
+@pytest.mark.parametrize('preds', [[], [(A, .9, 0)]])
+def test_images_without_components(preds):
+    out = refine([image_of(np.zeros((8, 8), np.uint8), preds)])
+    assert not out.valid.any() and not out.ignored.any()
+    assert all(value == 0 for value in out.counts.values())
+    assert out.ignored_classes.shape == (*out.valid.shape, 4)
+
+
+def test_degenerate_predictions_are_harmless():
+    nan, inf = float('nan'), float('inf')
+    preds = [((9, 9, 9, 20), .9, 0), ((20, 20, 5, 5), .9, 0),
+             ((nan, 1, 5, 5), .9, 0), ((0, 0, inf, inf), .9, 0),
+             ((5, 5, 20, 30), nan, 0), ((1e9, 0, 2e9, 10), .9, 0)]
+    out = refine([image_of(paint((1, A)), preds)])
+    assert targets_of(out) == [(0, A)]
+
+
+# ------------------------------------------------------------------- rules
+@st.composite
+def scenes(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    return random_image(rng), rng
+
+
+@settings(deadline=None, max_examples=60)
+@given(scenes())
+def test_rules(scene):
+    (component_map, table, preds), rng = scene
+    out = refine([(component_map, table, preds)])
+    targets, regions = targets_of(out), regions_of(out)
+
+    # No class that is absent; boxes inside the extents of their class.
+    for label, (x1, y1, x2, y2) in targets:
+        own = [k for k, seg in enumerate(table['labels'])
+               if COMPATIBLE[seg, label]]
+        assert own
+        sides = table['boxes'][own]
+        assert (sides[:, :2].min(0) <= (x1, y1)).all()
+        assert (sides[:, 2:].max(0) >= (x2, y2)).all()
+    # Every component meets a box of its class, or is ignored.
+    for k, (box, seg) in enumerate(zip(table['boxes'], table['labels'])):
+        classes = set(np.flatnonzero(COMPATIBLE[seg]))
+        assert not classes or any(
+            label in classes and overlap(box, other) > 0
+            for label, other in targets) or any(
+                classes & set(ignored) and overlap(box, other) > 0
+                for ignored, other in regions)
+
+    # The order of predictions and of components changes nothing.
+    shuffled = [preds[i] for i in rng.permutation(len(preds))]
+    new_row = rng.permutation(len(table['labels']))
+    new_map = np.append(new_row, -1)[component_map.astype(int) - 1] + 1
+    new_table = {key: value[np.argsort(new_row)]
+                 for key, value in table.items()}
+    again = refine([(new_map, new_table, shuffled)])
+    assert targets_of(again) == targets and regions_of(again) == regions
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(4, 12), st.integers(5, 12)),
+                min_size=2, max_size=6), st.integers(0, 3), st.randoms())
+def test_perfect_predictions_split_a_row_of_objects(sizes, shift, random):
+    """Touching objects of any size whose boxes do not overlap."""
+    boxes, x = [], 1
+    for i, (width, height) in enumerate(sizes):
+        y = 3 + (shift * i) % 4
+        boxes.append((x, y, x + width, y + height))
+        x += width
+    preds = [(box, random.choice([.5, .6, .7]), 0) for box in boxes]
+    random.shuffle(preds)
+    image = image_of(paint(*((1, box) for box in boxes), size=(22, 80)),
+                     preds)
+    assert (image[1]['labels'] == 1).all() and len(image[1]['labels']) == 1
+    out = refine([image], max_splits=6)
+    assert targets_of(out) == sorted((0, box) for box in boxes)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(8, 24), st.integers(8, 24), st.integers(0, 12),
+       st.integers(-4, 4))
+def test_overlapping_objects_are_split_to_a_bound(width, other, lap, drop):
+    """Each loses at most the overlap: IoU of at least 1 - lap / size."""
+    lap = min(lap, width // 3, other // 3)
+    boxes = [(3, 10, 3 + width, 30),
+             (3 + width - lap, 10 + drop, 3 + width - lap + other, 30 + drop)]
+    image = image_of(paint(*((1, box) for box in boxes), size=(50, 70)),
+                     [(box, .9, 0) for box in boxes])
+    out = refine([image])
+    assert out.counts['num_split'] == 2
+    for box, size in zip(boxes, (width, other)):
+        best = max(iou(box, found) for _, found in targets_of(out))
+        assert best >= 1 - lap / size - 1e-9
+
+
+# ------------------------------------------------------------------ device
+def test_batch_of_training_size_needs_little_memory_and_no_gradient():
+    rng = np.random.default_rng(0)
+    seg_map = rng.integers(0, 3, (40, 40)).repeat(8, 0).repeat(8, 1)
+    image = image_of(seg_map.astype(np.uint8), min_area=80)
+    corner = rng.uniform(0, 250, (100, 2))
+    preds = [((*xy, *(xy + wh)), .9, int(label)) for xy, wh, label in zip(
+        corner, rng.uniform(20, 150, (100, 2)), rng.integers(0, 2, 100))]
+    batch = to_batch([(image[0], image[1], preds)] * 2)
+    batch['pred_scores'].requires_grad_()
+    out = refine_boxes(**batch, compatible=torch.from_numpy(COMPATIBLE),
+                       **OPTIONS)
+    assert not out.boxes.requires_grad
+    assert out.counts['num_kept'] > 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_gpu_equals_cpu_without_waiting_for_it():
+    rng = np.random.default_rng(3)
+    images = [random_image(rng) for _ in range(16)]
+    batch = to_batch(images)
+    compatible = torch.from_numpy(COMPATIBLE)
+    expected = refine_boxes(**batch, compatible=compatible, **OPTIONS)
+    batch = {key: value.cuda() for key, value in batch.items()}
+    compatible = compatible.cuda()
+    refine_boxes(**batch, compatible=compatible, **OPTIONS)
+    mode = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode('error')
+    try:
+        out = refine_boxes(**batch, compatible=compatible, **OPTIONS)
+    finally:
+        torch.cuda.set_sync_debug_mode(mode)
+    for i in range(len(images)):
+        cpu = type(out)(*(
+            value.cpu() if isinstance(value, torch.Tensor) else value
+            for value in out))
+        assert targets_of(cpu, i) == targets_of(expected, i)
+        assert regions_of(cpu, i) == regions_of(expected, i)

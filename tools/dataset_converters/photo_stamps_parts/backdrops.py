@@ -1,0 +1,77 @@
+# Copyright (c) mmbombo contributors.
+"""Which of GCompris's pictures become backgrounds.
+
+Buildings, landscapes and the sea floor: what shows animals, flowers, food,
+tools or paintings was dropped after looking at it.
+"""
+import re
+from pathlib import Path
+from typing import Dict, List
+
+from .items import Background
+from .pictures import MIN_BACKGROUND_SIDE, decode, fit_background, is_opaque
+from .rcc import read_rcc
+
+_WANTED = re.compile(
+    r'.*/activities/('
+    r'categorization/resource/images/(?:monuments|renewable)|'
+    r'clickgame/resource|'
+    r'details/resource/image|'
+    r'explore_monuments/resource/[a-z]+)'
+    r'/([^/]+)\.(?:webp|jpe?g|png)')
+DROPPED = {
+    # Paintings.
+    'Eglise_dAuvers-sur-Oise_background',
+    'Gogh4_background',
+    'PortraitOfPereTanguy_background',
+    'Van_Gogh_The_Night_Cafe_background',
+    'VincentVanGogh0012_background',
+    'VincentVanGogh0013_background',
+    'VincentVanGogh0019_background',
+    'VincentVanGoghBridge_background',
+    # Pots and people.
+    'solar2',
+    'solar3',
+}
+# The same place under several names goes to one part of the data set.
+PLACES = {
+    'qutubminar': 'kutubminar',
+    'nativityegypt': 'gizahpyramids',
+    'greatpyramid': 'gizahpyramids',
+    'greatpyramidofgiza': 'gizahpyramids',
+    'operahouse': 'operasidney',
+    'neuschwansteincastle': 'neuschwanstein',
+    'chateaudechenonceau': 'chenonceau',
+    'toureiffel': 'eiffeltower',
+    'greatwall': 'greatwallofchina',
+    'monument1': 'monument1',
+}
+
+
+def read_backdrops(package: Path) -> List[Background]:
+    """Backgrounds in the ``.rcc`` files of the unpacked package."""
+    found: Dict[str, Background] = {}
+    contents = set()
+    for path in sorted(package.rglob('*.rcc')):
+        for inside, content in read_rcc(path.read_bytes(), str(path)):
+            match = _WANTED.fullmatch(inside)
+            # Some photographs are there twice, byte for byte.
+            if not match or match[2] in DROPPED or content in contents:
+                continue
+            rgba = decode(content, f'{path}:{inside}')
+            if min(rgba.shape[:2]) < MIN_BACKGROUND_SIDE or not is_opaque(
+                    rgba):
+                continue
+            contents.add(content)
+            name = f'{match[1].split("/")[0]}/{match[2]}'
+            found[name] = Background(
+                name=name,
+                family=match[1],
+                group=_place(match[2]),
+                pixels=fit_background(rgba))
+    return [found[name] for name in sorted(found)]
+
+
+def _place(stem: str) -> str:
+    place = stem.replace('_background', '').lower()
+    return PLACES.get(place, place)

@@ -1,0 +1,104 @@
+# Copyright (c) mmbombo contributors.
+"""Decoding of pictures and the measures they are judged by."""
+import io
+from pathlib import Path
+from typing import Union
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from .items import PhotoStampsError
+
+# Below this size or area a cut-out shows no object.
+MIN_CUTOUT_SIDE = 32
+MIN_CUTOUT_AREA = 200
+MAX_CUTOUT_SIDE = 400
+MIN_BACKGROUND_SIDE = 200
+MAX_BACKGROUND_SIDE = 480
+
+
+def decode(source: Union[Path, bytes], name: str) -> np.ndarray:
+    """Decode a picture.
+
+    Args:
+        source: File or its content.
+        name: Name for errors.
+
+    Returns:
+        ``(H, W, 4)`` uint8 RGBA; opaque where the file has no alpha.
+
+    Raises:
+        PhotoStampsError: If it cannot be decoded.
+    """
+    try:
+        stream = io.BytesIO(source) if isinstance(source, bytes) else source
+        with Image.open(stream) as image:
+            return np.array(image.convert('RGBA'))
+    except (OSError, ValueError, SyntaxError,
+            Image.DecompressionBombError) as error:
+        raise PhotoStampsError(
+            f'{name} cannot be read as a picture: {error}') from error
+
+
+def is_opaque(rgba: np.ndarray) -> bool:
+    return bool((rgba[..., 3] == 255).all())
+
+
+def colour_entropy(rgba: np.ndarray) -> float:
+    """Entropy in bits of the colours of the visible pixels, on 16 levels
+    per channel. Photographs reach 3 bits, flat clip art does not.
+
+    Args:
+        rgba: ``(H, W, 4)`` uint8.
+    """
+    visible = rgba[rgba[..., 3] > 127][:, :3].astype(np.int64) // 16
+    counts = np.bincount(visible @ [256, 16, 1])
+    shares = counts[counts > 0] / max(1, counts.sum())
+    return float(-(shares * np.log2(shares)).sum())
+
+
+def trim_cutout(rgba: np.ndarray) -> np.ndarray:
+    """Cut away the transparent rim and bring the longer side to
+    :data:`MAX_CUTOUT_SIDE` or less.
+
+    Returns:
+        ``(h, w, 4)`` uint8; empty where nothing is visible.
+    """
+    solid = rgba[..., 3] > 127
+    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
+    if not len(rows):
+        return rgba[:0, :0]
+    rgba = rgba[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    scale = MAX_CUTOUT_SIDE / max(rgba.shape[:2])
+    if scale >= 1:
+        return rgba.copy()
+    # Weighed with alpha, as colours under transparent pixels are arbitrary.
+    image = rgba.astype(np.float32)
+    image[..., :3] *= image[..., 3:] / 255
+    image = _shrink(image, scale)
+    image[..., :3] /= np.maximum(image[..., 3:] / 255, 1e-3)
+    return np.clip(np.round(image), 0, 255).astype(np.uint8)
+
+
+def is_large_enough(cutout: np.ndarray) -> bool:
+    """Whether a trimmed cut-out shows anything."""
+    return (cutout.size > 0 and max(cutout.shape[:2]) >= MIN_CUTOUT_SIDE
+            and int((cutout[..., 3] > 127).sum()) >= MIN_CUTOUT_AREA)
+
+
+def fit_background(rgba: np.ndarray) -> np.ndarray:
+    """Drop alpha and bring the shorter side to :data:`MAX_BACKGROUND_SIDE`
+    or less.
+
+    Returns:
+        ``(h, w, 3)`` uint8.
+    """
+    scale = MAX_BACKGROUND_SIDE / min(rgba.shape[:2])
+    rgb = np.ascontiguousarray(rgba[..., :3])
+    return rgb if scale >= 1 else _shrink(rgb, scale)
+
+
+def _shrink(image: np.ndarray, scale: float) -> np.ndarray:
+    size = tuple(max(1, round(s * scale)) for s in image.shape[1::-1])
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

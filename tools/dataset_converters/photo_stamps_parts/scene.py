@@ -1,0 +1,332 @@
+# Copyright (c) mmbombo contributors.
+"""Composition of one image from a pool of cut-outs and backgrounds."""
+from dataclasses import dataclass, field
+from typing import List, Optional, Tuple
+
+import cv2
+import numpy as np
+
+from .items import Background, Pool
+from .layer import Layer, make_layer
+from .light import grain, relight, soften
+
+# Odds of 1, 2, 3, 4 and 5 objects.
+COUNT_ODDS = (.17, .26, .26, .18, .13)
+# Odds that an image with several objects begins with a touching group.
+TOUCHING_ODDS = .5
+# An object of which less can be seen is not kept.
+MIN_VISIBLE_PIXELS = 64
+MIN_VISIBLE_PART = .3
+# Part of an object that may be hidden where no occlusion is meant.
+MAX_HIDDEN_BY_CHANCE = .08
+ATTEMPTS = 14
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object in a scene; its id is its position in the list plus one."""
+    label: int
+    cutout: str
+    truncated: bool
+    occluded: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A finished image.
+
+    Attributes:
+        image: ``(H, W, 3)`` uint8 RGB.
+        instances: ``(H, W)`` uint8, 0 where no object is visible.
+        things: The objects with ids 1, 2, ...
+        background: Name of the background.
+        touching: Whether two objects of one class share a border, so that
+            a connected component of the class mask is not an object.
+        jpeg_quality: Quality to save the image with.
+    """
+    image: np.ndarray
+    instances: np.ndarray
+    things: Tuple[Thing, ...]
+    background: str
+    touching: bool
+    jpeg_quality: int
+
+
+@dataclass(eq=False)
+class _Canvas:
+    """Who is visible where, while objects are being placed.
+
+    ``instances`` is ``(H, W)`` uint8; later layers lie on top.
+    """
+    instances: np.ndarray
+    layers: List[Layer] = field(default_factory=list)
+
+    @property
+    def size(self) -> Tuple[int, int]:
+        return self.instances.shape
+
+    def windows(self, layer: Layer) -> Tuple[tuple, tuple]:
+        """Slices of the image and of the layer where the two meet."""
+        height, width = self.size
+        y0, y1 = max(layer.y, 0), min(layer.y + layer.height, height)
+        x0, x1 = max(layer.x, 0), min(layer.x + layer.width, width)
+        y1, x1 = max(y0, y1), max(x0, x1)
+        return ((slice(y0, y1), slice(x0, x1)),
+                (slice(y0 - layer.y, y1 - layer.y),
+                 slice(x0 - layer.x, x1 - layer.x)))
+
+    def covered(self, layer: Layer) -> np.ndarray:
+        """Pixels the layer would cover, counted by what is there now."""
+        there, here = self.windows(layer)
+        return np.bincount(
+            self.instances[there][layer.mask[here]],
+            minlength=len(self.layers) + 1)
+
+    def fits(self, layer: Layer, max_hidden: float) -> bool:
+        """Whether everything stays visible enough with the layer on top.
+
+        Args:
+            layer: Placed candidate.
+            max_hidden: Part of any earlier object that it may cover.
+        """
+        covered = self.covered(layer)
+        if covered.sum() < _least_visible(layer):
+            return False
+        visible = np.bincount(
+            self.instances.ravel(), minlength=len(self.layers) + 1)
+        for i, below in enumerate(self.layers, start=1):
+            if covered[i] > max_hidden * below.area:
+                return False
+            if visible[i] - covered[i] < _least_visible(below):
+                return False
+        return True
+
+    def add(self, layer: Layer) -> None:
+        there, here = self.windows(layer)
+        self.layers.append(layer)
+        self.instances[there][layer.mask[here]] = len(self.layers)
+
+
+def draw_scene(pool: Pool, short_side: Tuple[int, int],
+               rng: np.random.Generator) -> Scene:
+    """Draw one image with its annotation.
+
+    Args:
+        pool: What may be used.
+        short_side: Smallest and largest length of the shorter side, pixels.
+        rng: The image's own source of randomness.
+
+    Returns:
+        The scene, with at least one object.
+    """
+    height, width = _image_size(short_side, rng)
+    background = pool.backgrounds[rng.integers(len(pool.backgrounds))]
+    canvas = _Canvas(np.zeros((height, width), np.uint8))
+    while not canvas.layers:
+        _place_objects(canvas, pool, rng)
+    image = _backdrop(background, (height, width), rng)
+    for layer in canvas.layers:
+        _paste(image, canvas, layer, rng)
+    return Scene(
+        image=_develop(image, rng),
+        instances=canvas.instances,
+        things=_things(canvas),
+        background=background.name,
+        touching=_same_class_touch(canvas),
+        jpeg_quality=int(rng.integers(85, 96)))
+
+
+def _image_size(short_side: Tuple[int, int],
+                rng: np.random.Generator) -> Tuple[int, int]:
+    short = int(rng.integers(short_side[0], short_side[1] + 1))
+    long = round(short * rng.choice([1, 4 / 3, 3 / 2, rng.uniform(1, 1.7)]))
+    return (short, long) if rng.random() < .65 else (long, short)
+
+
+def _place_objects(canvas: _Canvas, pool: Pool,
+                   rng: np.random.Generator) -> None:
+    count = 1 + int(rng.choice(len(COUNT_ODDS), p=COUNT_ODDS))
+    group = 1
+    if count > 1 and rng.random() < TOUCHING_ODDS:
+        group = min(count, 2 + int(rng.random() < .3))
+    group_label = int(rng.integers(len(pool.cutouts)))
+    for i in range(count):
+        label = group_label
+        if i >= group:
+            label = int(rng.integers(len(pool.cutouts)))
+        beside = canvas.layers[-1] if 0 < i < group and canvas.layers else None
+        _place_one(canvas, pool.cutouts[label], count, beside, rng)
+
+
+def _place_one(canvas: _Canvas, cutouts: list, count: int,
+               beside: Optional[Layer], rng: np.random.Generator) -> None:
+    """Place one object, or none if there is no room for it."""
+    short = min(canvas.size)
+    # Log-uniform: as many small objects as large ones.
+    length = short * np.exp(rng.uniform(np.log(.24), np.log(.85)))
+    length *= 1 - .06 * (count - 1)
+    if beside is not None:
+        ratio = np.exp(rng.uniform(-.35, .35))
+        length = ratio * max(beside.height, beside.width)
+    layer = make_layer(cutouts[rng.integers(len(cutouts))], length, rng)
+    max_hidden = MAX_HIDDEN_BY_CHANCE
+    if beside is not None or rng.random() < .3:
+        max_hidden = .5
+    for _ in range(ATTEMPTS):
+        if beside is None:
+            _put_anywhere(layer, canvas.size, rng)
+        elif not _put_beside(layer, beside, rng):
+            continue
+        if canvas.fits(layer, max_hidden):
+            canvas.add(layer)
+            return
+
+
+def _put_anywhere(layer: Layer, size: Tuple[int, int],
+                  rng: np.random.Generator) -> None:
+    """Put the layer inside the image, or across one of its borders."""
+    layer.y, layer.x = (
+        int(rng.integers(min(0, room), max(0, room) + 1))
+        for room in (size[0] - layer.height, size[1] - layer.width))
+    if rng.random() > .18:
+        return
+    outside = rng.uniform(.1, .5)
+    border = rng.integers(4)
+    if border == 0:
+        layer.y = -round(outside * layer.height)
+    elif border == 1:
+        layer.y = size[0] - round((1 - outside) * layer.height)
+    elif border == 2:
+        layer.x = -round(outside * layer.width)
+    else:
+        layer.x = size[1] - round((1 - outside) * layer.width)
+
+
+def _put_beside(layer: Layer, other: Layer,
+                rng: np.random.Generator) -> bool:
+    """Move the layer towards another from a random side until the masks
+    meet, then a little further.
+
+    Returns:
+        Whether they meet at all.
+    """
+    angle = rng.uniform(0, 2 * np.pi)
+    away = np.array([np.sin(angle), np.cos(angle)])
+    centre = np.array([
+        other.y + (other.height - layer.height) / 2,
+        other.x + (other.width - layer.width) / 2
+    ])
+    far = (np.hypot(layer.height, layer.width) +
+           np.hypot(other.height, other.width)) / 2
+    step = max(1., far / 40)
+    for distance in np.arange(far, 0, -step):
+        _move(layer, centre + distance * away)
+        if _masks_meet(layer, other):
+            deeper = rng.uniform(0, .3) * min(layer.height, layer.width)
+            _move(layer, centre + max(0, distance - deeper) * away)
+            # Lean shapes can slip past each other on the last bit.
+            return _masks_meet(layer, other)
+    return False
+
+
+def _move(layer: Layer, corner: np.ndarray) -> None:
+    layer.y, layer.x = int(round(corner[0])), int(round(corner[1]))
+
+
+def _masks_meet(a: Layer, b: Layer) -> bool:
+    y0, x0 = max(a.y, b.y), max(a.x, b.x)
+    y1 = min(a.y + a.height, b.y + b.height)
+    x1 = min(a.x + a.width, b.x + b.width)
+    if y0 >= y1 or x0 >= x1:
+        return False
+    return bool(
+        np.any(a.mask[y0 - a.y:y1 - a.y, x0 - a.x:x1 - a.x]
+               & b.mask[y0 - b.y:y1 - b.y, x0 - b.x:x1 - b.x]))
+
+
+def _least_visible(layer: Layer) -> float:
+    return max(MIN_VISIBLE_PIXELS, MIN_VISIBLE_PART * layer.area)
+
+
+def _backdrop(background: Background, size: Tuple[int, int],
+              rng: np.random.Generator) -> np.ndarray:
+    """A random part of the background, ``(H, W, 3)`` float32 RGB."""
+    source = background.pixels
+    fit = min(source.shape[0] / size[0], source.shape[1] / size[1])
+    fit *= rng.uniform(.55, 1)
+    rows, columns = (max(1, int(s * fit)) for s in size)
+    y = rng.integers(source.shape[0] - rows + 1)
+    x = rng.integers(source.shape[1] - columns + 1)
+    part = source[y:y + rows, x:x + columns]
+    if rng.random() < .5:
+        part = part[:, ::-1]
+    how = cv2.INTER_AREA if fit > 1 else cv2.INTER_LINEAR
+    part = cv2.resize(
+        np.ascontiguousarray(part), (size[1], size[0]), interpolation=how)
+    part = soften(part.astype(np.float32), rng.choice([0, rng.uniform(0, 2)]))
+    return relight(part, .2, rng)
+
+
+def _paste(image: np.ndarray, canvas: _Canvas, layer: Layer,
+           rng: np.random.Generator) -> None:
+    """Blend the layer, its light drawn towards that of its place, and the
+    shadow it casts into the image, in place."""
+    _cast_shadow(image, layer, canvas, rng)
+    there, here = canvas.windows(layer)
+    alpha = layer.alpha[here][..., None]
+    place, own = image[there].mean(), layer.colour.sum() / (
+        3 * max(layer.alpha.sum(), 1))
+    gain = np.clip((place / max(own, 1))**.2, .8, 1.2)
+    image[there] *= 1 - alpha
+    image[there] += np.minimum(
+        layer.colour[here] * np.float32(gain), 255 * alpha)
+
+
+def _cast_shadow(image: np.ndarray, layer: Layer, canvas: _Canvas,
+                 rng: np.random.Generator) -> None:
+    strength = rng.uniform(0, .45)
+    reach = .05 * max(layer.height, layer.width)
+    drop = Layer(layer.cutout, layer.colour, layer.alpha, layer.mask,
+                 layer.area, layer.x + round(rng.uniform(-1, 1) * reach),
+                 layer.y + round(rng.uniform(0, 1) * reach))
+    there, here = canvas.windows(drop)
+    shade = np.zeros(image.shape[:2], np.float32)
+    shade[there] = drop.alpha[here]
+    shade = soften(shade, max(.8, reach * rng.uniform(.5, 1)))
+    image *= (1 - np.float32(strength) * shade)[..., None]
+
+
+def _develop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What a camera does to the whole image; returns uint8."""
+    image = soften(image, rng.choice([0, 0, rng.uniform(.2, .8)]))
+    image = relight(image, .12, rng)
+    image = grain(image, rng.uniform(0, 5), rng)
+    return np.round(image).astype(np.uint8)
+
+
+def _things(canvas: _Canvas) -> Tuple[Thing, ...]:
+    visible = np.bincount(
+        canvas.instances.ravel(), minlength=len(canvas.layers) + 1)
+    things = []
+    for i, layer in enumerate(canvas.layers, start=1):
+        inside = int(layer.mask[canvas.windows(layer)[1]].sum())
+        things.append(
+            Thing(
+                label=layer.cutout.label,
+                cutout=layer.cutout.name,
+                truncated=inside < layer.area,
+                occluded=int(visible[i]) < inside))
+    return tuple(things)
+
+
+def _same_class_touch(canvas: _Canvas) -> bool:
+    """Whether pixels of two objects of one class are 4-neighbours."""
+    labels = np.array([-1] + [la.cutout.label for la in canvas.layers])
+    for axis in (0, 1):
+        ahead = np.moveaxis(canvas.instances, axis, 0)
+        first, second = ahead[:-1], ahead[1:]
+        different = first != second
+        if np.any(different & (first > 0)
+                  & (labels[first] == labels[second])):
+            return True
+    return False

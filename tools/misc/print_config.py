@@ -1,0 +1,40 @@
+# Copyright (c) mmbombo contributors.
+"""Print a config with all its bases and command-line options merged."""
+import argparse
+
+from mmengine.config import Config, DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line.
+
+    Returns:
+        argparse.Namespace: ``config``, ``cfg_options`` and ``save_path``.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--save-path',
+        help='also write the config to this file (.py, .json or .yml)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings to override, as key=value; nested keys are joined by '
+        'dots, lists are written "[a,b]" or a,b without spaces')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the merged config."""
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    print(cfg.pretty_text)
+    if args.save_path is not None:
+        cfg.dump(args.save_path)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,73 @@
+# Copyright (c) mmbombo contributors.
+"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``."""
+import argparse
+import os
+import os.path as osp
+
+import mmengine
+from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from mmbombo.utils.checkpoint import use_checked_loader
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Evaluate a model')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--work-dir', help='where logs go')
+    parser.add_argument('--out', help='JSON file for the metrics')
+    parser.add_argument(
+        '--show-dir', help='draw predictions into this folder of the work '
+        'directory')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load checkpoints that run code when they are loaded; only for '
+        'files that you made yourself')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, key=value')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    if args.out and not args.out.endswith('.json'):
+        parser.error('--out must be a .json file')
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
+    """Write the command-line options into the config."""
+    cfg.launcher = args.launcher
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    name = osp.splitext(osp.basename(args.config))[0]
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join(
+        'work_dirs', name)
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    if args.show_dir:
+        cfg.default_hooks.visualization.update(
+            draw=True, test_out_dir=args.show_dir)
+    return cfg
+
+
+def main() -> None:
+    args = parse_args()
+    use_checked_loader(trust=args.trust_checkpoint)
+    cfg = merge_args(Config.fromfile(args.config), args)
+    metrics = Runner.from_cfg(cfg).test()
+    if args.out and is_main_process():
+        mmengine.dump(metrics, args.out)
+
+
+if __name__ == '__main__':
+    main()
