@@ -7,46 +7,44 @@ its modules on first use: with ``default_scope = 'mmbombo'`` a config needs no
 a registry never searches, so they are always written with their prefix
 (``'mmdet.GFLHead'``) or inside a dict with ``_scope_``.
 """
-from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import INFERENCERS as MMENGINE_INFERENCERS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
-from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
-from mmengine.registry import \
-    WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
+from mmengine import registry as root
 from mmengine.registry import Registry
 
-MODELS = Registry(
-    'model', parent=MMENGINE_MODELS, locations=['mmbombo.models'])
-DATASETS = Registry(
-    'dataset', parent=MMENGINE_DATASETS, locations=['mmbombo.datasets'])
-TRANSFORMS = Registry(
-    'transform',
-    parent=MMENGINE_TRANSFORMS,
-    locations=['mmbombo.datasets.transforms'])
-DATA_SAMPLERS = Registry(
-    'data sampler',
-    parent=MMENGINE_DATA_SAMPLERS,
-    locations=['mmbombo.datasets.samplers'])
-HOOKS = Registry(
-    'hook', parent=MMENGINE_HOOKS, locations=['mmbombo.engine.hooks'])
-METRICS = Registry(
-    'metric',
-    parent=MMENGINE_METRICS,
-    locations=['mmbombo.evaluation.metrics'])
-EVALUATOR = Registry(
-    'evaluator', parent=MMENGINE_EVALUATOR, locations=['mmbombo.evaluation'])
-VISUALIZERS = Registry(
-    'visualizer',
-    parent=MMENGINE_VISUALIZERS,
-    locations=['mmbombo.visualization'])
-WEIGHT_INITIALIZERS = Registry(
-    'weight initializer',
-    parent=MMENGINE_WEIGHT_INITIALIZERS,
-    locations=['mmbombo.engine.initializers'])
-INFERENCERS = Registry(
-    'inferencer', parent=MMENGINE_INFERENCERS, locations=['mmbombo.apis'])
+
+def _child(name: str, parent: Registry, *locations: str) -> Registry:
+    """A node below ``parent`` that imports ``locations`` on first use."""
+    return Registry(
+        name,
+        parent=parent,
+        scope='mmbombo',
+        locations=[f'mmbombo.{location}' for location in locations])
+
+
+MODELS = _child('model', root.MODELS, 'models')
+DATASETS = _child('dataset', root.DATASETS, 'datasets')
+TRANSFORMS = _child('transform', root.TRANSFORMS, 'datasets.transforms')
+DATA_SAMPLERS = _child('data sampler', root.DATA_SAMPLERS,
+                       'datasets.samplers')
+HOOKS = _child('hook', root.HOOKS, 'engine.hooks')
+METRICS = _child('metric', root.METRICS, 'evaluation.metrics')
+EVALUATOR = _child('evaluator', root.EVALUATOR, 'evaluation')
+VISUALIZERS = _child('visualizer', root.VISUALIZERS, 'visualization')
+WEIGHT_INITIALIZERS = _child('weight initializer', root.WEIGHT_INITIALIZERS,
+                             'engine.initializers')
+INFERENCERS = _child('inferencer', root.INFERENCERS, 'apis')
+
+# Nothing of ours is in these, but without a node MMEngine warns that the
+# scope of the config does not exist there.
+RUNNERS = _child('runner', root.RUNNERS)
+RUNNER_CONSTRUCTORS = _child('runner constructor', root.RUNNER_CONSTRUCTORS)
+LOOPS = _child('loop', root.LOOPS)
+LOG_PROCESSORS = _child('log processor', root.LOG_PROCESSORS)
+MODEL_WRAPPERS = _child('model wrapper', root.MODEL_WRAPPERS)
+OPTIMIZERS = _child('optimizer', root.OPTIMIZERS)
+OPTIM_WRAPPERS = _child('optimizer wrapper', root.OPTIM_WRAPPERS)
+OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor',
+                                    root.OPTIM_WRAPPER_CONSTRUCTORS)
+PARAM_SCHEDULERS = _child('parameter scheduler', root.PARAM_SCHEDULERS)
+TASK_UTILS = _child('task util', root.TASK_UTILS)
+VISBACKENDS = _child('vis_backend', root.VISBACKENDS)
+FUNCTIONS = _child('function', root.FUNCTIONS)

@@ -30,5 +30,5 @@ exec srun -p "$partition" \
     --cpus-per-task="${CPUS_PER_TASK:-5}" \
     --kill-on-bad-exit=1 \
     ${SRUN_ARGS:-} \
-    python -u "$tools/test.py" "$config" "$checkpoint" \
+    "${PYTHON:-python}" -u "$tools/test.py" "$config" "$checkpoint" \
     --launcher slurm "$@"

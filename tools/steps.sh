@@ -51,8 +51,16 @@ clock() {
     printf '%d:%02d' $(($1 / 60)) $(($1 % 60))
 }
 
-# Last line of a log that holds anything. Progress bars end in \r, not \n.
+# Last line of a log that holds anything, or how far a compilation is, whose
+# other lines are warnings. Progress bars end in \r, not \n.
 last_line() {
+    local compiled
+    compiled=$(tail -c 200000 "$1" 2>/dev/null |
+        sed -n 's/^ *\(\[[0-9]*\/[0-9]*\]\) .*/\1 files compiled/p' | tail -n 1)
+    if [ -n "$compiled" ]; then
+        echo "$compiled"
+        return
+    fi
     tail -c 4000 "$1" 2>/dev/null | tr '\r' '\n' |
         { grep -av '^[[:space:]]*$' || true; } | tail -n 1
 }

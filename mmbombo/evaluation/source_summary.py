@@ -33,7 +33,9 @@ def summarize_sources(dataset: Any) -> List[SourceSummary]:
         list[SourceSummary]: The sources, in the order of the data set.
     """
     if hasattr(dataset, 'datasets'):
-        return [s for part in dataset.datasets for s in summarize_sources(part)]
+        return [
+            s for part in dataset.datasets for s in summarize_sources(part)
+        ]
     if hasattr(dataset, 'annotation_kinds'):
         name = getattr(dataset, 'source', type(dataset).__name__)
         return [
@@ -50,7 +52,8 @@ def _summarize_infos(dataset: Any) -> List[SourceSummary]:
     if not hasattr(dataset, 'get_data_info'):
         return [SourceSummary(type(dataset).__name__, (), len(dataset))]
     infos = (dataset.get_data_info(i) for i in range(len(dataset)))
-    counts = Counter(
-        (str(info.get('source', type(dataset).__name__)),
-         tuple(info.get('annotation_kinds', ()))) for info in infos)
+    counts = Counter((str(info.get('source',
+                                   type(dataset).__name__)),
+                      tuple(info.get('annotation_kinds', ())))
+                     for info in infos)
     return [SourceSummary(*key, num) for key, num in counts.items()]

@@ -25,8 +25,8 @@ from mmengine.runner.checkpoint import (get_deprecated_model_names,
 
 TRUST_OPTION = '--trust-checkpoint'
 # Where MMEngine stores the text of the config; resuming runs it as Python.
-CONFIG_TEXTS = (('meta', 'config'), ('meta', 'cfg'),
-                ('message_hub', 'runtime_info', 'cfg'))
+CONFIG_TEXTS = (('meta', 'config'), ('meta', 'cfg'), ('message_hub',
+                                                      'runtime_info', 'cfg'))
 
 
 def load_checkpoint_safely(path: str,
@@ -48,8 +48,8 @@ def load_checkpoint_safely(path: str,
 
     Raises:
         FileNotFoundError: If there is no such file.
-        RuntimeError: If the file is damaged, or refers to a class or function
-            that is not allowed; the message names it.
+        RuntimeError: If the file cannot be read, or refers to a class or
+            function that is not allowed; the message names it.
     """
     path = osp.expanduser(path)
     if not osp.isfile(path):
@@ -65,9 +65,9 @@ def load_checkpoint_safely(path: str,
                 path, map_location=map_location, weights_only=True)
     except UnpicklingError as error:
         raise RuntimeError(_refusal(path, error)) from None
-    except (EOFError, RuntimeError, ValueError) as error:
+    except Exception as error:  # a damaged file can fail in any way
         raise RuntimeError(
-            f"checkpoint '{path}' is damaged: {error}") from error
+            f"checkpoint '{path}' cannot be read: {error}") from error
     _drop_programs(checkpoint, path)
     return checkpoint
 
@@ -84,9 +84,10 @@ def use_checked_loader(trust: bool = False) -> None:
             (``--trust-checkpoint``). Defaults to False.
     """
     if trust:
-        print_log('checkpoints are loaded without a check '
-                  f'({TRUST_OPTION}): they may run any code',
-                  logger='current')
+        print_log(
+            'checkpoints are loaded without a check '
+            f'({TRUST_OPTION}): they may run any code',
+            logger='current')
         load: Callable = _load_trusted
     else:
         load = load_checkpoint_safely
@@ -134,6 +135,7 @@ def _history_method(owner: type, name: str) -> Callable:
     """
     if owner is not HistoryBuffer or name not in ('min', 'max', 'mean',
                                                   'current'):
+        owner = getattr(owner, '__name__', type(owner).__name__)
         raise UnpicklingError(f'Unsupported global: GLOBAL {owner}.{name}')
     return getattr(HistoryBuffer, name)
 
@@ -142,7 +144,8 @@ def _number_dtype(code: str, *flags: Any) -> np.dtype:
     """Stands in for ``numpy.dtype``: plain numbers only, no records."""
     dtype = np.dtype(code) if isinstance(code, str) else None
     if dtype is None or dtype.kind not in 'biufc':
-        raise UnpicklingError(f'Unsupported global: GLOBAL numpy.dtype({code})')
+        raise UnpicklingError(
+            f'Unsupported global: GLOBAL numpy.dtype({code})')
     return dtype
 
 
@@ -171,7 +174,7 @@ def _allowed_globals() -> List[Tuple[Callable, str]]:
 def _refusal(path: str, error: UnpicklingError) -> str:
     found = re.search(r'GLOBAL (\S+)', str(error))
     if not found:
-        return f"'{path}' cannot be read as a checkpoint: {error}"
+        return f"checkpoint '{path}' cannot be read: {error}"
     return (f"checkpoint '{path}' was refused: it refers to "
             f"'{found.group(1)}', which a checkpoint of MMEngine does not "
             'need. Loading such a file can run any code. If you know who made '
@@ -189,7 +192,8 @@ def _drop_programs(checkpoint: Any, path: str) -> None:
             del owner[last]
             print_log(
                 f"the config in checkpoint '{path}' is no plain config and "
-                'was left out', logger='current')
+                'was left out',
+                logger='current')
 
 
 def _is_literal_config(text: str) -> bool:
@@ -211,8 +215,11 @@ def _is_literal_config(text: str) -> bool:
         elif not isinstance(node, allowed):
             return False
     # These two make a config import modules and read other files.
-    names = {t.id for s in tree.body for t in s.targets
-             if isinstance(t, ast.Name)}
+    names = {
+        t.id
+        for s in tree.body
+        for t in s.targets if isinstance(t, ast.Name)
+    }
     return not names & {'custom_imports', '_base_'}
 
 

@@ -1,10 +1,11 @@
 # Copyright (c) mmbombo contributors.
 from .boxes_to_masks import METHODS, boxes_to_mask
+from .cache import PseudoMaskCache
 from .class_map import IGNORE_INDEX, ClassMap
 from .components import label_components
 from .masks_to_boxes import RefinedBoxes, refine_boxes
 
 __all__ = [
-    'ClassMap', 'IGNORE_INDEX', 'METHODS', 'RefinedBoxes', 'boxes_to_mask',
-    'label_components', 'refine_boxes'
+    'ClassMap', 'IGNORE_INDEX', 'METHODS', 'PseudoMaskCache', 'RefinedBoxes',
+    'boxes_to_mask', 'label_components', 'refine_boxes'
 ]

@@ -211,7 +211,7 @@ def _split(component_map: Tensor, comp_order: Tensor, preds: _Boxes,
     # Rows of the pixel tables are the numbers in the component map.
     row = (comp_order.gather(1, home) + 1) * max_splits + slot
     row = torch.where(active, row, torch.zeros_like(row))
-    group = _pixel_groups(component_map, preds.boxes, active, row,
+    group = _group_pixels(component_map, preds.boxes, active, row,
                           (num_comps + 1) * max_splits, max_splits)
     count, covered = group.count.gather(1, row), group.covered.gather(1, row)
 
@@ -263,14 +263,14 @@ def _drop_overlapping(preds: _Boxes, member: Tensor, iou_thr: float,
 
 
 class _Groups(NamedTuple):
-    """Pixels of each row (component, slot), (N, R)."""
+    """Pixels of each row (component number, slot), (N, R)."""
 
     count: Tensor  # int64
     covered: Tensor  # int64, those inside the row's prediction
-    boxes: Tensor  # (N, R, 4) extents
+    boxes: Tensor  # (N, R, 4) int64 extents
 
 
-def _pixel_groups(component_map: Tensor, boxes: Tensor, active: Tensor,
+def _group_pixels(component_map: Tensor, boxes: Tensor, active: Tensor,
                   row: Tensor, num_rows: int, num_slots: int) -> _Groups:
     """Give each pixel of a component to one of the component's predictions.
 
@@ -286,34 +286,54 @@ def _pixel_groups(component_map: Tensor, boxes: Tensor, active: Tensor,
             does not take part.
         num_rows (int): (K + 1) * slots.
         num_slots (int): Slots of each component.
+
+    Returns:
+        _Groups: Only rows of predictions that take part mean something.
     """
     num, height, width = component_map.shape
     far_x = _distance_table(boxes[..., 0], boxes[..., 2], active, row,
                             num_rows, num_slots, width)
     far_y = _distance_table(boxes[..., 1], boxes[..., 3], active, row,
                             num_rows, num_slots, height)
-    xs = torch.arange(width, device=boxes.device)
-    ys = torch.arange(height, device=boxes.device)[:, None]
-    at_x = (component_map * width + xs).flatten(1)
-    at_y = (component_map * height + ys).flatten(1)
+    busy = active.new_zeros((num, num_rows)).scatter(1, row, active)
+    busy = busy.view(num, -1, num_slots).any(dim=2)
+    # Components are numbered through all images from here on.
+    first = torch.arange(num, device=boxes.device) * busy.size(1)
+    number = (component_map + first[:, None, None]).flatten()
+    pixel = _pixels_to_group(number, busy.flatten())
+    number, xs = number.index_select(0, pixel), pixel % width
+    ys = pixel.div(width, rounding_mode='floor') % height
 
-    best = boxes.new_full((num, height * width), torch.inf,
-                          dtype=torch.float32)
-    owner = torch.zeros_like(at_x)
+    at_x, at_y = number * width + xs, number * height + ys
+    best = far_x.new_full(pixel.shape, torch.inf)
+    owner = torch.zeros_like(pixel)
     for slot in range(num_slots):
-        part_x = far_x[:, slot].gather(1, at_x)
-        part_y = far_y[:, slot].gather(1, at_y)
+        part_x = far_x[slot].index_select(0, at_x)
+        part_y = far_y[slot].index_select(0, at_y)
         # Half a box away is its edge. Inside, the sum is .5 at most, so that
         # the 1 puts all boxes that contain the pixel before those that do not.
-        outside = torch.maximum(part_x, part_y) > 0.25
-        distance = part_x + part_y + outside
-        nearer = distance < best
-        best = torch.where(nearer, distance, best)
-        owner.masked_fill_(nearer, slot)
+        outside = torch.maximum(part_x, part_y).gt_(0.25)
+        distance = part_x.add_(part_y).add_(outside)
+        owner.masked_fill_(distance < best, slot)
+        best = torch.minimum(best, distance)
+    return _measure(number * num_slots + owner, best < 1, xs, ys, num,
+                    num_rows)
 
-    group = component_map.flatten(1) * num_slots + owner
-    group.masked_fill_(best == torch.inf, 0)
-    return _measure(group, best < 1, num_rows, height, width)
+
+def _pixels_to_group(number: Tensor, busy: Tensor) -> Tensor:
+    """Which pixels to look at, as positions in the flat map.
+
+    An accelerator looks at all of them, rather than wait to learn how many
+    belong to a component that is split. On a CPU there is no such wait, and
+    most steps split few components or none.
+
+    Args:
+        number (Tensor): (N * H * W,) component numbers.
+        busy (Tensor): (N * (K + 1),) bool, the component may be split.
+    """
+    if number.device.type == 'cpu':
+        return torch.nonzero(busy.index_select(0, number)).squeeze(1)
+    return torch.arange(number.numel(), device=number.device)
 
 
 def _distance_table(low: Tensor, high: Tensor, active: Tensor, row: Tensor,
@@ -321,7 +341,7 @@ def _distance_table(low: Tensor, high: Tensor, active: Tensor, row: Tensor,
     """Squared distance of each pixel to each centre along one axis.
 
     Returns:
-        Tensor: (N, slots, (K + 1) * size) float32, inf in unused rows.
+        Tensor: (slots, N * (K + 1) * size) float32, inf in unused rows.
     """
     pixel = torch.arange(size, device=low.device, dtype=low.dtype) + 0.5
     centre = ((low + high) / 2)[..., None]
@@ -329,34 +349,27 @@ def _distance_table(low: Tensor, high: Tensor, active: Tensor, row: Tensor,
     distance = distance.masked_fill(~active[..., None], torch.inf)
     table = distance.new_full((low.size(0), num_rows, size), torch.inf)
     table.scatter_(1, row[..., None].expand(-1, -1, size), distance)
-    table = table.view(low.size(0), -1, num_slots, size)
-    return table.transpose(1, 2).reshape(low.size(0), num_slots, -1)
+    return table.view(-1, num_slots, size).transpose(0, 1).flatten(1)
 
 
-def _measure(group: Tensor, covered: Tensor, num_rows: int, height: int,
-             width: int) -> _Groups:
+def _measure(group: Tensor, covered: Tensor, xs: Tensor, ys: Tensor, num: int,
+             num_rows: int) -> _Groups:
     """Count the pixels of each group and find its extents."""
-    num = group.size(0)
-    xs = torch.arange(width, device=group.device)
-    ys = torch.arange(height, device=group.device)
-    column = xs.repeat(height).expand(num, -1)
-    line = ys.repeat_interleave(width).expand(num, -1)
 
     def reduce(values: Tensor, how: str) -> Tensor:
-        start = values.new_zeros((num, num_rows))
-        return start.scatter_reduce(1, group, values, how, include_self=False)
+        start = values.new_zeros(num * num_rows)
+        start = start.scatter_reduce(0, group, values, how, include_self=False)
+        return start.view(num, num_rows)
 
-    boxes = torch.stack([
-        reduce(column, 'amin'),
-        reduce(line, 'amin'),
-        reduce(column, 'amax') + 1,
-        reduce(line, 'amax') + 1
-    ], dim=2)
-    count = group.new_zeros((num, num_rows))
     return _Groups(
-        count=count.scatter_add(1, group, torch.ones_like(group)),
-        covered=count.scatter_add(1, group, covered.long()),
-        boxes=boxes)
+        count=reduce(torch.ones_like(group), 'sum'),
+        covered=reduce(covered.long(), 'sum'),
+        boxes=torch.stack([
+            reduce(xs, 'amin'),
+            reduce(ys, 'amin'),
+            reduce(xs, 'amax') + 1,
+            reduce(ys, 'amax') + 1
+        ], dim=2))
 
 
 def _merge(preds: _Boxes, comps: _Boxes, pairs: _Pairs, free_comp: Tensor,

@@ -17,7 +17,8 @@ def sample(img_id, truths, found, size=(120, 160)):
         img_id=img_id,
         ori_shape=size,
         instances=[
-            dict(bbox=list(t[:4]), bbox_label=int(t[4]), ignore_flag=int(t[5]))
+            dict(
+                bbox=list(t[:4]), bbox_label=int(t[4]), ignore_flag=int(t[5]))
             for t in truths
         ],
         pred_instances=dict(
@@ -103,8 +104,8 @@ def test_false_positive_on_empty_image_counts():
 def test_ignored_boxes_are_neither_missed_nor_false():
     plain = sample('a', [(0, 0, 40, 40, 0, 0)], [(0, 0, 40, 40, 0, .5)])
     missed = sample('b', [(0, 0, 40, 40, 0, 1)], [])
-    inside = sample('c', [(0, 0, 80, 80, 0, 1)],
-                    [(0, 0, 30, 30, 0, .9), (40, 40, 70, 70, 0, .9)])
+    inside = sample('c', [(0, 0, 80, 80, 0, 1)], [(0, 0, 30, 30, 0, .9),
+                                                  (40, 40, 70, 70, 0, .9)])
     assert evaluate([plain, missed, inside])['det/cat_AP'] == pytest.approx(1)
 
 

@@ -21,8 +21,7 @@ META = dict(
     palette=[(1, 1, 1), (2, 2, 2)],
     seg_classes=('background', 'cat', 'dog'),
     seg_palette=[(0, 0, 0), (1, 1, 1), (2, 2, 2)])
-METRIC_CFG = dict(
-    det=dict(type='BoxAPMetric'), seg=dict(type='SegIoUMetric'))
+METRIC_CFG = dict(det=dict(type='BoxAPMetric'), seg=dict(type='SegIoUMetric'))
 
 
 @METRICS.register_module()
@@ -59,8 +58,8 @@ def make_sample(index, kinds, source='val'):
     if 'bbox' in kinds:
         sample.set_metainfo(
             dict(instances=[
-                dict(bbox=box[0].tolist(), bbox_label=index % 2,
-                     ignore_flag=0)
+                dict(
+                    bbox=box[0].tolist(), bbox_label=index % 2, ignore_flag=0)
             ]))
     if 'sem_seg' in kinds:
         sample.gt_sem_seg = PixelData(sem_seg=truth, data=truth)
@@ -206,10 +205,11 @@ class Wrapper:
 @pytest.mark.parametrize('dataset, fits', [
     (Source(('bbox', 'sem_seg'), 3), True),
     (Source(('bbox', ), 3), False),
-    (Wrapper(Wrapper(datasets=[Source(('bbox', ), 3),
-                               Source(('sem_seg', ), 1)])), True),
-    (Wrapper(datasets=[Source(('bbox', ), 3), Source(('sem_seg', ), 0)]),
-     False),
+    (Wrapper(
+        Wrapper(datasets=[Source((
+            'bbox', ), 3), Source(('sem_seg', ), 1)])), True),
+    (Wrapper(datasets=[Source((
+        'bbox', ), 3), Source(('sem_seg', ), 0)]), False),
     (Infos(('bbox', ), ('bbox', ), ('sem_seg', )), True),
     (Infos(('bbox', ), (), ('bbox', )), False),
 ])
@@ -218,7 +218,8 @@ def test_check_before_training(dataset, fits):
     if fits:
         check_metric_kinds(evaluator, dataset)
         return
-    with pytest.raises(ValueError, match="SegIoUMetric.*'sem_seg'.*(val|part)"):
+    with pytest.raises(
+            ValueError, match="SegIoUMetric.*'sem_seg'.*(val|part)"):
         check_metric_kinds(evaluator, dataset)
 
 
@@ -226,7 +227,9 @@ def _worker(rank, world_size, port, kinds, out):
     """One rank: its share of the samples, padded as DefaultSampler does."""
     torch.set_num_threads(1)
     dist.init_process_group(
-        'gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank,
+        'gloo',
+        init_method=f'tcp://127.0.0.1:{port}',
+        rank=rank,
         world_size=world_size)
     num = len(kinds)
     per_rank = -(-num // world_size)
@@ -234,7 +237,8 @@ def _worker(rank, world_size, port, kinds, out):
     samples = [make_sample(i, kinds[i]) for i in shared[rank::world_size]]
     evaluator = MultiTaskEvaluator(
         dict(
-            det=[METRIC_CFG['det'], dict(type='IndexMetric')],
+            det=[METRIC_CFG['det'],
+                 dict(type='IndexMetric')],
             seg=METRIC_CFG['seg']))
     result = run(evaluator, samples, size=num)
     unreached = MultiTaskEvaluator(METRIC_CFG)
@@ -249,25 +253,29 @@ def _worker(rank, world_size, port, kinds, out):
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize('kinds', [
-    # Odd size; rank 0 has all boxes, rank 1 all masks (and one duplicate).
-    [('bbox', ), ('sem_seg', ), ('bbox', ), ('sem_seg', ), ('bbox', )],
-    # Unequal counts of a kind on the ranks, images of both kinds and none.
-    [('bbox', ), ('bbox', ), ('bbox', 'sem_seg'), (), ('bbox', ), ('bbox', ),
-     ('sem_seg', )],
-])
+@pytest.mark.parametrize(
+    'kinds',
+    [
+        # Odd size; rank 0 has all boxes, rank 1 all masks (and one duplicate).
+        [('bbox', ), ('sem_seg', ), ('bbox', ), ('sem_seg', ), ('bbox', )],
+        # Unequal counts of a kind on the ranks, images of both kinds and none.
+        [('bbox', ), ('bbox', ), ('bbox', 'sem_seg'), (), ('bbox', ),
+         ('bbox', ), ('sem_seg', )],
+    ])
 def test_two_ranks_equal_one(kinds, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # MMEngine exchanges results through files
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         port = s.getsockname()[1]
     mp.start_processes(
-        _worker, (2, port, kinds, str(tmp_path)), nprocs=2,
+        _worker, (2, port, kinds, str(tmp_path)),
+        nprocs=2,
         start_method='fork')
     alone = run(
         MultiTaskEvaluator(
             dict(
-                det=[METRIC_CFG['det'], dict(type='IndexMetric')],
+                det=[METRIC_CFG['det'],
+                     dict(type='IndexMetric')],
                 seg=METRIC_CFG['seg'])),
         [make_sample(i, k) for i, k in enumerate(kinds)])
     alone.pop('det/inputs')
@@ -277,6 +285,4 @@ def test_two_ranks_equal_one(kinds, tmp_path, monkeypatch):
         for key, value in alone.items():
             assert result[key] == pytest.approx(value, nan_ok=True), key
         assert "kind 'sem_seg'" in error
-    assert alone['det/seen'] == [
-        i for i, k in enumerate(kinds) if 'bbox' in k
-    ]
+    assert alone['det/seen'] == [i for i, k in enumerate(kinds) if 'bbox' in k]

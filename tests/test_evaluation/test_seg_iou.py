@@ -26,8 +26,9 @@ def test_values_against_counting():
     pairs = []
     for _ in range(3):
         truth = rng.integers(0, 3, (17, 23))  # no bus
-        predicted = np.where(rng.random(truth.shape) < .6, truth,
-                             rng.integers(0, 3, truth.shape))
+        predicted = np.where(
+            rng.random(truth.shape) < .6, truth,
+            rng.integers(0, 3, truth.shape))
         truth[rng.random(truth.shape) < .1] = 255
         pairs.append((predicted, truth.astype(np.uint8)))
     result = evaluate(pairs)

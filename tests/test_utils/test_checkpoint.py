@@ -69,11 +69,10 @@ class Toy(BaseModel):
 
 
 class ToyData(torch.utils.data.Dataset):
-    METAINFO = dict(classes=('cat', 'dog'), palette=[(0, 0, 0)], ids=np.arange(3))
-    metainfo = METAINFO
+    metainfo = dict(classes=('cat', 'dog'), ids=np.arange(3))
 
     def __len__(self):
-        return 8
+        return 16
 
     def __getitem__(self, i):
         return dict(inputs=torch.tensor([float(i), 1.]))
@@ -93,8 +92,7 @@ def make_runner(work_dir, max_iters=4, model=None, **kwargs):
             dict(type='CosineAnnealingLR', T_max=4, by_epoch=False),
         ],
         default_hooks=dict(
-            checkpoint=dict(type='CheckpointHook', interval=2,
-                            by_epoch=False),
+            checkpoint=dict(type='CheckpointHook', interval=2, by_epoch=False),
             logger=dict(type='LoggerHook', interval=1)),
         custom_hooks=[dict(type='EMAHook', update_buffers=True)],
         cfg=Config(dict(model=dict(type='Toy', sizes=(1, 2), x=-1.5, y=None))),
@@ -126,7 +124,8 @@ def real_checkpoint(tmp_path_factory):
 
 def malicious(path, kind, tmp_path):
     checkpoint = dict(
-        meta=dict(epoch=0, iter=2), state_dict=Toy().state_dict(),
+        meta=dict(epoch=0, iter=2),
+        state_dict=Toy().state_dict(),
         message_hub=dict(x=kind(tmp_path / 'touched')))
     torch.save(checkpoint, path)
     return str(path)
@@ -188,8 +187,7 @@ def test_malicious_file_is_refused(tmp_path, kind, name):
 
 @pytest.mark.parametrize('legacy', [True, False])
 @pytest.mark.parametrize('resume', [True, False])
-def test_runner_refuses_resume_and_load_from(loader, tmp_path, resume,
-                                             legacy):
+def test_runner_refuses_resume_and_load_from(loader, tmp_path, resume, legacy):
     path = malicious(tmp_path / 'evil.pth', Touch, tmp_path)
     if legacy:
         content = dict(x=Touch(tmp_path / 'touched'))
@@ -281,7 +279,8 @@ def test_config_text_that_is_a_program_is_left_out(loader, tmp_path):
             meta=dict(epoch=0, iter=0, config=program, cfg=program),
             state_dict=Toy().state_dict(),
             message_hub=dict(
-                log_scalars={}, resumed_keys={},
+                log_scalars={},
+                resumed_keys={},
                 runtime_info=dict(cfg='import os'))), tmp_path / 'evil.pth')
     checkpoint = load_checkpoint_safely(str(tmp_path / 'evil.pth'))
     assert checkpoint['meta'] == dict(epoch=0, iter=0)

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmbombo.weak_labels import label_components, refine_boxes
+from mmbombo.weak_labels import (label_components, masks_to_boxes,
+                                 refine_boxes)
 
 # Segmentation ids: 0 background, 1 and 2 one detection class each (0 and 1),
 # 3 shows the classes 2 and 3, 4 shows none; class 0 is in 5 too.
@@ -291,7 +292,7 @@ def random_image(rng, size=16):
 def test_random_batches_equal_the_reference():
     rng = np.random.default_rng(0)
     seen, regions = [], 0
-    for _ in range(150):
+    for _ in range(220):
         options = dict(rounds=int(rng.integers(1, 5)),
                        max_splits=int(rng.integers(2, 5)),
                        min_area=int(rng.integers(0, 6)))
@@ -300,7 +301,7 @@ def test_random_batches_equal_the_reference():
         regions += more
     # The comparison is worth something: all origins are common.
     for origin in ('split', 'merged', 'direct', 'kept'):
-        assert seen.count(origin) > 60, (origin, seen.count(origin))
+        assert seen.count(origin) > 30, (origin, seen.count(origin))
     assert regions > 100
 
 
@@ -308,7 +309,7 @@ def test_crowds_of_predictions_equal_the_reference():
     """Chains of overlapping boxes, that few rounds do not settle."""
     rng = np.random.default_rng(1)
     ambiguous = 0
-    for _ in range(60):
+    for _ in range(25):
         seg_map = np.zeros((12, 40), np.uint8)
         seg_map[2:10, 1:rng.integers(20, 39)] = 1
         preds = [((x, 2, x + 7, 10), rng.integers(4, 9) / 10, 0)
@@ -375,11 +376,11 @@ def test_low_scores_and_other_classes_do_not_split():
 
 
 def test_small_part_of_a_split_is_ignored():
-    preds = [(A, .9, 0), (B, .8, 0), ((5, 1, 8, 7), .7, 0)]
+    preds = [(A, .9, 0), (B, .8, 0), ((5, 2, 8, 6), .7, 0)]
     seg_map = paint((1, A), (1, B), (1, (5, 3, 7, 5)))
     out = refine([image_of(seg_map, preds)], min_area=20)
     assert targets_of(out) == [(0, A), (0, B)]
-    assert regions_of(out) == [((0, ), (5, 3, 8, 7))]
+    assert regions_of(out) == [((0, ), (5, 3, 8, 6))]
 
 
 def test_object_behind_an_occluder_is_merged():
@@ -450,6 +451,15 @@ def test_degenerate_predictions_are_harmless():
              ((5, 5, 20, 30), nan, 0), ((1e9, 0, 2e9, 10), .9, 0)]
     out = refine([image_of(paint((1, A)), preds)])
     assert targets_of(out) == [(0, A)]
+
+
+def test_looking_at_all_pixels_changes_nothing(monkeypatch):
+    """As an accelerator does."""
+    monkeypatch.setattr(masks_to_boxes, '_pixels_to_group',
+                        lambda number, busy: torch.arange(number.numel()))
+    rng = np.random.default_rng(2)
+    for _ in range(40):
+        check([random_image(rng) for _ in range(4)])
 
 
 # ------------------------------------------------------------------- rules

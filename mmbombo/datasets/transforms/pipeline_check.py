@@ -6,7 +6,7 @@ what to use instead. Then a start-up probe sends a synthetic image through the
 configured transforms and compares what comes out: that judges what
 transforms do, so a user's own are covered too.
 """
-from typing import Any, Callable, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Iterator, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -62,15 +62,20 @@ NEEDS_BOXES = dict(
 #: Height and width of the probe image, and its object: x1, y1, x2, y2.
 PROBE_SHAPE = (168, 232)
 PROBE_BOX = (28, 36, 108, 92)
-PROBE_SEEDS = range(16)
-#: Pixels so close to an edge of the object, in probe pixels, are not judged.
-EDGE = 3
-#: Share of either side's pixels that must look like that side.
-AGREEMENT = 0.9
+PROBE_SEEDS = range(10)
+#: Pixels so close to the border of the object are compared across it.
+REACH = 4
+#: Share of the border on which the comparison must have the same sign.
+AGREEMENT = 0.85
+#: What has one value in such a window has been filled in, not photographed.
+FLAT = np.ones((5, 5), np.uint8)
+#: What is looked at around the object, in pixels.
+MARGIN = 2 * REACH + 4
+CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 #: Allowed distance of box and map edges: pixels, and share of the image.
 BOX_TOLERANCE = (2., 0.01)
-#: Least object pixels from which anything is concluded.
-MIN_PIXELS = 40
+#: Fewer pixels than this prove nothing.
+MIN_PIXELS = 30
 
 
 class PipelineError(ValueError):
@@ -120,58 +125,62 @@ def probe_pipeline(transforms: Sequence[Callable],
             the transform after which they first do.
     """
     steps = [step for step in transforms if not _is_frame(step)]
-    if not steps or not kinds:
-        return
-    has_boxes = BBOX in kinds
     has_map = SEM_SEG in kinds or any(
         type(step).__name__ == 'LoadPseudoMask' for step in transforms)
+    if not steps or not kinds:
+        return
     for seed in PROBE_SEEDS:
-        with seeded_draw(SeededIndex(0, seed)):
-            sample = _probe_sample(kinds, has_boxes, has_map)
-            disagreement = _run(steps, sample)
-        if disagreement is not None:
-            raise PipelineError(
-                _explain(steps, kinds, has_boxes, has_map, seed,
-                         disagreement))
+        if _probe(steps, kinds, has_map, seed) is not None:
+            raise PipelineError(_explain(steps, kinds, has_map, seed))
 
 
-def _run(steps: Sequence[Callable], sample: dict) -> Optional[str]:
-    """Run the steps; what is wrong with the result, if anything."""
-    keys = set(sample)
-    for step in steps:
-        try:
-            sample = step(sample)
-        except KeyError as error:
-            if error.args and error.args[0] in keys:
+def _probe(steps: Sequence[Callable], kinds: Sequence[str], has_map: bool,
+           seed: int) -> Optional[str]:
+    """What is wrong with the probe after the steps, if anything."""
+    problem = _run(steps, kinds, has_map, seed)
+    if problem is not None and not has_map and \
+            _run(steps, kinds, True, seed) is None:
+        # A rotated object does not fill its box, but fits its map.
+        return None
+    return problem
+
+
+def _run(steps: Sequence[Callable], kinds: Sequence[str], has_map: bool,
+         seed: int) -> Optional[str]:
+    with seeded_draw(SeededIndex(0, seed)):
+        sample = _probe_sample(kinds, has_map)
+        keys = set(sample)
+        for step in steps:
+            try:
+                sample = step(sample)
+            except KeyError as error:
+                if keys.issuperset(error.args):
+                    return f'{_name(step)} fails on it: {error!r}'
+                print_log(
+                    f'{_name(step)} needs {error} and could not be probed: '
+                    'make sure that it moves image, map and boxes together',
+                    logger='current')
+                return None
+            except Exception as error:
                 return f'{_name(step)} fails on it: {error!r}'
-            print_log(
-                f'{_name(step)} needs {error} and could not be probed: make '
-                'sure that it moves image, map and boxes together',
-                logger='current')
-            return None
-        except Exception as error:
-            return f'{_name(step)} fails on it: {error!r}'
-        if sample is None:
-            # The transform rejects this sample, e.g. a crop without boxes.
-            return None
+            if sample is None:
+                # The transform rejects it, e.g. a crop without boxes.
+                return None
     return find_disagreement(sample)
 
 
-def _explain(steps: List[Callable], kinds: Sequence[str], has_boxes: bool,
-             has_map: bool, seed: int, disagreement: str) -> str:
+def _explain(steps: Sequence[Callable], kinds: Sequence[str], has_map: bool,
+             seed: int) -> str:
     """Find the first step after which the sample is wrong."""
-    culprit = _name(steps[-1])
-    for number in range(1, len(steps)):
-        with seeded_draw(SeededIndex(0, seed)):
-            sample = _probe_sample(kinds, has_boxes, has_map)
-            found = _run(steps[:number], sample)
-        if found is not None:
-            culprit, disagreement = _name(steps[number - 1]), found
+    for number in range(1, len(steps) + 1):
+        problem = _probe(steps[:number], kinds, has_map, seed)
+        if problem is not None:
             break
     return (f'the pipeline does not keep an image with annotation kinds '
-            f'{tuple(kinds)} and its annotation together: after {culprit}, '
-            f'{disagreement}. A transform must move `img`, `gt_seg_map` and '
-            '`gt_bboxes` alike, and add no boxes to an image without them')
+            f'{tuple(kinds)} and its annotation together: after '
+            f'{_name(steps[number - 1])}, {problem}. A transform must move '
+            '`img`, `gt_seg_map` and `gt_bboxes` alike, and add no boxes to '
+            'an image without them')
 
 
 def find_disagreement(sample: dict) -> Optional[str]:
@@ -194,60 +203,74 @@ def find_disagreement(sample: dict) -> Optional[str]:
     seg_map = sample.get('gt_seg_map')
     if seg_map is not None and seg_map.shape != shape:
         return f'the map is {seg_map.shape} but the image is {shape}'
-    judged = _textured(image)
-    if seg_map is not None:
-        judged &= seg_map != IGNORE_INDEX
-    if boxes is not None and len(boxes) == 1 and seg_map is not None:
-        problem = _compare_box(boxes[0], seg_map, judged)
+    if boxes is not None and len(boxes) != 1:
+        # The object has been cropped away: nothing is left to compare.
+        return None
+    if seg_map is None:
+        if boxes is None:
+            return None
+        marked, ignored = _filled(boxes[0], shape), np.zeros(shape, bool)
+    else:
+        marked, ignored = seg_map == 1, seg_map == IGNORE_INDEX
+    rows, columns = np.nonzero(marked)
+    if len(rows) < MIN_PIXELS:
+        return None
+    extent = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    near = tuple(
+        slice(max(0, low - MARGIN), high + MARGIN)
+        for low, high in ((extent[1], extent[3]), (extent[0], extent[2])))
+    gray = _gray(image[near])
+    judged = _is_photograph(gray) & ~ignored[near]
+    if seg_map is not None and boxes is not None:
+        problem = _compare_box(boxes[0], np.array(extent, np.float64), shape,
+                               ignored)
         if problem is not None:
             return problem
-    if seg_map is None:
-        if boxes is None or len(boxes) != 1:
-            return None
-        seg_map = _filled(boxes[0], shape)
-    return _compare_map(image, seg_map, judged)
+    return _compare_map(gray, marked[near], judged)
 
 
-def _compare_map(image: np.ndarray, seg_map: np.ndarray,
+def _compare_map(gray: np.ndarray, marked: np.ndarray,
                  judged: np.ndarray) -> Optional[str]:
-    """Do the pixels of the object look unlike the ground?"""
-    inside = (seg_map == 1).astype(np.uint8)
-    band = np.ones((2 * EDGE + 1, ) * 2, np.uint8)
-    ground = judged & (cv2.dilate(inside, band) == 0)
-    inside = judged & (
-        cv2.erode(inside, band, borderType=cv2.BORDER_REPLICATE) == 1)
-    if min(inside.sum(), ground.sum()) < MIN_PIXELS:
+    """Does the image change across the border of the object in the map?
+
+    The two sides are compared locally, so that neither the level nor the sign
+    of the contrast matters, which colour transforms change: only that it has
+    the same sign all along the border. By chance half of it has.
+    """
+    contrast = (
+        _local_mean(gray, judged & marked) -
+        _local_mean(gray, judged & ~marked))
+    pixels = marked.astype(np.uint8)
+    border = cv2.dilate(pixels, CROSS) != cv2.erode(pixels, CROSS)
+    contrast = contrast[border & judged & np.isfinite(contrast)]
+    if contrast.size < MIN_PIXELS:
         return None
-    gray = image.reshape(*image.shape[:2], -1).astype(np.float32).mean(-1)
-    middle = (np.median(gray[inside]) + np.median(gray[ground])) / 2
-    # Colours may be inverted: only that the two sides differ counts.
-    bright = np.median(gray[inside]) > middle
-    agree = min(((gray[inside] > middle) == bright).mean(),
-                ((gray[ground] < middle) == bright).mean())
+    positive = (contrast > 0).mean()
+    agree = max(positive, 1 - positive)
     if agree < AGREEMENT:
-        return ('image and annotation disagree: only '
-                f'{100 * agree:.0f} % of the pixels show what it says')
+        return ('image and annotation disagree: the image shows the border '
+                f'of the object on {100 * agree:.0f} % of where it should be')
     return None
 
 
-def _compare_box(box: np.ndarray, seg_map: np.ndarray,
-                 judged: np.ndarray) -> Optional[str]:
+def _local_mean(gray: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Mean of the pixels ``where`` in a window around each; NaN if few."""
+    weight = where.astype(np.float32)
+    size = (2 * REACH + 1, ) * 2
+    total = cv2.boxFilter(gray * weight, -1, size, normalize=False)
+    count = cv2.boxFilter(weight, -1, size, normalize=False)
+    return np.where(count > REACH, total / np.maximum(count, 1), np.nan)
+
+
+def _compare_box(box: np.ndarray, extent: np.ndarray, shape: Sequence[int],
+                 ignored: np.ndarray) -> Optional[str]:
     """Does the box enclose the object of the map?"""
-    height, width = seg_map.shape
+    height, width = shape
     box = np.clip(box, 0, [width, height, width, height])
-    rows, columns = np.nonzero(seg_map == 1)
-    if len(rows) < MIN_PIXELS:
-        return None
-    extent = np.array(
-        [columns.min(),
-         rows.min(),
-         columns.max() + 1,
-         rows.max() + 1], dtype=np.float64)
     tolerance = BOX_TOLERANCE[0] + BOX_TOLERANCE[1] * max(height, width)
     outside = np.concatenate([box[:2] - extent[:2], extent[2:] - box[2:]])
-    window = _filled(box, seg_map.shape) == 1
     # Where part of the box is erased, the map may be smaller than the box.
-    if judged[window].all():
+    if not (_filled(box, shape) & ignored).any():
         outside = np.abs(outside)
     if outside.max() > tolerance:
         return (f'the box is {box.round(1).tolist()} but the map shows the '
@@ -255,19 +278,24 @@ def _compare_box(box: np.ndarray, seg_map: np.ndarray,
     return None
 
 
-def _textured(image: np.ndarray) -> np.ndarray:
-    """(H, W) bool: not in a flat patch, where a transform has filled in."""
-    flat = np.ones((5, 5), np.uint8)
-    gray = image.reshape(*image.shape[:2], -1).astype(np.float32).mean(-1)
-    return cv2.dilate(gray, flat) > cv2.erode(gray, flat)
+def _gray(image: np.ndarray) -> np.ndarray:
+    """(H, W) float32 brightness; the weights of the channels do not matter."""
+    image = image.astype(np.float32)
+    return image if image.ndim == 2 else image.sum(-1)
+
+
+def _is_photograph(gray: np.ndarray) -> np.ndarray:
+    """(H, W) bool: not in a patch of one value, which a transform filled."""
+    flat = (cv2.dilate(gray, FLAT) == cv2.erode(gray, FLAT)).astype(np.uint8)
+    return cv2.dilate(flat, FLAT) == 0
 
 
 def _filled(box: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """(H, W) uint8 map that is 1 inside a box."""
+    """(H, W) bool map that is true inside a box."""
     x1, y1, x2, y2 = np.clip(np.round(box), 0, None).astype(int)
-    seg_map = np.zeros(shape, np.uint8)
-    seg_map[y1:y2, x1:x2] = 1
-    return seg_map
+    inside = np.zeros(shape, bool)
+    inside[y1:y2, x1:x2] = True
+    return inside
 
 
 def _boxes(sample: dict) -> Optional[np.ndarray]:
@@ -277,8 +305,7 @@ def _boxes(sample: dict) -> Optional[np.ndarray]:
     return np.asarray(getattr(boxes, 'tensor', boxes), dtype=np.float64)
 
 
-def _probe_sample(kinds: Sequence[str], has_boxes: bool,
-                  has_map: bool) -> dict:
+def _probe_sample(kinds: Sequence[str], has_map: bool) -> dict:
     """The synthetic sample, as the loading transforms would leave it."""
     texture = np.random.RandomState(0)
     image = texture.randint(20, 60, (*PROBE_SHAPE, 3)).astype(np.uint8)
@@ -296,10 +323,10 @@ def _probe_sample(kinds: Sequence[str], has_boxes: bool,
         source='probe',
         annotation_kinds=tuple(kinds))
     if has_map:
-        sample['gt_seg_map'] = _filled(np.array(PROBE_BOX), PROBE_SHAPE)
+        sample['gt_seg_map'] = _filled(PROBE_BOX, PROBE_SHAPE).view(np.uint8)
         sample['ignore_index'] = IGNORE_INDEX
         sample['seg_fields'] = []
-    if has_boxes:
+    if BBOX in kinds:
         sample['gt_bboxes'] = HorizontalBoxes(
             torch.tensor([PROBE_BOX], dtype=torch.float32))
         sample['gt_bboxes_labels'] = np.zeros(1, dtype=np.int64)

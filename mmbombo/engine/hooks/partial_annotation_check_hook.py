@@ -10,6 +10,7 @@ from mmbombo.datasets.samplers import PartialAnnotationSampler
 from mmbombo.evaluation import (SourceSummary, check_metric_kinds,
                                 summarize_sources)
 from mmbombo.registry import HOOKS
+from .predictor_ema_hook import PredictorEMAHook
 
 
 @HOOKS.register_module()
@@ -41,7 +42,7 @@ class PartialAnnotationCheckHook(Hook):
         check_sources(sources)
         check_classes(model, loader.dataset.metainfo)
         check_tasks(model, sources)
-        check_ema(model, runner.hooks)
+        check_predictors(model, runner.hooks)
         if runner.val_loop is not None:
             check_metric_kinds(runner.val_loop.evaluator,
                                runner.val_loop.dataloader.dataset)
@@ -90,8 +91,8 @@ def check_classes(model: Any, metainfo: dict) -> None:
         metainfo (dict): ``metainfo`` of the training data set.
     """
     class_map = getattr(model, 'class_map', None)
-    for in_map, in_data in (('det_classes', 'classes'),
-                            ('seg_classes', 'seg_classes')):
+    for in_map, in_data in (('det_classes', 'classes'), ('seg_classes',
+                                                         'seg_classes')):
         ours = tuple(getattr(class_map, in_map, None) or ())
         theirs = tuple(metainfo.get(in_data) or ())
         if ours and theirs and ours != theirs:
@@ -135,18 +136,19 @@ def check_tasks(model: Any, sources: Sequence[SourceSummary]) -> None:
                 f'no weak loss supervises the task. Training sources: {found}')
 
 
-def check_ema(model: Any, hooks: List[Hook]) -> None:
-    """Check that someone provides the predictors that weak losses ask for."""
-    provided = {'none', 'self', *getattr(model, 'teachers', ())}
-    provided.update(h.name for h in hooks if hasattr(h, 'ema_cfg')
-                    and hasattr(h, 'name'))
+def check_predictors(model: Any, hooks: List[Hook]) -> None:
+    """Check that someone provides the EMA that weak losses ask for."""
+    provided = {
+        hook.name
+        for hook in hooks if isinstance(hook, PredictorEMAHook)
+    }
     for weak_loss in getattr(model, 'weak_losses', ()):
         wanted = getattr(weak_loss, 'predictor', 'none')
-        if wanted not in provided:
+        if wanted == 'ema' and wanted not in provided:
             raise ValueError(
-                f"weak loss '{weak_loss.name}' asks for the predictor "
-                f"'{wanted}', which nobody provides; for 'ema' add "
-                "dict(type='PredictorEMAHook') to custom_hooks")
+                f"weak loss '{weak_loss.name}' asks for the predictor 'ema', "
+                "which no hook provides; add dict(type='PredictorEMAHook') to "
+                'custom_hooks')
 
 
 def source_table(sources: Sequence[SourceSummary], sampler: Any) -> str:
@@ -163,6 +165,6 @@ def source_table(sources: Sequence[SourceSummary], sampler: Any) -> str:
     rows = [('source', 'annotation kinds', 'images', 'images per step')]
     for source, count in zip(sources, counts):
         per_step = '-' if count is None else str(count * get_world_size())
-        rows.append((source.name, ', '.join(source.kinds) or '-',
-                     str(source.num_images), per_step))
+        rows.append((source.name, ', '.join(source.kinds)
+                     or '-', str(source.num_images), per_step))
     return AsciiTable(rows).table

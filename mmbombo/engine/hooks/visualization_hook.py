@@ -9,7 +9,6 @@ from mmdet.structures import DetDataSample
 from mmengine.fileio import get
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.visualization import Visualizer
 from torch import Tensor
 
 from mmbombo.registry import HOOKS
@@ -61,12 +60,14 @@ class MultiTaskVisualizationHook(Hook):
         self.wait_time = wait_time
         self.test_out_dir = test_out_dir
         self.backend_args = backend_args
-        self._visualizer: Visualizer = Visualizer.get_current_instance()
         self._test_index = 0
         self._seen: Dict[str, Any] = {}
         self._listener: Any = None
-        if show:
-            self._visualizer._vis_backends = {}
+
+    def before_run(self, runner) -> None:
+        """With ``show``, store no pictures."""
+        if self.show:
+            runner.visualizer._vis_backends = {}
             warnings.warn('show=True opens windows and stores no picture')
 
     def before_train_iter(self,
@@ -106,36 +107,47 @@ class MultiTaskVisualizationHook(Hook):
             drawn.add(source)
             height, width = sample.batch_input_shape
             self._add(
-                f'train_{source}', _as_rgb(image, height, width), sample,
-                step=runner.iter + 1, draw_pred=False)
+                runner,
+                f'train_{source}',
+                _as_rgb(image, height, width),
+                sample,
+                step=runner.iter + 1,
+                draw_pred=False)
         self._seen.clear()
 
-    def after_val_iter(self,
-                       runner,
-                       batch_idx: int,
-                       data_batch: Optional[dict] = None,
-                       outputs: Optional[Sequence[DetDataSample]] = None
-                       ) -> None:
+    def after_val_iter(
+            self,
+            runner,
+            batch_idx: int,
+            data_batch: Optional[dict] = None,
+            outputs: Optional[Sequence[DetDataSample]] = None) -> None:
         """Draw the first image of the batch."""
         if self.draw and self.every_n_inner_iters(batch_idx, self.interval):
             self._add(
-                'val_img', self._load(outputs[0]), outputs[0],
+                runner,
+                'val_img',
+                self._load(outputs[0]),
+                outputs[0],
                 step=runner.iter + batch_idx)
 
-    def after_test_iter(self,
-                        runner,
-                        batch_idx: int,
-                        data_batch: Optional[dict] = None,
-                        outputs: Optional[Sequence[DetDataSample]] = None
-                        ) -> None:
+    def after_test_iter(
+            self,
+            runner,
+            batch_idx: int,
+            data_batch: Optional[dict] = None,
+            outputs: Optional[Sequence[DetDataSample]] = None) -> None:
         """Draw every image of the batch."""
         if not self.draw:
             return
         for sample in outputs:
             self._test_index += 1
             self._add(
-                'test_img', self._load(sample), sample,
-                step=self._test_index, out_file=self._out_file(runner, sample))
+                runner,
+                'test_img',
+                self._load(sample),
+                sample,
+                step=self._test_index,
+                out_file=self._out_file(runner, sample))
 
     def _out_file(self, runner, sample: DetDataSample) -> Optional[str]:
         if self.test_out_dir is None:
@@ -149,13 +161,25 @@ class MultiTaskVisualizationHook(Hook):
         content = get(sample.img_path, backend_args=self.backend_args)
         return mmcv.imfrombytes(content, channel_order='rgb')
 
-    def _add(self, name: str, image: np.ndarray, sample: DetDataSample,
-             step: int, draw_pred: bool = True,
+    def _add(self,
+             runner,
+             name: str,
+             image: np.ndarray,
+             sample: DetDataSample,
+             step: int,
+             draw_pred: bool = True,
              out_file: Optional[str] = None) -> None:
-        self._visualizer.add_datasample(
-            name, image, data_sample=sample, draw_gt=True,
-            draw_pred=draw_pred, show=self.show, wait_time=self.wait_time,
-            out_file=out_file, pred_score_thr=self.score_thr, step=step)
+        runner.visualizer.add_datasample(
+            name,
+            image,
+            data_sample=sample,
+            draw_gt=True,
+            draw_pred=draw_pred,
+            show=self.show,
+            wait_time=self.wait_time,
+            out_file=out_file,
+            pred_score_thr=self.score_thr,
+            step=step)
 
 
 def _as_rgb(image: Tensor, height: int, width: int) -> np.ndarray:

@@ -74,8 +74,8 @@ class StockCheckpoint:
         module.load_state_dict(fitting, strict=False)
         self._report(own, renamed, fitting, misshapen, unknown)
         if hasattr(module, '_params_init_info'):
-            update_init_info(
-                module, f'StockCheckpoint: load from {self.checkpoint}')
+            update_init_info(module,
+                             f'StockCheckpoint: load from {self.checkpoint}')
 
     def _rename(self, name: str) -> str:
         name = re.sub(r'^module\.', '', name)
@@ -113,15 +113,16 @@ def _initialize_children(module: nn.Module) -> None:
     'Pretrained', which would undo ours.
     """
     for child in module.children():
-        if hasattr(child, 'init_weights') and not getattr(
-                child, 'is_init', False):
+        if hasattr(child,
+                   'init_weights') and not getattr(child, 'is_init', False):
             child.init_weights()
             child.is_init = True
 
 
 def _sort_out(
-    loaded: Dict[str, Tensor], own: Dict[str, Tensor]
-) -> Tuple[Dict[str, Tensor], List[str], List[str]]:
+        loaded: Dict[str, Tensor],
+        own: Dict[str,
+                  Tensor]) -> Tuple[Dict[str, Tensor], List[str], List[str]]:
     """Tensors that fit, names of other shape, names the model has not."""
     fitting, misshapen, unknown = {}, [], []
     for name, tensor in loaded.items():

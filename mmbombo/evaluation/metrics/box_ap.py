@@ -129,8 +129,8 @@ def _to_coco(results: List[tuple],
                     _annotation(len(found), image_id, bbox, label),
                     score=float(score)))
     categories = [dict(id=i, name=name) for i, name in enumerate(classes)]
-    return (_index(images, truths, categories),
-            _index(images, found, categories))
+    return (_index(images, truths,
+                   categories), _index(images, found, categories))
 
 
 def _annotation(position: int,

@@ -18,7 +18,7 @@ from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX
 from mmbombo.weak_labels.class_map import ClassMap
 from .base_task_head import BaseTaskHead, library_scope, overridden
-from .ignore_regions import IgnoreRegions, ignored_cells, pad_boxes
+from .ignore_regions import IgnoreRegions, boxes_and_classes, ignored_cells
 
 #: A sigmoid of this logit is zero in every floating-point type that trains.
 IGNORED_LOGIT = -50.
@@ -135,13 +135,13 @@ class DetTaskHead(BaseTaskHead):
                          targets: InstanceList,
                          ignore: IgnoreRegions) -> List[Tensor]:
         """Replace the class logits of ignored cells, level by level."""
-        boxes, valid = pad_boxes([x.bboxes for x in targets])
+        boxes, classes = boxes_and_classes(targets, self.num_classes)
         priors = self.head.prior_generator
         offset = getattr(priors, 'center_offset', None)
         offset = priors.offset if offset is None else offset
         masked = []
         for scores, stride in zip(cls_scores, priors.strides):
-            cells = ignored_cells(ignore, boxes, valid, scores.shape[-2:],
+            cells = ignored_cells(ignore, boxes, classes, scores.shape[-2:],
                                   stride, offset)
             per_anchor = scores.unflatten(1, (-1, self.num_classes))
             masked.append(
@@ -224,14 +224,3 @@ def check_dense_head(head: nn.Module) -> None:
             f'DetTaskHead cannot use {name} with a softmax over classes: '
             'classes must be ignored one by one. Use a sigmoid '
             'classification loss (use_sigmoid=True)')
-
-
-def empty_instances(device: torch.device) -> InstanceData:
-    """Boxes and labels of an image without any.
-
-    Returns:
-        :obj:`InstanceData`: ``bboxes`` ``(0, 4)``, ``labels`` ``(0, )``.
-    """
-    return InstanceData(
-        bboxes=torch.zeros(0, 4, device=device),
-        labels=torch.zeros(0, dtype=torch.long, device=device))

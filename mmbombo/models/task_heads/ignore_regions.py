@@ -36,11 +36,27 @@ class IgnoreRegions(NamedTuple):
         """
         if not any(len(x) for x in instances):
             return None
-        boxes, valid = pad_boxes([x.bboxes for x in instances])
-        labels = torch.nn.utils.rnn.pad_sequence(
-            [x.labels for x in instances], batch_first=True)
-        one_hot = torch.nn.functional.one_hot(labels, num_classes).bool()
-        return cls(boxes, one_hot & valid[..., None])
+        return cls(*boxes_and_classes(instances, num_classes))
+
+
+def boxes_and_classes(instances: List[InstanceData],
+                      num_classes: int) -> Tuple[Tensor, Tensor]:
+    """Stack the boxes of several images, and their classes as masks.
+
+    Args:
+        instances (list[:obj:`InstanceData`]): Per image ``bboxes`` and
+            ``labels``.
+        num_classes (int): Number of detection classes, C.
+
+    Returns:
+        tuple[Tensor, Tensor]: ``(N, K, 4)`` and ``(N, K, C)`` bool; a row
+        that is padding has an empty mask.
+    """
+    boxes, valid = pad_boxes([x.bboxes for x in instances])
+    labels = torch.nn.utils.rnn.pad_sequence([x.labels for x in instances],
+                                             batch_first=True)
+    one_hot = torch.nn.functional.one_hot(labels, num_classes).bool()
+    return boxes, one_hot & valid[..., None]
 
 
 def pad_boxes(boxes: List[Tensor]) -> Tuple[Tensor, Tensor]:
@@ -61,18 +77,19 @@ def pad_boxes(boxes: List[Tensor]) -> Tuple[Tensor, Tensor]:
 
 
 def ignored_cells(regions: IgnoreRegions, targets: Tensor,
-                  targets_valid: Tensor, size: Tuple[int, int],
+                  target_classes: Tensor, size: Tuple[int, int],
                   stride: Tuple[int, int], offset: float) -> Tensor:
     """Find the cells of one feature level that lie in an ignored region.
 
-    A cell in or beside a target box is never ignored: it may be a positive.
-    "Beside" is one stride, because an anchor is matched by its extent, and
-    the best anchor of a tiny box may be centred just outside.
+    In or beside a target box, the class of the target is never ignored: the
+    cell may be a positive. "Beside" is one stride, because an anchor is
+    matched by its extent, and the best anchor of a tiny box may be centred
+    just outside.
 
     Args:
         regions (IgnoreRegions): What to ignore.
         targets (Tensor): Target boxes ``(N, T, 4)``.
-        targets_valid (Tensor): ``(N, T)`` bool.
+        target_classes (Tensor): ``(N, T, C)`` bool.
         size (tuple[int, int]): Height and width of the level in cells.
         stride (tuple[int, int]): Stride (x, y) in pixels.
         offset (float): Where a cell's centre lies, in strides.
@@ -84,12 +101,7 @@ def ignored_cells(regions: IgnoreRegions, targets: Tensor,
     device = targets.device
     xs = (torch.arange(width, device=device) + offset) * stride[0]
     ys = (torch.arange(height, device=device) + offset) * stride[1]
-
-    in_x, in_y = _covered(regions.boxes, xs, ys)
-    covered = (in_y[..., :, None] & in_x[..., None, :]).flatten(2)
-    ignored = torch.bmm(
-        regions.classes.transpose(1, 2).float(), covered.float()) > 0
-    ignored = ignored.unflatten(2, (height, width))
+    ignored = _covered(regions.boxes, regions.classes, xs, ys)
 
     if regions.pixels is not None:
         rows = ys.long().clamp(max=regions.pixels.shape[1] - 1)
@@ -99,13 +111,16 @@ def ignored_cells(regions: IgnoreRegions, targets: Tensor,
 
     margin = targets.new_tensor(
         [-stride[0], -stride[1], stride[0], stride[1]])
-    in_x, in_y = _covered(targets + margin, xs, ys)
-    in_y = in_y & targets_valid[..., None]
-    near_target = (in_y[..., :, None] & in_x[..., None, :]).any(dim=1)
-    return ignored & ~near_target[:, None]
+    near_target = _covered(targets + margin, target_classes, xs, ys)
+    return ignored & ~near_target
 
 
-def _covered(boxes: Tensor, xs: Tensor, ys: Tensor) -> Tuple[Tensor, Tensor]:
-    """Per box, the columns ``(N, K, W)`` and rows ``(N, K, H)`` it covers."""
+def _covered(boxes: Tensor, classes: Tensor, xs: Tensor,
+             ys: Tensor) -> Tensor:
+    """Per class, the cells ``(N, C, H, W)`` that its boxes cover."""
     x1, y1, x2, y2 = boxes[..., None].unbind(dim=2)
-    return (xs >= x1) & (xs < x2), (ys >= y1) & (ys < y2)
+    in_x = (xs >= x1) & (xs < x2)  # (N, K, W)
+    in_y = (ys >= y1) & (ys < y2)  # (N, K, H)
+    cells = (in_y[..., :, None] & in_x[..., None, :]).flatten(2)
+    covered = torch.bmm(classes.transpose(1, 2).float(), cells.float()) > 0
+    return covered.unflatten(2, (len(ys), len(xs)))

@@ -36,7 +36,6 @@ DROPPED = {
 # The same place under several names goes to one part of the data set.
 PLACES = {
     'qutubminar': 'kutubminar',
-    'nativityegypt': 'gizahpyramids',
     'greatpyramid': 'gizahpyramids',
     'greatpyramidofgiza': 'gizahpyramids',
     'operahouse': 'operasidney',
@@ -44,7 +43,6 @@ PLACES = {
     'chateaudechenonceau': 'chenonceau',
     'toureiffel': 'eiffeltower',
     'greatwall': 'greatwallofchina',
-    'monument1': 'monument1',
 }
 
 

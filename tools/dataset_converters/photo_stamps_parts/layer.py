@@ -54,15 +54,15 @@ def make_layer(cutout: Cutout, length: float,
     Returns:
         The layer, not yet placed.
     """
-    rgba = cutout.pixels.astype(np.float32)
-    if rng.random() < .5:
-        rgba = rgba[:, ::-1]
-    colour = relight(rgba[..., :3], .18, rng)
-    alpha = rgba[..., 3:] / 255
     # Colours under transparent pixels are arbitrary: weigh them with alpha
     # before any interpolation.
-    rgba = np.concatenate([colour * alpha, alpha], 2)
+    rgba = cutout.pixels.astype(np.float32)
+    rgba[..., 3] /= 255
+    rgba[..., :3] *= rgba[..., 3:]
+    if rng.random() < .5:
+        rgba = rgba[:, ::-1]
     rgba = _resize(rgba, length, rng)
+    rgba[..., :3] = relight(rgba, .18, rng)
     turn = rng.normal(0, 8) if cutout.upright else rng.uniform(-180, 180)
     rgba = _rotate(rgba, turn)
     rgba = soften(rgba, rng.choice([0, 0, rng.uniform(.2, .9)]))

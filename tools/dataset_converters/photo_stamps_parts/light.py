@@ -4,27 +4,33 @@ import cv2
 import numpy as np
 
 
-def relight(rgb: np.ndarray, strength: float,
+def relight(image: np.ndarray, strength: float,
             rng: np.random.Generator) -> np.ndarray:
     """Change brightness, white balance, contrast and saturation a little.
 
+    Together they are one affine map of the colour, so it can be applied to
+    colours multiplied by alpha, too: the shift is multiplied with them.
+
     Args:
-        rgb: ``(H, W, 3)`` float32 in [0, 255].
+        image: ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGB times alpha and alpha
+            in [0, 1], float32, colours in [0, 255].
         strength: Relative size of the changes, e.g. 0.2.
         rng: Source of the changes.
 
     Returns:
-        New array of the same shape and range.
+        ``(H, W, 3)`` float32, between 0 and 255 (times alpha).
     """
     gain = 1 + strength * rng.uniform(-1, 1)
     balance = 1 + strength * rng.uniform(-.3, .3, 3)
-    contrast = 1 + strength * rng.uniform(-1, 1)
     saturation = 1 + strength * rng.uniform(-1.5, 1)
-    rgb = rgb * (gain * balance).astype(np.float32)
-    grey = rgb.mean(2, keepdims=True)
-    rgb = grey + (rgb - grey) * np.float32(saturation)
-    rgb = 128 + (rgb - 128) * np.float32(contrast)
-    return np.clip(rgb, 0, 255)
+    contrast = 1 + strength * rng.uniform(-1, 1)
+    mix = saturation * np.eye(3) + (1 - saturation) / 3
+    colours = contrast * mix * (gain * balance)
+    shift = np.full((3, 1), 128 * (1 - contrast))
+    affine = np.hstack([colours, shift]).astype(np.float32)
+    highest = 255 if image.shape[2] == 3 else 255 * image[..., 3:]
+    # OpenCV takes the last column as a shift or for the fourth channel.
+    return np.clip(cv2.transform(image, affine), 0, highest)
 
 
 def soften(image: np.ndarray, sigma: float) -> np.ndarray:
@@ -34,8 +40,8 @@ def soften(image: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(image, (0, 0), sigma)
 
 
-def grain(rgb: np.ndarray, sigma: float,
-          rng: np.random.Generator) -> np.ndarray:
-    """Add sensor noise of standard deviation ``sigma`` (grey levels)."""
-    noise = rng.standard_normal(rgb.shape, dtype=np.float32)
+def add_grain(rgb: np.ndarray, sigma: float,
+              rng: np.random.Generator) -> np.ndarray:
+    """Add brightness noise of standard deviation ``sigma`` (grey levels)."""
+    noise = rng.standard_normal((*rgb.shape[:2], 1), dtype=np.float32)
     return np.clip(rgb + np.float32(sigma) * noise, 0, 255)

@@ -8,7 +8,8 @@ from .classes import PHOTO_CLASSES
 from .debian import fetch_package
 from .items import Background, Cutout, Material, PhotoStampsError
 from .pictures import (MIN_BACKGROUND_SIDE, MIN_CUTOUT_SIDE, decode,
-                       fit_background, is_large_enough, trim_cutout)
+                       fit_background, is_large_enough, soften_hard_edge,
+                       trim_cutout)
 from .stamps import is_stamps_folder, read_stamps
 
 STAMPS_PACKAGE = 'tuxpaint-stamps-default'
@@ -92,7 +93,7 @@ def _own_cutouts(root: Path) -> Tuple[tuple, List[Cutout]]:
     cutouts = []
     for label, name in enumerate(classes):
         for path in _pictures(root / name):
-            pixels = trim_cutout(_with_alpha(path))
+            pixels = soften_hard_edge(trim_cutout(_with_alpha(path)))
             if not is_large_enough(pixels):
                 raise PhotoStampsError(
                     f'{path}: the visible part is too small for a cut-out, '

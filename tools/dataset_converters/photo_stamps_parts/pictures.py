@@ -14,6 +14,8 @@ from .items import PhotoStampsError
 MIN_CUTOUT_SIDE = 32
 MIN_CUTOUT_AREA = 200
 MAX_CUTOUT_SIDE = 400
+# Part of partly transparent pixels below which an edge counts as hard.
+HARD_EDGE = .01
 MIN_BACKGROUND_SIDE = 200
 MAX_BACKGROUND_SIDE = 480
 
@@ -79,6 +81,26 @@ def trim_cutout(rgba: np.ndarray) -> np.ndarray:
     image = _shrink(image, scale)
     image[..., :3] /= np.maximum(image[..., 3:] / 255, 1e-3)
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
+
+
+def soften_hard_edge(cutout: np.ndarray) -> np.ndarray:
+    """Give a cut-out whose alpha is only on or off a soft edge, and take
+    off the outermost pixel, which shows its old background.
+
+    Args:
+        cutout: ``(H, W, 4)`` uint8.
+
+    Returns:
+        The same, or a softened copy.
+    """
+    alpha = cutout[..., 3]
+    if ((alpha > 10) & (alpha < 245)).mean() > HARD_EDGE:
+        return cutout
+    # The rim of the picture counts as transparent.
+    alpha = cv2.copyMakeBorder(alpha, 2, 2, 2, 2, cv2.BORDER_CONSTANT)
+    alpha = cv2.erode(alpha, np.ones((3, 3), np.uint8))
+    alpha = cv2.GaussianBlur(alpha, (0, 0), .8)[2:-2, 2:-2]
+    return np.dstack([cutout[..., :3], alpha])
 
 
 def is_large_enough(cutout: np.ndarray) -> bool:

@@ -8,12 +8,14 @@ import numpy as np
 
 from .items import Background, Pool
 from .layer import Layer, make_layer
-from .light import grain, relight, soften
+from .light import add_grain, relight, soften
 
 # Odds of 1, 2, 3, 4 and 5 objects.
 COUNT_ODDS = (.17, .26, .26, .18, .13)
 # Odds that an image with several objects begins with a touching group.
-TOUCHING_ODDS = .5
+TOUCHING_ODDS = .38
+# Odds that an object is put across a border.
+TRUNCATED_ODDS = .15
 # An object of which less can be seen is not kept.
 MIN_VISIBLE_PIXELS = 64
 MIN_VISIBLE_PART = .3
@@ -52,14 +54,31 @@ class Scene:
     jpeg_quality: int
 
 
+def windows(size: tuple, patch: tuple, x: int, y: int) -> Tuple[tuple, tuple]:
+    """Slices of an image and of a patch where the two meet.
+
+    Args:
+        size: Height and width of the image.
+        patch: Height and width of the patch.
+        x: Column of the image where the patch begins; may be outside.
+        y: Row of the image where the patch begins.
+    """
+    y0, y1 = max(y, 0), max(0, y, min(y + patch[0], size[0]))
+    x0, x1 = max(x, 0), max(0, x, min(x + patch[1], size[1]))
+    return ((slice(y0, y1), slice(x0, x1)),
+            (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x)))
+
+
 @dataclass(eq=False)
 class _Canvas:
     """Who is visible where, while objects are being placed.
 
-    ``instances`` is ``(H, W)`` uint8; later layers lie on top.
+    ``instances`` is ``(H, W)`` uint8; later layers lie on top. ``visible``
+    counts the pixels of each object; its first entry means nothing.
     """
     instances: np.ndarray
     layers: List[Layer] = field(default_factory=list)
+    visible: np.ndarray = field(default_factory=lambda: np.zeros(1, int))
 
     @property
     def size(self) -> Tuple[int, int]:
@@ -67,13 +86,7 @@ class _Canvas:
 
     def windows(self, layer: Layer) -> Tuple[tuple, tuple]:
         """Slices of the image and of the layer where the two meet."""
-        height, width = self.size
-        y0, y1 = max(layer.y, 0), min(layer.y + layer.height, height)
-        x0, x1 = max(layer.x, 0), min(layer.x + layer.width, width)
-        y1, x1 = max(y0, y1), max(x0, x1)
-        return ((slice(y0, y1), slice(x0, x1)),
-                (slice(y0 - layer.y, y1 - layer.y),
-                 slice(x0 - layer.x, x1 - layer.x)))
+        return windows(self.size, layer.mask.shape, layer.x, layer.y)
 
     def covered(self, layer: Layer) -> np.ndarray:
         """Pixels the layer would cover, counted by what is there now."""
@@ -92,16 +105,16 @@ class _Canvas:
         covered = self.covered(layer)
         if covered.sum() < _least_visible(layer):
             return False
-        visible = np.bincount(
-            self.instances.ravel(), minlength=len(self.layers) + 1)
         for i, below in enumerate(self.layers, start=1):
             if covered[i] > max_hidden * below.area:
                 return False
-            if visible[i] - covered[i] < _least_visible(below):
+            if self.visible[i] - covered[i] < _least_visible(below):
                 return False
         return True
 
     def add(self, layer: Layer) -> None:
+        covered = self.covered(layer)
+        self.visible = np.append(self.visible - covered, covered.sum())
         there, here = self.windows(layer)
         self.layers.append(layer)
         self.instances[there][layer.mask[here]] = len(self.layers)
@@ -163,7 +176,7 @@ def _place_one(canvas: _Canvas, cutouts: list, count: int,
     """Place one object, or none if there is no room for it."""
     short = min(canvas.size)
     # Log-uniform: as many small objects as large ones.
-    length = short * np.exp(rng.uniform(np.log(.24), np.log(.85)))
+    length = short * np.exp(rng.uniform(np.log(.28), np.log(.95)))
     length *= 1 - .06 * (count - 1)
     if beside is not None:
         ratio = np.exp(rng.uniform(-.35, .35))
@@ -188,7 +201,7 @@ def _put_anywhere(layer: Layer, size: Tuple[int, int],
     layer.y, layer.x = (
         int(rng.integers(min(0, room), max(0, room) + 1))
         for room in (size[0] - layer.height, size[1] - layer.width))
-    if rng.random() > .18:
+    if rng.random() > TRUNCATED_ODDS:
         return
     outside = rng.uniform(.1, .5)
     border = rng.integers(4)
@@ -271,42 +284,42 @@ def _paste(image: np.ndarray, canvas: _Canvas, layer: Layer,
            rng: np.random.Generator) -> None:
     """Blend the layer, its light drawn towards that of its place, and the
     shadow it casts into the image, in place."""
-    _cast_shadow(image, layer, canvas, rng)
+    _cast_shadow(image, layer, rng)
     there, here = canvas.windows(layer)
     alpha = layer.alpha[here][..., None]
-    place, own = image[there].mean(), layer.colour.sum() / (
-        3 * max(layer.alpha.sum(), 1))
+    place = sum(cv2.mean(image[there])[:3])
+    own = sum(cv2.sumElems(layer.colour)[:3]) / max(layer.alpha.sum(), 1)
     gain = np.clip((place / max(own, 1))**.2, .8, 1.2)
     image[there] *= 1 - alpha
     image[there] += np.minimum(
         layer.colour[here] * np.float32(gain), 255 * alpha)
 
 
-def _cast_shadow(image: np.ndarray, layer: Layer, canvas: _Canvas,
+def _cast_shadow(image: np.ndarray, layer: Layer,
                  rng: np.random.Generator) -> None:
-    strength = rng.uniform(0, .45)
+    """Darken, in place, what is a little beside and below the layer."""
+    strength = np.float32(rng.uniform(0, .45))
     reach = .05 * max(layer.height, layer.width)
-    drop = Layer(layer.cutout, layer.colour, layer.alpha, layer.mask,
-                 layer.area, layer.x + round(rng.uniform(-1, 1) * reach),
-                 layer.y + round(rng.uniform(0, 1) * reach))
-    there, here = canvas.windows(drop)
-    shade = np.zeros(image.shape[:2], np.float32)
-    shade[there] = drop.alpha[here]
-    shade = soften(shade, max(.8, reach * rng.uniform(.5, 1)))
-    image *= (1 - np.float32(strength) * shade)[..., None]
+    blur = max(.8, reach * rng.uniform(.5, 1))
+    room = int(np.ceil(3 * blur))
+    shade = cv2.copyMakeBorder(layer.alpha, room, room, room, room,
+                               cv2.BORDER_CONSTANT)
+    shade = 1 - strength * soften(shade, blur)
+    x = layer.x - room + round(rng.uniform(-1, 1) * reach)
+    y = layer.y - room + round(rng.uniform(0, 1) * reach)
+    there, here = windows(image.shape, shade.shape, x, y)
+    image[there] *= shade[here][..., None]
 
 
 def _develop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What a camera does to the whole image; returns uint8."""
     image = soften(image, rng.choice([0, 0, rng.uniform(.2, .8)]))
     image = relight(image, .12, rng)
-    image = grain(image, rng.uniform(0, 5), rng)
+    image = add_grain(image, rng.uniform(0, 5), rng)
     return np.round(image).astype(np.uint8)
 
 
 def _things(canvas: _Canvas) -> Tuple[Thing, ...]:
-    visible = np.bincount(
-        canvas.instances.ravel(), minlength=len(canvas.layers) + 1)
     things = []
     for i, layer in enumerate(canvas.layers, start=1):
         inside = int(layer.mask[canvas.windows(layer)[1]].sum())
@@ -315,7 +328,7 @@ def _things(canvas: _Canvas) -> Tuple[Thing, ...]:
                 label=layer.cutout.label,
                 cutout=layer.cutout.name,
                 truncated=inside < layer.area,
-                occluded=int(visible[i]) < inside))
+                occluded=int(canvas.visible[i]) < inside))
     return tuple(things)
 
 
@@ -325,8 +338,7 @@ def _same_class_touch(canvas: _Canvas) -> bool:
     for axis in (0, 1):
         ahead = np.moveaxis(canvas.instances, axis, 0)
         first, second = ahead[:-1], ahead[1:]
-        different = first != second
-        if np.any(different & (first > 0)
-                  & (labels[first] == labels[second])):
+        different = (first != second) & (first > 0)
+        if np.any(labels[first[different]] == labels[second[different]]):
             return True
     return False

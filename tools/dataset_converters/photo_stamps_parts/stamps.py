@@ -10,7 +10,8 @@ from typing import List, Optional
 
 from .classes import PHOTO_CLASSES
 from .items import Cutout
-from .pictures import colour_entropy, decode, is_large_enough, trim_cutout
+from .pictures import (colour_entropy, decode, is_large_enough,
+                       soften_hard_edge, trim_cutout)
 
 MIN_ENTROPY = 3.
 # Longest matching folder decides; folders named cartoon or toys never do.
@@ -82,7 +83,7 @@ def _read_stamp(path: Path, place: Path) -> Optional[Cutout]:
     class_name = class_of(name)
     if class_name is None:
         return None
-    pixels = trim_cutout(decode(path, str(path)))
+    pixels = soften_hard_edge(trim_cutout(decode(path, str(path))))
     if not is_large_enough(pixels) or colour_entropy(pixels) < MIN_ENTROPY:
         return None
     return Cutout(

@@ -1,0 +1,28 @@
+# Drawn shapes in the layout of PhotoStamps: nothing to download. Made by
+# tools/dataset_converters/photo_stamps.py --data shapes.
+_base_ = './photo_stamps.py'
+
+data_root = 'data/shapes/'
+data_help = ('python tools/dataset_converters/photo_stamps.py --data shapes '
+             '--out data/shapes')
+det_classes = ('disc', 'rectangle', 'triangle', 'star')
+seg_classes = ('background', ) + det_classes
+metainfo = dict(classes=det_classes, seg_classes=seg_classes)
+class_map = dict(
+    det_classes=det_classes, seg_classes=seg_classes, background='background')
+place = dict(data_root=data_root, data_help=data_help, metainfo=metainfo)
+
+weak_pipeline = _base_.weak_pipeline
+weak_pipeline[2].update(
+    class_map=class_map, cache_dir=data_root + 'pseudo_masks')
+weak_pipeline[-2].update(class_map=class_map)
+
+det_source = place
+seg_source = place
+train_dataloader = dict(
+    dataset=dict(datasets=[
+        dict(_base_.det_source, **place),
+        dict(_base_.seg_source, **place)
+    ]))
+val_dataloader = dict(dataset=place)
+test_dataloader = val_dataloader

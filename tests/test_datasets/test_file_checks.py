@@ -1,0 +1,167 @@
+# Copyright (c) mmbombo contributors.
+"""Every file of a source is judged before training."""
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmbombo.datasets import DatasetError, PartialVOCDataset
+from mmbombo.datasets import file_checks
+from mmbombo.datasets.file_checks import (ListedFile, check_masks,
+                                          read_image_sizes)
+from mmbombo.datasets.seg_ids import build_id_table, build_mmseg_id_table
+
+
+def make(root):
+    return PartialVOCDataset(
+        data_root=str(root),
+        ann_file='ImageSets/Main/all.txt',
+        annotation_kinds=('bbox', 'sem_seg'),
+        source='mine',
+        metainfo=dict(classes=('cat', 'dog')))
+
+
+def refused(root):
+    with pytest.raises(DatasetError) as error:
+        make(root)
+    assert "source 'mine'" in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize('path', [
+    'JPEGImages/im2.jpg', 'Annotations/im2.xml', 'SegmentationClass/im2.png'
+])
+def test_missing_files_are_named_with_their_line(voc, path):
+    (voc / path).unlink()
+    message = refused(voc)
+    assert str(voc / path) in message and 'all.txt line 3' in message
+    assert '(1 in all)' in message
+
+
+def test_many_missing_files_are_counted(voc):
+    for path in (voc / 'JPEGImages').iterdir():
+        path.unlink()
+    message = refused(voc)
+    assert '(6 in all)' in message and '... and 1 more' in message
+
+
+@pytest.mark.parametrize('path',
+                         ['JPEGImages/im1.jpg', 'SegmentationClass/im1.png'])
+@pytest.mark.parametrize('share', [0., 0.5, 0.9])
+def test_truncated_files_are_named(voc, path, share):
+    content = (voc / path).read_bytes()
+    (voc / path).write_bytes(content[:int(share * len(content))])
+    message = refused(voc)
+    assert str(voc / path) in message and 'truncated' in message
+
+
+def test_bytes_after_the_end_are_tolerated(voc):
+    path = voc / 'JPEGImages/im1.jpg'
+    path.write_bytes(path.read_bytes() + b'\0\0camera notes')
+    assert make(voc).get_data_info(1)['height'] == 41
+
+
+def test_mask_of_another_size_is_named(voc, voc_files):
+    voc_files.write_mask(voc / 'SegmentationClass/im1.png',
+                         np.zeros((41, 61)))
+    message = refused(voc)
+    assert 'im1.png: the mask is 61x41 but its image is 62x41' in message
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'LA', 'I;16', '1'])
+def test_mask_without_one_byte_per_pixel_is_named(voc, mode):
+    path = voc / 'SegmentationClass/im1.png'
+    Image.new(mode, (62, 41)).save(path)
+    message = refused(voc)
+    assert 'im1.png: the mask is stored as' in message
+    assert 'palette (P) or gray (L)' in message
+
+
+@pytest.mark.parametrize('mode', ['P', 'L'])
+def test_ids_outside_the_class_map_are_named(voc, voc_files, mode):
+    ids = np.zeros((41, 62))
+    ids[0, 0], ids[3, 7], ids[5, 5] = 3, 200, 255
+    voc_files.write_mask(voc / 'SegmentationClass/im1.png', ids, mode)
+    message = refused(voc)
+    assert 'im1.png: id(s) [3, 200] are outside the class map' in message
+    assert 'seg_id_map' in message
+
+
+def test_all_ignored_mask_is_fine(voc, voc_files):
+    voc_files.write_mask(voc / 'SegmentationClass/im1.png',
+                         np.full((41, 62), 255))
+    make(voc)
+
+
+def test_large_sources_are_sampled_evenly(tmp_path, voc_files, monkeypatch):
+    monkeypatch.setattr(file_checks, 'FULL_CHECK', 9)
+    monkeypatch.setattr(file_checks, 'SAMPLE_CHECK', 5)
+    masks = []
+    for number in range(10):
+        masks.append(ListedFile(str(tmp_path / f'{number}.png'), 'list'))
+        # Every odd mask has a bad id; of 10 masks 0, 2, 4, 6, 8 are looked at.
+        voc_files.write_mask(masks[-1].path,
+                             np.full((4, 5), 77 * (number % 2)))
+    table = build_id_table(2)
+    check_masks(masks, [(4, 5)] * 10, table, ('a', 'b'), 'x')
+    with pytest.raises(DatasetError, match=r'\(5 in all\)'):
+        check_masks(masks[1:] + masks[:1], [(4, 5)] * 10, table, ('a', 'b'),
+                    'x')
+
+
+def test_sizes_are_those_after_the_exif_rotation(tmp_path):
+    import mmcv
+    path = tmp_path / 'turned.jpg'
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('RGB', (30, 20)).save(path, exif=exif)
+    size = read_image_sizes([ListedFile(str(path), 'list')], 'x')[0]
+    assert size == (30, 20) == mmcv.imread(str(path)).shape[:2]
+
+
+def test_two_thousand_images_take_seconds(tmp_path):
+    path = tmp_path / 'image.jpg'
+    Image.fromarray(
+        np.random.RandomState(0).randint(0, 255, (240, 320, 3),
+                                         np.uint8)).save(path)
+    files = [ListedFile(str(path), 'list')] * 2000
+    started = time.monotonic()
+    assert read_image_sizes(files, 'x') == [(240, 320)] * 2000
+    # Usually about one second; the bound leaves room for a busy machine.
+    assert time.monotonic() - started < 10
+
+
+def reference_mmseg(ids, reduce_zero_label, label_map, ignore_index=255):
+    """MMSegmentation's own loading, on an array."""
+    ids = ids.copy()
+    if reduce_zero_label:
+        ids[ids == 0] = 255
+        ids = ids - 1
+        ids[ids == 254] = 255
+    if label_map is not None:
+        old = ids.copy()
+        for before, after in label_map.items():
+            ids[old == before] = after
+    return ids
+
+
+@pytest.mark.parametrize('reduce_zero', [False, True])
+@pytest.mark.parametrize('label_map', [None, {0: 1, 1: 255, 2: 0}])
+def test_mmseg_table_equals_mmseg(reduce_zero, label_map):
+    num_classes = 3 if label_map is None else 2
+    table = build_mmseg_id_table(num_classes, reduce_zero, label_map, 255)
+    allowed = np.array([*range(3 + reduce_zero), 255], np.uint8)
+    np.testing.assert_array_equal(
+        table[allowed], reference_mmseg(allowed, reduce_zero, label_map))
+    assert (np.delete(table, allowed) == -1).all()
+
+
+@pytest.mark.parametrize('id_map, ignore, match', [
+    ({300: 0}, (), '300 is not in 0..255'),
+    ({3: 2}, (), '3 -> 2, but the 2'),
+    (None, (-1, ), '-1 is not in 0..255'),
+])
+def test_bad_id_maps_are_refused(id_map, ignore, match):
+    with pytest.raises(ValueError, match=match):
+        build_id_table(2, id_map, ignore)

@@ -1,0 +1,203 @@
+# Copyright (c) mmbombo contributors.
+import os
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.dataset import DefaultSampler, pseudo_collate
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from mmbombo.datasets.samplers import PartialAnnotationSampler
+from mmbombo.engine.hooks import PredictorEMAHook
+from mmbombo.engine.hooks.partial_annotation_check_hook import (
+    check_classes, check_predictors, check_sampler, check_sources, check_tasks)
+from mmbombo.evaluation import SourceSummary
+from mmbombo.registry import MODELS
+from mmbombo.testing import (CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg)
+
+
+class Source:
+    """Grey images with declared annotations."""
+
+    def __init__(self, source, kinds, size):
+        self.source, self.annotation_kinds, self.size = source, kinds, size
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, i):
+        sample = make_sample(self.annotation_kinds, seed=int(i), size=64)
+        sample.set_metainfo(dict(source=self.source, sample_idx=int(i)))
+        return dict(
+            inputs=torch.full((3, 64, 64), 7, dtype=torch.uint8),
+            data_samples=sample)
+
+
+class Sources:
+    """Several of them, as MultiSourceDataset presents them."""
+
+    def __init__(self, *datasets, **metainfo):
+        self.datasets = datasets
+        self.metainfo = dict(
+            dict(classes=CLASSES, seg_classes=SEG_CLASSES), **metainfo)
+        self.source_sizes = [len(d) for d in datasets]
+
+    def __len__(self):
+        return sum(self.source_sizes)
+
+    def __getitem__(self, i):
+        for dataset in self.datasets:
+            if i < len(dataset):
+                return dataset[i]
+            i -= len(dataset)
+
+
+def boxes(size=4):
+    return Source('boxes', ('bbox', ), size)
+
+
+def masks(size=6):
+    return Source('masks', ('sem_seg', ), size)
+
+
+class CountSteps(Hook):
+
+    def __init__(self):
+        self.steps = 0
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.steps += 1
+
+
+def train(work_dir,
+          train_set,
+          val_set=None,
+          hooks=(),
+          sampler_size=3,
+          **model_kwargs):
+    """Try to train one step; returns the steps done and the error."""
+    counter = CountSteps()
+    val = {}
+    if val_set is not None:
+        val = dict(
+            val_dataloader=DataLoader(
+                val_set, batch_size=2, collate_fn=pseudo_collate),
+            val_cfg=dict(),
+            val_evaluator=dict(
+                type='MultiTaskEvaluator',
+                metrics=dict(
+                    det=dict(type='BoxAPMetric'),
+                    seg=dict(type='SegIoUMetric'))))
+    runner = Runner(
+        model=MODELS.build(tiny_model_cfg(**model_kwargs)),
+        work_dir=str(work_dir),
+        train_dataloader=DataLoader(
+            train_set,
+            batch_size=3,
+            sampler=PartialAnnotationSampler(
+                train_set, sampler_size, source_ratio=[1, 2], seed=0),
+            collate_fn=pseudo_collate),
+        train_cfg=dict(by_epoch=False, max_iters=1),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=.001)),
+        custom_hooks=[
+            counter, dict(type='PartialAnnotationCheckHook'), *hooks
+        ],
+        default_scope='mmbombo',
+        experiment_name=os.urandom(8).hex(),
+        **val)
+    try:
+        runner.train()
+    except Exception as error:
+        return counter.steps, f'{type(error).__name__}: {error}'
+    return counter.steps, ''
+
+
+def test_fitting_run_trains_and_logs_the_sources(tmp_path):
+    assert train(tmp_path, Sources(boxes(), masks())) == (1, '')
+    log, = tmp_path.glob('*/*.log')
+    rows = [[cell.strip() for cell in line.split('|')[1:-1]]
+            for line in log.read_text().splitlines() if line.startswith('| ')]
+    assert rows == [
+        ['source', 'annotation kinds', 'images', 'images per step'],
+        ['boxes', 'bbox', '4', '1'],
+        ['masks', 'sem_seg', '6', '2'],
+    ]
+
+
+@pytest.mark.parametrize('kwargs, message', [
+    (dict(train_set=Sources(boxes(), boxes())),
+     "task 'seg' needs the annotation kind 'sem_seg'"),
+    (dict(
+        train_set=Sources(masks(), masks()),
+        weak_losses=[dict(type='BoxForMaskLoss')
+                     ]), "weak loss 'b4m' .*needs the annotation kind 'bbox'"),
+    (dict(train_set=Sources(boxes(), masks()),
+          sampler_size=6), 'batch_size=3.*batch_size=6'),
+    (dict(train_set=Sources(boxes(), masks(), classes=('cat', 'dog', 'pig'))),
+     r"'det_classes'.*\['cow'\].*\['pig'\]"),
+    (dict(
+        train_set=Sources(boxes(), masks()),
+        val_set=Sources(boxes(), masks(0))),
+     "SegIoUMetric.*'sem_seg'.*no validation image"),
+])
+def test_misfit_stops_before_the_first_step(tmp_path, kwargs, message):
+    steps, error = train(tmp_path, **kwargs)
+    assert steps == 0
+    with pytest.raises(ValueError, match=message):
+        raise ValueError(error)
+
+
+def test_sampler_of_a_distributed_run():
+    data = Sources(boxes(), masks())
+    loader = SimpleNamespace(sampler=DefaultSampler(data), batch_size=2)
+    check_sampler(loader, world_size=1)
+    with pytest.raises(
+            TypeError, match='DefaultSampler.*PartialAnnotationSampler'):
+        check_sampler(loader, world_size=2)
+    fitting = SimpleNamespace(
+        sampler=PartialAnnotationSampler(data, 4), batch_size=4)
+    check_sampler(fitting, world_size=2)
+
+
+def test_empty_source():
+    with pytest.raises(ValueError, match=r"'masks'.*\['sem_seg'\]"):
+        check_sources([
+            SourceSummary('boxes', ('bbox', ), 3),
+            SourceSummary('masks', ('sem_seg', ), 0)
+        ])
+
+
+def test_classes_in_another_order():
+    model = SimpleNamespace(
+        class_map=SimpleNamespace(
+            det_classes=('a', 'b'), seg_classes=('x', 'a', 'b')))
+    check_classes(model, dict(classes=('a', 'b'), seg_classes=('x', 'a', 'b')))
+    check_classes(model, dict(classes=('a', 'b')))
+    check_classes(SimpleNamespace(), dict(classes=('a', )))
+    with pytest.raises(ValueError, match='another order'):
+        check_classes(model, dict(classes=('b', 'a')))
+    with pytest.raises(ValueError, match=r"'seg_classes'.*\['x'\].*\[\]"):
+        check_classes(model, dict(seg_classes=('a', 'b')))
+
+
+def test_weakly_supervised_task_needs_no_images_of_its_own():
+    head = SimpleNamespace(annotation_kind='sem_seg')
+    weak = SimpleNamespace(name='b4m', task='seg', source_kind='bbox')
+    sources = [SourceSummary('boxes', ('bbox', ), 3)]
+    check_tasks(
+        SimpleNamespace(task_heads=dict(seg=head), weak_losses=[weak]),
+        sources)
+    with pytest.raises(ValueError, match="task 'seg'"):
+        check_tasks(
+            SimpleNamespace(task_heads=dict(seg=head), weak_losses=[]),
+            sources)
+
+
+def test_ema_predictor_needs_its_hook():
+    model = SimpleNamespace(
+        weak_losses=[SimpleNamespace(name='m4b', predictor='ema')])
+    check_predictors(model, [PredictorEMAHook()])
+    with pytest.raises(ValueError, match="'m4b'.*PredictorEMAHook"):
+        check_predictors(model, [])

@@ -1,0 +1,153 @@
+# Copyright (c) mmbombo contributors.
+import os
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.runner import Runner
+from mmengine.structures import InstanceData
+from mmengine.visualization import Visualizer
+from torch.utils.data import DataLoader
+
+from mmbombo.models.detectors import MultiTaskDetector
+from mmbombo.registry import MODELS, VISUALIZERS
+from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
+
+
+@VISUALIZERS.register_module()
+class RecordingVisualizer(Visualizer):
+    """Records what it is asked to draw."""
+
+    def add_datasample(self, name, image, **kwargs):
+        self.calls = getattr(self, 'calls', [])
+        self.calls.append(dict(kwargs, name=name, image=image))
+
+
+@MODELS.register_module()
+class PseudoLabelDetector(MultiTaskDetector):
+    """Attaches a pseudo box, as the mask-for-box loss does."""
+
+    def loss(self, batch_inputs, batch_data_samples):
+        losses = super().loss(batch_inputs, batch_data_samples)
+        for sample in batch_data_samples:
+            sample.pseudo_instances = InstanceData(
+                bboxes=torch.tensor([[1., 2., 3., 4.]]),
+                labels=torch.tensor([0]))
+        return losses
+
+
+class Images:
+    """Files on disk; even ones are of source a, odd ones of source b."""
+    metainfo = dict(classes=CLASSES, seg_classes=SEG_CLASSES)
+
+    def __init__(self, folder, size):
+        self.folder, self.size = folder, size
+        for i in range(size):
+            image = np.zeros((64, 64, 3), dtype=np.uint8)
+            image[...] = (10, 20, 30 + i)  # blue, green, red
+            cv2.imwrite(str(folder / f'{i}.png'), image)
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, i):
+        sample = make_sample(('bbox', 'sem_seg'), seed=i, size=64)
+        path = str(self.folder / f'{i}.png')
+        sample.set_metainfo(
+            dict(
+                img_path=path,
+                source='ab'[i % 2],
+                sample_idx=i,
+                instances=[
+                    dict(bbox=[4, 4, 20, 20], bbox_label=0, ignore_flag=0)
+                ]))
+        image = torch.from_numpy(cv2.imread(path)).permute(2, 0, 1)
+        return dict(
+            inputs=image[:, :60 if i % 2 else 64].contiguous(),
+            data_samples=sample)
+
+
+@pytest.fixture
+def run(tmp_path):
+
+    def start(visualizer, **hook):
+        data = DataLoader(
+            Images(tmp_path, 8), batch_size=4, collate_fn=pseudo_collate)
+        evaluator = dict(
+            type='MultiTaskEvaluator',
+            metrics=dict(det=dict(type='BoxAPMetric')))
+        runner = Runner(
+            model=MODELS.build(tiny_model_cfg(type='PseudoLabelDetector')),
+            work_dir=str(tmp_path / 'work'),
+            train_dataloader=data,
+            val_dataloader=data,
+            test_dataloader=data,
+            train_cfg=dict(by_epoch=False, max_iters=2, val_interval=2),
+            val_cfg=dict(),
+            test_cfg=dict(),
+            val_evaluator=evaluator,
+            test_evaluator=evaluator,
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-4)),
+            custom_hooks=[
+                dict(dict(type='MultiTaskVisualizationHook'), **hook)
+            ],
+            visualizer=dict(visualizer, name=os.urandom(8).hex()),
+            default_scope='mmbombo',
+            experiment_name=os.urandom(8).hex(),
+            log_level='WARNING')
+        return runner
+
+    return start
+
+
+def test_training_samples_with_pseudo_labels(run):
+    runner = run(
+        dict(type='RecordingVisualizer'),
+        draw=True,
+        train_interval=2,
+        interval=1,
+        score_thr=.1)
+    runner.train()
+    calls = runner.visualizer.calls
+    assert [c['name']
+            for c in calls] == ['train_a', 'train_b', 'val_img', 'val_img']
+    for call in calls[:2]:
+        sample = call['data_sample']
+        assert call['step'] == 2 and not call['draw_pred']
+        assert sample.pseudo_instances.bboxes.tolist() == [[1, 2, 3, 4]]
+        assert call['image'].shape[:2] == sample.gt_sem_seg.shape
+    # Images 4 and 5: RGB, and the lower one padded like its map.
+    assert calls[0]['image'][63, 63].tolist() == [34, 20, 10]
+    assert calls[1]['image'][59, 63].tolist() == [35, 20, 10]
+    assert calls[1]['image'][60, 63].tolist() == [0, 0, 0]
+    first = calls[2]
+    assert first['image'][0, 0].tolist() == [30, 20, 10]
+    assert first['pred_score_thr'] == .1 and first['draw_pred']
+    assert 'pred_instances' in first['data_sample']
+    assert not runner.model.data_preprocessor._forward_hooks
+
+
+def test_nothing_is_drawn_unless_asked(run):
+    runner = run(dict(type='RecordingVisualizer'), train_interval=1)
+    runner.train()
+    assert not hasattr(runner.visualizer, 'calls')
+
+
+def test_real_pictures_of_a_test(run):
+    runner = run(
+        dict(type='MultiTaskLocalVisualizer'),
+        draw=True,
+        test_out_dir='pictures',
+        score_thr=0.)
+    runner.visualizer.dataset_meta = Images.metainfo
+    runner.test()
+    out = os.path.join(runner.work_dir, runner.timestamp, 'pictures')
+    written = [
+        f'{s}/{f}' for s in 'ab'
+        for f in sorted(os.listdir(os.path.join(out, s)))
+    ]
+    assert written == [f'a/{i}.png' for i in (0, 2, 4, 6)
+                       ] + [f'b/{i}.png' for i in (1, 3, 5, 7)]
+    assert cv2.imread(os.path.join(out, written[0])).std() > 10

@@ -1,0 +1,76 @@
+# Copyright (c) mmbombo contributors.
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData, PixelData
+
+from mmbombo.registry import MODELS
+
+
+def build(**kwargs):
+    return MODELS.build(
+        dict(
+            type='MultiTaskDataPreprocessor',
+            mean=[1., 2., 3.],
+            std=[2., 4., 8.],
+            bgr_to_rgb=True,
+            pad_size_divisor=32,
+            **kwargs))
+
+
+def sample(height, width, **fields):
+    sample = DetDataSample(metainfo=dict(img_shape=(height, width)))
+    for key, value in fields.items():
+        sample.set_field(value, key)
+    return sample
+
+
+def batch():
+    """The first sample has no map: MMDetection would pad none."""
+    ids = torch.ones(1, 40, 50, dtype=torch.uint8)
+    components = torch.ones(1, 20, 30, dtype=torch.int16)
+    return dict(
+        inputs=[
+            torch.full((3, 30, 60), 9, dtype=torch.uint8),
+            torch.full((3, 40, 50), 9, dtype=torch.uint8),
+            torch.full((3, 20, 30), 9, dtype=torch.uint8)
+        ],
+        data_samples=[
+            sample(30, 60, gt_instances=InstanceData(
+                bboxes=torch.zeros(0, 4))),
+            sample(40, 50, pseudo_sem_seg=PixelData(sem_seg=ids)),
+            sample(20, 30, gt_sem_seg=PixelData(sem_seg=ids[:, :20, :30]),
+                   component_map=PixelData(data=components))
+        ])
+
+
+def test_every_sample_is_padded_by_its_own_fields():
+    samples = build()(batch(), training=True)['data_samples']
+    pseudo = samples[1].pseudo_sem_seg
+    assert pseudo.sem_seg.shape == (1, 64, 64)
+    assert pseudo.sem_seg.dtype == torch.int64
+    assert pseudo.data is pseudo.sem_seg
+    assert (pseudo.sem_seg[:, :40, :50] == 1).all()
+    assert (pseudo.sem_seg == 255).sum() == 64 * 64 - 40 * 50
+    assert (samples[2].gt_sem_seg.data == 255).sum() == 64 * 64 - 20 * 30
+    components = samples[2].component_map.data
+    assert components.sum() == 20 * 30 and components.shape == (1, 64, 64)
+    assert 'gt_sem_seg' not in samples[0]
+
+
+def test_images_are_normalised_once():
+    inputs = build()(batch(), training=True)['inputs']
+    assert inputs.shape == (3, 3, 64, 64)
+    assert inputs[0, :, 0, 0].tolist() == [4., 1.75, .75]
+    assert inputs[0, :, 40, 0].tolist() == [0., 0., 0.]
+
+
+def test_ground_truth_keeps_its_shape_in_validation():
+    samples = build()(batch(), training=False)['data_samples']
+    assert samples[2].gt_sem_seg.sem_seg.shape == (1, 20, 30)
+    assert samples[2].gt_sem_seg.data.dtype == torch.int64
+
+
+def test_pad_seg_cannot_be_switched_off():
+    with pytest.raises(TypeError, match='pad_seg'):
+        build(pad_seg=False)

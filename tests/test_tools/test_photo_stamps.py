@@ -1,0 +1,666 @@
+# Copyright (c) mmbombo contributors.
+"""PhotoStamps: what is on disk is true, disjoint and repeatable."""
+import json
+import os
+import stat
+import struct
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+CONVERTERS = Path(__file__).parents[2] / 'tools' / 'dataset_converters'
+sys.path.insert(0, str(CONVERTERS))
+
+import photo_stamps  # noqa: E402
+from photo_stamps_parts import backdrops, debian, stamps, voc  # noqa: E402
+from photo_stamps_parts.division import PARTS, divide  # noqa: E402
+from photo_stamps_parts.items import (Background, Cutout,  # noqa: E402
+                                      Material)
+from photo_stamps_parts.pictures import (colour_entropy,  # noqa: E402
+                                         soften_hard_edge, trim_cutout)
+from photo_stamps_parts.rcc import read_rcc  # noqa: E402
+from photo_stamps_parts.scene import windows  # noqa: E402
+
+SMALL = dict(num_train=24, num_val=8, short_side=(64, 96))
+# Sums of many images, for rates.
+LARGE = dict(num_train=120, num_val=40, short_side=(64, 96))
+
+
+@pytest.fixture(scope='module')
+def tree(tmp_path_factory):
+    root = tmp_path_factory.mktemp('stamps') / 'shapes'
+    assert photo_stamps.build_shapes(root, **LARGE)
+    return root
+
+
+@pytest.fixture(scope='module')
+def manifest(tree):
+    return json.loads((tree / 'manifest.json').read_text())
+
+
+@pytest.fixture(scope='module')
+def provenance(tree):
+    return json.loads((tree / 'provenance.json').read_text())
+
+
+def read_list(root, name):
+    return (root / 'ImageSets/Main' / f'{name}.txt').read_text().split()
+
+
+def read_ids(path):
+    with Image.open(path) as image:
+        assert image.mode == 'P'
+        return np.array(image)
+
+
+def contents(root):
+    return {
+        p.relative_to(root).as_posix(): p.read_bytes()
+        for p in root.rglob('*') if p.is_file()
+    }
+
+
+def read_objects(root, image_id):
+    """Name, 0-based inclusive box and truncated flag of each object."""
+    xml = ET.parse(root / 'Annotations' / f'{image_id}.xml').getroot()
+    for node in xml.iter('object'):
+        box = [int(node.findtext(f'bndbox/{k}')) - 1
+               for k in ('xmin', 'ymin', 'xmax', 'ymax')]
+        assert node.findtext('difficult') == '0'
+        yield node.findtext('name'), box, node.findtext('truncated') == '1'
+
+
+def test_lists(tree):
+    det, seg = read_list(tree, 'det_train'), read_list(tree, 'seg_train')
+    assert (len(det), len(seg)) == (60, 60)
+    assert read_list(tree, 'train') == det + seg
+    assert len(read_list(tree, 'val')) == 40
+    everything = set(det + seg + read_list(tree, 'val'))
+    assert len(everything) == 160
+    for folder, suffix in (('JPEGImages', 'jpg'), ('Annotations', 'xml'),
+                           ('SegmentationClass', 'png'),
+                           ('SegmentationObject', 'png')):
+        files = {p.stem for p in (tree / folder).glob(f'*.{suffix}')}
+        assert files == everything
+
+
+def test_boxes_are_extents_of_visible_masks(tree):
+    classes = (tree / 'classes.txt').read_text().split()
+    assert classes == list(photo_stamps.SHAPE_CLASSES)
+    for image_id in read_list(tree, 'train') + read_list(tree, 'val'):
+        masks = read_ids(tree / 'SegmentationClass' / f'{image_id}.png')
+        objects = read_ids(tree / 'SegmentationObject' / f'{image_id}.png')
+        with Image.open(tree / 'JPEGImages' / f'{image_id}.jpg') as image:
+            assert image.mode == 'RGB'
+            assert image.size == masks.shape[::-1] == objects.shape[::-1]
+        expected = np.zeros_like(masks)
+        found = list(read_objects(tree, image_id))
+        assert 1 <= len(found) <= 5
+        assert set(np.unique(objects)) - {0} == set(range(1, len(found) + 1))
+        for i, (name, box, _) in enumerate(found, start=1):
+            rows, columns = np.nonzero(objects == i)
+            assert box == [
+                columns.min(), rows.min(), columns.max(), rows.max()
+            ]
+            assert len(rows) >= 64
+            expected[objects == i] = 1 + classes.index(name)
+        # No 255 rim, nothing but the objects.
+        np.testing.assert_array_equal(masks, expected)
+
+
+def test_image_sizes(tree):
+    sizes = [Image.open(p).size for p in (tree / 'JPEGImages').iterdir()]
+    assert all(64 <= min(size) <= 96 for size in sizes)
+    ratios = [max(size) / min(size) for size in sizes]
+    assert min(ratios) == 1 and max(ratios) > 1.4
+    assert any(w > h for w, h in sizes) and any(h > w for w, h in sizes)
+
+
+def test_parts_share_nothing(manifest, provenance):
+    used = {part: (set(), set()) for part in PARTS}
+    for image in provenance.values():
+        cutouts, backgrounds = used[image['part']]
+        cutouts.update(thing['cutout'] for thing in image['objects'])
+        backgrounds.add(image['background'])
+    for a, b in (('det', 'seg'), ('det', 'val'), ('seg', 'val')):
+        assert not used[a][0] & used[b][0]
+        assert not used[a][1] & used[b][1]
+    for part in PARTS:
+        allowed = manifest['pools'][part]
+        assert used[part][1] <= set(allowed['backgrounds'])
+        assert used[part][0] <= {
+            c
+            for names in allowed['cutouts'].values() for c in names
+        }
+
+
+def test_scenes_are_crowded_as_promised(tree, manifest, provenance):
+    total = {
+        key: sum(s[key] for s in manifest['statistics'].values())
+        for key in ('images', 'objects', 'touching', 'truncated', 'occluded')
+    }
+    assert .25 < total['touching'] / total['images'] < .6
+    assert .08 < total['truncated'] / total['objects'] < .5
+    assert .08 < total['occluded'] / total['objects'] < .6
+    for numbers in manifest['statistics'].values():
+        assert set(numbers['per_class']) == set(photo_stamps.SHAPE_CLASSES)
+    # "Touching" by its consequence: some component of a class mask holds
+    # more than one object.
+    for image_id, record in provenance.items():
+        masks = read_ids(tree / 'SegmentationClass' / f'{image_id}.png')
+        objects = read_ids(tree / 'SegmentationObject' / f'{image_id}.png')
+        merged = False
+        for label in set(np.unique(masks)) - {0}:
+            number, parts = cv2.connectedComponents(
+                np.uint8(masks == label), connectivity=4)
+            merged |= any(
+                len(np.unique(objects[parts == k])) > 1
+                for k in range(1, number))
+        assert merged == record['touching'], image_id
+
+
+def test_truncated_objects_touch_the_border(tree):
+    truncated = 0
+    for image_id in read_list(tree, 'train'):
+        objects = read_ids(tree / 'SegmentationObject' / f'{image_id}.png')
+        height, width = objects.shape
+        for _, (x0, y0, x1, y1), cut in read_objects(tree, image_id):
+            inside = x0 > 0 and y0 > 0 and x1 < width - 1 and y1 < height - 1
+            # A cut object may be occluded where it was cut, never the
+            # other way round in these numbers.
+            truncated += cut and not inside
+    assert truncated > 10
+
+
+def test_objects_stand_out_where_their_mask_is(tree):
+    """The pixels of an image change at the edges of its mask."""
+    at_edge, elsewhere = [], []
+    for image_id in read_list(tree, 'train')[:20]:
+        image = cv2.imread(
+            str(tree / 'JPEGImages' / f'{image_id}.jpg')).astype(float)
+        objects = read_ids(tree / 'SegmentationObject' / f'{image_id}.png')
+        jump = np.abs(np.diff(image, axis=1)).mean(2)
+        edge = objects[:, 1:] != objects[:, :-1]
+        background = (objects[:, 1:] == 0) & (objects[:, :-1] == 0)
+        at_edge.append(jump[edge].mean())
+        elsewhere.append(jump[background].mean())
+    assert np.mean(at_edge) > 1.8 * np.mean(elsewhere)
+
+
+def test_same_seed_same_bytes_for_any_number_of_jobs(tmp_path):
+    options = dict(SMALL, num_train=30, num_val=10)
+    photo_stamps.build_shapes(tmp_path / 'one', jobs=1, **options)
+    photo_stamps.build_shapes(tmp_path / 'two', jobs=2, **options)
+    assert contents(tmp_path / 'one') == contents(tmp_path / 'two')
+
+
+def test_another_seed_gives_other_images(tmp_path, tree):
+    photo_stamps.build_shapes(tmp_path / 'a', seed=1, **SMALL)
+    name = 'JPEGImages/det_000000.jpg'
+    assert (tmp_path / 'a' / name).read_bytes() != (tree / name).read_bytes()
+
+
+def test_more_images_leave_the_first_ones_unchanged(tmp_path, tree):
+    photo_stamps.build_shapes(tmp_path / 'a', **SMALL)
+    for name in ('JPEGImages/seg_000011.jpg', 'Annotations/val_000007.xml'):
+        assert (tmp_path / 'a' / name).read_bytes() == (tree /
+                                                        name).read_bytes()
+
+
+def test_intact_tree_is_left_alone(tmp_path, recwarn):
+    root = tmp_path / 'set'
+    assert photo_stamps.build_shapes(root, **SMALL)
+    before = {p: p.stat().st_mtime_ns for p in root.rglob('*')}
+    assert not photo_stamps.build_shapes(root, **SMALL)
+    assert before == {p: p.stat().st_mtime_ns for p in root.rglob('*')}
+    assert not recwarn.list
+
+
+def test_damaged_tree_is_drawn_anew_and_strangers_are_kept(tmp_path):
+    root = tmp_path / 'set'
+    photo_stamps.build_shapes(root, **SMALL)
+    good = contents(root)
+    (root / 'Annotations/det_000003.xml').write_text('noise')
+    (root / 'JPEGImages/val_000001.jpg').unlink()
+    (root / 'cache').mkdir()
+    (root / 'cache/mine.bin').write_bytes(b'mine')
+    with pytest.warns(UserWarning, match='2 files .*det_000003.xml'):
+        assert photo_stamps.build_shapes(root, **SMALL)
+    assert contents(root) == dict(good, **{'cache/mine.bin': b'mine'})
+
+
+def test_other_options_replace_the_tree(tmp_path, capsys):
+    root = tmp_path / 'set'
+    photo_stamps.build_shapes(root, **SMALL)
+    assert photo_stamps.build_shapes(root, **dict(SMALL, num_val=4))
+    assert 'other options' in capsys.readouterr().out
+    assert len(read_list(root, 'val')) == 4
+    assert not (root / 'JPEGImages/val_000004.jpg').exists()
+
+
+def test_other_libraries_are_warned_about(tmp_path):
+    root = tmp_path / 'set'
+    photo_stamps.build_shapes(root, **SMALL)
+    path = root / 'manifest.json'
+    record = json.loads(path.read_text())
+    record['libraries']['numpy'] = '0.1'
+    path.write_text(json.dumps(record))
+    with pytest.warns(UserWarning, match="'numpy': '0.1'"):
+        assert not photo_stamps.build_shapes(root, **SMALL)
+    # And after a redraw that gives other files.
+    record['digest'] = 'another'
+    path.write_text(json.dumps(record))
+    with pytest.warns(UserWarning) as caught:
+        assert photo_stamps.build_shapes(root, **SMALL)
+    assert any('gave other files' in str(w.message) for w in caught)
+
+
+def test_interrupted_run_leaves_nothing_finished(tmp_path, monkeypatch):
+    root = tmp_path / 'set'
+    drawn = []
+
+    def stop_later(*args):
+        drawn.append(args)
+        if len(drawn) > 5:
+            raise KeyboardInterrupt
+        return write(*args)
+
+    write = voc.write
+    monkeypatch.setattr(voc, 'write', stop_later)
+    with pytest.raises(KeyboardInterrupt):
+        photo_stamps.build_shapes(root, **SMALL)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    assert photo_stamps.build_shapes(root, **SMALL)
+
+
+def test_left_over_partial_folder_does_not_count(tmp_path):
+    partial = tmp_path / 'set.partial' / 'JPEGImages'
+    partial.mkdir(parents=True)
+    (partial / 'det_000099.jpg').write_bytes(b'half')
+    assert photo_stamps.build_shapes(tmp_path / 'set', **SMALL)
+    assert not (tmp_path / 'set/JPEGImages/det_000099.jpg').exists()
+    assert not partial.exists()
+
+
+def test_foreign_folder_is_not_overwritten(tmp_path):
+    (tmp_path / 'set/Annotations').mkdir(parents=True)
+    with pytest.raises(
+            photo_stamps.PhotoStampsError, match='did not finish'):
+        photo_stamps.build_shapes(tmp_path / 'set', **SMALL)
+    (tmp_path / 'set/manifest.json').write_text('{"name": "an app"}')
+    with pytest.raises(photo_stamps.PhotoStampsError, match='not of this'):
+        photo_stamps.build_shapes(tmp_path / 'set', **SMALL)
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(short_side=(96, 64)), '--short-side 96 64'),
+    (dict(short_side=(4, 8)), 'at least 48'),
+    (dict(num_train=1), '--num-train 1'),
+    (dict(num_val=0), '--num-val 0'),
+    (dict(seed=-1), '--seed -1'),
+])
+def test_bad_options(tmp_path, change, message):
+    with pytest.raises(photo_stamps.PhotoStampsError, match=message):
+        photo_stamps.build_shapes(tmp_path / 'set', **dict(SMALL, **change))
+    assert not (tmp_path / 'set').exists()
+
+
+def test_manifest_tells_classes_and_versions(manifest):
+    assert manifest['classes'] == list(photo_stamps.SHAPE_CLASSES)
+    assert manifest['seg_classes'] == ['background', *manifest['classes']]
+    # The published VOC colours of background, aeroplane, bicycle, bird.
+    assert manifest['seg_palette'][:4] == [[0, 0, 0], [128, 0, 0],
+                                           [0, 128, 0], [128, 128, 0]]
+    assert manifest['palette'] == manifest['seg_palette'][1:]
+    assert manifest['libraries']['numpy'] == np.__version__
+    assert manifest['libraries']['opencv'] == cv2.__version__
+
+
+def test_palette_of_mask_files(tree):
+    path = next((tree / 'SegmentationClass').iterdir())
+    with Image.open(path) as image:
+        palette = np.reshape(image.getpalette(), (-1, 3))
+    np.testing.assert_array_equal(palette[[0, 1, 15]],
+                                  [[0, 0, 0], [128, 0, 0], [192, 128, 128]])
+
+
+def test_hash_list_is_in_the_format_of_sha256sum(tree):
+    result = subprocess.run(
+        ['sha256sum', '--check', '--quiet', 'files.sha256'],
+        cwd=tree,
+        capture_output=True)
+    assert result.returncode == 0, result.stdout
+
+
+@given(
+    st.integers(1, 12), st.integers(1, 12), st.integers(1, 12),
+    st.integers(1, 12), st.integers(-30, 30), st.integers(-30, 30))
+def test_windows(height, width, rows, columns, x, y):
+    there, here = windows((height, width), (rows, columns), x, y)
+    canvas = np.zeros((height, width), int)
+    patch = 1 + np.arange(rows * columns).reshape(rows, columns)
+    canvas[there] = patch[here]
+    expected = np.zeros_like(canvas)
+    for i in range(rows):
+        for j in range(columns):
+            if 0 <= i + y < height and 0 <= j + x < width:
+                expected[i + y, j + x] = patch[i, j]
+    np.testing.assert_array_equal(canvas, expected)
+
+
+# -- selection -------------------------------------------------------------
+
+
+def material(number, group_of=str):
+    pixel = np.zeros((1, 1, 4), np.uint8)
+    return Material(('a', ), [
+        Cutout(f'a/{i:02d}', 0, 'f' + str(i % 2), group_of(i), pixel, True)
+        for i in range(number)
+    ], [
+        Background(f'b/{i:02d}', 'f', str(i), pixel[..., :3])
+        for i in range(number)
+    ], [], {})
+
+
+def test_division_gives_all_and_keeps_groups_together():
+    pools = divide(material(24, lambda i: str(i // 4 * 4)), seed=0)
+    names = {p: {c.name for c in pools[p].cutouts[0]} for p in PARTS}
+    assert sum(map(len, names.values())) == 24
+    assert len(set.union(*names.values())) == 24
+    for part in PARTS:
+        groups = [c.group for c in pools[part].cutouts[0]]
+        # Whole groups, seen from both families.
+        assert groups and all(groups.count(g) in (2, 4) for g in groups)
+
+
+def test_division_shares():
+    pools = divide(material(40), seed=3)
+    assert [len(pools[p].cutouts[0]) for p in PARTS] == [15, 15, 10]
+    assert [len(pools[p].backgrounds) for p in PARTS] == [15, 15, 10]
+    other = divide(material(40), seed=4)
+    assert {c.name for c in pools['val'].cutouts[0]} != {
+        c.name
+        for c in other['val'].cutouts[0]
+    }
+
+
+def test_division_needs_three():
+    with pytest.raises(photo_stamps.PhotoStampsError, match='class "a": 2'):
+        divide(material(2), seed=0)
+
+
+def test_colour_entropy():
+    flat = np.full((8, 8, 4), 255, np.uint8)
+    assert colour_entropy(flat) == 0
+    four = flat.copy()
+    four[:4, :4, 0], four[:4, 4:, 1], four[4:, :4, 2] = 0, 0, 0
+    assert colour_entropy(four) == pytest.approx(2)
+    # Invisible colours do not count.
+    four[:, 4:, 3] = 0
+    assert colour_entropy(four) == pytest.approx(1)
+
+
+def test_trim_keeps_colours_of_the_object():
+    rgba = np.zeros((900, 500, 4), np.uint8)
+    rgba[..., :3] = (0, 255, 0)
+    rgba[50:850, 100:400] = (200, 10, 10, 255)
+    small = trim_cutout(rgba)
+    assert small.shape == (400, 150, 4)
+    assert (small == (200, 10, 10, 255)).all()
+
+
+def test_hard_edges_are_softened_and_soft_ones_kept():
+    hard = np.full((40, 40, 4), 255, np.uint8)
+    hard[:5, :, 3] = 0
+    soft = soften_hard_edge(hard)
+    assert soft[20, 20, 3] == 255 and soft[2, 20, 3] == 0
+    assert 0 < soft[5, 20, 3] < 128 < soft[6, 20, 3] < 255
+    assert soften_hard_edge(soft) is soft
+
+
+@pytest.mark.parametrize('name, expected', [
+    ('animals/birds/owl', 'bird'),
+    ('animals/birds/cartoon/tux', None),
+    ('animals/mammals/bovines/cow', 'mammal'),
+    ('animals/mammals/aquatic/whale', None),
+    ('animals/fish/lionfish', None),
+    ('food/fruit/apple_red', 'produce'),
+    ('food/fruit/apple_green', None),
+    ('household/tools/measuring_tape_mirror', None),
+    ('clothes/clothespin_old', 'household'),
+    ('clothes/hats/sombrero', None),
+    ('symbols/money/euro/coins/100', 'coin'),
+    ('symbols/money/00_symbols/dollar', None),
+])
+def test_class_of_stamp(name, expected):
+    assert stamps.class_of(name) == expected
+
+
+# -- resource files --------------------------------------------------------
+
+
+def make_rcc(files, compress=False):
+    """A resource file (format 2) of one folder with the given files."""
+    names, data, nodes = b'', b'', []
+
+    def name_at(text):
+        nonlocal names
+        at, encoded = len(names), text.encode('utf-16-be')
+        names += struct.pack('>HI', len(text), 0) + encoded
+        return at
+
+    nodes.append(struct.pack('>IHIIQ', 0, 2, 1, 1, 0))
+    nodes.append(struct.pack('>IHIIQ', name_at('pics'), 2, len(files), 2, 0))
+    for name, content in files.items():
+        if compress:
+            content = struct.pack('>I', len(content)) + zlib.compress(content)
+        nodes.append(
+            struct.pack('>IHHHIQ', name_at(name), int(compress), 0, 0,
+                        len(data), 0))
+        data += struct.pack('>I', len(content)) + content
+    tree = b''.join(nodes)
+    header = struct.pack('>4s4I', b'qres', 2, 20, 20 + len(tree),
+                         20 + len(tree) + len(data))
+    return header + tree + data + names
+
+
+@pytest.mark.parametrize('compress', [False, True])
+def test_read_rcc(compress):
+    files = {'a.png': b'first', 'b-ü.jpg': b'second' * 9}
+    found = dict(read_rcc(make_rcc(files, compress), 'x.rcc'))
+    assert found == {f'pics/{k}': v for k, v in files.items()}
+
+
+def test_broken_rcc():
+    good = make_rcc({'a.png': b'0123456789'})
+    loop = bytearray(good)
+    # The folder "pics" becomes its own child.
+    loop[20 + 22 + 10:20 + 22 + 14] = struct.pack('>I', 1)
+    for bad in (b'', b'PK' + good[2:], good[:60], bytes(loop)):
+        with pytest.raises(
+                photo_stamps.PhotoStampsError, match='x.rcc is not a sound'):
+            list(read_rcc(bad, 'x.rcc'))
+
+
+def test_backdrops_are_photographs_of_places_only(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def picture(size, mode='RGB'):
+        array = rng.integers(0, 255, (*size, len(mode)), dtype=np.uint8)
+        return cv2.imencode('.png', array)[1].tobytes()
+
+    place = 'gcompris/src/activities/explore_monuments/resource/egypt/'
+    great = picture((210, 300))
+    entries = {
+        place + 'redPyramid.png': great,
+        place + 'again.png': great,
+        place + 'small.png': picture((100, 300)),
+        place + 'cut.png': picture((210, 300), 'RGBA'),
+        'gcompris/src/activities/erase/resource/horse.png': picture(
+            (210, 300)),
+    }
+    (tmp_path / 'a.rcc').write_bytes(make_rcc(entries))
+    found = backdrops.read_backdrops(tmp_path)
+    assert [b.name for b in found] == ['explore_monuments/redPyramid']
+    assert found[0].pixels.shape == (210, 300, 3)
+    np.testing.assert_array_equal(
+        found[0].pixels[..., ::-1],
+        cv2.imdecode(np.frombuffer(great, np.uint8), 1))
+
+
+# -- the user's own pictures -----------------------------------------------
+
+
+@pytest.fixture(scope='module')
+def own(tmp_path_factory):
+    """Two classes of four cut-outs and four backgrounds."""
+    root = tmp_path_factory.mktemp('own')
+    rng = np.random.default_rng(0)
+    for name in ('cup', 'ant'):
+        (root / 'stamps' / name).mkdir(parents=True)
+        for i in range(4):
+            rgba = rng.integers(0, 255, (50, 60, 4), dtype=np.uint8)
+            rgba[..., 3] = 0
+            cv2.ellipse(rgba[..., 3].copy(), (30, 25), (25, 20), 0, 0, 360,
+                        255, -1)
+            rgba[5:45, 5:55, 3] = 255
+            Image.fromarray(rgba).save(root / 'stamps' / name / f'{i}.png')
+    (root / 'photos').mkdir()
+    for i in range(4):
+        rgb = rng.integers(0, 255, (210, 250, 3), dtype=np.uint8)
+        Image.fromarray(rgb).save(root / 'photos' / f'{i}.jpg')
+    return root
+
+
+def build_own(own, out, **change):
+    options = dict(
+        SMALL,
+        stamps_dir=str(own / 'stamps'),
+        backgrounds_dir=str(own / 'photos'))
+    return photo_stamps.build_photos(out, **dict(options, **change))
+
+
+def test_own_pictures(own, tmp_path):
+    assert build_own(own, tmp_path / 'set')
+    record = json.loads((tmp_path / 'set/manifest.json').read_text())
+    assert record['classes'] == ['ant', 'cup']
+    assert record['packages'] == []
+    assert len(record['pools']['det']['cutouts']['ant']) == 2
+    assert str(own) in (tmp_path / 'set/licences/NOTICE.txt').read_text()
+    # Nothing was downloaded.
+    assert [p.name for p in tmp_path.iterdir()] == ['set']
+
+
+def test_errors_about_own_pictures(own, tmp_path):
+    def fails(message, **change):
+        with pytest.raises(photo_stamps.PhotoStampsError, match=message):
+            build_own(own, tmp_path / 'set', **change)
+        assert not (tmp_path / 'set').exists()
+
+    fails('--stamps-dir .*nowhere is not', stamps_dir=str(own / 'nowhere'))
+    fails('has no folders', stamps_dir=str(own / 'photos'))
+    fails('--backgrounds-dir .*no is not', backgrounds_dir=str(own / 'no'))
+    bad = tmp_path / 'bad'
+    (bad / 'cup').mkdir(parents=True)
+    fails('class "cup": 0 different', stamps_dir=str(bad))
+    fails('backgrounds: 0 different', backgrounds_dir=str(bad))
+    Image.new('RGB', (60, 60)).save(bad / 'cup' / 'solid.png')
+    fails('solid.png has no transparent', stamps_dir=str(bad))
+    fails('solid.png is 60 x 60', backgrounds_dir=str(bad))
+    (bad / 'cup' / 'solid.png').write_bytes(b'no picture')
+    fails('solid.png cannot be read', stamps_dir=str(bad))
+    dot = np.zeros((60, 60, 4), np.uint8)
+    dot[30:36, 30:36] = 255
+    Image.fromarray(dot).save(bad / 'cup' / 'solid.png')
+    fails('solid.png: the visible part is too small', stamps_dir=str(bad))
+
+
+# -- fetching --------------------------------------------------------------
+
+
+def make_tool(folder, name, script):
+    path = folder / name
+    path.write_text('#!/bin/sh\n' + script)
+    path.chmod(path.stat().st_mode | stat.S_IEXEC)
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """A PATH with nothing but what a test puts there."""
+    folder = tmp_path / 'bin'
+    folder.mkdir()
+    monkeypatch.setenv('PATH', str(folder))
+    return folder
+
+
+def test_without_apt(tools, tmp_path):
+    with pytest.raises(
+            photo_stamps.PhotoStampsError,
+            match='apt-get is not on this machine.*--stamps-dir') as error:
+        debian.fetch_package('some-stamps', tmp_path / 'down')
+    assert '--data shapes' in str(error.value)
+
+
+def test_failed_download_names_the_remedy(tools, tmp_path):
+    make_tool(tools, 'dpkg', '')
+    make_tool(
+        tools, 'apt-get',
+        'echo "E: Unable to locate package some-stamps" >&2; exit 100')
+    with pytest.raises(
+            photo_stamps.PhotoStampsError,
+            match='sudo apt-get update(?s:.*)Unable to locate package'):
+        debian.fetch_package('some-stamps', tmp_path / 'down')
+    assert list((tmp_path / 'down').iterdir()) == []
+
+
+def test_fetch_unpacks_once(tools, tmp_path):
+    make_tool(tools, 'apt-get',
+              'printf deb > some-stamps_1%3a2-3_all.deb\n')
+    make_tool(tools, 'dpkg', 'printf "$1 $2" > unpacked\n')
+    root, source = debian.fetch_package('some-stamps', tmp_path / 'down')
+    assert (root / 'unpacked').read_text() == (
+        '-x some-stamps_1%3a2-3_all.deb')
+    assert source['version'] == '1:2-3'
+    assert source['sha256'].startswith('93aed8ab')
+    for name in ('apt-get', 'dpkg'):
+        os.remove(tools / name)
+    assert debian.fetch_package('some-stamps',
+                                tmp_path / 'down') == (root, source)
+
+
+# -- the command -----------------------------------------------------------
+
+
+def run_command(*args):
+    return subprocess.run(
+        [sys.executable, str(CONVERTERS / 'photo_stamps.py'), *args],
+        capture_output=True,
+        text=True)
+
+
+def test_command(tmp_path):
+    args = ('--data', 'shapes', '--out', str(tmp_path / 'set'),
+            '--num-train', '6', '--num-val', '2', '--short-side', '64', '96')
+    first = run_command(*args)
+    assert first.returncode == 0, first.stderr
+    assert 'drawn, classes disc, rectangle, triangle, star' in first.stdout
+    second = run_command(*args)
+    assert second.returncode == 0 and 'is there already' in second.stdout
+
+
+def test_command_reports_errors_in_one_line(tmp_path):
+    result = run_command('--data', 'shapes', '--out', str(tmp_path / 'set'),
+                         '--short-side', '96', '64')
+    assert result.returncode == 1
+    assert result.stderr.startswith('photo_stamps: error: --short-side 96 64')
+    assert 'Traceback' not in result.stderr

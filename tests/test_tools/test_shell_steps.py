@@ -1,0 +1,254 @@
+# Copyright (c) mmbombo contributors.
+"""The set-up scripts skip what is done and name what has failed."""
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / 'tools'
+
+
+def bash(script, **options):
+    return subprocess.run(['bash', '-c', script],
+                          stdin=subprocess.DEVNULL,
+                          capture_output=True,
+                          text=True,
+                          **options)
+
+
+def steps(script, cwd):
+    return bash(f'set -euo pipefail; source {TOOLS}/steps.sh; {script}',
+                cwd=cwd)
+
+
+def test_step_keeps_its_output_in_the_log(tmp_path):
+    done = steps(
+        'work() { echo one; echo two >&2; }; '
+        'run_step name logs/a.log "try again" work; echo after', tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / 'logs' / 'a.log').read_text() == 'one\ntwo\n'
+    assert 'two' not in done.stdout
+    assert '[name] done in 0:' in done.stdout
+    assert done.stdout.endswith('after\n')
+
+
+@pytest.mark.parametrize('kind', ['run_step', 'show_step'])
+def test_failed_step_names_itself_its_log_and_the_remedy(kind, tmp_path):
+    done = steps(
+        'work() { echo the cause; false; echo not reached; }; '
+        f'{kind} "wax wings" logs/b.log "fly lower" work; echo after',
+        tmp_path)
+    assert done.returncode == 1
+    assert 'after' not in done.stdout
+    assert "error: the step 'wax wings' failed" in done.stderr
+    assert 'log:    logs/b.log' in done.stderr
+    assert 'remedy: fly lower' in done.stderr
+    assert '    the cause\n' in done.stderr
+    assert 'not reached' not in done.stdout + done.stderr
+
+
+def test_shown_step_prints_and_logs(tmp_path):
+    done = steps('show_step name c.log remedy echo hello', tmp_path)
+    assert done.returncode == 0
+    assert '\nhello\n' in done.stdout
+    assert (tmp_path / 'c.log').read_text() == 'hello\n'
+
+
+def test_stamp_depends_on_words_and_file_contents(tmp_path):
+    (tmp_path / 'input').write_text('first')
+    key = 'key=$(fingerprint word input)'
+    steps(f'{key}; stamp stamps/s "$key"', tmp_path)
+    check = 'is_stamped stamps/s "$key" && echo done || echo due'
+    assert steps(f'{key}; {check}', tmp_path).stdout == 'done\n'
+    other = 'key=$(fingerprint word2 input)'
+    assert steps(f'{other}; {check}', tmp_path).stdout == 'due\n'
+    (tmp_path / 'input').write_text('second')
+    assert steps(f'{key}; {check}', tmp_path).stdout == 'due\n'
+
+
+def test_progress_is_the_last_line_that_says_something(tmp_path):
+    log = tmp_path / 'log'
+    log.write_bytes(b'old\n10 %\r20 %\r\n  \n')
+    assert steps('last_line log', tmp_path).stdout == '20 %\n'
+    log.write_text('[1/9] c++ a.cpp\n  [2/9] c++ b.cpp\nwarning: dull\n   ^\n')
+    assert steps('last_line log', tmp_path).stdout == '[2/9] files compiled\n'
+    log.write_text('')
+    assert steps('last_line log', tmp_path).returncode == 0
+
+
+def test_interrupt_ends_all_that_a_step_started(tmp_path):
+    script = (f'set -euo pipefail; source {TOOLS}/steps.sh; '
+              'work() { sleep 60 & echo $! >pid; wait; }; '
+              'run_step name d.log remedy work')
+    process = subprocess.Popen(['bash', '-c', script],
+                               cwd=tmp_path,
+                               stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL)
+    pid = tmp_path / 'pid'
+    wait_until(lambda: pid.exists() and pid.read_text().strip())
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 130
+    wait_until(lambda: not is_running(int(pid.read_text())))
+
+
+def wait_until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(.05)
+
+
+def is_running(pid):
+    try:
+        state = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2]
+    except FileNotFoundError:
+        return False
+    return state.split()[0] != 'Z'
+
+
+@pytest.mark.parametrize('script, options, message', [
+    ('setup_env.sh', '--stock onedl', "unknown option '--stock'"),
+    ('setup_env.sh', '--stack twodl', "not 'twodl'"),
+    ('setup_env.sh', '--stack', '--stack needs a value'),
+    ('quickstart.sh', '--smok', "unknown option '--smok'"),
+    ('quickstart.sh', 'photos', "unknown option 'photos'"),
+    ('quickstart.sh', '--data films', "not 'films'"),
+    ('quickstart.sh', '--iters 0', "whole number, not '0'"),
+    ('quickstart.sh', '--iters ten', "whole number, not 'ten'"),
+    ('quickstart.sh', '--stack both', "not 'both'"),
+    ('run_tests.sh', '--stack both', "not 'both'"),
+])
+def test_bad_option_stops_at_once(script, options, message):
+    begin = time.monotonic()
+    done = bash(f'bash {TOOLS}/{script} {options}')
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert not done.stdout
+    assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize('script', ['setup_env.sh', 'quickstart.sh'])
+def test_help_names_every_option(script):
+    done = bash(f'bash {TOOLS}/{script} --help')
+    assert done.returncode == 0
+    for option in ('--stack onedl|official', '--help'):
+        assert option in done.stdout
+
+
+def test_unfit_python_is_named(tmp_path):
+    (tmp_path / 'tools').mkdir()
+    for name in ('steps.sh', 'setup_env.sh'):
+        (tmp_path / 'tools' / name).write_bytes((TOOLS / name).read_bytes())
+    done = bash(
+        'bash tools/setup_env.sh',
+        cwd=tmp_path,
+        env={
+            **os.environ, 'PYTHON': '/bin/false'
+        })
+    assert done.returncode == 1
+    assert 'Python 3.10, 3.11 or 3.12 is needed; tried: /bin/false' \
+        in done.stderr
+    assert 'remedy:' in done.stderr
+    assert not (tmp_path / '.venv').exists()
+
+
+@pytest.mark.parametrize('script, needed', [
+    ('dist_train.sh', 'CONFIG GPUS'),
+    ('dist_test.sh', 'CONFIG CHECKPOINT GPUS'),
+    ('slurm_train.sh', 'PARTITION JOB_NAME CONFIG WORK_DIR'),
+    ('slurm_test.sh', 'PARTITION JOB_NAME CONFIG CHECKPOINT'),
+])
+def test_launcher_without_arguments_says_what_it_needs(script, needed):
+    done = bash(f'bash {TOOLS}/{script}')
+    assert done.returncode == 2
+    assert needed in done.stderr
+
+
+def test_launchers_pass_their_arguments_on(tmp_path):
+    """A recorder in the place of Python and srun writes down its words."""
+    recorder = tmp_path / 'srun'
+    recorder.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    recorder.chmod(0o755)
+    env = {
+        **os.environ, 'PYTHON': str(recorder),
+        'PATH': f'{tmp_path}:{os.environ["PATH"]}'
+    }
+
+    def words(command, **extra):
+        return bash(
+            command, env={
+                **env,
+                **extra
+            }).stdout.split('|')[:-1]
+
+    assert words(
+        f'bash {TOOLS}/dist_train.sh c.py 3 --amp --work-dir "a b"',
+        PORT='1234',
+        NNODES='2',
+        NODE_RANK='1',
+        MASTER_ADDR='10.0.0.1') == [
+            '-m', 'torch.distributed.run', '--nnodes=2', '--node_rank=1',
+            '--master_addr=10.0.0.1', '--master_port=1234',
+            '--nproc_per_node=3', f'{TOOLS}/train.py', 'c.py', '--launcher',
+            'pytorch', '--amp', '--work-dir', 'a b'
+        ]
+    assert words(f'bash {TOOLS}/dist_test.sh c.py w.pth 2')[-6:] == [
+        '--nproc_per_node=2', f'{TOOLS}/test.py', 'c.py', 'w.pth',
+        '--launcher', 'pytorch'
+    ]
+    slurm = words(
+        f'bash {TOOLS}/slurm_train.sh part job c.py dir --amp', GPUS='4')
+    assert slurm[:5] == [
+        '-p', 'part', '--job-name=job', '--gres=gpu:4', '--ntasks=4'
+    ]
+    assert slurm[-7:] == [
+        f'{TOOLS}/train.py', 'c.py', '--work-dir', 'dir', '--launcher',
+        'slurm', '--amp'
+    ]
+
+
+def test_metrics_become_a_table():
+    spec = importlib.util.spec_from_file_location(
+        'print_metrics', TOOLS / 'misc' / 'print_metrics.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    table = module.format_table({
+        'det/bbox_mAP': .25,
+        'det/bbox_mAP_50': .5,
+        'det/cat_AP': .125,
+        'det/cat_AP50': float('nan'),
+        'seg/mIoU': 61.25,
+        'seg/background_IoU': 90.,
+        'seg/cat_IoU': 32.5,
+        'joint/score': .4
+    })
+    assert [line.split() for line in table.splitlines()] == [
+        ['class', 'AP50', 'AP', 'IoU'],
+        ['-' * 34],
+        ['cat', '-', '12.5', '32.5'],
+        ['background', '-', '-', '90.0'],
+        ['-' * 34],
+        ['mean', '50.0', '25.0', '61.2'],
+    ]
+
+
+def test_print_config_merges_options(tmp_path):
+    (tmp_path / 'base.py').write_text("lr = .1\nhead = dict(type='A', n=1)\n")
+    (tmp_path / 'config.py').write_text("_base_ = 'base.py'\nlr = .2\n")
+    done = subprocess.run([
+        sys.executable,
+        str(TOOLS / 'misc' / 'print_config.py'), 'config.py', '--cfg-options',
+        'head.n=7'
+    ],
+                          cwd=tmp_path,
+                          capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
+    assert 'lr = 0.2' in done.stdout
+    assert "head = dict(n=7, type='A')" in done.stdout

@@ -1,0 +1,173 @@
+# Copyright (c) mmbombo contributors.
+import multiprocessing
+import os
+
+import cv2
+import numpy as np
+import pytest
+
+from mmbombo.weak_labels import PseudoMaskCache
+
+RECIPE = dict(
+    image_bytes=b'an image',
+    boxes=np.array([[1, 2, 3.5, 4]], np.float32),
+    labels=np.array([1]),
+    ignore_flags=np.array([False]),
+    det_to_seg=np.array([2, 1]),
+    outside_id=0,
+    method='grabcut',
+    options=dict(margin=.3, iterations=5))
+
+
+def mask_of(seed, shape=(30, 40)):
+    return np.random.default_rng(seed).choice(
+        np.array([0, 1, 2, 255], np.uint8), shape)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return PseudoMaskCache(tmp_path / 'cache')
+
+
+KEY = PseudoMaskCache.key(**RECIPE)
+
+
+def test_what_is_put_comes_back(cache):
+    assert cache.get(KEY) is None
+    for mask in (mask_of(0), mask_of(1, (1, 1)), mask_of(2, (7, 300)),
+                 np.zeros((5, 5), np.uint8)):
+        cache.put(KEY, mask)
+        np.testing.assert_array_equal(cache.get(KEY), mask)
+    assert [p.name for p in cache.path(KEY).parent.iterdir()
+            ] == [f'{KEY[2:]}.png'], 'nothing is left beside it'
+    assert cache.path(KEY).parent.name == KEY[:2]
+
+
+def test_any_viewer_opens_the_file(cache):
+    cache.put(KEY, mask_of(0))
+    np.testing.assert_array_equal(
+        cv2.imread(str(cache.path(KEY)), cv2.IMREAD_UNCHANGED), mask_of(0))
+
+
+@pytest.mark.parametrize('change', [
+    dict(image_bytes=b'another image'),
+    dict(boxes=np.array([[1, 2, 3.25, 4]], np.float32)),
+    dict(labels=np.array([0])),
+    dict(ignore_flags=np.array([True])),
+    dict(det_to_seg=np.array([2, -1])),
+    dict(outside_id=255),
+    dict(method='box'),
+    dict(options=dict(margin=.2, iterations=5)),
+    dict(options=None),
+])
+def test_the_key_depends_on_everything(change):
+    assert PseudoMaskCache.key(**{**RECIPE, **change}) != KEY
+
+
+def test_the_key_depends_on_values_only():
+    same = dict(
+        boxes=[[1., 2., 3.5, 4.]],
+        labels=np.array([1], np.int32),
+        ignore_flags=[0],
+        options=dict(iterations=5, margin=.3))
+    assert PseudoMaskCache.key(**{**RECIPE, **same}) == KEY
+    # The parts do not run into each other.
+    assert PseudoMaskCache.key(**{
+        **RECIPE, 'labels': [1, 0], 'ignore_flags': []
+    }) != PseudoMaskCache.key(**{
+        **RECIPE, 'labels': [1], 'ignore_flags': [0]
+    })
+
+
+def test_truncation_at_any_byte_is_noticed(cache):
+    cache.put(KEY, mask_of(0, (6, 8)))
+    path = cache.path(KEY)
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        assert cache.get(KEY) is None, size
+    cache.put(KEY, mask_of(0, (6, 8)))
+    assert path.read_bytes() == whole
+
+
+def test_damage_at_any_byte_is_noticed(cache):
+    cache.put(KEY, mask_of(0, (6, 8)))
+    path = cache.path(KEY)
+    whole = path.read_bytes()
+    for i in range(len(whole)):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 0x41]) + whole[i + 1:])
+        assert cache.get(KEY) is None, i
+    path.write_bytes(whole + b'x')
+    assert cache.get(KEY) is None
+
+
+def test_foreign_files_are_noticed(cache):
+    other = PseudoMaskCache.key(**{**RECIPE, 'method': 'box'})
+    cache.put(other, mask_of(1))
+    path = cache.path(KEY)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for data in (cv2.imencode('.png', mask_of(0))[1].tobytes(),
+                 cache.path(other).read_bytes(), b'', b'no picture' * 50):
+        path.write_bytes(data)
+        assert cache.get(KEY) is None
+    cache.put(KEY, mask_of(0))
+    np.testing.assert_array_equal(cache.get(KEY), mask_of(0))
+
+
+@pytest.mark.parametrize('mask', [
+    np.zeros((3, 3), np.int64), np.zeros((3, 3, 1), np.uint8),
+    np.zeros((0, 3), np.uint8)
+])
+def test_bad_masks_are_refused(cache, mask):
+    with pytest.raises(ValueError, match='uint8'):
+        cache.put(KEY, mask)
+
+
+def test_a_failed_write_leaves_nothing(cache, monkeypatch):
+    def full(*args):
+        raise OSError('No space left on device')
+
+    cache.put(KEY, mask_of(0))
+    monkeypatch.setattr(os, 'replace', full)
+    with pytest.raises(OSError, match='No space'):
+        cache.put(KEY, mask_of(1))
+    assert len(list(cache.root.rglob('*.*'))) == 1
+    np.testing.assert_array_equal(cache.get(KEY), mask_of(0))
+
+
+def _key(i):
+    return PseudoMaskCache.key(**{**RECIPE, 'outside_id': i})
+
+
+def _work(root, seed, start, bad):
+    """Write and read a few keys; count the reads that are not right."""
+    cache = PseudoMaskCache(root)
+    rng = np.random.default_rng(seed)
+    start.wait()
+    for _ in range(300):
+        i = int(rng.integers(4))
+        if rng.random() < .5:
+            cache.put(_key(i), mask_of(i, (100, 150)))
+        found = cache.get(_key(i))
+        bad.value += found is None or not np.array_equal(
+            found, mask_of(i, (100, 150)))
+
+
+def test_writers_and_readers_do_not_disturb_each_other(tmp_path):
+    for i in range(4):
+        PseudoMaskCache(tmp_path).put(_key(i), mask_of(i, (100, 150)))
+    context = multiprocessing.get_context('spawn')
+    start = context.Barrier(2)
+    bad = [context.Value('i', 0) for _ in range(2)]
+    workers = [
+        context.Process(
+            target=_work, args=(str(tmp_path), i, start, bad[i]))
+        for i in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert [value.value for value in bad] == [0, 0]
+    assert not list(tmp_path.rglob('*.tmp'))
