@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 
 from mmbombo.datasets.file_checks import DatasetError
 from mmbombo.utils.checkpoint import use_checked_loader
+from mmbombo.utils.schedule import scale_schedule
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,6 +23,10 @@ def parse_args() -> argparse.Namespace:
         '--amp',
         action='store_true',
         help='train with automatic mixed precision')
+    parser.add_argument(
+        '--iters',
+        type=int,
+        help='train for so many iterations; the schedule is scaled')
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
@@ -63,6 +68,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join(
         'work_dirs', name)
 
+    if args.iters is not None:
+        scale_schedule(cfg, args.iters)
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.loss_scale = 'dynamic'

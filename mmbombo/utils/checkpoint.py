@@ -238,12 +238,20 @@ def _url_of_name(name: str) -> str:
 
 
 def _download(url: str) -> str:
-    """Fetch a file once into torch's cache; one rank does it for all."""
+    """Fetch a file once into torch's cache; rank 0 does it for its machine."""
     folder = osp.join(torch.hub.get_dir(), 'checkpoints')
     path = osp.join(folder, osp.basename(urlparse(url).path))
-    if get_rank() == 0 and not osp.exists(path):
-        os.makedirs(folder, exist_ok=True)
-        print_log(f"downloading '{url}' to '{path}'", logger='current')
-        torch.hub.download_url_to_file(url, path, progress=False)
+    if get_rank() == 0:
+        _fetch(url, path)
     barrier()
+    # A rank on another machine may not see the file of rank 0.
+    _fetch(url, path)
     return path
+
+
+def _fetch(url: str, path: str) -> None:
+    if osp.exists(path):
+        return
+    os.makedirs(osp.dirname(path), exist_ok=True)
+    print_log(f"downloading '{url}' to '{path}'", logger='current')
+    torch.hub.download_url_to_file(url, path, progress=os.isatty(2))

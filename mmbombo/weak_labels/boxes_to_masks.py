@@ -142,7 +142,7 @@ METHODS: Dict[str, Callable[..., None]] = {
 def grabcut_foreground(image: np.ndarray,
                        rect: np.ndarray,
                        iterations: int = 5,
-                       margin: float = 0.3,
+                       margin: float = 0.15,
                        max_side: int = 128,
                        min_fill: float = 0.1,
                        min_side: int = 10) -> np.ndarray:

@@ -169,16 +169,17 @@ def test_scenes_are_crowded_as_promised(tree, manifest, provenance):
 
 
 def test_truncated_objects_touch_the_border(tree):
-    truncated = 0
+    at_border, truncated = 0, 0
     for image_id in read_list(tree, 'train'):
         objects = read_ids(tree / 'SegmentationObject' / f'{image_id}.png')
         height, width = objects.shape
         for _, (x0, y0, x1, y1), cut in read_objects(tree, image_id):
             inside = x0 > 0 and y0 > 0 and x1 < width - 1 and y1 < height - 1
-            # A cut object may be occluded where it was cut, never the
-            # other way round in these numbers.
-            truncated += cut and not inside
+            truncated += cut
+            at_border += cut and not inside
     assert truncated > 10
+    # Not all: another object may hide the place where one is cut off.
+    assert at_border > .9 * truncated
 
 
 def test_objects_stand_out_where_their_mask_is(tree):
@@ -531,8 +532,6 @@ def own(tmp_path_factory):
         for i in range(4):
             rgba = rng.integers(0, 255, (50, 60, 4), dtype=np.uint8)
             rgba[..., 3] = 0
-            cv2.ellipse(rgba[..., 3].copy(), (30, 25), (25, 20), 0, 0, 360,
-                        255, -1)
             rgba[5:45, 5:55, 3] = 255
             Image.fromarray(rgba).save(root / 'stamps' / name / f'{i}.png')
     (root / 'photos').mkdir()
@@ -626,12 +625,12 @@ def test_failed_download_names_the_remedy(tools, tmp_path):
 def test_fetch_unpacks_once(tools, tmp_path):
     make_tool(tools, 'apt-get',
               'printf deb > some-stamps_1%3a2-3_all.deb\n')
-    make_tool(tools, 'dpkg', 'printf "$1 $2" > unpacked\n')
+    make_tool(tools, 'dpkg', 'printf "%s %s" "$1" "$2" > unpacked\n')
     root, source = debian.fetch_package('some-stamps', tmp_path / 'down')
     assert (root / 'unpacked').read_text() == (
         '-x some-stamps_1%3a2-3_all.deb')
     assert source['version'] == '1:2-3'
-    assert source['sha256'].startswith('93aed8ab')
+    assert source['sha256'].startswith('9cfa1468')
     for name in ('apt-get', 'dpkg'):
         os.remove(tools / name)
     assert debian.fetch_package('some-stamps',

@@ -1,0 +1,188 @@
+# Copyright (c) mmbombo contributors.
+"""Loading, pseudo masks, components and packing, by value."""
+import numpy as np
+import pytest
+import torch
+
+from mmbombo.datasets import DatasetError, PartialVOCDataset
+from mmbombo.datasets.transforms import (LoadPartialAnnotations,
+                                         LoadPseudoMask)
+from mmbombo.models.data_preprocessors import MultiTaskDataPreprocessor
+
+CLASS_MAP = dict(
+    det_classes=('cat', 'dog'), seg_classes=('background', 'cat', 'dog'))
+PSEUDO = dict(type='LoadPseudoMask', class_map=CLASS_MAP, method='box')
+COMPONENTS = dict(type='LabelComponents', class_map=CLASS_MAP, min_area=10)
+
+
+def make(root, kinds, steps=(), pseudo=False):
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadPartialAnnotations'), *([PSEUDO] * pseudo), *steps,
+        COMPONENTS,
+        dict(type='PackMultiTaskInputs')
+    ]
+    return PartialVOCDataset(
+        data_root=str(root),
+        ann_file='ImageSets/Main/all.txt',
+        annotation_kinds=kinds,
+        metainfo=dict(classes=('cat', 'dog')),
+        pipeline=pipeline)
+
+
+FLIP = [dict(type='mmdet.RandomFlip', prob=1.)]
+
+
+def flipped(k):
+    """The map of image k, flipped."""
+    expected = np.zeros((40 + k, 60 + 2 * k), np.uint8)
+    expected[5:20 + k, 10:30] = 1 + k % 2
+    return torch.from_numpy(expected[:, ::-1].copy())
+
+
+def test_box_image(voc):
+    packed = make(voc, ('bbox', ), FLIP, pseudo=True)[1]
+    sample = packed['data_samples']
+    assert packed['inputs'].shape == (3, 41, 62)
+    assert packed['inputs'].dtype == torch.uint8
+    assert sample.gt_instances.bboxes.tensor.tolist() == [[32, 5, 52, 21]]
+    assert sample.gt_instances.labels.tolist() == [1]
+    assert len(sample.ignored_instances.labels) == 0
+    # The box is exactly the object here, so its fill is the hidden mask.
+    assert sample.pseudo_sem_seg.sem_seg.dtype == torch.uint8
+    assert sample.pseudo_sem_seg.sem_seg[0].equal(flipped(1))
+    assert sorted(sample.keys()) == [
+        'gt_instances', 'ignored_instances', 'pseudo_sem_seg'
+    ]
+    assert sample.metainfo['annotation_kinds'] == ('bbox', )
+    assert sample.flip and sample.flip_direction == 'horizontal'
+
+
+def test_difficult_boxes_are_ignored_everywhere(voc, voc_files):
+    voc_files.write_xml(voc / 'Annotations/im1.xml', [
+        dict(name='dog', xmin=11, ymin=6, xmax=30, ymax=21, difficult=1),
+        dict(name='cat', xmin=41, ymin=6, xmax=50, ymax=15)
+    ])
+    sample = make(voc, ('bbox', ), pseudo=True)[1]['data_samples']
+    assert sample.gt_instances.bboxes.tensor.tolist() == [[40, 5, 50, 15]]
+    assert sample.ignored_instances.bboxes.tensor.tolist() == [[
+        10, 5, 30, 21
+    ]]
+    assert sample.ignored_instances.labels.tolist() == [1]
+    expected = torch.zeros(41, 62, dtype=torch.uint8)
+    expected[5:21, 10:30], expected[5:15, 40:50] = 255, 1
+    assert sample.pseudo_sem_seg.sem_seg[0].equal(expected)
+
+
+def test_annotated_but_empty_is_not_unannotated(voc, voc_files):
+    voc_files.write_xml(voc / 'Annotations/im1.xml', [])
+    sample = make(voc, ('bbox', ), FLIP, pseudo=True)[1]['data_samples']
+    assert sample.gt_instances.bboxes.tensor.shape == (0, 4)
+    assert sample.instances == []
+    assert (sample.pseudo_sem_seg.sem_seg == 0).all()
+    sample = make(voc, ('sem_seg', ), FLIP)[1]['data_samples']
+    assert 'gt_instances' not in sample and 'instances' not in sample
+    assert 'ignored_instances' not in sample
+
+
+def test_mask_image(voc):
+    sample = make(voc, ('sem_seg', ), FLIP, pseudo=True)[1]['data_samples']
+    assert sample.gt_sem_seg.sem_seg[0].equal(flipped(1))
+    assert sorted(sample.keys()) == [
+        'component_map', 'components', 'gt_sem_seg'
+    ]
+    components = sample.components
+    assert components.bboxes.tolist() == [[32, 5, 52, 21]]
+    assert components.labels.tolist() == [2]
+    assert components.areas.tolist() == [20 * 16]
+    assert components.ignored.tolist() == [False]
+    assert sample.component_map.data[0].equal(
+        (flipped(1) == 2).to(torch.int16))
+
+
+def test_components_are_those_of_the_augmented_map(voc):
+    crop = [
+        dict(type='mmdet.RandomCrop', crop_size=(8, 8)),
+        dict(type='mmdet.Resize', scale=(16, 16))
+    ]
+    data = make(voc, ('sem_seg', ), crop)
+    seen = set()
+    for _ in range(30):
+        sample = data[0]['data_samples']
+        on = sample.gt_sem_seg.sem_seg[0] == 1
+        assert sample.component_map.data[0].equal(on.to(torch.int16))
+        assert sample.components.areas.tolist() == [on.sum()] * bool(on.any())
+        seen.add(int(on.sum()))
+    assert len(seen) > 3
+
+
+def test_image_with_both(voc):
+    data = make(voc, ('bbox', 'sem_seg'), FLIP, pseudo=True)
+    sample = data[2]['data_samples']
+    assert sorted(sample.keys()) == [
+        'gt_instances', 'gt_sem_seg', 'ignored_instances'
+    ]
+    assert sample.gt_sem_seg.sem_seg[0].equal(flipped(2))
+    assert sample.gt_instances.bboxes.tensor.tolist() == [[34, 5, 54, 22]]
+
+
+def test_unlabelled_image(voc):
+    sample = make(voc, (), FLIP, pseudo=True)[2]['data_samples']
+    assert sample.keys() == []
+    assert sample.metainfo['annotation_kinds'] == ()
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_the_preprocessor_takes_every_mix(voc, training):
+    sets = [
+        make(voc, kinds, pseudo=True)
+        for kinds in ((), ('sem_seg', ), ('bbox', ), ('bbox', 'sem_seg'))
+    ]
+    packed = [data[k] for k, data in enumerate(sets)]
+    batch = dict(
+        inputs=[one['inputs'] for one in packed],
+        data_samples=[one['data_samples'] for one in packed])
+    out = MultiTaskDataPreprocessor(
+        mean=[0.] * 3, std=[1.] * 3, pad_size_divisor=32)(batch, training)
+    assert out['inputs'].shape == (4, 3, 64, 96)
+    shape = (1, 64, 96) if training else (1, 41, 62)
+    samples = out['data_samples']
+    assert samples[1].gt_sem_seg.sem_seg.shape == shape
+    assert isinstance(samples[2].gt_instances.bboxes, torch.Tensor)
+    assert 'gt_instances' not in samples[0]
+
+
+def test_pseudo_mask_needs_the_original_image(voc):
+    steps = [dict(type='mmdet.Resize', scale=(30, 30)), PSEUDO]
+    data = make(voc, ('bbox', ), steps)
+    with pytest.raises(DatasetError, match='directly after'):
+        data[0]
+
+
+def test_unknown_pseudo_mask_method():
+    with pytest.raises(ValueError, match='grabcut_ignore'):
+        LoadPseudoMask(CLASS_MAP, method='magic')
+
+
+def test_loading_needs_declared_kinds():
+    with pytest.raises(DatasetError, match='PartialAnnotationDataset'):
+        LoadPartialAnnotations()(dict(img_path='a.jpg', instances=[]))
+
+
+@pytest.mark.parametrize('content, match', [
+    (b'', 'cannot be decoded'),
+    (b'\x89PNG\r\n\x1a\n', 'cannot be decoded'),
+])
+def test_masks_that_break_during_training_are_named(voc, content, match):
+    data = make(voc, ('sem_seg', ))
+    (voc / 'SegmentationClass/im0.png').write_bytes(content)
+    with pytest.raises(DatasetError, match=f'im0.png.*{match}'):
+        data[0]
+
+
+def test_ids_are_checked_again_on_loading(voc, voc_files):
+    data = make(voc, ('sem_seg', ))
+    voc_files.write_mask(voc / 'SegmentationClass/im0.png',
+                         np.full((40, 60), 9))
+    with pytest.raises(DatasetError, match=r'im0.png: id\(s\) \[9\]'):
+        data[0]

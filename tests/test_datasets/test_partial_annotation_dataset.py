@@ -1,0 +1,283 @@
+# Copyright (c) mmbombo contributors.
+"""Sets of MMDetection and MMSegmentation that no code of ours knows."""
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from mmbombo.datasets import (DatasetError, MultiSourceDataset,
+                              PartialAnnotationDataset)
+
+LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadPartialAnnotations')]
+CLASSES = ('tank', 'tree', 'tower')
+
+
+@pytest.fixture
+def foreign(tmp_path, voc_files):
+    """COCO JSON and PNG masks with ids 11, 26 and 40, no background."""
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'masks').mkdir()
+    images, annotations = [], []
+    for k in range(4):
+        image = np.full((30, 40 + k, 3), 90 + k, np.uint8)
+        cv2.imwrite(str(tmp_path / f'images/{k}.jpg'), image)
+        ids = np.full(image.shape[:2], 11)
+        ids[4:14, 6:26], ids[0, 0], ids[1, 1] = 26, 0, 255
+        voc_files.write_mask(tmp_path / f'masks/{k}.png', ids, 'L')
+        images.append(
+            dict(
+                id=100 + k, file_name=f'{k}.jpg', height=30, width=40 + k))
+        annotations.append(
+            dict(
+                id=k + 1,
+                image_id=100 + k,
+                category_id=50,
+                bbox=[6, 4, 20, 10],
+                area=200,
+                iscrowd=int(k == 3),
+                segmentation=[[6, 4, 26, 4, 26, 14, 6, 14]]))
+    write_json(tmp_path, images, annotations)
+    return tmp_path
+
+
+def write_json(root, images, annotations):
+    categories = [
+        dict(id=i, name=name) for i, name in zip((7, 50, 90), CLASSES)
+    ]
+    (root / 'boxes.json').write_text(
+        json.dumps(
+            dict(
+                images=images,
+                annotations=annotations,
+                categories=categories)))
+
+
+def coco(root, **prefix):
+    return dict(
+        type='mmdet.CocoDataset',
+        data_root=str(root),
+        ann_file='boxes.json',
+        data_prefix=dict(img='images/', **prefix),
+        metainfo=dict(classes=CLASSES, palette=[(1, 2, 3)] * 3))
+
+
+def folder(root, **kwargs):
+    return dict(
+        type='mmseg.BaseSegDataset',
+        data_root=str(root),
+        data_prefix=dict(img_path='images', seg_map_path='masks'),
+        **{
+            'metainfo': dict(classes=CLASSES, palette=[(9, 9, 9)] * 3),
+            **kwargs
+        })
+
+
+def make(dataset, kinds, **kwargs):
+    return PartialAnnotationDataset(
+        dataset=dataset, annotation_kinds=kinds, pipeline=LOAD, **kwargs)
+
+
+ID_MAP = dict(seg_id_map={11: 0, 26: 1, 40: 2}, seg_ignore_ids=(0, ))
+
+
+def expected_map(k):
+    ids = np.zeros((30, 40 + k), np.uint8)
+    ids[4:14, 6:26], ids[0, 0], ids[1, 1] = 1, 255, 255
+    return ids
+
+
+def test_coco_boxes(foreign):
+    data = make(coco(foreign), ('bbox', ), source='boxes')
+    info = data.get_data_info(3)
+    assert info['instances'] == [
+        dict(bbox=[6., 4., 26., 14.], bbox_label=1, ignore_flag=1)
+    ]
+    # The polygon, from which a mask could be made, is gone.
+    assert set(info) == {
+        'img_id', 'img_path', 'height', 'width', 'instances', 'sample_idx',
+        'annotation_kinds', 'source'
+    }
+    assert info['img_id'] == 103 and info['source'] == 'boxes'
+    assert data.metainfo == dict(
+        classes=CLASSES, palette=[(1, 2, 3)] * 3, ignore_index=255)
+
+
+def test_mmseg_masks(foreign):
+    data = make(folder(foreign), ('sem_seg', ), **ID_MAP)
+    assert data.source == 'BaseSegDataset'
+    assert data.metainfo['seg_classes'] == CLASSES
+    assert 'classes' not in data.metainfo
+    for k in range(4):
+        sample = data[k]
+        np.testing.assert_array_equal(sample['gt_seg_map'], expected_map(k))
+        assert (sample['height'], sample['width']) == (30, 40 + k)
+        assert sample['img_id'].endswith(f'images/{k}.jpg')
+        assert 'gt_bboxes' not in sample and 'instances' not in sample
+
+
+@pytest.mark.parametrize('kinds', [('bbox', 'sem_seg'), ('sem_seg', ),
+                                   ('bbox', ), ()])
+def test_coco_with_masks_gives_what_is_declared(foreign, kinds):
+    data = make(
+        coco(foreign, seg='masks/'),
+        kinds,
+        metainfo=dict(seg_classes=CLASSES),
+        **(ID_MAP if 'sem_seg' in kinds else {}))
+    sample = data[2]
+    assert ('gt_bboxes' in sample) == ('bbox' in kinds)
+    assert ('instances' in sample) == ('bbox' in kinds)
+    assert ('gt_seg_map' in sample) == ('sem_seg' in kinds)
+    if 'sem_seg' in kinds:
+        np.testing.assert_array_equal(sample['gt_seg_map'], expected_map(2))
+
+
+def test_xml_set_of_mmdet(voc):
+    data = make(
+        dict(
+            type='mmdet.XMLDataset',
+            data_root=str(voc),
+            ann_file='ImageSets/Main/all.txt',
+            data_prefix=dict(sub_data_root=''),
+            metainfo=dict(classes=('cat', 'dog'))), ('bbox', ))
+    # MMDetection's convention: one less than VOC's number on all sides.
+    assert data.get_data_info(1)['instances'] == [
+        dict(bbox=[10., 5., 29., 20.], bbox_label=1, ignore_flag=0)
+    ]
+    assert data.get_data_info(1)['img_id'] == 'im1'
+
+
+def test_scope_instead_of_prefix(foreign):
+    config = folder(foreign)
+    config.update(type='BaseSegDataset', _scope_='mmseg')
+    assert len(make(config, ('sem_seg', ), **ID_MAP)) == 4
+
+
+def test_reduce_zero_label_is_kept(foreign, voc_files):
+    for k in range(4):
+        ids = np.full((30, 40 + k), 1)
+        ids[0, :4] = 0, 2, 3, 255
+        voc_files.write_mask(foreign / f'masks/{k}.png', ids)
+    config = folder(foreign, reduce_zero_label=True)
+    sample = make(config, ('sem_seg', ))[0]
+    assert sample['gt_seg_map'][0, :5].tolist() == [255, 1, 2, 255, 0]
+    with pytest.raises(DatasetError, match='reduce_zero_label'):
+        make(config, ('sem_seg', ), **ID_MAP)
+
+
+def test_label_map_is_kept(foreign, voc_files):
+    """Fewer classes than the set's METAINFO: the others are ignored."""
+    for k in range(4):
+        ids = np.full((30, 40 + k), 13)
+        ids[0, :3] = 0, 5, 255
+        voc_files.write_mask(foreign / f'masks/{k}.png', ids)
+    config = folder(
+        foreign,
+        img_suffix='.jpg',
+        seg_map_suffix='.png',
+        metainfo=dict(classes=('car', 'road')))
+    config['type'] = 'mmseg.CityscapesDataset'
+    data = make(config, ('sem_seg', ))
+    assert data.metainfo['seg_classes'] == ('car', 'road')
+    # Cityscapes: 0 road, 5 pole, 13 car.
+    assert data[0]['gt_seg_map'][0, :4].tolist() == [1, 255, 255, 0]
+    assert len(data.metainfo['seg_palette']) == 2
+
+
+def test_two_foreign_sources_as_one_set(foreign):
+    data = MultiSourceDataset([
+        dict(
+            type='PartialAnnotationDataset',
+            dataset=coco(foreign),
+            annotation_kinds=('bbox', ),
+            source='boxes'),
+        dict(
+            type='PartialAnnotationDataset',
+            dataset=folder(foreign),
+            annotation_kinds=('sem_seg', ),
+            source='masks',
+            **ID_MAP)
+    ])
+    assert data.metainfo == dict(
+        classes=CLASSES,
+        palette=[(1, 2, 3)] * 3,
+        seg_classes=CLASSES,
+        seg_palette=[(9, 9, 9)] * 3,
+        ignore_index=255)
+    infos = [data.get_data_info(i) for i in range(8)]
+    assert len({info['img_id'] for info in infos}) == 8
+    assert len({info['sample_idx'] for info in infos}) == 8
+
+
+@pytest.mark.parametrize('kinds, dataset, missing', [
+    (('bbox', 'sem_seg'), coco, 'sem_seg'),
+    (('sem_seg', ), coco, 'sem_seg'),
+    (('bbox', ), folder, 'bbox'),
+])
+def test_a_declared_kind_must_be_there(foreign, kinds, dataset, missing):
+    with pytest.raises(DatasetError, match=rf"declares \['{missing}'\]"):
+        make(dataset(foreign), kinds, source='x')
+
+
+def test_classes_must_be_known(foreign):
+    with pytest.raises(DatasetError, match="give metainfo.'seg_classes'."):
+        make(coco(foreign, seg='masks/'), ('sem_seg', ))
+    with pytest.raises(DatasetError, match="unknown key.*'clases'"):
+        make(coco(foreign), ('bbox', ), metainfo=dict(clases=CLASSES))
+
+
+def test_empty_and_missing(foreign):
+    write_json(foreign, [], [])
+    with pytest.raises(DatasetError, match='has no image.*boxes.json'):
+        make(coco(foreign), ('bbox', ))
+    (foreign / 'boxes.json').unlink()
+    with pytest.raises(DatasetError, match='boxes.json does not exist'):
+        make(coco(foreign), ('bbox', ))
+    with pytest.raises(DatasetError, match='nowhere.*does not exist'):
+        make(coco(foreign / 'nowhere'), ('bbox', ))
+    with pytest.raises(DatasetError, match='has no image'):
+        make(folder(foreign, img_suffix='.tif'), ('sem_seg', ))
+
+
+def test_missing_files_and_unknown_ids(foreign):
+    with pytest.raises(DatasetError, match=r'id\(s\) \[11, 26\]'):
+        make(folder(foreign), ('sem_seg', ))
+    (foreign / 'masks/2.png').unlink()
+    with pytest.raises(DatasetError, match='masks/2.png'):
+        make(folder(foreign), ('sem_seg', ), **ID_MAP)
+    # Nobody asks for that mask here.
+    make(coco(foreign), ('bbox', ))
+    (foreign / 'images/1.jpg').unlink()
+    with pytest.raises(DatasetError, match=r'images/1.jpg.*boxes\.json'):
+        make(coco(foreign), ('bbox', ))
+
+
+@pytest.mark.parametrize('box, complaint', [
+    ([6, 4, 0, 10], 'is degenerate'),
+    ([26, 4, -20, 10], 'is inverted'),
+    ([30, 4, 20, 10], 'is outside the 41x30 image'),
+])
+def test_boxes_that_mmdet_would_drop_silently(foreign, box, complaint):
+    content = json.loads((foreign / 'boxes.json').read_text())
+    content['annotations'][1]['bbox'] = box
+    (foreign / 'boxes.json').write_text(json.dumps(content))
+    with pytest.raises(DatasetError) as error:
+        make(coco(foreign), ('bbox', ))
+    assert 'annotation 2 of 1.jpg' in str(error.value)
+    assert complaint in str(error.value)
+    data = make(coco(foreign), ('bbox', ), drop_bad_boxes=True)
+    assert [len(data.get_data_info(i)['instances'])
+            for i in range(4)] == [1, 0, 1, 1]
+
+
+def test_pipeline_belongs_to_the_wrapper(foreign):
+    with pytest.raises(DatasetError, match='belongs to'):
+        make(dict(coco(foreign), pipeline=LOAD), ('bbox', ))
+
+
+def test_filter_of_the_wrapped_set_counts_in_training_only(foreign):
+    content = json.loads((foreign / 'boxes.json').read_text())
+    write_json(foreign, content['images'], content['annotations'][:1])
+    config = dict(coco(foreign), filter_cfg=dict(filter_empty_gt=True))
+    assert len(make(config, ('bbox', ))) == 1
+    assert len(make(config, ('bbox', ), test_mode=True)) == 4
