@@ -84,8 +84,8 @@ else
 fi
 
 # ------------------------------------------------------------------- training
-# The base of the data set reads its folder from this variable.
-export PHOTO_STAMPS_ROOT=$data_root
+# The data set's base config reads its folder from this variable.
+[ "$data" = photos ] || export SHAPES_ROOT=$data_root/
 options=()
 if [ -n "$iters" ]; then
     warmup=$(((iters + 9) / 10))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Callable, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
-from mmengine.utils import ProgressBar
+from mmengine.logging import print_log
 from PIL import Image
 
 from .errors import DatasetError, list_problems
@@ -24,10 +24,11 @@ NUM_THREADS = 16
 FULL_CHECK = 5000
 #: ... and of more, an evenly spaced sample of this size. Loading checks all.
 SAMPLE_CHECK = 2000
-#: A check that runs longer than this many seconds shows its progress.
-SILENT_SECONDS = 3.
+#: A check that takes long says so every so many seconds.
+REPORT_SECONDS = 5.
 
 EXIF_ORIENTATION = 0x0112
+JPEG_FORMATS = ('JPEG', 'MPO')
 PNG_END = b'IEND\xaeB`\x82'
 JPEG_END = b'\xff\xd9'
 #: Modes of a mask with one number per pixel.
@@ -60,12 +61,13 @@ def check_data_root(data_root: Optional[str], source: str,
     """
     if not data_root or osp.isdir(data_root):
         return
-    steps = data_help or (
-        'Set `data_root` of this source in the config to the folder that '
-        'holds the data. The PhotoStamps demo set is made by '
-        '`python tools/dataset_converters/photo_stamps.py`')
-    raise DatasetError(f'source {source!r}: data_root {data_root!r} does not '
-                       f'exist. {steps}')
+    data_help = data_help or (
+        '`python tools/dataset_converters/photo_stamps.py` makes the '
+        'PhotoStamps demo set')
+    raise DatasetError(
+        f'source {source!r}: data_root {data_root!r} does not exist. Set '
+        '`data_root` of this source in the config to the folder that holds '
+        f'the data, or get them: {data_help}')
 
 
 def check_exist(files: Sequence[ListedFile], source: str, what: str) -> None:
@@ -103,7 +105,8 @@ def read_image_sizes(images: Sequence[ListedFile],
         DatasetError: Naming missing, unreadable and truncated images.
     """
     check_exist(images, source, 'image')
-    sizes = _for_each(lambda file: _image_size(file.path), images)
+    sizes = _for_each(lambda file: _image_size(file.path), images,
+                      f'images of source {source!r}')
     problems = [size for size in sizes if isinstance(size, str)]
     if problems:
         raise DatasetError(
@@ -141,7 +144,8 @@ def check_masks(masks: Sequence[ListedFile],
             problem = _mask_ids_problem(file.path, table, seg_classes)
         return problem
 
-    found = _for_each(check, list(enumerate(masks)))
+    found = _for_each(check, list(enumerate(masks)),
+                      f'masks of source {source!r}')
     problems = [problem for problem in found if problem is not None]
     if problems:
         raise DatasetError(
@@ -155,23 +159,19 @@ def describe_size_mismatch(mask: str, mask_size: Tuple[int, int],
             f'is {image_size[1]}x{image_size[0]}')
 
 
-def _for_each(function: Callable, items: Sequence) -> list:
+def _for_each(function: Callable, items: Sequence, what: str) -> list:
     """Map in threads (reading files waits, decoding frees the lock), in
-    order, with a progress bar once it takes long."""
-    started = time.monotonic()
+    order, and say how far it is when it takes long."""
+    reported = time.monotonic()
     results = []
-    progress = None
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         for result in pool.map(function, items):
             results.append(result)
-            if progress is not None:
-                progress.update()
-            elif time.monotonic() - started > SILENT_SECONDS:
-                print(f'Checking {len(items)} files', flush=True)
-                progress = ProgressBar(len(items))
-                progress.update(len(results))
-    if progress is not None:
-        print(flush=True)
+            if time.monotonic() - reported > REPORT_SECONDS:
+                reported = time.monotonic()
+                print_log(
+                    f'checked {len(results)} of {len(items)} {what}',
+                    logger='current')
     return results
 
 
@@ -181,7 +181,9 @@ def _image_size(path: str):
         with Image.open(path) as image:
             width, height = image.size
             # Values 5 to 8 swap the axes; OpenCV applies them on loading.
-            if image.getexif().get(EXIF_ORIENTATION, 1) >= 5:
+            # (Pillow would decode a whole PNG file to look for them.)
+            if (image.format in JPEG_FORMATS
+                    and image.getexif().get(EXIF_ORIENTATION, 1) >= 5):
                 width, height = height, width
             _require_whole(path, image)
     except Exception as error:
@@ -238,7 +240,7 @@ def _has_end_marker(path: str, image_format: str) -> bool:
     with open(path, 'rb') as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - 16))
         tail = file.read()
-    if image_format in ('JPEG', 'MPO'):
+    if image_format in JPEG_FORMATS:
         return tail.rstrip(b'\0\r\n').endswith(JPEG_END)
     if image_format == 'PNG':
         return tail.endswith(PNG_END)

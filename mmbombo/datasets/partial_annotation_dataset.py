@@ -3,6 +3,7 @@ import os.path as osp
 from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import numpy as np
+from mmdet.datasets import CocoDataset
 from mmengine.dataset import BaseDataset
 from mmengine.fileio import load
 from mmengine.logging import print_log
@@ -232,7 +233,9 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
 
     def _add_masks(self, data_list: List[dict], infos: List[dict],
                    sizes: Sequence) -> None:
-        masks = [ListedFile(info['seg_map_path'], self._place) for info in infos]
+        masks = [
+            ListedFile(info['seg_map_path'], self._place) for info in infos
+        ]
         check_masks(masks, sizes, self.seg_id_table,
                     self._metainfo['seg_classes'], self.source)
         for data_info, mask in zip(data_list, masks):
@@ -245,7 +248,6 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         Its COCO reader leaves out boxes without area, which would turn an
         object into background.
         """
-        from mmdet.datasets import CocoDataset
         if (BBOX not in self.annotation_kinds
                 or not isinstance(self.wrapped, CocoDataset)):
             return

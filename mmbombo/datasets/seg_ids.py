@@ -75,11 +75,12 @@ def build_mmseg_id_table(num_classes: int, reduce_zero_label: bool,
         np.ndarray: The int16 table of shape (256, ), see
         :func:`build_id_table`.
     """
-    originals = range(num_classes) if label_map is None else label_map
+    if label_map is None:
+        label_map = {index: index for index in range(num_classes)}
     shift = int(reduce_zero_label)
     id_map = {
-        original + shift: original if label_map is None else label_map[original]
-        for original in originals
+        original + shift: seg_id
+        for original, seg_id in label_map.items()
     }
     ignore_ids = [0] if reduce_zero_label else []
     if ignore_index not in id_map:

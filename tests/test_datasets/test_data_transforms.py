@@ -159,6 +159,35 @@ def test_pseudo_mask_needs_the_original_image(voc):
         data[0]
 
 
+def test_cached_pseudo_masks(voc, tmp_path, monkeypatch):
+    import mmbombo.datasets.transforms.load_pseudo_mask as module
+
+    def read(method='grabcut', **options):
+        step = dict(
+            PSEUDO, method=method, cache_dir=str(tmp_path / 'c'), **options)
+        data = make(voc, ('bbox', ), [step])
+        return [data[k]['data_samples'].pseudo_sem_seg.sem_seg
+                for k in range(6)]
+
+    made = []
+    boxes_to_mask = module.boxes_to_mask
+    monkeypatch.setattr(
+        module, 'boxes_to_mask', lambda *args, **kwargs:
+        (made.append(args), boxes_to_mask(*args, **kwargs))[1])
+    first = read()
+    assert len(made) == 6
+    again = read()
+    assert len(made) == 6 and all(map(torch.equal, first, again))
+    # Another method or option is another mask; a truncated one is remade.
+    read(iterations=1)
+    assert len(made) == 12
+    victim = sorted((tmp_path / 'c').rglob('*.png'))[0]
+    victim.write_bytes(victim.read_bytes()[:60])
+    again = read()
+    read(iterations=1)
+    assert len(made) == 13 and all(map(torch.equal, first, again))
+
+
 def test_unknown_pseudo_mask_method():
     with pytest.raises(ValueError, match='grabcut_ignore'):
         LoadPseudoMask(CLASS_MAP, method='magic')

@@ -142,6 +142,14 @@ def test_a_step_without_images_of_a_task_reaches_all_parameters(kinds):
         assert losses['seg/loss_no_images'] == 0
 
 
+def test_heads_are_initialised_as_their_libraries_do():
+    model = build()
+    bias = model.task_heads.det.head.gfl_cls.bias
+    torch.testing.assert_close(bias, torch.full_like(bias, -4.59512))
+    weight = model.task_heads.seg.head.conv_seg.weight
+    assert .005 < weight.std() < .02
+
+
 def test_unreached_parameters_are_frozen():
     cfg = tiny_model_cfg()
     cfg['neck']['num_outs'] = 5
@@ -207,6 +215,7 @@ def test_another_predictor_is_asked_but_is_no_part_of_the_model():
 
 def test_prediction_is_at_the_original_size():
     model = build().eval()
+    model.task_heads.det.test_cfg.score_thr = 0.
     inputs, samples = batch()
     for sample in samples:
         sample.set_metainfo(

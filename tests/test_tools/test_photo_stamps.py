@@ -234,7 +234,7 @@ def test_damaged_tree_is_drawn_anew_and_strangers_are_kept(tmp_path):
     (root / 'JPEGImages/val_000001.jpg').unlink()
     (root / 'cache').mkdir()
     (root / 'cache/mine.bin').write_bytes(b'mine')
-    with pytest.warns(UserWarning, match='2 files .*det_000003.xml'):
+    with pytest.warns(UserWarning, match='2 files .*det_000003.xml;'):
         assert photo_stamps.build_shapes(root, **SMALL)
     assert contents(root) == dict(good, **{'cache/mine.bin': b'mine'})
 

@@ -1,11 +1,14 @@
 # Copyright (c) mmbombo contributors.
-from typing import Union
+from pathlib import Path
+from typing import Optional, Union
 
+import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmbombo.registry import TRANSFORMS
 from mmbombo.structures import BBOX, SEM_SEG
-from mmbombo.weak_labels import METHODS, ClassMap, boxes_to_mask
+from mmbombo.weak_labels import (METHODS, ClassMap, PseudoMaskCache,
+                                 boxes_to_mask)
 from ..errors import DatasetError
 from ..seg_ids import IGNORE_INDEX
 
@@ -16,7 +19,8 @@ class LoadPseudoMask(BaseTransform):
 
     The mask is made from the original image and all its boxes, so this comes
     directly after the annotations are loaded; as ``gt_seg_map`` it moves with
-    the image from then on. Other images pass unchanged.
+    the image from then on. With a cache it is made once, by whichever worker
+    or tool comes first. Other images pass unchanged.
 
     Added keys: ``gt_seg_map`` (uint8 (H, W)), ``ignore_index`` and
     ``seg_map_is_pseudo=True``, by which it is packed as a pseudo label.
@@ -26,12 +30,16 @@ class LoadPseudoMask(BaseTransform):
         method (str): How it is made, see
             :data:`mmbombo.weak_labels.METHODS`. Defaults to
             'grabcut_ignore'.
+        cache_dir (str, optional): Folder in which masks are kept under a key
+            of image file, boxes and method. Defaults to None, they are made
+            anew each time.
         **options: Options of the method.
     """
 
     def __init__(self,
                  class_map: Union[dict, ClassMap],
                  method: str = 'grabcut_ignore',
+                 cache_dir: Optional[str] = None,
                  **options) -> None:
         if method not in METHODS:
             raise ValueError(f'unknown pseudo mask method {method!r}; known '
@@ -40,6 +48,7 @@ class LoadPseudoMask(BaseTransform):
             class_map = ClassMap(**class_map)
         self.class_map = class_map
         self.method = method
+        self.cache = None if cache_dir is None else PseudoMaskCache(cache_dir)
         self.options = options
 
     def transform(self, results: dict) -> dict:
@@ -52,15 +61,36 @@ class LoadPseudoMask(BaseTransform):
                 'LoadPseudoMask must come directly after '
                 'LoadPartialAnnotations: the pseudo mask is made from the '
                 'original image, which an earlier transform has changed')
-        results['gt_seg_map'] = boxes_to_mask(
-            results['img'], results['gt_bboxes'].tensor.numpy(),
-            results['gt_bboxes_labels'], results['gt_ignore_flags'],
-            self.class_map.det_to_seg.numpy(), self.class_map.outside_id,
-            self.method, **self.options)
+        results['gt_seg_map'] = self.pseudo_mask(results)
         results['ignore_index'] = IGNORE_INDEX
         results['seg_map_is_pseudo'] = True
         return results
 
+    def pseudo_mask(self, results: dict) -> np.ndarray:
+        """The pseudo mask of a loaded image, from the cache if it is there.
+
+        Args:
+            results (dict): ``img`` as loaded, ``img_path`` and the boxes.
+
+        Returns:
+            np.ndarray: (H, W) uint8 segmentation ids, 255 where ignored.
+        """
+        recipe = (results['gt_bboxes'].tensor.numpy(),
+                  results['gt_bboxes_labels'], results['gt_ignore_flags'],
+                  self.class_map.det_to_seg.numpy(), self.class_map.outside_id,
+                  self.method)
+        if self.cache is None:
+            return boxes_to_mask(results['img'], *recipe, **self.options)
+        key = self.cache.key(
+            Path(results['img_path']).read_bytes(), *recipe, self.options)
+        mask = self.cache.get(key)
+        if mask is None:
+            mask = boxes_to_mask(results['img'], *recipe, **self.options)
+            self.cache.put(key, mask)
+        return mask
+
     def __repr__(self) -> str:
+        root = None if self.cache is None else str(self.cache.root)
         return (f'{type(self).__name__}(class_map={self.class_map}, '
-                f'method={self.method!r}, options={self.options})')
+                f'method={self.method!r}, cache_dir={root!r}, '
+                f'options={self.options})')

@@ -5,6 +5,7 @@ import torch
 from mmdet.models.detectors import BaseDetector
 from mmdet.structures import OptSampleList, SampleList
 from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
+from mmengine.model import ModuleDict, ModuleList
 from torch import Tensor, nn
 
 from mmbombo.models.utils import freeze_unreached_parameters
@@ -57,10 +58,10 @@ class MultiTaskDetector(BaseDetector):
         self.class_map = ClassMap(**class_map)
         self.backbone = MODELS.build(backbone)
         self.neck = None if neck is None else MODELS.build(neck)
-        self.task_heads = nn.ModuleDict(
+        self.task_heads = ModuleDict(
             {task: MODELS.build(cfg)
              for task, cfg in task_heads.items()})
-        self.weak_losses = nn.ModuleList(
+        self.weak_losses = ModuleList(
             MODELS.build(cfg) for cfg in weak_losses)
         self.predictors = Predictors()
         for head in self.task_heads.values():

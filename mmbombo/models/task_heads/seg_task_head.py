@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from mmdet.structures import DetDataSample, SampleList
 from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
+from mmengine.model import ModuleList
 from mmengine.structures import PixelData
 from mmseg.models.decode_heads.cascade_decode_head import \
     BaseCascadeDecodeHead
@@ -54,7 +55,7 @@ class SegTaskHead(BaseTaskHead):
         elif isinstance(auxiliary_head, dict):
             auxiliary_head = [auxiliary_head]
         self.head = build_decode_head(head)
-        self.auxiliary_heads = nn.ModuleList(
+        self.auxiliary_heads = ModuleList(
             build_decode_head(cfg) for cfg in auxiliary_head)
         self.test_cfg = dict(test_cfg or dict(mode='whole'))
         check_test_cfg(self.test_cfg)

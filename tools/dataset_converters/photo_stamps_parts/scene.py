@@ -13,7 +13,7 @@ from .light import add_grain, relight, soften
 # Odds of 1, 2, 3, 4 and 5 objects.
 COUNT_ODDS = (.17, .26, .26, .18, .13)
 # Odds that an image with several objects begins with a touching group.
-TOUCHING_ODDS = .38
+TOUCHING_ODDS = .35
 # Odds that an object is put across a border.
 TRUNCATED_ODDS = .15
 # An object of which less can be seen is not kept.

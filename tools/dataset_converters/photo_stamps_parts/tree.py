@@ -131,8 +131,8 @@ def _is_current(out: Path, old: dict, options: Options) -> bool:
     if damaged:
         warnings.warn(
             f'{out}: {len(damaged)} files are missing or do not have their '
-            f'recorded hash ({", ".join(damaged[:3])}, ...); the data set '
-            'is drawn anew.')
+            f'recorded hash, the first is {damaged[0]}; the data set is drawn '
+            'anew.')
         return False
     here = records.library_versions()
     if old['libraries'] != here:

@@ -1,0 +1,73 @@
+# Copyright (c) mmbombo contributors.
+"""Runs scripts as processes of their own without importing torch each time.
+
+Importing the libraries takes far longer than most of the commands that the
+tests run. This process imports them once; each request on standard input, one
+JSON object per line, becomes a forked child that runs the script from its
+first line as ``__main__``, with its own arguments, folder and exit status.
+Requests are independent: those that arrive while others run run beside them.
+"""
+import json
+import os
+import runpy
+import sys
+import threading
+import traceback
+
+import mmcv.ops  # noqa: F401
+import mmdet.datasets  # noqa: F401
+import mmdet.evaluation  # noqa: F401
+import mmdet.models  # noqa: F401
+import mmengine.runner  # noqa: F401
+import mmseg.datasets  # noqa: F401
+import mmseg.evaluation  # noqa: F401
+import mmseg.models  # noqa: F401
+import torch
+
+
+def run_script(request: dict) -> int:
+    """Be the script; the exit status, as Python would give it."""
+    out = os.open(request['log'], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(out, stream)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.chdir(request['cwd'])
+    os.environ.update(request['env'])
+    script, *arguments = request['argv']
+    sys.argv = [script, *arguments]
+    sys.path[0] = os.path.dirname(script)
+    try:
+        runpy.run_path(script, run_name='__main__')
+    except SystemExit as stop:
+        if isinstance(stop.code, str):
+            print(stop.code, file=sys.stderr)
+            return 1
+        return stop.code or 0
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def report(request: dict, pid: int) -> None:
+    """Wait for a child and say how it ended."""
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    line = json.dumps(dict(id=request['id'], returncode=status)) + '\n'
+    # Not print: a fork must not copy its lock while this thread holds it.
+    os.write(1, line.encode())
+
+
+def main() -> int:
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        request = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            return run_script(request)
+        threading.Thread(target=report, args=(request, pid)).start()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,296 @@
+# Copyright (c) mmbombo contributors.
+"""Real files, real configs and real commands for the tests in this folder."""
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+REPO = Path(__file__).resolve().parents[2]
+SHAPES_CONFIG = REPO / 'configs/bombo/bombo_mobilenetv2_fpn-gfl_shapes.py'
+#: What the commands see of the outside: one thread, and this checkout.
+ENVIRONMENT = dict(
+    OMP_NUM_THREADS='1',
+    PYTHONPATH=os.pathsep.join(
+        [str(REPO)] + [p for p in [os.environ.get('PYTHONPATH')] if p]))
+TIMEOUT = 300
+#: Logged numbers that differ between two runs of the same training.
+CLOCKS = ('time', 'data_time', 'memory')
+
+
+class Commands:
+    """Runs the repository's scripts, each in a process of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self._numbers = itertools.count()
+        self._ended = {}
+        self._lock = threading.Condition()
+        self._server = None
+
+    def _start_server(self):
+        with self._lock:
+            if self._server is None:
+                self._server = subprocess.Popen(
+                    [sys.executable,
+                     str(Path(__file__).with_name('command_server.py'))],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                    env={**os.environ, **ENVIRONMENT})
+                threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        for line in self._server.stdout:
+            ended = json.loads(line)
+            with self._lock:
+                self._ended[ended['id']] = ended['returncode']
+                self._lock.notify_all()
+
+    def start(self, script, *arguments, cwd=None, env=None):
+        """Start a script; the answer gives its result when it is called."""
+        self._start_server()
+        number = next(self._numbers)
+        log = self.folder / f'{number}.log'
+        request = dict(
+            id=number, log=str(log), cwd=str(cwd or self.folder),
+            env=env or {}, argv=[str(REPO / script), *map(str, arguments)])
+        with self._lock:
+            self._server.stdin.write(json.dumps(request) + '\n')
+            self._server.stdin.flush()
+
+        def result():
+            with self._lock:
+                ended = self._lock.wait_for(
+                    lambda: number in self._ended, timeout=TIMEOUT)
+            output = log.read_text(errors='replace')
+            assert ended, f'{script} does not end:\n{output[-3000:]}'
+            return SimpleNamespace(
+                returncode=self._ended[number], output=output)
+
+        return result
+
+    def run(self, script, *arguments, **kwargs):
+        """Run a script in a process forked after the slow imports."""
+        return self.start(script, *arguments, **kwargs)()
+
+    def run_fresh(self, script, *arguments, cwd=None, env=None):
+        """Run a script in a new interpreter."""
+        done = subprocess.run(
+            self.command_line(script, *arguments), cwd=cwd or self.folder,
+            env={**os.environ, **ENVIRONMENT, **(env or {})}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT,
+            errors='replace')
+        return SimpleNamespace(returncode=done.returncode, output=done.stdout)
+
+    def command_line(self, script, *arguments):
+        return [sys.executable, str(REPO / script), *map(str, arguments)]
+
+    def stop(self):
+        if self._server is not None:
+            self._server.stdin.close()
+            self._server.wait(timeout=60)
+
+
+@pytest.fixture(scope='session')
+def commands(tmp_path_factory):
+    commands = Commands(tmp_path_factory.mktemp('commands'))
+    yield commands
+    commands.stop()
+
+
+@pytest.fixture(scope='session')
+def train(commands):
+    """Trains a config; stops the test if the command fails."""
+
+    def run(config, *arguments, fresh=False, **kwargs):
+        work_dir = config.with_suffix('')
+        runner = commands.run_fresh if fresh else commands.run
+        done = runner('tools/train.py', config, '--work-dir', work_dir,
+                      *arguments, **kwargs)
+        assert done.returncode == 0, done.output[-5000:]
+        return SimpleNamespace(
+            work_dir=work_dir, output=done.output,
+            scalars=read_scalars(work_dir))
+
+    return run
+
+
+def scalar_files(work_dir):
+    """Logs of all runs in a work directory, the oldest first."""
+    return sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
+
+
+def read_scalars(work_dir, run=-1):
+    """Logged lines of a run: those of training, and those of validation."""
+    train, val = [], []
+    for line in scalar_files(work_dir)[run].read_text().splitlines():
+        scalars = {
+            key: value
+            for key, value in json.loads(line).items() if key not in CLOCKS
+        }
+        (train if 'loss' in scalars else val).append(scalars)
+    return SimpleNamespace(train=train, val=val)
+
+
+def iterations_run(work_dir):
+    """How many training iterations a work directory has logged."""
+    return sum(
+        len(read_scalars(work_dir, run).train)
+        for run in range(len(scalar_files(work_dir))))
+
+
+@pytest.fixture(scope='session')
+def logs():
+    return SimpleNamespace(
+        read_scalars=read_scalars, iterations_run=iterations_run)
+
+
+@pytest.fixture(scope='session')
+def shapes(commands, tmp_path_factory):
+    """A VOC-layout set of 24 + 8 small pictures, read by all tests."""
+    root = tmp_path_factory.mktemp('data') / 'shapes'
+    done = commands.run_fresh(
+        'tools/dataset_converters/photo_stamps.py', '--data', 'shapes',
+        '--out', root, '--num-train', 24, '--num-val', 8, '--short-side', 64,
+        96, '--jobs', 1)
+    assert done.returncode == 0, done.output
+    return root
+
+
+@pytest.fixture
+def own_shapes(shapes, tmp_path):
+    """A copy of the set that a test may spoil."""
+    return Path(shutil.copytree(shapes, tmp_path / 'own_shapes'))
+
+
+def ids_of(root, name):
+    return (root / f'ImageSets/Main/{name}.txt').read_text().split()
+
+
+def image_files(root, image_id):
+    """Image, boxes and mask of one id."""
+    return SimpleNamespace(
+        image=root / f'JPEGImages/{image_id}.jpg',
+        boxes=root / f'Annotations/{image_id}.xml',
+        mask=root / f'SegmentationClass/{image_id}.png')
+
+
+def write_mask(path, ids):
+    """Write class ids as a palette image."""
+    mask = Image.fromarray(np.asarray(ids, dtype=np.uint8))
+    mask.putpalette(list(range(256)) * 3)
+    mask.save(path)
+
+
+def write_noise(path, seed=0):
+    """Replace an image by noise of its size."""
+    with Image.open(path) as image:
+        shape = (*image.size[::-1], 3)
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture(scope='session')
+def voc():
+    """What reads and writes the files of a VOC-layout set."""
+    return SimpleNamespace(
+        ids=ids_of, files=image_files, write_mask=write_mask,
+        write_noise=write_noise)
+
+
+def thin_model(model):
+    """Make the network of the configs a hundred times cheaper."""
+    model.backbone.update(widen_factor=0.25, init_cfg=None)
+    model.neck.update(in_channels=[8, 8, 24, 80], out_channels=16)
+    det = model.task_heads.det.head
+    det.update(in_channels=16, feat_channels=16, stacked_convs=1)
+    det.norm_cfg.num_groups = 4
+    model.task_heads.seg.head.update(in_channels=[16] * 4, channels=16)
+
+
+def place_data(config, old, new):
+    """Replace the data root wherever the config names it."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            config[key] = place_data(value, old, new)
+        return config
+    if isinstance(config, (list, tuple)):
+        return type(config)(place_data(value, old, new) for value in config)
+    if isinstance(config, str) and config.startswith(old):
+        return new + config[len(old):]
+    return config
+
+
+@pytest.fixture(scope='session')
+def make_config():
+    """Writes a training config on a VOC-layout set of shapes.
+
+    It is the repository's BoMBo config for shapes with a thin network, small
+    images, two images per source and step, and every iteration in the log.
+    """
+
+    def make(path, data_root, iters=5, change=None, options=None,
+             base=SHAPES_CONFIG, validate=False):
+        cfg = Config.fromfile(base)
+        thin_model(cfg.model)
+        place_data(cfg._cfg_dict, 'data/shapes/', f'{data_root}/')
+        for loader in (cfg.train_dataloader, cfg.val_dataloader,
+                       cfg.test_dataloader):
+            sources = loader.dataset.get('datasets') or [loader.dataset]
+            for source in sources:
+                shrink_images(source.pipeline)
+        cfg.train_dataloader.update(
+            batch_size=4, num_workers=0, persistent_workers=False)
+        cfg.train_dataloader.sampler.batch_size = 4
+        for loader in (cfg.val_dataloader, cfg.test_dataloader):
+            loader.update(
+                batch_size=4, num_workers=0, persistent_workers=False)
+        cfg.train_cfg.update(max_iters=iters, val_interval=iters)
+        cfg.default_hooks.logger.interval = 1
+        cfg.log_processor.window_size = 1
+        cfg.param_scheduler = None
+        if not validate:
+            cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+            cfg.default_hooks.checkpoint.update(
+                save_best=None, interval=10**6, save_last=False)
+        if change is not None:
+            change(cfg)
+        cfg.merge_from_dict(options or {})
+        path = Path(path)
+        cfg.dump(path)
+        return path
+
+    return make
+
+
+def shrink_images(pipeline):
+    for step in pipeline:
+        if 'scale' in step:
+            step['scale'] = (128, 64)
+        if 'crop_size' in step:
+            step['crop_size'] = (64, 64)
+        if step['type'] == 'LabelComponents':
+            step['min_area'] = 8
+
+
+def wait_for(condition, process, log):
+    """Wait until something has happened, or fail when the process ends."""
+    end = time.monotonic() + TIMEOUT
+    while not condition():
+        assert process.poll() is None, Path(log).read_text()[-5000:]
+        assert time.monotonic() < end, Path(log).read_text()[-5000:]
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope='session')
+def waiting():
+    return SimpleNamespace(wait_for=wait_for, environment=ENVIRONMENT)
