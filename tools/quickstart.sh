@@ -62,7 +62,7 @@ weights=checkpoints/mobilenet_v2_imagenet.pth
 
 cd "$REPO_ROOT"
 export PYTHONUNBUFFERED=1
-logs=work_dirs/setup/$stack
+logs=$REPO_ROOT/work_dirs/setup/$stack
 
 # ------------------------------------------------ environment, data, weights
 bash tools/setup_env.sh --stack "$stack"
@@ -106,7 +106,7 @@ sources=$(find mmbombo -name '*.py' -print0 | sort -z | xargs -0 cat |
     sha256sum)
 key=$(fingerprint "$resolved" "$sources" "$stack" "$weights" \
     "$data_root/manifest.json")
-work_dir=work_dirs/quickstart_$(basename "$data_root")_${key:0:8}
+work_dir=$REPO_ROOT/work_dirs/quickstart_$(basename "$data_root")_${key:0:8}
 checkpoint_note=$work_dir/last_checkpoint
 
 if is_stamped "$work_dir/.trained" "$key"; then
@@ -153,6 +153,6 @@ echo
 echo
 echo "config:         $config"
 echo "checkpoint:     $checkpoint"
-echo "metrics:        $REPO_ROOT/$metrics"
-echo "contact sheet:  $REPO_ROOT/$picture"
+echo "metrics:        $metrics"
+echo "contact sheet:  $picture"
 echo "                (image, ground truth, predicted boxes and mask)"

@@ -10,7 +10,7 @@ import os.path as osp
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Callable, Iterable, List, Optional, Sequence, Tuple
+from typing import Callable, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.logging import print_log
@@ -175,7 +175,7 @@ def _for_each(function: Callable, items: Sequence, what: str) -> list:
     return results
 
 
-def _image_size(path: str):
+def _image_size(path: str) -> Union[Tuple[int, int], str]:
     """(height, width) of an image, or a string that says what is wrong."""
     try:
         with Image.open(path) as image:

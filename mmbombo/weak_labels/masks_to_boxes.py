@@ -15,19 +15,19 @@ run in this order:
    predictions of one component that overlap too much (IoU of ``iou_thr``, or
    ``containment_thr`` of one inside the other) the better one stays.
    The component is split if two or more are left that contain ``cover_thr``
-   of its pixels. A pixel goes to the prediction that contains it; with several
-   or none, to that of the nearest centre, distances being in units of the
-   box's width and height. The extents of each group of pixels are a box;
+   of its pixels. A pixel goes to the prediction that contains it; with
+   several or none, to that of the nearest centre, distances being in units of
+   the box's width and height. The extents of each group of pixels are a box;
    groups below ``min_area`` are ignored, and with less than two larger ones
-   there is no split. If ``rounds`` rounds do not settle which predictions stay,
-   the component is ambiguous and ignored.
-2. **Merge.** Components of which a prediction contains ``containment_thr``, two
-   or more, become one if their joint rectangle and the prediction have an IoU
-   of ``iou_thr``.
+   there is no split. If ``rounds`` rounds do not settle which predictions
+   stay, the component is ambiguous and ignored.
+2. **Merge.** Components of which a prediction contains ``containment_thr``,
+   two or more, become one if their joint rectangle and the prediction have an
+   IoU of ``iou_thr``.
 3. **Direct.** A component whose rectangle and a prediction have an IoU of
    ``iou_thr`` is used as it is, with the prediction's class.
-4. **Keep.** Any other component is used as it is, if its class leaves no choice
-   of a detection class; otherwise it is ignored for the possible ones.
+4. **Keep.** Any other component is used as it is, if its class leaves no
+   choice of a detection class; otherwise it is ignored for the possible ones.
 
 Better predictions come first: by score, then larger area, then coordinates,
 then label. Where predictions compete for a component, a round serves those

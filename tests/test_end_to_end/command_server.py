@@ -14,15 +14,19 @@ import sys
 import threading
 import traceback
 
-import mmcv.ops  # noqa: F401
-import mmdet.datasets  # noqa: F401
-import mmdet.evaluation  # noqa: F401
-import mmdet.models  # noqa: F401
-import mmengine.runner  # noqa: F401
-import mmseg.datasets  # noqa: F401
-import mmseg.evaluation  # noqa: F401
-import mmseg.models  # noqa: F401
-import torch
+# Answers have standard output to themselves: some libraries print on import.
+ANSWERS = os.dup(1)
+os.dup2(2, 1)
+
+import mmcv.ops  # noqa: E402,F401
+import mmdet.datasets  # noqa: E402,F401
+import mmdet.evaluation  # noqa: E402,F401
+import mmdet.models  # noqa: E402,F401
+import mmengine.runner  # noqa: E402,F401
+import mmseg.datasets  # noqa: E402,F401
+import mmseg.evaluation  # noqa: E402,F401
+import mmseg.models  # noqa: E402,F401
+import torch  # noqa: E402
 
 
 def run_script(request: dict) -> int:
@@ -55,7 +59,7 @@ def report(request: dict, pid: int) -> None:
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     line = json.dumps(dict(id=request['id'], returncode=status)) + '\n'
     # Not print: a fork must not copy its lock while this thread holds it.
-    os.write(1, line.encode())
+    os.write(ANSWERS, line.encode())
 
 
 def main() -> int:

@@ -101,6 +101,11 @@ class Commands:
 
 
 @pytest.fixture(scope='session')
+def repo():
+    return REPO
+
+
+@pytest.fixture(scope='session')
 def commands(tmp_path_factory):
     commands = Commands(tmp_path_factory.mktemp('commands'))
     yield commands

@@ -156,7 +156,8 @@ def _work(root, seed, start, bad):
 def test_writers_and_readers_do_not_disturb_each_other(tmp_path):
     for i in range(4):
         PseudoMaskCache(tmp_path).put(_key(i), mask_of(i, (100, 150)))
-    context = multiprocessing.get_context('spawn')
+    # A spawned process would have to find this module again.
+    context = multiprocessing.get_context('fork')
     start = context.Barrier(2)
     bad = [context.Value('i', 0) for _ in range(2)]
     workers = [

@@ -2,7 +2,7 @@
 # tools/dataset_converters/photo_stamps.py --data shapes.
 _base_ = './photo_stamps.py'
 
-data_root = 'data/shapes/'
+data_root = '{{$SHAPES_ROOT:data/shapes/}}'
 data_help = ('python tools/dataset_converters/photo_stamps.py --data shapes '
              '--out data/shapes')
 det_classes = ('disc', 'rectangle', 'triangle', 'star')
