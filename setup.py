@@ -19,6 +19,14 @@ from setuptools.command.develop import develop
 ROOT = Path(__file__).resolve().parent
 MIM_SOURCES = ('configs', 'demo', 'tools', 'model-index.yml')
 REQUIREMENTS = ROOT / 'requirements'
+# Extra -> files of requirements
+EXTRAS = dict(
+    all=('build', 'runtime', 'optional', 'tests'),
+    build=('build', ),
+    mim=('mminstall', ),
+    onedl=('mminstall_onedl', ),
+    optional=('optional', ),
+    tests=('tests', ))
 
 
 def read_version() -> str:
@@ -154,15 +162,8 @@ setup(
     # one would overwrite the other.
     install_requires=read_requirements('runtime'),
     extras_require={
-        'all': [
-            line for name in ('build', 'runtime', 'optional', 'tests')
-            for line in read_requirements(name)
-        ],
-        'tests': read_requirements('tests'),
-        'build': read_requirements('build'),
-        'optional': read_requirements('optional'),
-        'mim': read_requirements('mminstall'),
-        'onedl': read_requirements('mminstall_onedl'),
+        name: [line for file in files for line in read_requirements(file)]
+        for name, files in EXTRAS.items()
     },
     cmdclass={
         'build_py': BuildPyWithMim,

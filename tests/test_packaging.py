@@ -55,8 +55,8 @@ def mim_files(tree):
     """Names of the files that ``.mim`` must hold."""
     files = {
         path.relative_to(tree).as_posix()
-        for folder in MIM_FOLDERS for path in (tree / folder).rglob('*')
-        if path.is_file()
+        for folder in MIM_FOLDERS
+        for path in (tree / folder).rglob('*') if path.is_file()
     }
     return files | {'model-index.yml'}
 
@@ -85,8 +85,8 @@ def test_wheel_holds_package_and_mim(tree, tmp_path):
     }
     assert sources <= names
     # A top-level "configs" would be everybody's.
-    assert {name.split('/')[0] for name in names
-            } == {'mmbombo', f'mmbombo-{mmbombo.__version__}.dist-info'}
+    top = {Path(name).parts[0] for name in names}
+    assert top == {'mmbombo', f'mmbombo-{mmbombo.__version__}.dist-info'}
     needs = re.findall(r'^Requires-Dist: (.*)$', metadata, re.MULTILINE)
     plain = [need for need in needs if 'extra ==' not in need]
     assert plain and not [need for need in plain if 'mm' in need]
@@ -103,7 +103,7 @@ def test_wheel_from_sdist_is_complete(tree, tmp_path):
         capture_output=True)
     sdist, = tmp_path.glob('mmbombo-*.tar.gz')
     with tarfile.open(sdist) as archive:
-        top = {name.split('/')[1] for name in archive.getnames() if '/' in name}
+        top = {Path(name).parts[1] for name in archive.getnames()[1:]}
     assert {'LICENSE', 'README.md', 'requirements', 'configs'} <= top
     with zipfile.ZipFile(build_wheel(sdist, tmp_path)) as archive:
         names = set(archive.namelist())

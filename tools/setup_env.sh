@@ -159,7 +159,7 @@ install_step() {
         return
     fi
     [ "$name" != mmcv ] || echo \
-        '[mmcv] compiling the operators takes 10 to 20 minutes on 2 cores, once'
+        '[mmcv] compiling the operators, once, takes 10 to 20 minutes on 2 cores'
     run_step "$name" "$LOGS/$name.log" "$remedy" "$@"
     stamp "$STAMPS/$name" "$key"
 }
@@ -169,7 +169,8 @@ pip_install() {
 }
 
 torch_version() {
-    "$PY" -c 'import torch; print(torch.__version__)' 2>/dev/null || true
+    "$PY" -c 'from importlib.metadata import version
+print(version("torch"))' 2>/dev/null || true
 }
 
 ensure_torch() {

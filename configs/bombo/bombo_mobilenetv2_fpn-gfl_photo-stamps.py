@@ -12,3 +12,12 @@ train_dataloader = dict(
         dict(_base_.det_source, pipeline=_base_.weak_pipeline),
         dict(_base_.seg_source, pipeline=_base_.weak_pipeline)
     ]))
+
+custom_hooks = [
+    dict(type='PartialAnnotationCheckHook'),
+    dict(
+        type='PseudoLabelQualityHook',
+        interval=100,
+        weak=_base_.quality_weak,
+        truth=_base_.quality_truth)
+]

@@ -84,7 +84,7 @@ def draw_map(image: np.ndarray,
              styles: Sequence[ClassStyle],
              background_id: Optional[int] = None,
              ignore_index: int = 255,
-             alpha: float = 0.45) -> np.ndarray:
+             alpha: float = 0.5) -> np.ndarray:
     """Blend a segmentation map into an image.
 
     Args:
@@ -93,7 +93,7 @@ def draw_map(image: np.ndarray,
         styles (Sequence[ClassStyle]): Names and colours by id.
         background_id (int, optional): The id that stays transparent.
         ignore_index (int): The id drawn as grey stripes. Defaults to 255.
-        alpha (float): Opacity of the colours. Defaults to 0.45.
+        alpha (float): Opacity of the colours. Defaults to 0.5.
 
     Returns:
         np.ndarray: A new image; outlines of regions are opaque.
@@ -106,7 +106,7 @@ def draw_map(image: np.ndarray,
             continue
         mask = (ids == label).astype(np.uint8)
         # The rim lies inside its own region: it hides no neighbour.
-        rim = (mask > 0) & (cv2.erode(mask, np.ones((3, 3), np.uint8)) == 0)
+        rim = (mask > 0) & (cv2.erode(mask, np.ones((5, 5), np.uint8)) == 0)
         layer[mask > 0] = solid[rim] = style_of(styles, label).colour
         rims |= rim
     ignored = ids == ignore_index

@@ -38,7 +38,7 @@ class MultiTaskLocalVisualizer(Visualizer):
         save_dir (str, optional): Folder of the backends. Defaults to None.
         colours (dict, optional): RGB colour by class name, before those of
             ``dataset_meta``. Defaults to None.
-        alpha (float): Opacity of maps. Defaults to 0.45.
+        alpha (float): Opacity of maps. Defaults to 0.5.
         min_size (int): Images with a shorter long side are enlarged to it
             before anything is drawn, in pixels. Defaults to 448.
     """
@@ -49,7 +49,7 @@ class MultiTaskLocalVisualizer(Visualizer):
                  vis_backends: Optional[list] = None,
                  save_dir: Optional[str] = None,
                  colours: Optional[Dict[str, Colour]] = None,
-                 alpha: float = 0.45,
+                 alpha: float = 0.5,
                  min_size: int = 448) -> None:
         super().__init__(
             name=name,

@@ -271,7 +271,8 @@ def make_config():
             change(cfg)
         cfg.merge_from_dict(options or {})
         path = Path(path)
-        cfg.dump(path)
+        path.write_text('\n'.join(
+            f'{key} = {value!r}' for key, value in cfg.to_dict().items()))
         return path
 
     return make

@@ -124,6 +124,7 @@ CONFIG = '''
                 head=dict(
                     type='FCOSHead', num_classes=3, in_channels=16,
                     feat_channels=16, stacked_convs=1, strides=[8, 16, 32],
+                    regress_ranges=((-1, 32), (32, 64), (64, 1e8)),
                     norm_cfg=norm_cfg, center_sampling=True,
                     loss_cls=dict(type='FocalLoss', use_sigmoid=True,
                                   gamma=2.0, alpha=0.25, loss_weight=1.0),

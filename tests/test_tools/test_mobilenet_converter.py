@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from mmdet.registry import MODELS
+
+from mmbombo.registry import MODELS
 
 CONVERTER = (
     Path(__file__).parents[2] / 'tools' / 'model_converters' /
@@ -100,7 +101,7 @@ def test_network_computes_what_the_original_computes(wheel, checkpoint_file):
     }
     backbone = MODELS.build(
         dict(
-            type='MobileNetV2',
+            type='mmdet.MobileNetV2',
             out_indices=tuple(range(8)),
             init_cfg=dict(
                 type='Pretrained', checkpoint=str(checkpoint_file))))

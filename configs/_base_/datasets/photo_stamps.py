@@ -102,3 +102,24 @@ val_evaluator = dict(
         det=dict(type='BoxAPMetric', classwise=True),
         seg=dict(type='SegIoUMetric', iou_metrics=['mIoU'])))
 test_evaluator = val_evaluator
+
+# For PseudoLabelQualityHook: both training halves as training may read them
+# and with the annotation that it may not, without randomness.
+fixed_pipeline = [
+    weak_pipeline[0], weak_pipeline[1], weak_pipeline[2],
+    dict(type='mmdet.Resize', scale=scale, keep_ratio=True),
+    weak_pipeline[-2], weak_pipeline[-1]
+]
+quality_weak = dict(
+    type='MultiSourceDataset',
+    datasets=[
+        dict(det_source, pipeline=fixed_pipeline),
+        dict(seg_source, pipeline=fixed_pipeline)
+    ])
+both_kinds = ('bbox', 'sem_seg')
+quality_truth = dict(
+    type='MultiSourceDataset',
+    datasets=[
+        dict(det_source, annotation_kinds=both_kinds, pipeline=fixed_pipeline),
+        dict(seg_source, annotation_kinds=both_kinds, pipeline=fixed_pipeline)
+    ])

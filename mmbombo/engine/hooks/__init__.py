@@ -1,9 +1,10 @@
 # Copyright (c) mmbombo contributors.
 from .partial_annotation_check_hook import PartialAnnotationCheckHook
 from .predictor_ema_hook import PredictorEMAHook
+from .pseudo_label_quality_hook import PseudoLabelQualityHook
 from .visualization_hook import MultiTaskVisualizationHook
 
 __all__ = [
     'MultiTaskVisualizationHook', 'PartialAnnotationCheckHook',
-    'PredictorEMAHook'
+    'PredictorEMAHook', 'PseudoLabelQualityHook'
 ]

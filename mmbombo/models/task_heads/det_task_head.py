@@ -155,6 +155,8 @@ class DetTaskHead(BaseTaskHead):
         FCOS gives distances in strides while it trains and in pixels
         otherwise; most heads make no difference.
         """
+        if not self.head.training:
+            return outputs
         if isinstance(self.head, MODE_DEPENDENT_HEADS):
             return None
         if isinstance(self.head, FCOSHead) and self.head.norm_on_bbox:

@@ -1,0 +1,179 @@
+# Copyright (c) mmbombo contributors.
+from typing import Dict, List, Optional
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.utils import ConfigType
+from mmengine.dataset import pseudo_collate
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.hooks.hook import DATA_BATCH
+from mmengine.model import is_model_wrapper
+
+from mmbombo.evaluation.functional import BoxQuality, MaskQuality
+from mmbombo.models.detectors import MultiTaskDetector, StepContext
+from mmbombo.models.weak_losses import BoxForMaskLoss, MaskForBoxLoss
+from mmbombo.registry import DATASETS, HOOKS
+
+
+@HOOKS.register_module()
+class PseudoLabelQualityHook(Hook):
+    """Log how good the pseudo labels are, for data with a hidden truth.
+
+    A research aid: some data sets have both annotations, and training hides
+    one. Every ``interval`` iterations the pseudo labels of a few training
+    images are made as in a training step and compared with the truth.
+    Nothing of this reaches a loss.
+
+    The values are logged as ``m4b/precision``, ``m4b/recall``,
+    ``m4b/mean_iou``, ``m4b/mean_iou_touching``, the same of the
+    circumscribed rectangles under ``rectangles/``, and ``b4m/labelled``,
+    ``b4m/accuracy``, ``b4m/mIoU``.
+
+    Args:
+        weak (dict): Data set of the images with the kinds that training may
+            read, and a pipeline without randomness that prepares the weak
+            labels.
+        truth (dict): The same images in the same order with both kinds.
+        interval (int): Iterations between two looks. Defaults to 100.
+        num_images (int): How many images, evenly spaced. Defaults to 64.
+        batch_size (int): Images per forward pass. Defaults to 8.
+
+    Raises:
+        ValueError: If the two data sets differ in length.
+    """
+
+    def __init__(self,
+                 weak: ConfigType,
+                 truth: ConfigType,
+                 interval: int = 100,
+                 num_images: int = 64,
+                 batch_size: int = 8) -> None:
+        self.weak = weak
+        self.truth = truth
+        self.interval = interval
+        self.num_images = num_images
+        self.batch_size = batch_size
+
+    def before_train(self, runner) -> None:
+        """Build the data sets."""
+        self.weak, self.truth = (
+            DATASETS.build(x) if isinstance(x, dict) else x
+            for x in (self.weak, self.truth))
+        if len(self.weak) != len(self.truth):
+            raise ValueError(
+                f'PseudoLabelQualityHook: {len(self.weak)} weakly and '
+                f'{len(self.truth)} fully annotated images are not the same')
+
+    def after_train_iter(self,
+                         runner,
+                         batch_idx: int,
+                         data_batch: DATA_BATCH = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Look at the pseudo labels every ``interval`` iterations."""
+        if not self.every_n_train_iters(runner, self.interval):
+            return
+        if not is_main_process():
+            return
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        values = self.measure(model)
+        runner.visualizer.add_scalars(values, step=runner.iter + 1)
+        runner.logger.info('pseudo labels: ' + '  '.join(
+            f'{key}: {value:.3f}' for key, value in values.items()))
+
+    @torch.no_grad()
+    def measure(self, model: MultiTaskDetector) -> Dict[str, float]:
+        """Compare pseudo labels with the truth.
+
+        Args:
+            model (MultiTaskDetector): The network in training.
+
+        Returns:
+            dict[str, float]: See the class.
+        """
+        boxes, rectangles = BoxQuality(), BoxQuality()
+        masks = MaskQuality(model.class_map.num_seg_classes)
+        indices = np.linspace(
+            0,
+            len(self.weak) - 1, min(self.num_images,
+                                    len(self.weak))).astype(int)
+        training = model.training
+        model.eval()
+        for start in range(0, len(indices), self.batch_size):
+            chunk = indices[start:start + self.batch_size]
+            weak, truth = (
+                model.data_preprocessor(
+                    pseudo_collate([dataset[int(i)] for i in chunk]), True)
+                for dataset in (self.weak, self.truth))
+            ctx = StepContext(model, weak['inputs'], weak['data_samples'])
+            for weak_loss in model.weak_losses:
+                images = weak_loss.images(ctx)
+                if not images:
+                    continue
+                if isinstance(weak_loss, MaskForBoxLoss):
+                    found = weak_loss.pseudo_boxes(ctx, images)[0]
+                    for i, pseudo in zip(images, found):
+                        add_boxes(boxes, rectangles, pseudo,
+                                  ctx.samples[i], truth['data_samples'][i],
+                                  model.class_map)
+                elif isinstance(weak_loss, BoxForMaskLoss):
+                    add_masks(masks, images, ctx.samples,
+                              truth['data_samples'])
+        model.train(training)
+        return {
+            f'{prefix}/{key}': value
+            for prefix, quality in (('m4b', boxes), ('rectangles',
+                                                     rectangles), ('b4m',
+                                                                   masks))
+            for key, value in quality.summary().items()
+        }
+
+
+def add_masks(quality: MaskQuality, images: List[int],
+              samples: List[DetDataSample],
+              truths: List[DetDataSample]) -> None:
+    """Add the pseudo masks of some images."""
+    for i in images:
+        quality.add(samples[i].pseudo_sem_seg.sem_seg[0].cpu().numpy(),
+                    truths[i].gt_sem_seg.sem_seg[0].cpu().numpy())
+
+
+def add_boxes(boxes: BoxQuality, rectangles: BoxQuality, pseudo,
+              sample: DetDataSample, truth: DetDataSample,
+              class_map) -> None:
+    """Add the pseudo boxes and the rectangles of one image."""
+    true_boxes = truth.gt_instances.bboxes.cpu().numpy()
+    true_labels = truth.gt_instances.labels.cpu().numpy()
+    compatible = class_map.compatible.numpy()
+    table = sample.components[~sample.components.ignored]
+    rects = table.bboxes.cpu().numpy()
+    # a rectangle of a class with several detection labels takes the first
+    rect_labels = compatible[table.labels.cpu().numpy()].argmax(axis=1)
+
+    inside = contained(true_boxes, rects)
+    inside &= true_labels[:, None] == rect_labels[None]
+    crowded = inside.sum(axis=0) >= 2
+    touching = (inside & crowded[None]).any(axis=1)
+    boxes.add(pseudo.bboxes.cpu().numpy(),
+              pseudo.labels.cpu().numpy(), true_boxes, true_labels, touching)
+    rectangles.add(rects, rect_labels, true_boxes, true_labels, touching)
+
+
+def contained(boxes: np.ndarray, rects: np.ndarray,
+              slack: float = 2.) -> np.ndarray:
+    """Which boxes lie in which rectangles, up to ``slack`` pixels.
+
+    Args:
+        boxes (np.ndarray): ``(T, 4)``.
+        rects (np.ndarray): ``(R, 4)``.
+        slack (float): Resizing boxes and maps rounds differently. Defaults
+            to 2.
+
+    Returns:
+        np.ndarray: ``(T, R)`` bool.
+    """
+    low = (boxes[:, None, :2] >= rects[None, :, :2] - slack).all(axis=2)
+    high = (boxes[:, None, 2:] <= rects[None, :, 2:] + slack).all(axis=2)
+    return low & high

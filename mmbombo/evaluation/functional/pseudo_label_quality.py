@@ -1,0 +1,106 @@
+# Copyright (c) mmbombo contributors.
+"""How good pseudo labels are, where the truth happens to be known."""
+from typing import Dict, List
+
+import numpy as np
+from mmdet.evaluation import bbox_overlaps
+
+from mmbombo.weak_labels.class_map import IGNORE_INDEX
+
+
+class BoxQuality:
+    """Agreement of pseudo boxes with true boxes, over images.
+
+    A true box that shares its component with another one is what a
+    circumscribed rectangle must get wrong, so these "touching" ones are also
+    reported alone.
+    """
+
+    def __init__(self) -> None:
+        self.best_ious: List[float] = []
+        self.touching: List[bool] = []
+        self.num_pseudo = 0
+        self.num_right = 0
+
+    def add(self, pseudo_boxes: np.ndarray, pseudo_labels: np.ndarray,
+            boxes: np.ndarray, labels: np.ndarray,
+            touching: np.ndarray) -> None:
+        """Add one image.
+
+        Args:
+            pseudo_boxes (np.ndarray): ``(P, 4)`` in pixels.
+            pseudo_labels (np.ndarray): ``(P, )``.
+            boxes (np.ndarray): True boxes ``(T, 4)``.
+            labels (np.ndarray): ``(T, )``.
+            touching (np.ndarray): ``(T, )`` bool.
+        """
+        self.num_pseudo += len(pseudo_boxes)
+        self.touching += touching.tolist()
+        if not len(pseudo_boxes) or not len(boxes):
+            self.best_ious += [0.] * len(boxes)
+            return
+        ious = bbox_overlaps(boxes.astype(float), pseudo_boxes.astype(float))
+        ious *= labels[:, None] == pseudo_labels[None]
+        self.best_ious += ious.max(axis=1).tolist()
+        self.num_right += int((ious.max(axis=0) >= .5).sum())
+
+    def summary(self) -> Dict[str, float]:
+        """Precision and recall at IoU 0.5, and mean IoU of the true boxes.
+
+        Returns:
+            dict[str, float]: What is undefined is left out.
+        """
+        ious, touching = np.array(self.best_ious), np.array(self.touching)
+        summary = {}
+        if self.num_pseudo:
+            summary['precision'] = self.num_right / self.num_pseudo
+        if len(ious):
+            summary['recall'] = float((ious >= .5).mean())
+            summary['mean_iou'] = float(ious.mean())
+        if touching.any():
+            summary['mean_iou_touching'] = float(ious[touching].mean())
+        return summary
+
+
+class MaskQuality:
+    """Agreement of pseudo masks with true masks, over images.
+
+    Args:
+        num_classes (int): Number of segmentation classes.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
+        self.num_pixels = 0
+
+    def add(self, pseudo: np.ndarray, truth: np.ndarray) -> None:
+        """Add one image.
+
+        Args:
+            pseudo (np.ndarray): Class ids ``(H, W)``, 255 where ignored.
+            truth (np.ndarray): Class ids ``(H, W)``, 255 where unknown.
+        """
+        known = truth != IGNORE_INDEX
+        labelled = known & (pseudo != IGNORE_INDEX)
+        size = len(self.confusion)
+        index = truth[labelled].astype(np.int64) * size + pseudo[labelled]
+        self.confusion += np.bincount(
+            index, minlength=size * size).reshape(size, size)
+        self.num_pixels += int(known.sum())
+
+    def summary(self) -> Dict[str, float]:
+        """Share of labelled pixels, and how right these are.
+
+        Returns:
+            dict[str, float]: ``mIoU`` is over labelled pixels and over the
+            classes that occur; what is undefined is left out.
+        """
+        right = np.diag(self.confusion)
+        union = self.confusion.sum(0) + self.confusion.sum(1) - right
+        labelled = self.confusion.sum()
+        if not labelled:
+            return {}
+        return dict(
+            labelled=float(labelled / self.num_pixels),
+            accuracy=float(right.sum() / labelled),
+            mIoU=float((right[union > 0] / union[union > 0]).mean()))

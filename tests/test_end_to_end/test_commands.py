@@ -1,0 +1,158 @@
+# Copyright (c) mmbombo contributors.
+"""``tools/train.py`` and ``tools/test.py`` and their options."""
+import json
+import math
+
+import pytest
+import torch
+from PIL import Image
+
+ITERS = 8
+TASKS = ('det/', 'seg/', 'joint/')
+
+
+def metrics_of(row):
+    return {key: value for key, value in row.items() if key.startswith(TASKS)}
+
+
+@pytest.fixture(scope='module')
+def trained(shapes, make_config, train, tmp_path_factory):
+    """A short training with two validations."""
+    config = make_config(
+        tmp_path_factory.mktemp('commands') / 'run.py', shapes, iters=ITERS,
+        validate=True, options={
+            'train_cfg.val_interval': ITERS // 2,
+            'default_hooks.checkpoint.interval': ITERS // 2
+        })
+    run = train(config)
+    run.config = config
+    run.checkpoint = run.work_dir / f'iter_{ITERS}.pth'
+    return run
+
+
+def test_training_reports_both_tasks(trained):
+    assert [row['step'] for row in trained.scalars.val] == [ITERS // 2, ITERS]
+    last = metrics_of(trained.scalars.val[-1])
+    for name in ('disc', 'rectangle', 'triangle', 'star'):
+        assert f'det/{name}_AP' in last and f'seg/{name}_IoU' in last
+    assert last['joint/score'] == pytest.approx(
+        (last['det/bbox_mAP'] + last['seg/mIoU'] / 100) / 2)
+    assert 0 < last['seg/mIoU'] <= 100
+
+
+def test_evaluation_repeats_the_last_validation(trained, commands, tmp_path):
+    out = tmp_path / 'metrics.json'
+    done = commands.run('tools/test.py', trained.config, trained.checkpoint,
+                        '--work-dir', tmp_path / 'work', '--out', out,
+                        '--show-dir', 'pictures')
+    assert done.returncode == 0, done.output[-5000:]
+    assert json.loads(out.read_text()) == pytest.approx(
+        metrics_of(trained.scalars.val[-1]), rel=1e-6, nan_ok=True)
+    pictures = list((tmp_path / 'work').glob('*/pictures/**/*.jpg'))
+    assert len(pictures) == 8
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.convert('L').getextrema() != (0, 0)
+
+
+def test_evaluation_knows_another_checkpoint(trained, commands, tmp_path):
+    out = tmp_path / 'metrics.json'
+    done = commands.run(
+        'tools/test.py', trained.config,
+        trained.work_dir / f'iter_{ITERS // 2}.pth', '--work-dir',
+        tmp_path / 'work', '--out', out)
+    assert done.returncode == 0, done.output[-5000:]
+    metrics = json.loads(out.read_text())
+    first, last = map(metrics_of, trained.scalars.val)
+    assert metrics == pytest.approx(first, rel=1e-6, nan_ok=True)
+    assert metrics['seg/mIoU'] != pytest.approx(last['seg/mIoU'], rel=1e-6)
+
+
+def test_evaluation_refuses_other_formats(trained, commands, tmp_path):
+    done = commands.run('tools/test.py', trained.config, trained.checkpoint,
+                        '--out', tmp_path / 'metrics.pkl')
+    assert done.returncode == 2
+    assert '--out must be a .json file' in done.output
+
+
+def test_evaluation_without_the_checkpoint(trained, commands, tmp_path):
+    done = commands.run('tools/test.py', trained.config,
+                        tmp_path / 'nothing.pth', '--work-dir', tmp_path)
+    assert done.returncode != 0
+    assert str(tmp_path / 'nothing.pth') in done.output[-1000:]
+
+
+def test_options_of_the_config(trained, train, tmp_path):
+    """--cfg-options reach plain values, lists and what is in them."""
+    config = tmp_path / 'run.py'
+    config.write_text(trained.config.read_text())
+    run = train(config, '--cfg-options', 'train_cfg.max_iters=2',
+                'optim_wrapper.optimizer.lr=0.0005',
+                'model.weak_losses.1.predictor=none',
+                'train_dataloader.sampler.source_ratio=[3,1]',
+                'val_evaluator.metrics.det.classwise=False')
+    assert len(run.scalars.train) == 2
+    assert [row['lr'] for row in run.scalars.train] == [5e-4, 5e-4]
+    row, = run.scalars.val
+    assert 'det/disc_AP' not in row and 'seg/disc_IoU' in row
+    table = [line for line in run.output.splitlines() if '| bbox' in line]
+    assert [cell.strip() for cell in table[-1].split('|')
+            ] == ['', 'det', 'bbox', '12', '3', '']
+
+
+def test_automatic_learning_rate(trained, train, commands, tmp_path):
+    config = tmp_path / 'run.py'
+    config.write_text(trained.config.read_text())
+    done = commands.run('tools/train.py', config, '--auto-scale-lr',
+                        '--work-dir', tmp_path / 'refused')
+    assert done.returncode == 1
+    assert 'auto_scale_lr.base_batch_size' in done.output
+    config.write_text(trained.config.read_text() +
+                      '\nauto_scale_lr = dict(base_batch_size=16)\n')
+    run = train(config, '--auto-scale-lr', '--cfg-options',
+                'train_cfg.max_iters=1', 'optim_wrapper.optimizer.lr=0.002')
+    assert run.scalars.train[0]['lr'] == pytest.approx(0.002 * 4 / 16)
+
+
+def test_mixed_precision(trained, commands, logs, tmp_path):
+    """Where there is no device for it, the command says so."""
+    work_dir = tmp_path / 'work'
+    done = commands.run('tools/train.py', trained.config, '--amp',
+                        '--work-dir', work_dir, '--cfg-options',
+                        'train_cfg.max_iters=3')
+    if torch.cuda.is_available():
+        assert done.returncode == 0, done.output[-5000:]
+        rows = logs.read_scalars(work_dir).train
+        assert len(rows) == 3
+        assert all(math.isfinite(row['loss']) for row in rows)
+    else:
+        assert done.returncode != 0
+        assert 'gpu' in done.output[-500:].lower()
+        assert logs.iterations_run(work_dir) == 0
+
+
+def use_epochs(cfg):
+    cfg.train_cfg = dict(
+        type='EpochBasedTrainLoop', max_epochs=2, val_interval=1)
+    cfg.train_dataloader.sampler.infinite = False
+    cfg.log_processor.by_epoch = True
+    cfg.default_hooks.checkpoint.update(
+        by_epoch=True, interval=1,
+        save_best=['det/bbox_mAP', 'seg/mIoU', 'joint/score'])
+
+
+def test_training_by_epochs(shapes, make_config, train, tmp_path):
+    """The longest source, once per epoch; the best of each score is kept."""
+    config = make_config(
+        tmp_path / 'run.py', shapes, validate=True, change=use_epochs)
+    run = train(config)
+    # 12 images of each source, 2 of each in a step
+    assert len(run.scalars.train) == 12
+    assert [row['epoch'] for row in run.scalars.train] == [1] * 6 + [2] * 6
+    assert len(run.scalars.val) == 2
+    for name in ('det_bbox_mAP', 'seg_mIoU', 'joint_score'):
+        best, = run.work_dir.glob(f'best_{name}_epoch_*.pth')
+        epoch = int(best.stem.rpartition('_')[-1])
+        key = name.replace('_', '/', 1)
+        scores = [row[key] for row in run.scalars.val]
+        assert scores[epoch - 1] == max(scores)

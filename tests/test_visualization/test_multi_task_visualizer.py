@@ -1,0 +1,277 @@
+# Copyright (c) mmbombo contributors.
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData, PixelData
+
+from mmbombo.registry import VISUALIZERS
+from mmbombo.visualization import MultiTaskLocalVisualizer
+from mmbombo.visualization.drawing import (HATCH_DARK, HATCH_LIGHT, place_tag,
+                                           shorten, text_size)
+from mmbombo.visualization.layers import gt_layer, pred_layer, pseudo_layer
+from mmbombo.visualization.multi_task_visualizer import select_layers
+
+GREY = (100, 100, 100)
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+META = dict(
+    classes=('dog', 'car'),
+    palette=[GREEN, (9, 9, 9)],
+    seg_classes=('background', 'car', 'road', 'dog'),
+    seg_palette=[(0, 0, 0), BLUE, (255, 255, 0), RED])
+
+
+def make_visualizer(**kwargs):
+    visualizer = MultiTaskLocalVisualizer(min_size=8, alpha=0.5, **kwargs)
+    visualizer.dataset_meta = META
+    return visualizer
+
+
+def grey_image(height=60, width=80):
+    return np.full((height, width, 3), GREY, dtype=np.uint8)
+
+
+def blend(colour):
+    return tuple(round((100 + value) / 2) for value in colour)
+
+
+def instances(boxes, labels, **kwargs):
+    return InstanceData(
+        bboxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        labels=torch.tensor(labels, dtype=torch.long),
+        **kwargs)
+
+
+def sample_with_map(field='gt_sem_seg', key='sem_seg', dtype=torch.uint8):
+    ids = torch.zeros(1, 60, 80, dtype=dtype)
+    ids[:, :20, :40] = 1
+    ids[:, 20:40, :40] = 3
+    ids[:, 40:, :40] = 255
+    sample = DetDataSample()
+    setattr(sample, field, PixelData(**{key: ids}))
+    return sample
+
+
+def near(pixel, colour):
+    return np.abs(np.int64(pixel) - np.int64(colour)).max() <= 1
+
+
+@pytest.mark.parametrize('key', ['sem_seg', 'data'])
+@pytest.mark.parametrize('field', ['gt_sem_seg', 'pred_sem_seg'])
+def test_colours_of_a_map(field, key):
+    visualizer = make_visualizer()
+    sample = sample_with_map(field, key)
+    layer, = select_layers(sample)
+    panel = visualizer.layer_panel(grey_image(), layer).image
+    assert near(panel[10, 20], blend(BLUE))
+    assert near(panel[30, 20], blend(RED))
+    assert near(panel[30, 60], GREY), 'background must be transparent'
+    stripes = {tuple(pixel) for pixel in panel[45:55, 5:35].reshape(-1, 3)}
+    assert len(stripes) == 2
+    for pixel, colour in zip(sorted(stripes), (HATCH_DARK, HATCH_LIGHT)):
+        assert near(pixel, blend(colour))
+    # The rim of a region is opaque.
+    assert tuple(panel[10, 39]) == BLUE
+    assert tuple(panel[10, 40]) == GREY
+
+
+def test_box_takes_the_colour_of_its_segmentation_class():
+    visualizer = make_visualizer()
+    sample = DetDataSample()
+    sample.gt_instances = instances([[10, 20, 50, 58]], [0])
+    panel = visualizer.layer_panel(grey_image(), gt_layer(sample)).image
+    # 'dog' is red in the segmentation palette, green in the other. The last
+    # pixel of a box that ends at 50 is 49.
+    assert tuple(panel[45, 49]) == RED
+    assert tuple(panel[45, 53]) == GREY
+    assert tuple(panel[45, 30]) == GREY
+    assert not (panel == GREEN).all(axis=-1).any()
+
+
+def test_small_images_are_enlarged_with_their_boxes_and_maps():
+    visualizer = MultiTaskLocalVisualizer(min_size=320, alpha=0.5)
+    visualizer.dataset_meta = META
+    sample = sample_with_map()
+    sample.gt_instances = instances([[50, 10, 70, 50]], [1])
+    panel = visualizer.layer_panel(grey_image(), gt_layer(sample)).image
+    assert panel.shape == (240, 320, 3)
+    assert near(panel[40, 80], blend(BLUE))
+    assert near(panel[120, 80], blend(RED))
+    assert tuple(panel[160, 70 * 4 - 1]) == BLUE
+    large = np.zeros((400, 900, 3), dtype=np.uint8)
+    assert visualizer.image_panel(large).image.shape == (400, 900, 3)
+
+
+def test_ignored_boxes_are_dashed():
+    visualizer = make_visualizer()
+    box = [[8, 8, 392, 292]]
+    plain, ignored = DetDataSample(), DetDataSample()
+    plain.gt_instances = instances(box, [0])
+    ignored.ignored_instances = instances(box, [0])
+    share = []
+    for sample in (plain, ignored):
+        panel = visualizer.layer_panel(
+            grey_image(300, 400), gt_layer(sample)).image
+        share.append((panel[291, 20:380] == RED).all(axis=-1).mean())
+    assert share[0] == 1
+    assert 0.3 < share[1] < 0.75
+
+
+def test_predictions_below_the_threshold_are_left_out():
+    sample = DetDataSample()
+    sample.pred_instances = instances(
+        [[0, 0, 9, 9], [20, 20, 30, 30], [40, 40, 50, 50]], [0, 1, 0],
+        scores=torch.tensor([0.25, 0.5, 0.75]))
+    layer = pred_layer(sample, 0.5)
+    assert [box.score for box in layer.boxes] == [0.75, 0.5]
+    assert [box.label for box in layer.boxes] == [0, 1]
+    assert layer.caption == 'prediction (score ≥ 0.5)'
+
+
+@pytest.mark.parametrize('kinds, text', [
+    (('bbox', ), 'boxes only'), (('sem_seg', ), 'mask only'),
+    (('bbox', 'sem_seg'), 'boxes + mask'), ((), 'not annotated')
+])
+def test_caption_names_the_declared_kinds(kinds, text):
+    sample = DetDataSample(metainfo=dict(annotation_kinds=kinds, source='s1'))
+    # Packed samples of every kind have the field.
+    sample.gt_instances = InstanceData()
+    assert gt_layer(sample).caption == f'ground truth: {text}'
+    panel = make_visualizer().image_panel(grey_image(), sample)
+    assert panel.caption == 'image (source: s1)'
+
+
+def test_caption_of_samples_without_declared_kinds():
+    sample = sample_with_map()
+    assert gt_layer(sample).caption == 'ground truth: mask only'
+    sample.gt_instances = instances([], [])
+    assert gt_layer(sample).caption == 'ground truth: boxes + mask'
+    assert gt_layer(DetDataSample()) is None
+
+
+def test_pseudo_labels():
+    visualizer = make_visualizer()
+    sample = sample_with_map('pseudo_sem_seg')
+    assert gt_layer(sample) is None
+    assert pseudo_layer(sample).caption == 'pseudo: mask from boxes'
+    panel = visualizer.layer_panel(grey_image(), pseudo_layer(sample)).image
+    assert near(panel[30, 20], blend(RED))
+
+    sample = DetDataSample()
+    # Labels of components are segmentation ids: 1 is 'car', blue.
+    sample.components = instances(
+        [[10, 10, 40, 50], [60, 10, 62, 12]], [1, 3],
+        areas=torch.tensor([900., 4.]),
+        ignored=torch.tensor([False, True]))
+    layer = pseudo_layer(sample)
+    assert [box.ignored for box in layer.boxes] == [False, True]
+    panel = visualizer.layer_panel(grey_image(), layer).image
+    assert tuple(panel[40, 39]) == BLUE
+    # Split or merged boxes replace the components, in detection labels.
+    sample.pseudo_instances = instances([[10, 10, 40, 50]], [0])
+    layer = pseudo_layer(sample)
+    assert layer.caption == 'pseudo: boxes from mask'
+    panel = visualizer.layer_panel(grey_image(), layer).image
+    assert tuple(panel[40, 39]) == RED
+
+
+def test_legend_lists_each_class_that_occurs_once():
+    visualizer = make_visualizer()
+    sample = sample_with_map()
+    sample.gt_instances = instances([[0, 0, 9, 9]], [0])
+    styles = visualizer.styles_in(select_layers(sample))
+    assert [style.name for style in styles] == ['car', 'dog']
+    assert [style.colour for style in styles] == [BLUE, RED]
+
+
+def test_labels_beyond_the_class_names_are_drawn():
+    visualizer = make_visualizer()
+    sample = sample_with_map()
+    sample.gt_sem_seg.sem_seg[:, :20] = 20
+    sample.gt_instances = instances([[0, 0, 9, 9]], [7])
+    names = [s.name for s in visualizer.styles_in(select_layers(sample))]
+    assert set(names) == {'dog', 'class 20', 'class 7'}
+    visualizer.draw(grey_image(), sample)
+    visualizer.dataset_meta = {}
+    visualizer.draw(grey_image(), sample)
+
+
+def test_without_a_background_class_id_0_is_drawn():
+    visualizer = make_visualizer()
+    visualizer.dataset_meta = dict(
+        seg_classes=('sky', 'car'), seg_palette=[RED, BLUE])
+    panel = visualizer.layer_panel(grey_image(),
+                                   gt_layer(sample_with_map())).image
+    assert near(panel[30, 60], blend(RED))
+
+
+def test_colours_can_be_given_by_name():
+    visualizer = make_visualizer(colours={'dog': (1, 2, 3)})
+    styles = visualizer.styles_in(select_layers(sample_with_map()))
+    assert dict(styles) == {'car': BLUE, 'dog': (1, 2, 3)}
+
+
+def test_map_of_another_size_is_an_error():
+    layer = gt_layer(sample_with_map())
+    with pytest.raises(ValueError, match=r'\(60, 80\).*\(30, 80\)'):
+        make_visualizer().layer_panel(grey_image(30, 80), layer)
+
+
+def test_add_datasample_writes_what_draw_returns(tmp_path):
+    visualizer = VISUALIZERS.build(
+        dict(
+            type='MultiTaskLocalVisualizer',
+            vis_backends=[dict(type='LocalVisBackend')],
+            save_dir=str(tmp_path),
+            min_size=8))
+    visualizer.dataset_meta = META
+    sample = sample_with_map()
+    sample.pred_instances = instances([[0, 0, 9, 9]], [0],
+                                      scores=torch.tensor([0.9]))
+    sample.pseudo_sem_seg = sample_with_map().gt_sem_seg
+    image = grey_image()
+    before = image.copy()
+    out_file = tmp_path / 'out.png'
+    visualizer.add_datasample('x', image, sample, out_file=str(out_file))
+    assert (image == before).all()
+    drawn = visualizer.draw(image, sample)
+    assert (cv2.imread(str(out_file))[..., ::-1] == drawn).all()
+    assert drawn.shape[1] == 4 * 80 + 3 * 8 + 2 * 8
+    only_pred = visualizer.draw(
+        image, sample, draw_gt=False, draw_pseudo=False)
+    assert only_pred.shape[1] == 2 * 80 + 8 + 2 * 8
+    visualizer.add_datasample('val', image, sample, step=3)
+    saved, = (tmp_path / 'vis_image').glob('val_3.png')
+    assert (cv2.imread(str(saved))[..., ::-1] == drawn).all()
+
+
+def test_empty_samples_and_images_without_sample():
+    visualizer = make_visualizer()
+    sample = DetDataSample(metainfo=dict(annotation_kinds=('bbox', )))
+    sample.gt_instances = instances([], [])
+    sample.pred_instances = instances([], [], scores=torch.zeros(0))
+    assert visualizer.draw(grey_image(), sample).dtype == np.uint8
+    assert visualizer.draw(grey_image()).dtype == np.uint8
+    assert visualizer.draw(grey_image(1, 1), sample).dtype == np.uint8
+
+
+def test_tags_avoid_each_other():
+    box, panel, tag = (20, 40, 90, 95), (120, 160), (30, 10)
+    taken = []
+    for _ in range(6):
+        place = place_tag(box, tag, panel, taken)
+        assert 0 <= place[0] < place[2] <= 160
+        assert 0 <= place[1] < place[3] <= 120
+        for other in taken:
+            assert (place[2] <= other[0] or other[2] <= place[0]
+                    or place[3] <= other[1] or other[3] <= place[1])
+        taken.append(place)
+
+
+def test_shorten_fits():
+    text = 'a very long caption indeed'
+    short = shorten(text, 14, 80)
+    assert short.endswith('…') and text.startswith(short[:-1])
+    assert text_size(short, 14)[0] <= 80
+    assert shorten('ab', 14, 80) == 'ab'
