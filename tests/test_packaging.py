@@ -109,8 +109,7 @@ def test_wheel_from_sdist_is_complete(tree, tmp_path):
         names = set(archive.namelist())
     code = {
         name
-        for name in mim_files(tree)
-        if name.endswith(('.py', '.sh', '.yml'))
+        for name in mim_files(tree) if name.endswith(('.py', '.sh', '.yml'))
     }
     assert {f'mmbombo/.mim/{name}' for name in code} <= names
 
@@ -213,6 +212,7 @@ def test_refusal_of_another_library_is_passed_on(monkeypatch):
 
 
 def test_advice_agrees_with_the_requirement_files():
+
     def names(file):
         lines = (ROOT / 'requirements' / file).read_text().splitlines()
         return {
@@ -249,9 +249,8 @@ def test_bug_report_names_the_owners():
     env = collect_env()
     assert env['mmbombo'] == mmbombo.__version__
     owners = ('onedl-mmcv', 'mmcv')
-    assert any(
-        env['mmcv'] == f'{mmcv.__version__} '
-        f'({owner} {_version(owner)})' for owner in owners)
+    assert any(env['mmcv'] == f'{mmcv.__version__} '
+               f'({owner} {_version(owner)})' for owner in owners)
 
 
 def _version(name):

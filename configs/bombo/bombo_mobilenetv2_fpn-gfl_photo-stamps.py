@@ -17,7 +17,7 @@ custom_hooks = [
     dict(type='PartialAnnotationCheckHook'),
     dict(
         type='PseudoLabelQualityHook',
-        interval=100,
+        interval=200,
         weak=_base_.quality_weak,
         truth=_base_.quality_truth)
 ]

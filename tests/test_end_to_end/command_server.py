@@ -7,6 +7,7 @@ JSON object per line, becomes a forked child that runs the script from its
 first line as ``__main__``, with its own arguments, folder and exit status.
 Requests are independent: those that arrive while others run run beside them.
 """
+import gc
 import json
 import os
 import runpy
@@ -27,6 +28,7 @@ import mmseg.datasets  # noqa: E402,F401
 import mmseg.evaluation  # noqa: E402,F401
 import mmseg.models  # noqa: E402,F401
 import torch  # noqa: E402
+import torch._dynamo  # noqa: E402,F401
 import yapf.yapflib.yapf_api  # noqa: E402
 
 
@@ -72,6 +74,8 @@ def leave_unformatted(text: str, **style) -> tuple:
 def main() -> int:
     torch.set_num_threads(1)
     yapf.yapflib.yapf_api.FormatCode = leave_unformatted
+    # Data sets collect garbage; what is imported is none.
+    gc.freeze()
     for line in sys.stdin:
         request = json.loads(line)
         pid = os.fork()

@@ -423,8 +423,12 @@ def predictor_unknown(s):
 
 @case
 def two_stage_head(s):
-    s.changes.append(lambda cfg: cfg.model.task_heads.det.update(
-        head=dict(type='RPNHead', in_channels=16, num_classes=1)))
+    def use_rpn(cfg):
+        cfg.model.task_heads.det.head = dict(
+            type='RPNHead', in_channels=16, num_classes=1,
+            anchor_generator=cfg.model.task_heads.det.head.anchor_generator)
+
+    s.changes.append(use_rpn)
     return ['DetTaskHead', 'RPNHead']
 
 

@@ -39,11 +39,7 @@ def conv_bn(weights, conv, bn, x, stride=1, relu=True):
     kernel = weights[f'{conv}.weight']
     groups = x.shape[1] if kernel.shape[1] == 1 and x.shape[1] > 1 else 1
     x = F.conv2d(
-        x,
-        kernel,
-        stride=stride,
-        padding=kernel.shape[-1] // 2,
-        groups=groups)
+        x, kernel, stride=stride, padding=kernel.shape[-1] // 2, groups=groups)
     mean, var, gain, bias = (
         weights[f'{bn}.{name}'].view(1, -1, 1, 1)
         for name in ('running_mean', 'running_var', 'weight', 'bias'))
@@ -103,8 +99,7 @@ def test_network_computes_what_the_original_computes(wheel, checkpoint_file):
         dict(
             type='mmdet.MobileNetV2',
             out_indices=tuple(range(8)),
-            init_cfg=dict(
-                type='Pretrained', checkpoint=str(checkpoint_file))))
+            init_cfg=dict(type='Pretrained', checkpoint=str(checkpoint_file))))
     backbone.init_weights()
     backbone.double().eval()
     # 70 x 98 is no multiple of 32: paddings must agree too.
@@ -162,8 +157,8 @@ def test_weights_that_do_not_fit_are_named():
                 'y.bias': torch.zeros(2)
             }, target)
     with pytest.raises(
-            converter.ConversionError, match='y.weight .* does not fit b.bias'
-    ):
+            converter.ConversionError,
+            match='y.weight .* does not fit b.bias'):
         converter.rename_weights(
             {
                 'x.weight': torch.zeros(2),
@@ -178,13 +173,14 @@ def closed_port():
 
 
 def run_converter(*arguments, **env):
-    return subprocess.run([sys.executable, str(CONVERTER), *arguments],
-                          env={
-                              **os.environ, 'OMP_NUM_THREADS': '1',
-                              **env
-                          },
-                          capture_output=True,
-                          text=True)
+    return subprocess.run(
+        [sys.executable, str(CONVERTER), *arguments],
+        env={
+            **os.environ, 'OMP_NUM_THREADS': '1',
+            **env
+        },
+        capture_output=True,
+        text=True)
 
 
 def test_without_network_the_error_names_the_way_out(tmp_path):

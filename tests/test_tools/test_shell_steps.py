@@ -23,8 +23,8 @@ def bash(script, **options):
 
 
 def steps(script, cwd):
-    return bash(f'set -euo pipefail; source {TOOLS}/steps.sh; {script}',
-                cwd=cwd)
+    return bash(
+        f'set -euo pipefail; source {TOOLS}/steps.sh; {script}', cwd=cwd)
 
 
 def test_step_keeps_its_output_in_the_log(tmp_path):
@@ -181,11 +181,7 @@ def test_launchers_pass_their_arguments_on(tmp_path):
     }
 
     def words(command, **extra):
-        return bash(
-            command, env={
-                **env,
-                **extra
-            }).stdout.split('|')[:-1]
+        return bash(command, env={**env, **extra}).stdout.split('|')[:-1]
 
     assert words(
         f'bash {TOOLS}/dist_train.sh c.py 3 --amp --work-dir "a b"',

@@ -222,6 +222,7 @@ def test_add_datasample_writes_what_draw_returns(tmp_path):
     visualizer = VISUALIZERS.build(
         dict(
             type='MultiTaskLocalVisualizer',
+            name='test_add_datasample',
             vis_backends=[dict(type='LocalVisBackend')],
             save_dir=str(tmp_path),
             min_size=8))
