@@ -5,10 +5,12 @@ import os.path as osp
 
 import mmdet
 import mmseg
+import numpy as np
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
+from PIL import Image
 
 CLASSES = ('cat', 'dog', 'cow')
 SEG_CLASSES = ('background', ) + CLASSES
@@ -147,3 +149,43 @@ def tiny_model_cfg(**kwargs):
         class_map=dict(det_classes=CLASSES, seg_classes=SEG_CLASSES))
     cfg.update(kwargs)
     return cfg
+
+
+def write_voc(root, num_images=8, size=(80, 96), seed=0):
+    """Write a small data set in VOC's layout: rectangles on noise.
+
+    Args:
+        root (Path): Folder to write to.
+        num_images (int): Number of images. Defaults to 8.
+        size (tuple[int, int]): Height and width. Defaults to (80, 96).
+        seed (int): Seed of the pictures. Defaults to 0.
+
+    Returns:
+        Path: ``root``; its list is ``ImageSets/Main/train.txt``.
+    """
+    rng = np.random.default_rng(seed)
+    for folder in ('JPEGImages', 'Annotations', 'SegmentationClass',
+                   'ImageSets/Main'):
+        (root / folder).mkdir(parents=True)
+    ids = [f'{i:03d}' for i in range(num_images)]
+    (root / 'ImageSets/Main/train.txt').write_text('\n'.join(ids))
+    for image_id in ids:
+        image = rng.integers(0, 120, (*size, 3), dtype=np.uint8)
+        mask = np.zeros(size, dtype=np.uint8)
+        objects = ''
+        for _ in range(rng.integers(1, 4)):
+            label = int(rng.integers(len(CLASSES)))
+            y, x = (int(rng.integers(0, side - 40)) for side in size)
+            h, w = (int(value) for value in rng.integers(20, 40, 2))
+            image[y:y + h, x:x + w] = 120 + 40 * label
+            mask[y:y + h, x:x + w] = label + 1
+            objects += (
+                f'<object><name>{CLASSES[label]}</name><bndbox>'
+                f'<xmin>{x + 1}</xmin><ymin>{y + 1}</ymin>'
+                f'<xmax>{x + w}</xmax><ymax>{y + h}</ymax></bndbox></object>')
+        Image.fromarray(image).save(root / f'JPEGImages/{image_id}.jpg')
+        Image.fromarray(mask).save(root / f'SegmentationClass/{image_id}.png')
+        (root / f'Annotations/{image_id}.xml').write_text(
+            f'<annotation><size><width>{size[1]}</width><height>{size[0]}'
+            f'</height></size>{objects}</annotation>')
+    return root

@@ -141,17 +141,17 @@ def _draw_outline(image: np.ndarray, box: Box, thickness: int) -> None:
                 cv2.line(image, first, last, colour, width)
 
 
-def _overlap(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return the common area of two rectangles."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    return max(width, 0) * max(height, 0)
+def _overlap(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Say whether two rectangles have an area in common."""
+    return (first[0] < second[2] and second[0] < first[2]
+            and first[1] < second[3] and second[1] < first[3])
 
 
-def place_tag(box: Sequence[float], tag: Tuple[int, int],
-              panel: Tuple[int, int], taken: Sequence[Sequence[float]]
-              ) -> Tuple[int, int, int, int]:
-    """Find the place for a tag at its box that hides other tags least.
+def place_tag(
+    box: Sequence[float], tag: Tuple[int, int], panel: Tuple[int, int],
+    taken: Sequence[Sequence[float]]
+) -> Optional[Tuple[int, int, int, int]]:
+    """Find a place for a tag at its box where it hides no other tag.
 
     Args:
         box (Sequence[float]): Corners of the box.
@@ -161,22 +161,18 @@ def place_tag(box: Sequence[float], tag: Tuple[int, int],
 
     Returns:
         tuple[int, int, int, int]: Corners of the tag, inside the panel where
-        it fits.
+        it fits; None if every place is taken.
     """
     x1, y1, x2, y2 = box
     width, height = tag
-    best, best_cost = None, None
     for y in (y1 - height, y1, y2 - height, y2, (y1 + y2 - height) / 2):
         for x in (x1, x2 - width):
-            x = int(np.clip(x, 0, max(panel[1] - width, 0)))
-            y_in = int(np.clip(y, 0, max(panel[0] - height, 0)))
-            rectangle = (x, y_in, x + width, y_in + height)
-            cost = sum(_overlap(rectangle, other) for other in taken)
-            if cost == 0:
-                return rectangle
-            if best is None or cost < best_cost:
-                best, best_cost = rectangle, cost
-    return best
+            left = int(np.clip(x, 0, max(panel[1] - width, 0)))
+            top = int(np.clip(y, 0, max(panel[0] - height, 0)))
+            place = (left, top, left + width, top + height)
+            if not any(_overlap(place, other) for other in taken):
+                return place
+    return None
 
 
 def draw_boxes(image: np.ndarray, boxes: Sequence[Box],
@@ -216,6 +212,9 @@ def draw_boxes(image: np.ndarray, boxes: Sequence[Box],
         text_width, text_height = text_size(text, size)
         tag = place_tag(box.xyxy, (text_width + 6, text_height + 2),
                         (height, width), taken)
+        if tag is None:
+            # In a crowd the colour must do; the legend explains it.
+            continue
         taken.append(tag)
         draw.rectangle((tag[0], tag[1], tag[2] - 1, tag[3] - 1),
                        fill=box.colour, outline=(0, 0, 0))

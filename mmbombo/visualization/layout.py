@@ -44,6 +44,15 @@ def pad_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return sheet
 
 
+def centre_in(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Place an image in the middle of a sheet of the given size."""
+    top = (height - image.shape[0]) // 2
+    left = (width - image.shape[1]) // 2
+    sheet = _paper(height, width)
+    sheet[top:top + image.shape[0], left:left + image.shape[1]] = image
+    return sheet
+
+
 def join_row(panels: Sequence[Panel], size: int) -> np.ndarray:
     """Set panels side by side, each below its caption.
 

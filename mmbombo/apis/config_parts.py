@@ -1,0 +1,70 @@
+# Copyright (c) mmbombo contributors.
+"""Parts of a config that inference needs, wherever they are nested."""
+from typing import List
+
+from mmengine.config import Config
+
+ANNOTATION_STEPS = ('LabelComponents', )
+
+
+def find_dataset(cfg: Config) -> dict:
+    """Return the config of the data set that is tested.
+
+    Args:
+        cfg (Config): A config with a ``test_dataloader`` or, failing that, a
+            ``val_dataloader``.
+
+    Returns:
+        dict: The innermost data set that has a pipeline; of several sources,
+        the first.
+
+    Raises:
+        ValueError: If the config has no such data set.
+    """
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
+    dataset = loader.get('dataset')
+    while dataset and not dataset.get('pipeline'):
+        several = dataset.get('datasets') or [None]
+        dataset = dataset.get('dataset') or several[0]
+    if not dataset:
+        raise ValueError(
+            'the config has no pipeline in test_dataloader.dataset or '
+            'val_dataloader.dataset, so there is no telling how its model '
+            'wants its images')
+    return dataset
+
+
+def inference_steps(cfg: Config) -> List[dict]:
+    """Return the test pipeline without the steps that need annotations.
+
+    Args:
+        cfg (Config): See :func:`find_dataset`.
+
+    Returns:
+        list[dict]: Configs of the transforms; the first loads the image.
+
+    Raises:
+        ValueError: If no transform loads an image.
+    """
+    steps = [
+        dict(step) for step in find_dataset(cfg)['pipeline']
+        if not _needs_annotations(step)
+    ]
+    if not steps or not _base_type(steps[0]).startswith('LoadImage'):
+        raise ValueError(
+            'the first transform of the test pipeline must load the image '
+            f'(LoadImageFromFile); the pipeline is {steps}')
+    return steps
+
+
+def _base_type(step: dict) -> str:
+    """Return the type of a transform without its library."""
+    kind = step['type']
+    name = kind if isinstance(kind, str) else kind.__name__
+    return name.split('.')[-1]
+
+
+def _needs_annotations(step: dict) -> bool:
+    name = _base_type(step)
+    loads_other = name.startswith('Load') and not name.startswith('LoadImage')
+    return loads_other or name in ANNOTATION_STEPS

@@ -1,0 +1,418 @@
+# Copyright (c) mmbombo contributors.
+"""Boxes and maps for a user's own images."""
+import math
+import os
+import os.path as osp
+import re
+import warnings
+from typing import (Callable, Dict, Iterator, List, NamedTuple, Optional,
+                    Sequence, Tuple, Union)
+
+import mmengine
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.infer.infer import BaseInferencer
+from mmengine.logging import print_log
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
+from mmengine.visualization import Visualizer
+from rich.progress import track
+from torch import nn
+
+from mmbombo.registry import INFERENCERS, TRANSFORMS, VISUALIZERS
+from mmbombo.utils.checkpoint import use_checked_loader
+from mmbombo.visualization import class_styles
+from mmbombo.visualization.palette import Colour
+from .config_parts import find_dataset, inference_steps
+from .images import find_problem, list_images, unique_names
+from .results import sample_to_dict, write_label_map
+
+InputType = Union[str, os.PathLike, np.ndarray]
+META_KEYS = ('classes', 'palette', 'seg_classes', 'seg_palette')
+
+
+class LoadedImage(NamedTuple):
+    """An image on its way through the inferencer.
+
+    Attributes:
+        name (str): Name of its results, without suffix.
+        path (str, optional): Its file, if it came from one.
+        rgb (np.ndarray): The image as it is, (H, W, 3).
+        packed (dict): What the test pipeline made of it.
+    """
+    name: str
+    path: Optional[str]
+    rgb: np.ndarray
+    packed: dict
+
+
+@INFERENCERS.register_module()
+class MultiTaskInferencer(BaseInferencer):
+    """Predict boxes and segmentation maps for images, folders and arrays.
+
+    Args:
+        model (str | dict | Config, optional): Path of a config, or a config.
+            Without it, the config that is stored in ``weights`` is taken.
+            Defaults to None.
+        weights (str, optional): Path of a checkpoint. Defaults to None: a
+            model that knows nothing.
+        device (str, optional): Such as 'cuda:0' or 'cpu'. Defaults to None:
+            what there is.
+        palette (dict, optional): RGB colour by class name, before the colours
+            of the checkpoint. Defaults to None.
+        show_progress (bool): Whether to show a progress bar. Defaults to
+            True.
+        trust_checkpoint (bool): Whether to load checkpoints that run code
+            when they are loaded. Defaults to False.
+        scope (str): Scope of the registry. Defaults to 'mmbombo'.
+
+    Raises:
+        RuntimeError: If the checkpoint cannot be read, or is not safe.
+        ValueError: If the checkpoint does not fit the config.
+
+    Examples:
+        >>> inferencer = MultiTaskInferencer('config.py', 'checkpoint.pth')
+        >>> results = inferencer('photos/', out_dir='outputs')
+        >>> results['predictions'][0]['bboxes']
+    """
+
+    def __init__(self,
+                 model: Optional[Union[str, dict, Config]] = None,
+                 weights: Optional[str] = None,
+                 device: Optional[str] = None,
+                 palette: Optional[Dict[str, Colour]] = None,
+                 show_progress: bool = True,
+                 trust_checkpoint: bool = False,
+                 scope: str = 'mmbombo') -> None:
+        self.palette = palette
+        if isinstance(model, str) and not osp.isfile(model):
+            raise FileNotFoundError(f'there is no config file {model!r}')
+        if isinstance(model, dict) and not isinstance(model, Config):
+            model = Config(model)
+        use_checked_loader(trust=trust_checkpoint)
+        init_default_scope(scope)
+        super().__init__(
+            model=model,
+            weights=weights,
+            device=device,
+            scope=scope,
+            show_progress=show_progress)
+        self.model = revert_sync_batchnorm(self.model)
+        self.dataset_meta = self.model.dataset_meta
+
+    def __call__(self,
+                 inputs: Union[InputType, Sequence[InputType]],
+                 batch_size: int = 1,
+                 return_vis: bool = False,
+                 return_datasamples: bool = False,
+                 pred_score_thr: float = 0.3,
+                 out_dir: str = '',
+                 no_save_vis: bool = False,
+                 no_save_pred: bool = False) -> dict:
+        """Predict.
+
+        Args:
+            inputs (str | np.ndarray | list): An image file, a folder of
+                images, a BGR array (H, W, 3) as OpenCV reads it, or a list of
+                files and arrays.
+            batch_size (int): Images per forward pass. Defaults to 1.
+            return_vis (bool): Whether to return the pictures as RGB arrays.
+                Defaults to False.
+            return_datasamples (bool): Whether to return
+                :obj:`DetDataSample` instead of dicts. Defaults to False.
+            pred_score_thr (float): Lowest score of a box that is drawn; the
+                predictions hold all boxes. Defaults to 0.3.
+            out_dir (str): Folder for the results: ``vis/*.png``,
+                ``preds/*.json`` and ``masks/*.png``. Defaults to '': nothing
+                is written.
+            no_save_vis (bool): Whether not to write pictures. Defaults to
+                False.
+            no_save_pred (bool): Whether not to write predictions. Defaults to
+                False.
+
+        Returns:
+            dict: ``predictions``, a list with one entry per image that could
+            be read, in the order of the inputs (see
+            :func:`~mmbombo.apis.results.sample_to_dict`); ``visualization``,
+            the pictures with ``return_vis``, else an empty list; ``failed``,
+            a list of (file, what is wrong with it).
+
+        Raises:
+            FileNotFoundError: If a folder holds no image.
+            ValueError: If no image could be read.
+        """
+        inputs = self._inputs_to_list(inputs)
+        results: dict = dict(predictions=[], visualization=[], failed=[])
+        batches = self.preprocess(inputs, batch_size, results['failed'])
+        if self.show_progress:
+            batches = track(
+                batches,
+                description='Inference',
+                total=math.ceil(len(inputs) / batch_size))
+        for images in batches:
+            if not images:
+                continue
+            samples = self.forward(
+                self.collate_fn([image.packed for image in images]))
+            results['visualization'] += self.visualize(
+                images, samples, return_vis, pred_score_thr,
+                '' if no_save_vis else out_dir)
+            results['predictions'] += self.postprocess(
+                images, samples, return_datasamples,
+                '' if no_save_pred else out_dir)
+        report_failed(results['failed'], len(inputs))
+        return results
+
+    def preprocess(self,
+                   inputs: Sequence[InputType],
+                   batch_size: int = 1,
+                   failed: Optional[List[Tuple[str, str]]] = None
+                   ) -> Iterator[List[LoadedImage]]:
+        """Load and transform images, batch by batch.
+
+        Args:
+            inputs (Sequence[str | np.ndarray]): Files and arrays.
+            batch_size (int): Images per batch. Defaults to 1.
+            failed (list, optional): Receives (file, problem) for each file
+                that cannot be read. Defaults to None.
+
+        Yields:
+            list[LoadedImage]: The images of a batch that could be read.
+        """
+        paths = [
+            None if isinstance(item, np.ndarray) else str(item)
+            for item in inputs
+        ]
+        names = unique_names(paths)
+        for start in range(0, len(inputs), batch_size):
+            batch = []
+            for place in range(start, min(start + batch_size, len(inputs))):
+                path = paths[place]
+                problem = None if path is None else find_problem(path)
+                if problem is None:
+                    batch.append(
+                        self._load(inputs[place], names[place], path, place))
+                elif failed is not None:
+                    failed.append((path, problem))
+            yield batch
+
+    def visualize(self,
+                  inputs: Sequence[LoadedImage],
+                  preds: Sequence[DetDataSample],
+                  return_vis: bool = False,
+                  pred_score_thr: float = 0.3,
+                  out_dir: str = '') -> List[np.ndarray]:
+        """Draw predictions.
+
+        Args:
+            inputs (Sequence[LoadedImage]): The images.
+            preds (Sequence[:obj:`DetDataSample`]): Their predictions.
+            return_vis (bool): Whether to return pictures. Defaults to False.
+            pred_score_thr (float): Lowest score of a box that is drawn.
+                Defaults to 0.3.
+            out_dir (str): Folder to write to, or ''. Defaults to ''.
+
+        Returns:
+            list[np.ndarray]: RGB pictures, with ``return_vis``.
+        """
+        if not return_vis and not out_dir:
+            return []
+        pictures = []
+        for image, sample in zip(inputs, preds):
+            out_file = None
+            if out_dir:
+                out_file = osp.join(out_dir, 'vis', f'{image.name}.png')
+            self.visualizer.add_datasample(
+                image.name,
+                image.rgb,
+                sample,
+                draw_gt=False,
+                pred_score_thr=pred_score_thr,
+                out_file=out_file)
+            if return_vis:
+                pictures.append(self.visualizer.get_image())
+        return pictures
+
+    def postprocess(self,
+                    inputs: Sequence[LoadedImage],
+                    preds: Sequence[DetDataSample],
+                    return_datasamples: bool = False,
+                    out_dir: str = '') -> list:
+        """Turn predictions into dicts and write them.
+
+        Args:
+            inputs (Sequence[LoadedImage]): The images.
+            preds (Sequence[:obj:`DetDataSample`]): Their predictions.
+            return_datasamples (bool): Whether to return ``preds`` as they
+                are. Defaults to False.
+            out_dir (str): Folder to write to, or ''. Defaults to ''.
+
+        Returns:
+            list: Dicts, or ``preds``.
+        """
+        if return_datasamples and not out_dir:
+            return list(preds)
+        seg_styles = class_styles(self.dataset_meta, self.palette)[1]
+        results = []
+        for image, sample in zip(inputs, preds):
+            result = sample_to_dict(sample, self.dataset_meta)
+            result['img_path'] = image.path
+            if out_dir:
+                if 'pred_sem_seg' in sample:
+                    result['mask_path'] = osp.join(out_dir, 'masks',
+                                                   f'{image.name}.png')
+                    write_label_map(result['mask_path'], sample.pred_sem_seg,
+                                    seg_styles)
+                mmengine.dump(
+                    result, osp.join(out_dir, 'preds', f'{image.name}.json'))
+            results.append(result)
+        return list(preds) if return_datasamples else results
+
+    def _load(self, item: InputType, name: str, path: Optional[str],
+              place: int) -> LoadedImage:
+        """Run the test pipeline on one image."""
+        # No annotation is known, and none is asked for.
+        results = dict(
+            img_id=place, sample_idx=place, annotation_kinds=(), source='')
+        if path is None:
+            if item.ndim != 3 or item.shape[2] != 3:
+                raise ValueError(f'input {place}: an image is a BGR array (H, '
+                                 f'W, 3), not one of shape {item.shape}')
+            results = self._array_loader(dict(results, img=item))
+            results['img_path'] = name
+        else:
+            results = self._file_loader(dict(results, img_path=path))
+        image = np.array(results['img'])
+        return LoadedImage(name, path, image[..., ::-1],
+                           self.pipeline(results))
+
+    def _inputs_to_list(self, inputs) -> list:
+        """Return files and arrays; a folder stands for its images."""
+        if isinstance(inputs, (str, os.PathLike)):
+            path = osp.expanduser(inputs)
+            return list_images(path) if osp.isdir(path) else [path]
+        return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+
+    def _init_pipeline(self, cfg: Config) -> Callable:
+        """Build the test pipeline; the step that loads is kept apart."""
+        loader, *steps = inference_steps(cfg)
+        self._file_loader = TRANSFORMS.build(loader)
+        self._array_loader = TRANSFORMS.build(
+            dict(
+                type='mmdet.LoadImageFromNDArray',
+                to_float32=loader.get('to_float32', False)))
+        return Compose([TRANSFORMS.build(step) for step in steps])
+
+    def _init_visualizer(self, cfg: Config) -> Visualizer:
+        """Build the config's visualizer without backends: we name files."""
+        config = dict(cfg.get('visualizer', {}))
+        config.setdefault('type', 'MultiTaskLocalVisualizer')
+        config.pop('vis_backends', None)
+        if self.palette:
+            config['colours'] = self.palette
+        config['name'] = f'inferencer_{id(self)}'
+        visualizer = VISUALIZERS.build(config)
+        visualizer.dataset_meta = self.model.dataset_meta
+        return visualizer
+
+    def _load_weights_to_model(self, model: nn.Module,
+                               checkpoint: Optional[dict],
+                               cfg: Optional[Config]) -> None:
+        """Load the weights, and say whose class names they come with."""
+        stored: dict = {}
+        if checkpoint is None:
+            warnings.warn('no weights are given: the model is not trained and '
+                          'its predictions mean nothing')
+        else:
+            check_weights(model, checkpoint)
+            _load_checkpoint_to_model(model, checkpoint)
+            stored = checkpoint.get('meta', {}).get('dataset_meta') or {}
+        model.dataset_meta = merge_class_names(stored, cfg)
+
+
+def check_weights(model: nn.Module, checkpoint: dict) -> None:
+    """Refuse weights of another model, which MMEngine only warns of.
+
+    Args:
+        model (nn.Module): The model of the config.
+        checkpoint (dict): The checkpoint.
+
+    Raises:
+        ValueError: Naming the first few parameters that are missing or have
+            another shape.
+    """
+    weights = checkpoint.get('state_dict', checkpoint)
+    weights = {
+        re.sub(r'^module\.', '', key): value
+        for key, value in weights.items()
+    }
+    problems = []
+    for name, value in model.state_dict().items():
+        if not isinstance(value, torch.Tensor):
+            continue
+        if name not in weights:
+            # Counters of batch norm: stock checkpoints may lack them.
+            if not name.endswith('num_batches_tracked'):
+                problems.append(f'{name} is missing')
+        elif weights[name].shape != value.shape:
+            problems.append(f'{name} has shape {tuple(weights[name].shape)}, '
+                            f'the model {tuple(value.shape)}')
+    if problems:
+        more = f' and {len(problems) - 5} more' if len(problems) > 5 else ''
+        raise ValueError('the checkpoint does not fit the config: '
+                         f'{"; ".join(problems[:5])}{more}')
+
+
+def merge_class_names(stored: dict, cfg: Config) -> dict:
+    """Settle class names and palettes.
+
+    Args:
+        stored (dict): ``dataset_meta`` of the checkpoint, which says what the
+            weights were trained on.
+        cfg (Config): The config: its data set's ``metainfo`` and the model's
+            class map fill in what the checkpoint does not say.
+
+    Returns:
+        dict: Any of ``classes``, ``palette``, ``seg_classes`` and
+        ``seg_palette``.
+    """
+    class_map = cfg.model.get('class_map') or {}
+    named = dict(
+        classes=class_map.get('det_classes'),
+        seg_classes=class_map.get('seg_classes'))
+    configured = find_dataset(cfg).get('metainfo') or {}
+    merged: dict = {}
+    for said in (stored, configured, named):
+        for names, colours in (('classes', 'palette'), ('seg_classes',
+                                                        'seg_palette')):
+            if names in merged or not said.get(names):
+                continue
+            merged[names] = tuple(said[names])
+            # Colours belong to the names that they came with.
+            if said.get(colours):
+                merged[colours] = said[colours]
+    return merged
+
+
+def report_failed(failed: Sequence[Tuple[str, str]], total: int) -> None:
+    """Name the files that could not be read.
+
+    Args:
+        failed (Sequence[tuple[str, str]]): Files and what is wrong with them.
+        total (int): Number of inputs.
+
+    Raises:
+        ValueError: If no input could be read.
+    """
+    if not failed:
+        return
+    lines = [f'{path}: {problem}' for path, problem in failed]
+    message = '\n  '.join(
+        [f'{len(failed)} of {total} image(s) could not be read:', *lines])
+    if len(failed) == total:
+        raise ValueError(message)
+    print_log(message, logger='current', level=30)

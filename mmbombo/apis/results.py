@@ -1,0 +1,82 @@
+# Copyright (c) mmbombo contributors.
+"""Predictions as plain numbers and files."""
+import os
+import os.path as osp
+from typing import List, Sequence
+
+import numpy as np
+from mmdet.structures import DetDataSample
+from mmengine.structures import PixelData
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from mmbombo.visualization import ClassStyle
+from mmbombo.visualization.layers import map_ids, to_numpy
+
+
+def _name(names: Sequence[str], label: int) -> str:
+    return names[label] if label < len(names) else f'class {label}'
+
+
+def sample_to_dict(sample: DetDataSample, dataset_meta: dict) -> dict:
+    """Turn predictions into a dict that JSON can hold.
+
+    Args:
+        sample (:obj:`DetDataSample`): With ``pred_instances``,
+            ``pred_sem_seg`` or both, at the original size of the image.
+        dataset_meta (dict): ``classes`` and ``seg_classes``.
+
+    Returns:
+        dict: ``height`` and ``width`` of the image; of boxes, ``bboxes``
+        (x1, y1, x2, y2 in pixels of the original image), ``labels``,
+        ``class_names`` and ``scores``; of the map, ``segments``: for each
+        class in it ``label``, ``class_name``, ``area`` in pixels and
+        ``segmentation``, run lengths as COCO writes them.
+    """
+    height, width = sample.ori_shape[:2]
+    result: dict = dict(height=int(height), width=int(width))
+    if 'pred_instances' in sample:
+        instances = sample.pred_instances
+        labels = to_numpy(instances.labels).astype(int).tolist()
+        names = dataset_meta.get('classes', ())
+        result.update(
+            bboxes=to_numpy(instances.bboxes).astype(float).tolist(),
+            labels=labels,
+            class_names=[_name(names, label) for label in labels],
+            scores=to_numpy(instances.scores).astype(float).tolist())
+    if 'pred_sem_seg' in sample:
+        result['segments'] = _segments(
+            map_ids(sample.pred_sem_seg), dataset_meta.get('seg_classes', ()))
+    return result
+
+
+def _segments(ids: np.ndarray, names: Sequence[str]) -> List[dict]:
+    """Encode each class of a map (H, W) as run lengths."""
+    segments = []
+    for label in np.unique(ids).tolist():
+        mask = ids == label
+        runs = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+        segments.append(
+            dict(
+                label=label,
+                class_name=_name(names, label),
+                area=int(mask.sum()),
+                segmentation=dict(
+                    size=[int(side) for side in runs['size']],
+                    counts=runs['counts'].decode('ascii'))))
+    return segments
+
+
+def write_label_map(path: str, field: PixelData,
+                    styles: Sequence[ClassStyle]) -> None:
+    """Write a map as a palette PNG: pixel values are ids.
+
+    Args:
+        path (str): The file; its folder is made.
+        field (:obj:`PixelData`): The map, ids 0-255.
+        styles (Sequence[ClassStyle]): Colours by id.
+    """
+    os.makedirs(osp.dirname(path), exist_ok=True)
+    image = Image.fromarray(map_ids(field).astype(np.uint8), mode='P')
+    image.putpalette([value for style in styles for value in style.colour])
+    image.save(path)

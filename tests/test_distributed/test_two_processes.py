@@ -1,0 +1,134 @@
+# Copyright (c) mmbombo contributors.
+"""Two gloo processes equal one process with the doubled batch."""
+import os
+import socket
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DefaultScope
+from torch.nn.parallel import DistributedDataParallel
+
+from mmbombo.datasets.samplers import PartialAnnotationSampler
+from mmbombo.registry import DATASETS, MODELS
+from mmbombo.testing import (CLASSES, SEG_CLASSES, det_head_cfg,
+                             tiny_model_cfg, write_voc)
+
+STEPS = 2
+CLASS_MAP = dict(det_classes=CLASSES, seg_classes=SEG_CLASSES)
+PIPELINE = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadPartialAnnotations'),
+    # half of the box is 255: ranks have very different numbers of labels
+    dict(type='LoadPseudoMask', class_map=CLASS_MAP, method='box_i'),
+    dict(
+        type='mmdet.RandomResize',
+        scale=(96, 96),
+        ratio_range=(.7, 1.4),
+        resize_type='mmdet.Resize',
+        keep_ratio=True),
+    dict(type='mmdet.RandomCrop', crop_size=(64, 64),
+         allow_negative_crop=True),
+    dict(type='mmdet.RandomFlip', prob=.5),
+    dict(type='LabelComponents', class_map=CLASS_MAP, min_area=10),
+    dict(type='PackMultiTaskInputs')
+]
+
+
+def build_dataset(root):
+    return DATASETS.build(
+        dict(
+            type='MultiSourceDataset',
+            datasets=[
+                dict(
+                    type='PartialVOCDataset',
+                    data_root=root,
+                    ann_file='ImageSets/Main/train.txt',
+                    source=source,
+                    annotation_kinds=kinds,
+                    metainfo=dict(classes=CLASSES, seg_classes=SEG_CLASSES),
+                    pipeline=PIPELINE)
+                for source, kinds in [('boxes', ('bbox', )),
+                                      ('masks', ('sem_seg', ))]
+            ]))
+
+
+def build_model():
+    """FCOS reduces its normalisers over ranks; no statistic of a batch."""
+    torch.manual_seed(0)
+    det = det_head_cfg('fcos', channels=16)
+    det['head'].update(stacked_convs=1, strides=[8, 16, 32],
+                       regress_ranges=((-1, 32), (32, 64), (64, 1e8)))
+    det['in_indices'] = (1, 2, 3)
+    cfg = tiny_model_cfg(weak_losses=[
+        dict(type='BoxForMaskLoss'),
+        dict(type='MaskForBoxLoss', ramp=0., predictor='self', score_thr=.01)
+    ])
+    cfg['task_heads']['det'] = det
+    cfg['data_preprocessor']['pad_size_divisor'] = 64
+    model = MODELS.build(cfg)
+    model.init_weights()
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    return model
+
+
+def gradients(root, batch_size, ddp):
+    """Gradients of some steps, without updates in between."""
+    dataset = build_dataset(root)
+    sampler = PartialAnnotationSampler(
+        dataset, batch_size=batch_size, source_ratio=[1, 1], seed=3)
+    indices = iter(sampler)
+    model = build_model()
+    wrapped = DistributedDataParallel(model) if ddp else model
+    steps = []
+    for _ in range(STEPS):
+        batch = pseudo_collate(
+            [dataset[next(indices)] for _ in range(batch_size)])
+        data = model.data_preprocessor(batch, True)
+        losses = wrapped(data['inputs'], data['data_samples'], mode='loss')
+        loss, _ = model.parse_losses(losses)
+        model.zero_grad()
+        loss.backward()
+        steps.append({
+            name: p.grad.clone()
+            for name, p in model.named_parameters() if p.requires_grad
+        })
+    return steps
+
+
+def worker(rank, port, root, out):
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    dist.init_process_group('gloo', rank=rank, world_size=2)
+    DefaultScope.get_instance('two-processes', scope_name='mmbombo')
+    steps = gradients(root, batch_size=4, ddp=True)
+    if rank == 0:
+        torch.save(steps, out)
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    return write_voc(tmp_path_factory.mktemp('voc'), num_images=12)
+
+
+def test_gradients_equal_those_of_the_doubled_batch(root, tmp_path):
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    out = str(tmp_path / 'gradients.pt')
+    mp.spawn(worker, (port, str(root), out), nprocs=2)
+    two = torch.load(out, weights_only=True)
+    one = gradients(str(root), batch_size=8, ddp=False)
+    assert any(g.abs().max() > 0 for g in one[0].values())
+    for step_one, step_two in zip(one, two):
+        assert step_one.keys() == step_two.keys()
+        for name, gradient in step_one.items():
+            scale = gradient.abs().max().clamp(min=1e-3)
+            assert ((gradient - step_two[name]).abs().max() / scale
+                    < 1e-3), name

@@ -1,0 +1,159 @@
+# Copyright (c) mmbombo contributors.
+"""Validation images, their annotations and predictions in one picture.
+
+``python tools/analysis_tools/contact_sheet.py CONFIG CHECKPOINT``
+"""
+import argparse
+import os
+import os.path as osp
+import sys
+from typing import List, Tuple
+
+import mmcv
+import numpy as np
+from mmdet.structures import DetDataSample
+from mmengine.config import Config, DictAction
+from mmengine.dataset import BaseDataset
+
+from mmbombo.apis import MultiTaskInferencer
+from mmbombo.registry import DATASETS
+from mmbombo.visualization import MultiTaskLocalVisualizer
+from mmbombo.visualization.layers import Layer, gt_layer, pred_layer
+from mmbombo.visualization.layout import (GAP, PAPER, centre_in, legend, stack,
+                                          text_bar)
+from mmbombo.visualization.multi_task_visualizer import has_ignored_pixels
+
+CELL = (300, 340)
+FONT = 16
+HEADINGS = ('image', 'ground truth', 'prediction')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Draw predictions on validation images in one picture')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--out', default='contact_sheet.png', help='where the picture goes')
+    parser.add_argument(
+        '--number', type=int, default=12, help='number of images')
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.3,
+        help='lowest score of a box that is drawn')
+    parser.add_argument(
+        '--device', help='such as cpu or cuda:0; by default what there is')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load checkpoints that run code when they are loaded; only for '
+        'files that you made yourself')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, key=value')
+    args = parser.parse_args()
+    if args.number < 1:
+        parser.error('--number must be at least 1')
+    return args
+
+
+def pick_evenly(total: int, number: int) -> List[int]:
+    """Return ``number`` indices, or all, evenly spaced in ``range(total)``."""
+    number = min(number, total)
+    return [(2 * place + 1) * total // (2 * number)
+            for place in range(number)]
+
+
+def predict(inferencer: MultiTaskInferencer, dataset: BaseDataset,
+            index: int) -> Tuple[np.ndarray, DetDataSample]:
+    """Return an image, RGB, and its sample with both truth and prediction."""
+    sample, = inferencer.forward(inferencer.collate_fn([dataset[index]]))
+    return mmcv.imread(sample.img_path, channel_order='rgb'), sample
+
+
+def fit(image: np.ndarray) -> Tuple[int, int]:
+    """Return height and width of the largest panel that fits a cell."""
+    scale = min(cell / side for cell, side in zip(CELL, image.shape))
+    return int(image.shape[0] * scale), int(image.shape[1] * scale)
+
+
+def draw_cells(visualizer: MultiTaskLocalVisualizer, image: np.ndarray,
+               layers: List[Layer]) -> np.ndarray:
+    """Return the three cells of one image side by side."""
+    size = fit(image)
+    panels = [visualizer.image_panel(image, size=size)]
+    panels += [visualizer.layer_panel(image, layer, size) for layer in layers]
+    return join([centre_in(panel.image, *CELL) for panel in panels])
+
+
+def join(cells: List[np.ndarray], gap: int = GAP) -> np.ndarray:
+    """Set pictures of one height side by side."""
+    space = np.full((len(cells[0]), gap, 3), PAPER, dtype=np.uint8)
+    joined = [part for cell in cells for part in (cell, space)]
+    return np.concatenate(joined[:-1], axis=1)
+
+
+def compose(rows: List[np.ndarray], title: str,
+            legend_of: Tuple[list, bool]) -> np.ndarray:
+    """Set the rows in two columns, under headings and above a legend."""
+    heading = join([text_bar(text, CELL[1], FONT) for text in HEADINGS])
+    per_column = (len(rows) + 1) // 2
+    columns = [rows[:per_column], rows[per_column:]]
+    blank = np.full_like(rows[0], PAPER)
+    columns[1] += [blank] * (per_column - len(columns[1]))
+    if len(rows) == 1:
+        columns = columns[:1]
+    lines = [join([heading] * len(columns), 3 * GAP)]
+    lines += [join(list(line), 3 * GAP) for line in zip(*columns)]
+    width = lines[0].shape[1]
+    return stack([
+        text_bar(title, width, FONT), *lines,
+        legend(*legend_of, width, FONT)
+    ])
+
+
+def make_sheet(args: argparse.Namespace) -> np.ndarray:
+    """Predict and draw."""
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    inferencer = MultiTaskInferencer(
+        cfg,
+        args.checkpoint,
+        device=args.device,
+        trust_checkpoint=args.trust_checkpoint)
+    dataset = DATASETS.build(cfg.val_dataloader.dataset)
+    visualizer = MultiTaskLocalVisualizer(name='contact_sheet')
+    visualizer.dataset_meta = inferencer.dataset_meta
+    rows, all_layers = [], []
+    for index in pick_evenly(len(dataset), args.number):
+        image, sample = predict(inferencer, dataset, index)
+        empty = Layer('', [], None)
+        layers = [
+            gt_layer(sample) or empty,
+            pred_layer(sample, args.score_thr) or empty
+        ]
+        rows.append(draw_cells(visualizer, image, layers))
+        all_layers += layers
+    ignored = any(has_ignored_pixels(layer) for layer in all_layers)
+    title = (f'{osp.basename(args.config)}, {osp.basename(args.checkpoint)}, '
+             f'boxes with score ≥ {args.score_thr:g}')
+    return compose(rows, title, (visualizer.styles_in(all_layers), ignored))
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        sheet = make_sheet(args)
+    except (OSError, RuntimeError, ValueError) as error:
+        sys.exit(f'{type(error).__name__}: {error}')
+    os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
+    mmcv.imwrite(sheet[..., ::-1], args.out)
+    print(f'contact sheet: {osp.abspath(args.out)}')
+
+
+if __name__ == '__main__':
+    main()
