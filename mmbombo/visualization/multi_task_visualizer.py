@@ -11,12 +11,10 @@ from mmengine.visualization import Visualizer
 
 from mmbombo.registry import VISUALIZERS
 from .drawing import Box, draw_boxes, draw_map, font_size
-from .layers import (SEG, LabelledBox, Layer, gt_layer, pred_layer,
-                     pseudo_layer)
+from .layers import (IGNORE_INDEX, SEG, LabelledBox, Layer, gt_layer,
+                     pred_layer, pseudo_layer)
 from .layout import Panel, join_row, legend, stack
 from .palette import BACKGROUND, ClassStyle, Colour, class_styles, style_of
-
-IGNORE_INDEX = 255
 
 
 @VISUALIZERS.register_module()

@@ -120,6 +120,8 @@ def check_values(spoil, rows):
         if spoil is all_ignored:
             assert row['seg/loss_ce'] == 0
             assert row.get('m4b/loss_cls', 0) == 0
-        if spoil is single_pixels and 'm4b/num_kept' in row:
+        if spoil is single_pixels:
             # crops contain at least some of the pixels
-            assert row['m4b/num_kept'] + row['m4b/num_direct'] > 0
+            counts = [value for key, value in row.items()
+                      if key.startswith('m4b/num_')]
+            assert not counts or sum(counts) > 0

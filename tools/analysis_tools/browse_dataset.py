@@ -1,0 +1,185 @@
+# Copyright (c) mmbombo contributors.
+"""Draw what a data pipeline really yields, and count it.
+
+``python tools/analysis_tools/browse_dataset.py CONFIG`` draws the samples of
+the configured sampler after augmentation: boxes, ignored boxes, map, pseudo
+mask, components, annotation kinds and source.
+"""
+import argparse
+import os
+import os.path as osp
+import sys
+from collections import Counter
+from typing import Dict, Iterator, Tuple
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from mmbombo.datasets.errors import DatasetError
+from mmbombo.registry import VISUALIZERS
+from mmbombo.visualization.layers import (IGNORE_INDEX, annotation_text,
+                                          map_ids)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Draw what a data pipeline yields')
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--phase',
+        choices=['train', 'val', 'test'],
+        default='train',
+        help='which data loader')
+    parser.add_argument(
+        '--output-dir',
+        help='where pictures go; by default work_dirs/CONFIG/browse_PHASE')
+    parser.add_argument(
+        '--number', type=int, default=24, help='number of samples')
+    parser.add_argument(
+        '--show', action='store_true', help='open a window for each sample')
+    parser.add_argument(
+        '--not-show',
+        dest='show',
+        action='store_false',
+        help='open no window (the default)')
+    parser.add_argument(
+        '--show-interval',
+        type=float,
+        default=2,
+        help='seconds that a window stays')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, key=value')
+    args = parser.parse_args()
+    if args.number < 1:
+        parser.error('--number must be at least 1')
+    return args
+
+
+def build_loader(cfg: Config, phase: str) -> DataLoader:
+    """Build the loader of a phase in this process, with its own sampler."""
+    config = cfg.get(f'{phase}_dataloader')
+    if config is None:
+        raise ValueError(f'the config has no {phase}_dataloader')
+    config = dict(config, num_workers=0, persistent_workers=False)
+    config.pop('prefetch_factor', None)
+    seed = cfg.get('randomness', {}).get('seed') or 0
+    return Runner.build_dataloader(config, seed=seed)
+
+
+def iterate(loader: DataLoader, number: int
+            ) -> Iterator[Tuple[np.ndarray, DetDataSample]]:
+    """Yield at most ``number`` samples as RGB image (H, W, 3) and sample."""
+    left = number
+    for batch in loader:
+        for packed, sample in zip(batch['inputs'], batch['data_samples']):
+            # Pipelines load BGR; the preprocessor of the model turns it.
+            yield packed.permute(1, 2, 0).flip(-1).numpy(), sample
+            left -= 1
+            if not left:
+                return
+
+
+def count(sample: DetDataSample) -> Dict[str, int]:
+    """Count what a sample holds.
+
+    Returns:
+        dict[str, int]: Numbers of boxes, ignored boxes and components, and of
+        pixels and labelled (not ignored) pixels in the map and in the pseudo
+        mask.
+    """
+    counts = dict(images=1)
+    for name, field in (('boxes', 'gt_instances'),
+                        ('ignored_boxes', 'ignored_instances'),
+                        ('components', 'components')):
+        if field in sample:
+            counts[name] = len(sample.get(field))
+    for name, field in (('map', 'gt_sem_seg'), ('pseudo', 'pseudo_sem_seg')):
+        if field in sample:
+            ids = map_ids(sample.get(field))
+            counts[f'{name}_pixels'] = ids.size
+            counts[f'{name}_labelled'] = int((ids != IGNORE_INDEX).sum())
+    return counts
+
+
+def describe(counts: Dict[str, int]) -> str:
+    """Write counts in words; what no sample has is left out."""
+    words = []
+    for name in ('boxes', 'ignored_boxes', 'components'):
+        if name in counts:
+            words.append(f'{counts[name]} {name.replace("_", " ")}')
+    for name, text in (('map', 'mask'), ('pseudo', 'pseudo mask')):
+        if counts.get(f'{name}_pixels'):
+            share = counts[f'{name}_labelled'] / counts[f'{name}_pixels']
+            words.append(f'{text} {share:.1%} labelled')
+    return ', '.join(words) or 'nothing'
+
+
+def browse(args: argparse.Namespace) -> Dict[tuple, Counter]:
+    """Draw samples; return counts by (source, annotation kinds)."""
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmbombo'))
+    # Transforms of a sampler that seeds no draw still repeat between calls.
+    torch.manual_seed(0)
+    np.random.seed(0)
+    loader = build_loader(cfg, args.phase)
+    config = dict(cfg.get('visualizer') or {}, name='browse_dataset')
+    config.setdefault('type', 'MultiTaskLocalVisualizer')
+    config.pop('vis_backends', None)
+    visualizer = VISUALIZERS.build(config)
+    visualizer.dataset_meta = loader.dataset.metainfo
+    totals: Dict[tuple, Counter] = {}
+    for place, (image, sample) in enumerate(iterate(loader, args.number)):
+        source, kinds = sample.get('source', ''), annotation_text(sample)
+        stem = osp.splitext(osp.basename(sample.img_path))[0]
+        name = '_'.join(part for part in (f'{place:04d}', source, stem)
+                        if part)
+        visualizer.add_datasample(
+            name,
+            image,
+            sample,
+            draw_pred=False,
+            show=args.show,
+            wait_time=args.show_interval,
+            out_file=osp.join(args.output_dir, f'{name}.png'))
+        counts = count(sample)
+        totals.setdefault((source, kinds), Counter()).update(counts)
+        height, width = image.shape[:2]
+        print(f'{name}: {kinds}; {width}x{height}; {describe(counts)}')
+    return totals
+
+
+def print_summary(totals: Dict[tuple, Counter], output_dir: str) -> None:
+    """Print one line per source and where the pictures are."""
+    number = sum(counts['images'] for counts in totals.values())
+    print(f'\n{number} sample(s)')
+    for (source, kinds), counts in totals.items():
+        print(f"  source {source or '?'} ({kinds}): {counts['images']} "
+              f'sample(s), {describe(counts)}')
+    print(f'pictures: {osp.abspath(output_dir)}')
+
+
+def main() -> None:
+    args = parse_args()
+    if args.output_dir is None:
+        name = osp.splitext(osp.basename(args.config))[0]
+        args.output_dir = osp.join('work_dirs', name, f'browse_{args.phase}')
+    os.makedirs(args.output_dir, exist_ok=True)
+    try:
+        totals = browse(args)
+    except (DatasetError, OSError, ValueError) as error:
+        sys.exit(f'{type(error).__name__}: {error}')
+    print_summary(totals, args.output_dir)
+
+
+if __name__ == '__main__':
+    main()
