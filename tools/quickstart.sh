@@ -97,11 +97,10 @@ fi
 
 # What decides the result names the work directory: other options, data or
 # code train anew, and an interrupted training finds its own checkpoints.
-resolved=$logs/config.txt
-mkdir -p "$logs"
-"$PY" tools/misc/print_config.py "$config" \
-    ${options[@]+"${options[@]}"} >"$resolved" ||
-    fail "the config $config cannot be read" "see the message above"
+resolved=$logs/config.py
+run_step config "$logs/config.log" "read the log" \
+    "$PY" tools/misc/print_config.py "$config" --save-path "$resolved" \
+    ${options[@]+"${options[@]}"}
 sources=$(find mmbombo -name '*.py' -print0 | sort -z | xargs -0 cat |
     sha256sum)
 key=$(fingerprint "$resolved" "$sources" "$stack" "$weights" \

@@ -108,6 +108,7 @@ run_step() {
     shift 3
     mkdir -p "$(dirname "$log")"
     printf '[%s] log: %s\n' "$name" "$log"
+    : >"$log" # the progress display may look before the command writes
     set -m # a process group of its own, so that it can be ended as a whole
     "$@" >"$log" 2>&1 </dev/null &
     STEP_CHILD=$!

@@ -9,7 +9,7 @@ from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from mmbombo.utils.checkpoint import use_checked_loader
+from mmbombo.utils import prepare_cpu_processes, use_checked_loader
 
 
 def parse_args() -> argparse.Namespace:
@@ -64,6 +64,7 @@ def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
     cfg = merge_args(Config.fromfile(args.config), args)
+    prepare_cpu_processes(cfg)
     metrics = Runner.from_cfg(cfg).test()
     if args.out and is_main_process():
         mmengine.dump(metrics, args.out)

@@ -9,8 +9,8 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmbombo.datasets.file_checks import DatasetError
-from mmbombo.utils.checkpoint import use_checked_loader
-from mmbombo.utils.schedule import scale_schedule
+from mmbombo.utils import (prepare_cpu_processes, scale_schedule,
+                           use_checked_loader)
 
 
 def parse_args() -> argparse.Namespace:
@@ -88,6 +88,7 @@ def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
     cfg = merge_args(Config.fromfile(args.config), args)
+    prepare_cpu_processes(cfg)
     runner = Runner.from_cfg(cfg)
     try:
         runner.train()

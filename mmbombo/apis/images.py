@@ -62,8 +62,8 @@ def unique_names(paths: Sequence[Optional[str]]) -> List[str]:
     names: List[str] = []
     used: Dict[str, int] = {}
     for place, path in enumerate(paths):
-        stem = (f'{place:08d}' if path is None else
-                osp.splitext(osp.basename(path))[0])
+        stem = (f'{place:08d}' if path is None else osp.splitext(
+            osp.basename(path))[0])
         name = stem
         # A file 'a_1.jpg' may be among the others.
         while name in used:

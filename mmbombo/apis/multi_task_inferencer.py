@@ -167,11 +167,12 @@ class MultiTaskInferencer(BaseInferencer):
         report_failed(results['failed'], len(inputs))
         return results
 
-    def preprocess(self,
-                   inputs: Sequence[InputType],
-                   batch_size: int = 1,
-                   failed: Optional[List[Tuple[str, str]]] = None
-                   ) -> Iterator[List[LoadedImage]]:
+    def preprocess(
+        self,
+        inputs: Sequence[InputType],
+        batch_size: int = 1,
+        failed: Optional[List[Tuple[str, str]]] = None
+    ) -> Iterator[List[LoadedImage]]:
         """Load and transform images, batch by batch.
 
         Args:
@@ -267,8 +268,8 @@ class MultiTaskInferencer(BaseInferencer):
                                                    f'{image.name}.png')
                     write_label_map(result['mask_path'], sample.pred_sem_seg,
                                     seg_styles)
-                mmengine.dump(
-                    result, osp.join(out_dir, 'preds', f'{image.name}.json'))
+                mmengine.dump(result,
+                              osp.join(out_dir, 'preds', f'{image.name}.json'))
             results.append(result)
         return list(preds) if return_datasamples else results
 

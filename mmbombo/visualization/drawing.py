@@ -148,8 +148,8 @@ def _overlap(first: Sequence[float], second: Sequence[float]) -> bool:
 
 
 def place_tag(
-    box: Sequence[float], tag: Tuple[int, int], panel: Tuple[int, int],
-    taken: Sequence[Sequence[float]]
+        box: Sequence[float], tag: Tuple[int, int], panel: Tuple[int, int],
+        taken: Sequence[Sequence[float]]
 ) -> Optional[Tuple[int, int, int, int]]:
     """Find a place for a tag at its box where it hides no other tag.
 
@@ -175,7 +175,8 @@ def place_tag(
     return None
 
 
-def draw_boxes(image: np.ndarray, boxes: Sequence[Box],
+def draw_boxes(image: np.ndarray,
+               boxes: Sequence[Box],
                size: Optional[int] = None) -> np.ndarray:
     """Draw boxes with their tags.
 
@@ -217,7 +218,10 @@ def draw_boxes(image: np.ndarray, boxes: Sequence[Box],
             continue
         taken.append(tag)
         draw.rectangle((tag[0], tag[1], tag[2] - 1, tag[3] - 1),
-                       fill=box.colour, outline=(0, 0, 0))
-        draw.text((tag[0] + 3, tag[1] + 1), text, font=load_font(size),
+                       fill=box.colour,
+                       outline=(0, 0, 0))
+        draw.text((tag[0] + 3, tag[1] + 1),
+                  text,
+                  font=load_font(size),
                   fill=text_colour(box.colour))
     return np.array(picture)

@@ -87,7 +87,7 @@ def annotation_text(sample: DetDataSample) -> str:
     """
     kinds = sample.get('annotation_kinds')
     if kinds is None:
-        has_boxes = 'gt_instances' in sample and 'bboxes' in sample.gt_instances
+        has_boxes = 'bboxes' in sample.get('gt_instances', ())
         kinds = (BBOX, ) * has_boxes + (SEM_SEG, ) * ('gt_sem_seg' in sample)
     words = {BBOX: 'boxes', SEM_SEG: 'mask'}
     names = [words.get(kind, kind) for kind in kinds]
@@ -99,8 +99,8 @@ def annotation_text(sample: DetDataSample) -> str:
 def gt_layer(sample: DetDataSample) -> Optional[Layer]:
     """Read the annotations; None for a sample that never had any."""
     fields = ('gt_instances', 'ignored_instances', 'gt_sem_seg')
-    if 'annotation_kinds' not in sample and not any(
-            field in sample for field in fields):
+    if 'annotation_kinds' not in sample and not any(field in sample
+                                                    for field in fields):
         return None
     boxes = _boxes(sample.get('gt_instances')) + _boxes(
         sample.get('ignored_instances'), ignored=True)

@@ -32,8 +32,10 @@ def text_bar(text: str, width: int, size: int) -> np.ndarray:
     """
     height = text_size(text, size)[1] + 6
     picture = Image.fromarray(_paper(height, width))
-    ImageDraw.Draw(picture).text((2, 3), shorten(text, size, width - 4),
-                                 font=load_font(size), fill=INK)
+    ImageDraw.Draw(picture).text((2, 3),
+                                 shorten(text, size, width - 4),
+                                 font=load_font(size),
+                                 fill=INK)
     return np.array(picture)
 
 
@@ -117,6 +119,8 @@ def legend(styles: Sequence[ClassStyle], with_ignored: bool, width: int,
     picture = Image.fromarray(sheet)
     draw = ImageDraw.Draw(picture)
     for (name, _), (x, y) in zip(entries, places):
-        draw.text((x + size + 7, y + 3), shorten(name, size, width - size - 8),
-                  font=load_font(size), fill=INK)
+        draw.text((x + size + 7, y + 3),
+                  shorten(name, size, width - size - 8),
+                  font=load_font(size),
+                  fill=INK)
     return np.array(picture)

@@ -187,7 +187,8 @@ class MultiTaskLocalVisualizer(Visualizer):
                               self.alpha)
         scale = (width / image.shape[1], height / image.shape[0])
         boxes = []
-        for box in layer.boxes:
+        # Ignored boxes come last: their tags give way to the others'.
+        for box in sorted(layer.boxes, key=lambda box: box.ignored):
             styles = seg_styles if box.task == SEG else det_styles
             boxes.append(_styled(box, style_of(styles, box.label), scale))
         return Panel(layer.caption, draw_boxes(canvas, boxes))
@@ -213,9 +214,9 @@ class MultiTaskLocalVisualizer(Visualizer):
         order = [style.name for style in seg_styles + det_styles]
         return sorted(
             found.values(),
-            key=lambda style: (order.index(style.name)
-                               if style.name in order else len(order),
-                               style.name))
+            key=lambda style:
+            (order.index(style.name)
+             if style.name in order else len(order), style.name))
 
     def _canvas(self, image: np.ndarray,
                 size: Optional[Tuple[int, int]]) -> np.ndarray:

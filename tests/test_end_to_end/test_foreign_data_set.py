@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 CLASSES = ('tram', 'kiosk', 'lorry')
+# MMDetection's reader numbers the classes in the order of this file, whatever
+# the order of its `metainfo` is.
 CATEGORY_IDS = dict(kiosk=3, tram=40, lorry=90)
 MASK_IDS = dict(lorry=11, tram=26, kiosk=33)
 #: BGR; the noise on top is weaker than the difference.
@@ -150,7 +152,7 @@ CONFIG = '''
             dict(type='MaskForBoxLoss', predictor='self', min_area=20)])
 
     optim_wrapper = dict(
-        type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-2),
+        type='OptimWrapper', optimizer=dict(type='AdamW', lr=5e-3),
         clip_grad=dict(max_norm=10))
     train_cfg = dict(
         type='IterBasedTrainLoop', max_iters={iters}, val_interval={iters})
@@ -247,10 +249,12 @@ def trained(foreign, train, repo):
 def test_it_learns_from_all_kinds(trained):
     rows = trained.scalars.train
     assert len(rows) == ITERS
-    for part in ('det/loss_cls', 'seg/loss_ce', 'b4m/loss_ce',
-                 'm4b/loss_cls'):
-        assert np.mean([row[part] for row in rows[-8:]]) < 0.7 * np.mean(
-            [row[part] for row in rows[:8]]), part
+    # Mask-for-Box is ramped up over the first 5 steps
+    for part, first in {'det/loss_cls': 0, 'seg/loss_ce': 0,
+                        'b4m/loss_ce': 0, 'm4b/loss_cls': 5}.items():
+        before = np.mean([row[part] for row in rows[first:first + 8]])
+        after = np.mean([row[part] for row in rows[-8:]])
+        assert after < 0.8 * before, part
     assert 'boxes' in trained.output and 'neither' in trained.output
 
 
@@ -259,7 +263,8 @@ def test_each_metric_has_its_own_classes(trained):
     for name in CLASSES:
         assert 0 <= metrics[f'det/{name}_AP'] <= 1
         assert 0 <= metrics[f'seg/{name}_IoU'] <= 100
-    # flat colours are learnt within seconds; labels in a wrong order are not
+    # Plain colours are learnt within seconds, unless boxes and masks call
+    # the same thing different names.
     assert metrics['seg/mIoU'] > 60
     assert metrics['joint/score'] == pytest.approx(
         (metrics['det/bbox_mAP'] + metrics['seg/mIoU'] / 100) / 2)

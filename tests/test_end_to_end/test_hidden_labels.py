@@ -55,7 +55,7 @@ def runs(shapes, make_config, train, voc, tmp_path_factory):
         config = make_config(
             folder / f'{name}.py', root, iters=ITERS,
             change=use_ema_predictor)
-        result[name] = train(config, fresh=name == 'whole').scalars.train
+        result[name] = train(config).scalars.train
     return result
 
 

@@ -34,7 +34,9 @@ case "$script" in
     photo_stamps.py)
         mkdir -p "$(value --out)"
         echo "$*" >"$(value --out)/manifest.json" ;;
-    print_config.py) echo "$* ${SHAPES_ROOT:-}" ;;
+    print_config.py)
+        date +%N  # as the time in a log line, it must not matter
+        echo "$* ${SHAPES_ROOT:-}" >"$(value --save-path)" ;;
     train.py)
         mkdir -p "$(value --work-dir)"
         echo "$(value --work-dir)/iter.pth" \
@@ -171,11 +173,12 @@ def test_options_choose_data_config_and_stack(root):
     _, calls = quickstart(root, '--smoke')
     assert value(calls, 'photo_stamps.py', '--out') == 'data/shapes_smoke'
     assert int(value(calls, 'photo_stamps.py', '--num-train')) <= 64
-    config = (root / 'work_dirs/setup/onedl/config.txt').read_text()
+    config = (root / 'work_dirs/setup/onedl/config.py').read_text()
     assert 'train_cfg.max_iters=10' in config
 
 
 def test_smoke_reads_the_folder_that_it_draws(root):
-    quickstart(root, '--smoke')
-    config = (root / 'work_dirs/setup/onedl/config.txt').read_text()
+    done, _ = quickstart(root, '--smoke')
+    assert done.returncode == 0, done.stderr
+    config = (root / 'work_dirs/setup/onedl/config.py').read_text()
     assert config.split()[-1] == 'data/shapes_smoke/'

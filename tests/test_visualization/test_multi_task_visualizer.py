@@ -111,8 +111,8 @@ def test_ignored_boxes_are_dashed():
     ignored.ignored_instances = instances(box, [0])
     share = []
     for sample in (plain, ignored):
-        panel = visualizer.layer_panel(
-            grey_image(300, 400), gt_layer(sample)).image
+        panel = visualizer.layer_panel(grey_image(300, 400),
+                                       gt_layer(sample)).image
         share.append((panel[291, 20:380] == RED).all(axis=-1).mean())
     assert share[0] == 1
     assert 0.3 < share[1] < 0.75
@@ -129,10 +129,10 @@ def test_predictions_below_the_threshold_are_left_out():
     assert layer.caption == 'prediction (score ≥ 0.5)'
 
 
-@pytest.mark.parametrize('kinds, text', [
-    (('bbox', ), 'boxes only'), (('sem_seg', ), 'mask only'),
-    (('bbox', 'sem_seg'), 'boxes + mask'), ((), 'not annotated')
-])
+@pytest.mark.parametrize('kinds, text', [(('bbox', ), 'boxes only'),
+                                         (('sem_seg', ), 'mask only'),
+                                         (('bbox', 'sem_seg'), 'boxes + mask'),
+                                         ((), 'not annotated')])
 def test_caption_names_the_declared_kinds(kinds, text):
     sample = DetDataSample(metainfo=dict(annotation_kinds=kinds, source='s1'))
     # Packed samples of every kind have the field.
@@ -160,10 +160,9 @@ def test_pseudo_labels():
 
     sample = DetDataSample()
     # Labels of components are segmentation ids: 1 is 'car', blue.
-    sample.components = instances(
-        [[10, 10, 40, 50], [60, 10, 62, 12]], [1, 3],
-        areas=torch.tensor([900., 4.]),
-        ignored=torch.tensor([False, True]))
+    sample.components = instances([[10, 10, 40, 50], [60, 10, 62, 12]], [1, 3],
+                                  areas=torch.tensor([900., 4.]),
+                                  ignored=torch.tensor([False, True]))
     layer = pseudo_layer(sample)
     assert [box.ignored for box in layer.boxes] == [False, True]
     panel = visualizer.layer_panel(grey_image(), layer).image

@@ -6,7 +6,6 @@ the configured sampler after augmentation: boxes, ignored boxes, map, pseudo
 mask, components, annotation kinds and source.
 """
 import argparse
-import os
 import os.path as osp
 import sys
 from collections import Counter
@@ -74,8 +73,8 @@ def build_loader(cfg: Config, phase: str) -> DataLoader:
     return Runner.build_dataloader(config, seed=seed)
 
 
-def iterate(loader: DataLoader, number: int
-            ) -> Iterator[Tuple[np.ndarray, DetDataSample]]:
+def iterate(loader: DataLoader,
+            number: int) -> Iterator[Tuple[np.ndarray, DetDataSample]]:
     """Yield at most ``number`` samples as RGB image (H, W, 3) and sample."""
     left = number
     for batch in loader:
@@ -96,8 +95,8 @@ def count(sample: DetDataSample) -> Dict[str, int]:
         mask.
     """
     counts = dict(images=1)
-    for name, field in (('boxes', 'gt_instances'),
-                        ('ignored_boxes', 'ignored_instances'),
+    for name, field in (('boxes', 'gt_instances'), ('ignored_boxes',
+                                                    'ignored_instances'),
                         ('components', 'components')):
         if field in sample:
             counts[name] = len(sample.get(field))
@@ -132,7 +131,7 @@ def browse(args: argparse.Namespace) -> Dict[tuple, Counter]:
     torch.manual_seed(0)
     np.random.seed(0)
     loader = build_loader(cfg, args.phase)
-    config = dict(cfg.get('visualizer') or {}, name='browse_dataset')
+    config = dict(cfg.get('visualizer') or {}, name=f'browse_{id(loader)}')
     config.setdefault('type', 'MultiTaskLocalVisualizer')
     config.pop('vis_backends', None)
     visualizer = VISUALIZERS.build(config)
@@ -141,8 +140,8 @@ def browse(args: argparse.Namespace) -> Dict[tuple, Counter]:
     for place, (image, sample) in enumerate(iterate(loader, args.number)):
         source, kinds = sample.get('source', ''), annotation_text(sample)
         stem = osp.splitext(osp.basename(sample.img_path))[0]
-        name = '_'.join(part for part in (f'{place:04d}', source, stem)
-                        if part)
+        name = '_'.join(
+            part for part in (f'{place:04d}', source, stem) if part)
         visualizer.add_datasample(
             name,
             image,
@@ -173,7 +172,6 @@ def main() -> None:
     if args.output_dir is None:
         name = osp.splitext(osp.basename(args.config))[0]
         args.output_dir = osp.join('work_dirs', name, f'browse_{args.phase}')
-    os.makedirs(args.output_dir, exist_ok=True)
     try:
         totals = browse(args)
     except (DatasetError, OSError, ValueError) as error:

@@ -7,7 +7,7 @@ import argparse
 import os
 import os.path as osp
 import sys
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 import mmcv
 import numpy as np
@@ -63,8 +63,7 @@ def parse_args() -> argparse.Namespace:
 def pick_evenly(total: int, number: int) -> List[int]:
     """Return ``number`` indices, or all, evenly spaced in ``range(total)``."""
     number = min(number, total)
-    return [(2 * place + 1) * total // (2 * number)
-            for place in range(number)]
+    return [(2 * place + 1) * total // (2 * number) for place in range(number)]
 
 
 def predict(inferencer: MultiTaskInferencer, dataset: BaseDataset,
@@ -80,13 +79,13 @@ def fit(image: np.ndarray) -> Tuple[int, int]:
     return int(image.shape[0] * scale), int(image.shape[1] * scale)
 
 
-def draw_cells(visualizer: MultiTaskLocalVisualizer, image: np.ndarray,
-               layers: List[Layer]) -> np.ndarray:
-    """Return the three cells of one image side by side."""
+def draw_panels(visualizer: MultiTaskLocalVisualizer, image: np.ndarray,
+                layers: List[Layer]) -> List[np.ndarray]:
+    """Return the pictures of one image, as large as a cell allows."""
     size = fit(image)
     panels = [visualizer.image_panel(image, size=size)]
     panels += [visualizer.layer_panel(image, layer, size) for layer in layers]
-    return join([centre_in(panel.image, *CELL) for panel in panels])
+    return [panel.image for panel in panels]
 
 
 def join(cells: List[np.ndarray], gap: int = GAP) -> np.ndarray:
@@ -96,18 +95,28 @@ def join(cells: List[np.ndarray], gap: int = GAP) -> np.ndarray:
     return np.concatenate(joined[:-1], axis=1)
 
 
-def compose(rows: List[np.ndarray], title: str,
+def join_groups(groups: Sequence[List[np.ndarray]]) -> np.ndarray:
+    """Set the panels of one or two images side by side, in cells."""
+    height = max(panel.shape[0] for group in groups for panel in group)
+    cells = [
+        join([centre_in(panel, height, CELL[1]) for panel in group])
+        for group in groups
+    ]
+    return join(cells, 3 * GAP)
+
+
+def compose(images: List[List[np.ndarray]], title: str,
             legend_of: Tuple[list, bool]) -> np.ndarray:
-    """Set the rows in two columns, under headings and above a legend."""
+    """Set images, with their panels, under headings and above a legend.
+
+    Two images share a line, so that the sheet is not much higher than wide.
+    """
     heading = join([text_bar(text, CELL[1], FONT) for text in HEADINGS])
-    per_column = (len(rows) + 1) // 2
-    columns = [rows[:per_column], rows[per_column:]]
-    blank = np.full_like(rows[0], PAPER)
-    columns[1] += [blank] * (per_column - len(columns[1]))
-    if len(rows) == 1:
-        columns = columns[:1]
-    lines = [join([heading] * len(columns), 3 * GAP)]
-    lines += [join(list(line), 3 * GAP) for line in zip(*columns)]
+    lines = [join([heading] * min(len(images), 2), 3 * GAP)]
+    lines += [
+        join_groups(images[place:place + 2])
+        for place in range(0, len(images), 2)
+    ]
     width = lines[0].shape[1]
     return stack([
         text_bar(title, width, FONT), *lines,
@@ -128,7 +137,7 @@ def make_sheet(args: argparse.Namespace) -> np.ndarray:
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
     visualizer = MultiTaskLocalVisualizer(name='contact_sheet')
     visualizer.dataset_meta = inferencer.dataset_meta
-    rows, all_layers = [], []
+    images, all_layers = [], []
     for index in pick_evenly(len(dataset), args.number):
         image, sample = predict(inferencer, dataset, index)
         empty = Layer('', [], None)
@@ -136,12 +145,12 @@ def make_sheet(args: argparse.Namespace) -> np.ndarray:
             gt_layer(sample) or empty,
             pred_layer(sample, args.score_thr) or empty
         ]
-        rows.append(draw_cells(visualizer, image, layers))
+        images.append(draw_panels(visualizer, image, layers))
         all_layers += layers
     ignored = any(has_ignored_pixels(layer) for layer in all_layers)
     title = (f'{osp.basename(args.config)}, {osp.basename(args.checkpoint)}, '
              f'boxes with score ≥ {args.score_thr:g}')
-    return compose(rows, title, (visualizer.styles_in(all_layers), ignored))
+    return compose(images, title, (visualizer.styles_in(all_layers), ignored))
 
 
 def main() -> None:

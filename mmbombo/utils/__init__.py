@@ -1,0 +1,9 @@
+# Copyright (c) mmbombo contributors.
+from .checkpoint import load_checkpoint_safely, use_checked_loader
+from .distributed import prepare_cpu_processes
+from .schedule import scale_schedule
+
+__all__ = [
+    'load_checkpoint_safely', 'prepare_cpu_processes', 'scale_schedule',
+    'use_checked_loader'
+]

@@ -1,0 +1,306 @@
+# Copyright (c) mmbombo contributors.
+import json
+import os.path as osp
+import pickle
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from mmbombo.apis import MultiTaskInferencer
+from mmbombo.apis.config_parts import find_dataset, inference_steps
+from mmbombo.apis.images import unique_names
+from mmbombo.registry import INFERENCERS
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def make_inferencer(config, checkpoint, **kwargs):
+    return MultiTaskInferencer(
+        config, checkpoint, device='cpu', show_progress=False, **kwargs)
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    """Lines that the inferencer logs."""
+    lines = []
+    monkeypatch.setattr('mmbombo.apis.multi_task_inferencer.print_log',
+                        lambda line, **kwargs: lines.append(line))
+    return lines
+
+
+def expected_map(height, width):
+    ids = np.zeros((height, width), dtype=np.uint8)
+    ids[:height // 2, :width // 2] = 2
+    ids[:height // 2, width // 2:] = 1
+    return ids
+
+
+@pytest.mark.parametrize('batch_size', [1, 2, 5])
+def test_folder(config, checkpoint, photos, tmp_path, batch_size, known):
+    inferencer = make_inferencer(config, checkpoint)
+    out = tmp_path / 'out'
+    results = inferencer(str(photos), batch_size=batch_size, out_dir=str(out))
+    predictions = results['predictions']
+    assert [osp.basename(p['img_path'])
+            for p in predictions] == ['a.png', 'b.PNG', 'c.png']
+    assert results['failed'] == [] and results['visualization'] == []
+    for (height, width, red), name, prediction in zip([(30, 20, 51),
+                                                       (40, 60, 102),
+                                                       (50, 50, 204)], 'abc',
+                                                      predictions):
+        assert (prediction['height'], prediction['width']) == (height, width)
+        assert prediction['bboxes'] == [[0, 0, width / 2, height],
+                                        [width / 2, 0, width, height]]
+        assert prediction['labels'] == [0, 1]
+        assert prediction['class_names'] == list(known.classes)
+        assert prediction['scores'] == pytest.approx([0.875, red / 255])
+        # What is written is what is returned.
+        written = json.loads((out / 'preds' / f'{name}.json').read_text())
+        assert written == prediction
+        ids = expected_map(height, width)
+        with Image.open(prediction['mask_path']) as mask:
+            assert mask.mode == 'P'
+            assert (np.array(mask) == ids).all()
+            assert tuple(mask.getpalette()[3:9]) == known.car + known.dog
+        assert [s['class_name']
+                for s in prediction['segments']] == list(known.seg_classes)
+        for segment in prediction['segments']:
+            mask = coco_mask.decode(segment['segmentation'])
+            assert (mask == (ids == segment['label'])).all()
+            assert segment['area'] == mask.sum()
+        assert (out / 'vis' / f'{name}.png').is_file()
+
+
+def test_picture_shows_image_and_prediction(config, checkpoint, photos, known):
+    inferencer = make_inferencer(config, checkpoint)
+    picture, = inferencer(
+        str(photos / 'b.PNG'), return_vis=True,
+        pred_score_thr=0.9)['visualization']
+    # A gap of 8 around panels of 60 x 40; nothing passes the threshold.
+    image, drawn = picture[-80:, 8:68], picture[-80:, 76:136]
+    assert (image == (102, 0, 0)).all(-1).sum() == 40 * 60
+    assert (drawn == (102, 0, 0)).all(-1).sum() == 20 * 60, 'background'
+    assert (drawn == known.dog).all(-1).any()
+    assert (drawn == known.car).all(-1).any()
+
+
+def test_colours_by_name(config, checkpoint, photos, tmp_path, known):
+    inferencer = make_inferencer(
+        config, checkpoint, palette={'dog': (1, 2, 3)})
+    result, = inferencer(
+        str(photos / 'b.PNG'), return_vis=True,
+        out_dir=str(tmp_path / 'out'))['predictions']
+    with Image.open(result['mask_path']) as mask:
+        assert tuple(mask.getpalette()[3:9]) == known.car + (1, 2, 3)
+
+
+def test_nothing_is_written_unless_asked(config, checkpoint, photos, tmp_path,
+                                         monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob('*'))
+    inferencer = make_inferencer(config, checkpoint)
+    path = str(photos / 'c.png')
+    prediction, = inferencer(path)['predictions']
+    assert 'mask_path' not in prediction
+    assert set(tmp_path.rglob('*')) == before
+    inferencer(path, out_dir='out', no_save_vis=True)
+    assert sorted(p.name for p in Path('out').iterdir()) == ['masks', 'preds']
+    inferencer(path, out_dir='out2', no_save_pred=True)
+    assert sorted(p.name for p in Path('out2').iterdir()) == ['vis']
+
+
+def test_arrays_and_files_agree(config, checkpoint, photos):
+    inferencer = make_inferencer(config, checkpoint)
+    path = str(photos / 'c.png')
+    first, second = inferencer([path, cv2.imread(path)])['predictions']
+    assert first.pop('img_path') == path and second.pop('img_path') is None
+    assert first == second
+    single, = inferencer(cv2.imread(path))['predictions']
+    assert single['scores'] == first['scores']
+    with pytest.raises(ValueError, match=r'input 0: .*\(9, 9\)'):
+        inferencer(np.zeros((9, 9), dtype=np.uint8))
+
+
+def test_data_samples(config, checkpoint, photos):
+    inferencer = make_inferencer(config, checkpoint)
+    sample, = inferencer(
+        photos / 'b.PNG', return_datasamples=True)['predictions']
+    assert sample.pred_sem_seg.sem_seg.shape == (1, 40, 60)
+    assert sample.pred_instances.scores[0] == 0.875
+
+
+def test_broken_files_are_named_and_the_rest_goes_on(config, checkpoint,
+                                                     photos, tmp_path, logged,
+                                                     known):
+    whole = known.save_image(tmp_path / 'whole.jpg', 300, 300, 77)
+    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3))
+    Image.fromarray(noise.astype(np.uint8)).save(whole)
+    content = Path(whole).read_bytes()
+    (photos / 'aa_truncated.jpg').write_bytes(content[:len(content) // 2])
+    (photos / 'b_text.png').write_text('not an image at all')
+    (photos / 'bb_empty.jpg').write_bytes(b'')
+    inferencer = make_inferencer(config, checkpoint)
+    results = inferencer(str(photos), batch_size=2)
+    assert [osp.basename(p['img_path'])
+            for p in results['predictions']] == ['a.png', 'b.PNG', 'c.png']
+    assert [p['scores'][1] for p in results['predictions']
+            ] == pytest.approx([51 / 255, 102 / 255, 204 / 255])
+    names = [osp.basename(path) for path, _ in results['failed']]
+    assert names == ['aa_truncated.jpg', 'b_text.png', 'bb_empty.jpg']
+    assert all('truncated or not an image' in problem
+               for _, problem in results['failed'])
+    assert len(logged) == 1
+    assert '3 of 6 image(s) could not be read' in logged[0]
+    with pytest.raises(ValueError, match='b_text.png: truncated or not'):
+        inferencer(str(photos / 'b_text.png'))
+    with pytest.raises(ValueError, match='absent.png: no such file'):
+        inferencer(str(photos / 'absent.png'))
+
+
+def test_folder_without_images(config, checkpoint, tmp_path):
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(FileNotFoundError, match='empty'):
+        make_inferencer(config, checkpoint)(str(tmp_path / 'empty'))
+
+
+def test_class_names_of_the_config_count_without_those_of_the_weights(
+        checkpoint, tmp_path, photos, known):
+    stored = torch.load(checkpoint, weights_only=True)
+    stored['meta'] = {}
+    bare = str(tmp_path / 'bare.pth')
+    torch.save(stored, bare)
+    config = known.make_config(
+        classes=('x', 'y'), palette=[(1, 1, 1), (2, 2, 2)])
+    meta = make_inferencer(config, bare).dataset_meta
+    assert meta['classes'] == ('x', 'y')
+    assert meta['palette'] == [(1, 1, 1), (2, 2, 2)]
+    # The data set does not name them; the model's class map does.
+    assert meta['seg_classes'] == ('b', 's1', 's2')
+    assert 'seg_palette' not in meta
+    # Other names in the weights win, and keep their own colours.
+    meta = make_inferencer(config, checkpoint).dataset_meta
+    assert meta['classes'] == known.classes
+    assert meta['palette'] == [known.dog, known.car]
+
+
+def test_weights_that_do_not_fit(config, checkpoint, tmp_path, known):
+    config.model.size = 3
+    with pytest.raises(ValueError, match=r'weight has shape \(1,\).*\(3,\)'):
+        make_inferencer(config, checkpoint)
+    other = str(tmp_path / 'other.pth')
+    torch.save(dict(state_dict={'bias': torch.zeros(1)}), other)
+    with pytest.raises(ValueError, match='weight is missing'):
+        make_inferencer(known.make_config(), other)
+
+
+def test_weights_that_run_code_are_refused(config, tmp_path):
+
+    class Attack:
+
+        def __reduce__(self):
+            return Path.touch, (tmp_path / 'pwned', )
+
+    path = tmp_path / 'attack.pth'
+    with open(path, 'wb') as file:
+        pickle.dump(dict(state_dict=Attack()), file)
+    with pytest.raises(RuntimeError, match='attack.pth'):
+        make_inferencer(config, str(path))
+    assert not (tmp_path / 'pwned').exists()
+
+
+def test_no_weights_is_a_warning(config, photos):
+    with pytest.warns(UserWarning, match='not trained'):
+        inferencer = make_inferencer(config, None)
+    prediction, = inferencer(str(photos / 'b.PNG'))['predictions']
+    assert prediction['class_names'] == ['d0', 'd1']
+    with pytest.raises(FileNotFoundError, match='absent.py'):
+        MultiTaskInferencer('absent.py')
+
+
+def test_config_is_not_changed_and_registry_finds_the_inferencer(
+        config, checkpoint, photos):
+    before = config.pretty_text
+    inferencer = INFERENCERS.build(
+        dict(
+            type='MultiTaskInferencer',
+            model=config.to_dict(),
+            weights=checkpoint,
+            device='cpu',
+            show_progress=False))
+    assert len(inferencer(str(photos))['predictions']) == 3
+    make_inferencer(config, checkpoint)
+    assert config.pretty_text == before
+
+
+def test_steps_that_need_annotations_are_left_out(config):
+    kinds = [step['type'] for step in inference_steps(config)]
+    assert kinds == [
+        'LoadImageFromFile', 'mmdet.Resize', 'PackMultiTaskInputs'
+    ]
+    dataset = find_dataset(config)
+    dataset.pipeline = dataset.pipeline[1:]
+    with pytest.raises(ValueError, match='must load the image'):
+        inference_steps(config)
+    config.test_dataloader.dataset = dict(
+        type='RepeatDataset', dataset=dict(type='X', pipeline=[1]))
+    assert find_dataset(config)['type'] == 'X'
+    config.test_dataloader = None
+    with pytest.raises(ValueError, match='no pipeline'):
+        find_dataset(config)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [None, 'a.jpg', 'x/a.png', 'a_1.jpg', 'y/a_1.png', 'b.jpg'])))
+def test_names_are_unique(paths):
+    names = unique_names(paths)
+    assert len(set(names)) == len(paths)
+    if 'b.jpg' in paths:
+        assert names[paths.index('b.jpg')] == 'b'
+
+
+def run_demo(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, 'argv', ['image_demo.py', *map(str, arguments)])
+    try:
+        runpy.run_path(str(REPO / 'demo/image_demo.py'), run_name='__main__')
+    except SystemExit as ended:
+        return ended.code
+    return 0
+
+
+def test_demo(config, checkpoint, photos, tmp_path, monkeypatch, capsys,
+              logged):
+    config_file = tmp_path / 'config.py'
+    config.dump(config_file)
+    out = tmp_path / 'out'
+    code = run_demo(monkeypatch, photos, config_file, '--weights', checkpoint,
+                    '--out-dir', out, '--device', 'cpu')
+    assert code == 0
+    printed = capsys.readouterr().out
+    assert '3 image(s) predicted' in printed
+    for folder in ('vis', 'preds', 'masks'):
+        assert str(out / folder) in printed
+        assert len(list((out / folder).iterdir())) == 3
+
+    (photos / 'd.jpg').write_text('broken')
+    code = run_demo(monkeypatch, photos, config_file, checkpoint, '--out-dir',
+                    out, '--no-save-vis', '--no-save-pred')
+    assert code == 1 and 'd.jpg' in logged[0]
+    assert '3 image(s)' in capsys.readouterr().out
+
+    code = run_demo(monkeypatch, photos, config_file, checkpoint,
+                    '--cfg-options', 'model.size=2')
+    assert 'does not fit the config' in code
+    code = run_demo(monkeypatch, photos / 'd.jpg', config_file, checkpoint)
+    assert 'd.jpg: truncated or not an image' in code
+    assert run_demo(monkeypatch, photos, config_file) == 2
