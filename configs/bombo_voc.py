@@ -15,7 +15,6 @@ model = dict(
 default_hooks = dict(checkpoint=dict(interval=4000))
 
 custom_hooks = [
-    dict(type='PartialAnnotationCheckHook'),
     dict(
         type='PredictorEMAHook',
         ema_type='mmdet.ExpMomentumEMA',

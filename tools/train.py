@@ -6,6 +6,7 @@ import os.path as osp
 import sys
 
 from mmengine.config import Config, DictAction
+from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from mmbombo.datasets.file_checks import DatasetError
@@ -71,6 +72,9 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.iters is not None:
         scale_schedule(cfg, args.iters)
     if args.amp:
+        if get_device() == 'cpu':
+            sys.exit('--amp: MMEngine trains with mixed precision on GPUs '
+                     'only, and there is none')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.loss_scale = 'dynamic'
     if args.auto_scale_lr:

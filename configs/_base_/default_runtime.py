@@ -2,7 +2,8 @@ default_scope = 'mmbombo'
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=20),
+    logger=dict(
+        type='LoggerHook', interval=20, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
         type='CheckpointHook',
@@ -12,9 +13,9 @@ default_hooks = dict(
         save_best='joint/score',
         rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    step_seed=dict(type='StepSeedHook'),
+    check=dict(type='PartialAnnotationCheckHook'),
     visualization=dict(type='MultiTaskVisualizationHook'))
-
-custom_hooks = [dict(type='PartialAnnotationCheckHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,

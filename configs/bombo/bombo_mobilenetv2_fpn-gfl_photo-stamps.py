@@ -14,7 +14,6 @@ train_dataloader = dict(
     ]))
 
 custom_hooks = [
-    dict(type='PartialAnnotationCheckHook'),
     dict(
         type='PseudoLabelQualityHook',
         interval=200,

@@ -79,6 +79,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self.wrapped = self._build_wrapped(dataset, test_mode, data_help)
         self._require_kinds()
         metainfo = self._merge_metainfo(metainfo or {})
+        self._label_map = self._build_label_map(metainfo.get('classes', ()))
         if SEM_SEG in self.annotation_kinds:
             self.seg_id_table = self._build_id_table(
                 len(metainfo['seg_classes']), seg_id_map, seg_ignore_ids)
@@ -158,6 +159,30 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         metainfo['ignore_index'] = IGNORE_INDEX
         return metainfo
 
+    def _build_label_map(self, classes: Sequence[str]) -> Dict[int, int]:
+        """Label of the wrapped set to label, by the name of the class.
+
+        MMDetection's COCO reader counts labels in the order of the JSON file
+        and skips classes that the file does not have, whatever the order of
+        ``classes``.
+        """
+        labels = {label: label for label in range(len(classes))}
+        if (BBOX not in self.annotation_kinds
+                or not isinstance(self.wrapped, CocoDataset)):
+            return labels
+        categories = self.wrapped.coco.cats
+        names = [categories[i]['name'] for i in self.wrapped.cat_ids]
+        missing = [name for name in classes if name not in names]
+        if missing:
+            raise DatasetError(
+                f'source {self.source!r}: {self.wrapped.ann_file} has no '
+                f'category {missing}; it has '
+                f'{[x["name"] for x in categories.values()]}')
+        return {
+            label: classes.index(name)
+            for label, name in enumerate(names) if name in classes
+        }
+
     def _build_id_table(self, num_classes: int,
                         id_map: Optional[Dict[int, int]],
                         ignore_ids: Sequence[int]) -> np.ndarray:
@@ -227,7 +252,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                 data_info['instances'].append(
                     dict(
                         bbox=box,
-                        bbox_label=instance['bbox_label'],
+                        bbox_label=self._label_map[instance['bbox_label']],
                         ignore_flag=instance['ignore_flag']))
         self._report_boxes(problems)
 
