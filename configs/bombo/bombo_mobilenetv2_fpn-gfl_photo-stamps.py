@@ -16,7 +16,7 @@ train_dataloader = dict(
 custom_hooks = [
     dict(
         type='PseudoLabelQualityHook',
-        interval=200,
+        interval=150,
         weak=_base_.quality_weak,
         truth=_base_.quality_truth)
 ]

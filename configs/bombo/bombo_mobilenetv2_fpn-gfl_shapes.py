@@ -1,7 +1,7 @@
 # BoMBo on drawn shapes: the configuration of the tests and of the smoke run.
 _base_ = [
     '../_base_/models/mobilenetv2_fpn-gfl.py', '../_base_/datasets/shapes.py',
-    '../_base_/schedules/adamw_400it.py', '../_base_/default_runtime.py'
+    '../_base_/schedules/adamw_300it.py', '../_base_/default_runtime.py'
 ]
 
 model = dict(

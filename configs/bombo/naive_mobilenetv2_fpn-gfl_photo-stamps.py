@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/models/mobilenetv2_fpn-gfl.py',
     '../_base_/datasets/photo_stamps.py',
-    '../_base_/schedules/adamw_400it.py', '../_base_/default_runtime.py'
+    '../_base_/schedules/adamw_300it.py', '../_base_/default_runtime.py'
 ]
 
 model = dict(

@@ -1,5 +1,5 @@
 # A short schedule for the demonstration data sets.
-max_iters = 400
+max_iters = 300
 
 optim_wrapper = dict(
     type='OptimWrapper',
@@ -8,12 +8,12 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10.))
 
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=40),
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
     dict(
         type='CosineAnnealingLR',
         eta_min=1e-6,
         by_epoch=False,
-        begin=40,
+        begin=30,
         end=max_iters)
 ]
 
