@@ -5,7 +5,13 @@ data_root = 'data/photo_stamps/'
 data_help = 'python tools/dataset_converters/photo_stamps.py --data photos'
 det_classes = ('bird', 'mammal', 'flower', 'produce', 'household', 'coin')
 seg_classes = ('background', ) + det_classes
-metainfo = dict(classes=det_classes, seg_classes=seg_classes)
+palette = [(230, 60, 50), (60, 180, 75), (240, 90, 200), (255, 170, 30),
+           (60, 120, 230), (70, 220, 220)]
+metainfo = dict(
+    classes=det_classes,
+    palette=palette,
+    seg_classes=seg_classes,
+    seg_palette=[(0, 0, 0)] + palette)
 class_map = dict(
     det_classes=det_classes, seg_classes=seg_classes, background='background')
 

@@ -7,7 +7,12 @@ data_help = ('python tools/dataset_converters/photo_stamps.py --data shapes '
              '--out data/shapes')
 det_classes = ('disc', 'rectangle', 'triangle', 'star')
 seg_classes = ('background', ) + det_classes
-metainfo = dict(classes=det_classes, seg_classes=seg_classes)
+palette = [(230, 60, 50), (60, 180, 75), (60, 120, 230), (255, 170, 30)]
+metainfo = dict(
+    classes=det_classes,
+    palette=palette,
+    seg_classes=seg_classes,
+    seg_palette=[(0, 0, 0)] + palette)
 class_map = dict(
     det_classes=det_classes, seg_classes=seg_classes, background='background')
 place = dict(data_root=data_root, data_help=data_help, metainfo=metainfo)
