@@ -170,14 +170,16 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         if (BBOX not in self.annotation_kinds
                 or not isinstance(self.wrapped, CocoDataset)):
             return labels
-        categories = self.wrapped.coco.cats
-        names = [categories[i]['name'] for i in self.wrapped.cat_ids]
+        categories = {
+            category['id']: category['name']
+            for category in load(self.wrapped.ann_file)['categories']
+        }
+        names = [categories[i] for i in self.wrapped.cat_ids]
         missing = [name for name in classes if name not in names]
         if missing:
             raise DatasetError(
                 f'source {self.source!r}: {self.wrapped.ann_file} has no '
-                f'category {missing}; it has '
-                f'{[x["name"] for x in categories.values()]}')
+                f'category {missing}; it has {list(categories.values())}')
         return {
             label: classes.index(name)
             for label, name in enumerate(names) if name in classes
