@@ -1,0 +1,80 @@
+# Copyright (c) mmbombo contributors.
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmbombo.registry import DATASETS
+from mmbombo.testing import CLASSES, SEG_CLASSES, write_voc
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = """
+class_map = dict(det_classes={classes}, seg_classes={seg_classes})
+pipeline = [
+    dict(type='LoadImageFromFile'), dict(type='LoadPartialAnnotations'),
+    dict(type='LoadPseudoMask', class_map=class_map, method='grabcut_ignore',
+         cache_dir={cache!r}),
+    dict(type='PackMultiTaskInputs')]
+source = dict(
+    type='PartialVOCDataset', data_root={root!r},
+    ann_file='ImageSets/Main/train.txt',
+    metainfo=dict(classes={classes}, seg_classes={seg_classes}),
+    pipeline=pipeline)
+train_dataloader = dict(dataset=dict(type='MultiSourceDataset', datasets=[
+    dict(source, source='boxes', annotation_kinds=('bbox', )),
+    dict(source, source='masks', annotation_kinds=('sem_seg', ))]))
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    root = write_voc(tmp_path / 'voc', num_images=6)
+    path = tmp_path / 'config.py'
+    path.write_text(
+        CONFIG.format(
+            classes=CLASSES,
+            seg_classes=SEG_CLASSES,
+            root=str(root),
+            cache=str(tmp_path / 'cache')))
+    return path
+
+
+def run(config, *options):
+    path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
+    return subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / 'tools/dataset_converters/pseudo_masks.py'),
+            str(config), *options
+        ],
+        env=dict(os.environ, PYTHONPATH=path),
+        capture_output=True,
+        text=True)
+
+
+def test_masks_are_made_ahead_and_then_only_read(config, tmp_path):
+    from mmengine.config import Config
+    result = run(config, '--jobs', '2')
+    assert result.returncode == 0, result.stderr
+    assert '6 pseudo masks' in result.stdout
+    files = sorted((tmp_path / 'cache').rglob('*.png'))
+    assert len(files) == 6
+    times = [file.stat().st_mtime_ns for file in files]
+
+    dataset = DATASETS.build(Config.fromfile(config).train_dataloader.dataset)
+    for index in range(6):
+        mask = dataset[index]['data_samples'].pseudo_sem_seg.sem_seg
+        assert (mask == 0).any() and mask.shape == (1, 80, 96)
+        assert np.isin(mask.numpy(), [0, 1, 2, 3, 255]).all()
+    assert sorted((tmp_path / 'cache').rglob('*.png')) == files
+    assert [file.stat().st_mtime_ns for file in files] == times
+
+
+def test_nothing_to_do_is_said(config):
+    text = config.read_text().replace("('bbox', )", "('bbox', 'sem_seg')")
+    config.write_text(text)
+    result = run(config)
+    assert result.returncode != 0 and 'no training source' in result.stderr
