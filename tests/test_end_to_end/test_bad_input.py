@@ -235,7 +235,10 @@ def coco_box_outside(s):
                     dict(id=77, image_id=1, category_id=5, iscrowd=0,
                          area=200, bbox=[width - 5, 0, 20, 10])
                 ],
-                categories=[dict(id=5, name='disc')])))
+                categories=[
+                    dict(id=5 + i, name=name) for i, name in enumerate(
+                        ('disc', 'rectangle', 'triangle', 'star'))
+                ])))
     s.changes.append(lambda cfg: use_coco(cfg, s.root, 'bbox'))
     return [str(path), 'annotation 77', s.det_ids[0], 'outside']
 

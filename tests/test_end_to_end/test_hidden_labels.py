@@ -15,7 +15,7 @@ def use_ema_predictor(cfg):
     cfg.model.weak_losses[1].predictor = 'ema'
     # untrained scores are about 0.01; without predictions there is no split
     cfg.model.weak_losses[1].score_thr = 0.005
-    cfg.custom_hooks.append(dict(type='PredictorEMAHook', momentum=0.1))
+    cfg.custom_hooks = [dict(type='PredictorEMAHook', momentum=0.1)]
 
 
 def garble_hidden_labels(root, voc):

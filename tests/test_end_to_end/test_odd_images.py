@@ -87,8 +87,9 @@ def test_every_loss_is_finite(spoil, weak, own_shapes, voc, make_config,
     def change(cfg):
         cfg.model.weak_losses = WEAK_LOSSES[weak]
         if weak == 'both':
-            cfg.custom_hooks.append(
-                dict(type='PredictorEMAHook', momentum=0.1))
+            cfg.custom_hooks = [
+                dict(type='PredictorEMAHook', momentum=0.1)
+            ]
         for source in cfg.train_dataloader.dataset.datasets:
             for step in source.pipeline:
                 if step['type'] == 'LabelComponents':

@@ -17,7 +17,7 @@ def everything_on(cfg):
     """Workers, random augmentation, dropout, EMA, validation, a schedule."""
     cfg.train_dataloader.update(num_workers=2, persistent_workers=True)
     cfg.model.weak_losses[1].update(predictor='ema', score_thr=0.005)
-    cfg.custom_hooks.append(dict(type='PredictorEMAHook', momentum=0.1))
+    cfg.custom_hooks = [dict(type='PredictorEMAHook', momentum=0.1)]
     cfg.train_cfg.val_interval = ITERS // 4
     cfg.default_hooks.checkpoint.interval = SAVED_EVERY
     cfg.param_scheduler = [

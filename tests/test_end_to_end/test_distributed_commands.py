@@ -1,0 +1,57 @@
+# Copyright (c) mmbombo contributors.
+"""``dist_train.sh`` and ``dist_test.sh`` with two processes on the CPU."""
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def distributed(repo, waiting, tmp_path):
+    """Runs a script of tools/ with two processes."""
+
+    def run(script, *arguments):
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            port = free.getsockname()[1]
+        config, *others = map(str, arguments)
+        done = subprocess.run(
+            ['bash', str(repo / 'tools' / script), config,
+             *(others[:1] if script == 'dist_test.sh' else []), '2',
+             *(others[1:] if script == 'dist_test.sh' else others)],
+            env={**os.environ, **waiting.environment, 'PORT': str(port),
+                 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': ''},
+            cwd=tmp_path, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=900)
+        assert done.returncode == 0, done.stdout[-5000:]
+        return done.stdout
+
+    return run
+
+
+def test_two_processes_train_and_score_as_one(distributed, shapes, commands,
+                                              make_config, logs, tmp_path):
+    config = make_config(
+        tmp_path / 'run.py', shapes, iters=3, validate=True,
+        options={'val_dataloader.batch_size': 3})
+    work_dir = tmp_path / 'work'
+    distributed('dist_train.sh', config, '--work-dir', work_dir)
+    rows = logs.read_scalars(work_dir)
+    assert len(rows.train) == 3
+    trained = rows.val[-1]
+
+    checkpoint = work_dir / 'iter_3.pth'
+    two, one = tmp_path / 'two.json', tmp_path / 'one.json'
+    distributed('dist_test.sh', config, checkpoint, '--out', two,
+                '--work-dir', tmp_path / 'test')
+    done = commands.run('tools/test.py', config, checkpoint, '--out', one,
+                        '--work-dir', tmp_path / 'test')
+    assert done.returncode == 0, done.output[-3000:]
+    one, two = (json.loads(file.read_text()) for file in (one, two))
+    for key, value in one.items():
+        if key.startswith(('det/', 'seg/')):
+            assert two[key] == pytest.approx(value, abs=1e-4), key
+            assert trained[key] == pytest.approx(value, abs=1e-2), key
