@@ -29,7 +29,7 @@ def test_config_builds_without_pretrained_weights(path):
     frozen = [n for n, p in model.named_parameters() if not p.requires_grad]
     # the detector alone does not read the finest level of the pyramid
     unread = 'backbone.' if len(model.task_heads) > 1 else (
-        'backbone.', 'neck.fpn_convs.0.')
+        'backbone.', 'neck.fpn_convs.0.', 'neck.lateral_convs.0.')
     assert all(name.startswith(unread) for name in frozen)
     assert cfg.train_dataloader.batch_size == \
         cfg.train_dataloader.sampler.batch_size

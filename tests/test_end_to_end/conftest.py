@@ -23,7 +23,7 @@ ENVIRONMENT = dict(
     OMP_NUM_THREADS='1',
     PYTHONPATH=os.pathsep.join(
         [str(REPO)] + [p for p in [os.environ.get('PYTHONPATH')] if p]))
-TIMEOUT = 300
+TIMEOUT = 900
 #: Logged numbers that differ between two runs of the same training.
 CLOCKS = ('time', 'data_time', 'memory')
 
