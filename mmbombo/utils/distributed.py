@@ -9,7 +9,8 @@ def prepare_cpu_processes(cfg: Config) -> None:
 
     MMEngine asks for a CUDA device per process. Without any, the processes
     that ``torchrun`` has started are connected by gloo instead, and the model
-    is wrapped without device ids. With a GPU, nothing changes.
+    is wrapped without device ids, and otherwise as MMEngine does by default.
+    With a GPU, nothing changes.
 
     Args:
         cfg (Config): Config with ``launcher``; changed in place.
@@ -19,4 +20,6 @@ def prepare_cpu_processes(cfg: Config) -> None:
     if not dist.is_initialized():
         dist.init_process_group('gloo')
     cfg.model_wrapper_cfg = dict(
-        type='MMDistributedDataParallel', device_ids=None)
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False)
