@@ -230,7 +230,6 @@ _painter: Optional[_Painter] = None
 def _start_worker(painter: _Painter) -> None:
     global _painter
     _painter = painter
-    cv2.setNumThreads(1)
 
 
 def _paint(task: Tuple[str, str, int]) -> Tuple[str, dict]:
@@ -247,9 +246,16 @@ def _paint_all(painter: _Painter, tasks: list,
     if jobs == 1:
         yield from track(map(painter, tasks), **progress)
         return
-    with multiprocessing.Pool(jobs, _start_worker, (painter, )) as pool:
-        yield from track(
-            pool.imap(_paint, tasks, chunksize=8), **progress)
+    # A forked process that stops the threads of its parent waits for ever,
+    # so they are stopped before.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with multiprocessing.Pool(jobs, _start_worker, (painter, )) as pool:
+            yield from track(
+                pool.imap(_paint, tasks, chunksize=8), **progress)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _write_lists(root: Path, image_ids: List[str]) -> None:
