@@ -86,6 +86,11 @@ fi
 # ------------------------------------------------------------------- training
 # The data set's base config reads its folder from this variable.
 [ "$data" = photos ] || export SHAPES_ROOT=$data_root/
+
+# Training would make the missing masks itself, at the price of its first pass.
+run_step pseudo_masks "$logs/pseudo_masks_$(basename "$data_root").log" \
+    "read the log; running the same command again continues" \
+    "$PY" tools/dataset_converters/pseudo_masks.py "$config"
 options=()
 if [ -n "$iters" ]; then
     warmup=$(((iters + 9) / 10))
