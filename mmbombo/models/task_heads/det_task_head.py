@@ -11,7 +11,6 @@ from mmdet.structures import SampleList
 from mmdet.utils import (ConfigType, InstanceList, OptConfigType,
                          OptMultiConfig)
 from mmengine.config import ConfigDict
-from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmbombo.registry import MODELS

@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Callable, List, Optional, Sequence, Tuple, Union
+from typing import Callable, List, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
