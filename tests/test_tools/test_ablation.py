@@ -1,81 +1,168 @@
 # Copyright (c) mmbombo contributors.
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / 'tools' / 'analysis_tools'
 
 
 @pytest.fixture
-def ablation():
-    path = ROOT / 'tools' / 'analysis_tools' / 'ablation.py'
-    spec = importlib.util.spec_from_file_location('ablation', path)
+def ablation(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    spec = importlib.util.spec_from_file_location('ablation',
+                                                  FOLDER / 'ablation.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def run(row, seed, ap, miou):
-    return dict(row=row, seed=seed, AP50=ap + 20, AP=ap, mIoU=miou)
+@pytest.fixture
+def report(ablation):
+    return sys.modules['ablation_parts.report']
 
 
-def test_table(ablation):
-    runs = {
-        'a': run('naive', 0, 20., 40.),
-        'b': run('naive', 1, 22., 40.),
-        'c': run('bombo', 0, 26., 43.),
-        'd': run('oracle', 0, 31., 46.),
-        'e': dict(row='det', seed=0, AP50=39., AP=19.)
-    }
-    lines = ablation.table(runs).splitlines()
-    assert lines[2] == '| det | 39.0 | 19.0 |  |  |  |'
-    assert lines[3] == '| naive | 41.0 ± 1.4 | 21.0 ± 1.4 | 40.0 ± 0.0 |  |  |'
-    assert lines[4] == '| bombo | 46.0 | 26.0 | 43.0 | 50 % | 50 % |'
-    assert lines[5] == '| oracle | 51.0 | 31.0 | 46.0 |  |  |'
+@pytest.fixture
+def bench_file(tmp_path):
+    (tmp_path / 'config.py').write_text(
+        'model = dict(weight=1.0, init=None)\n'
+        "palette = [1]\ntrain_dataloader = dict(metainfo=dict(palette=[1]))\n"
+        'train_cfg = dict(max_iters=100, val_interval=50)\n')
+    file = tmp_path / 'bench.yml'
+    file.write_text('iters: 20\n'
+                    'rows:\n'
+                    '  naive: {config: config.py}\n'
+                    '  bombo: {config: config.py, '
+                    'options: {model.weight: 2.0}}\n'
+                    '  kd: {config: config.py, needs: [naive], '
+                    "options: {model.init: '{naive}'}}\n")
+    return file
 
 
-def test_no_gap_without_a_better_oracle(ablation):
-    runs = {
-        'a': run('naive', 0, 20., 40.),
-        'b': run('bombo', 0, 26., 43.),
-        'c': run('oracle', 0, 20., 46.)
-    }
-    assert ablation.gap_closed(runs, 'bombo', 'AP') is None
-    assert ablation.gap_closed(runs, 'bombo', 'mIoU') == .5
+def run(row, seed, ap, miou, **more):
+    return dict(row=row, seed=seed, AP50=ap + 20, AP=ap, mIoU=miou, **more)
+
+
+RUNS = [
+    run('naive', 1, 22., 40., step_time=1.2),
+    run('naive', 0, 20., 40., step_time=1.),
+    run('bombo', 0, 26., 43., step_time=1.65,
+        pseudo={'m4b/recall': .5}),
+    run('oracle', 0, 31., 46.),
+    dict(row='det', seed=0, AP50=39., AP=19.)
+]
+ROWS = ['det', 'seg', 'naive', 'bombo', 'oracle']
+
+
+def test_table(report):
+    lines = report.table(report.summarise(RUNS, ROWS)).splitlines()
+    assert lines[2] == '| det | 1 | 39.0 | 19.0 |  | -20 % |  |  |'
+    assert lines[3] == ('| naive | 2 | 41.0 ± 1.4 | 21.0 ± 1.4 | 40.0 ± 0.0 '
+                        '|  |  | 1.00 |')
+    assert lines[4] == '| bombo | 1 | 46.0 | 26.0 | 43.0 | 50 % | 50 % | 1.50 |'
+    assert lines[5] == '| oracle | 1 | 51.0 | 31.0 | 46.0 |  |  |  |'
+
+
+def test_summary_keeps_the_seeds_in_order(report):
+    summary = report.summarise(RUNS, ROWS)
+    assert summary['naive']['AP']['seeds'] == [20., 22.]
+    assert summary['bombo']['pseudo'] == {'m4b/recall': .5}
+    assert summary['bombo']['AP']['std'] is None
+
+
+def test_no_gap_without_a_better_oracle(report):
+    runs = [
+        run('naive', 0, 20., 40.),
+        run('bombo', 0, 26., 43.),
+        run('oracle', 0, 20., 46.)
+    ]
+    assert report.gap_closed(runs, 'bombo', 'AP') is None
+    assert report.gap_closed(runs, 'bombo', 'mIoU') == .5
+
+
+def test_plot_is_a_picture(report, tmp_path):
+    report.plot(report.summarise(RUNS, ROWS), tmp_path / 'plot.png')
+    assert (tmp_path / 'plot.png').read_bytes().startswith(b'\x89PNG')
 
 
 def test_the_last_validation_counts(ablation, tmp_path):
     for folder, ap in [('20260101', .1), ('20260102', .25)]:
         file = tmp_path / folder / 'vis_data' / 'scalars.json'
         file.parent.mkdir(parents=True)
-        lines = [{'loss': 1.}, {'det/bbox_mAP': ap, 'seg/mIoU': 30.},
-                 {'loss': 2.}]
+        lines = [{'loss': 1., 'time': ap, 'm4b/num_split': 3},
+                 {'m4b/recall': ap}, {'det/bbox_mAP': ap, 'seg/mIoU': 30.,
+                                      'time': 9.}]
         file.write_text('\n'.join(map(json.dumps, lines)))
-    assert ablation.last_metrics(tmp_path) == dict(AP=25., mIoU=30.)
+    assert ablation.read_log(tmp_path) == dict(
+        AP=25., mIoU=30., step_time=.175, pseudo={'m4b/recall': .25})
+
+
+def test_fingerprint_sees_what_decides_and_nothing_else(ablation, bench_file):
+    bench = sys.modules['ablation_parts.bench']
+    content = bench.read_bench(bench_file)
+
+    def key(name, seed=0, **checkpoints):
+        return bench.fingerprint(
+            bench.load_config(content, content.rows[name], seed, checkpoints))
+
+    naive = key('naive')
+    assert naive == key('naive', seed=1)
+    assert naive != key('bombo')
+    assert key('kd', naive='a') != key('kd', naive='b')
+    config = bench_file.parent / 'config.py'
+    text = config.read_text()
+    config.write_text(text.replace('palette=[1]', 'palette=[2]'))
+    assert naive == key('naive')
+    config.write_text(text.replace('weight=1.0', 'weight=3.0'))
+    assert naive != key('naive')
+
+
+def test_a_row_may_only_need_rows_above_it(ablation, bench_file):
+    text = bench_file.read_text().replace('needs: [naive]', 'needs: [other]')
+    bench_file.write_text(text)
+    with pytest.raises(ValueError, match="row kd.*'other'"):
+        ablation.read_bench(bench_file)
 
 
 def test_finished_runs_are_kept_and_changed_configs_are_not(
-        ablation, tmp_path, monkeypatch):
+        ablation, bench_file, tmp_path, monkeypatch):
     trained = []
 
-    def train(config, seed, work_dir, args):
-        trained.append((config.name.split('_')[0], seed))
+    def train(config, work_dir):
+        cfg = ablation.Config.fromfile(config)
+        trained.append((work_dir.name.split('_')[0], cfg.randomness.seed,
+                        cfg.train_cfg.max_iters, cfg.model.init))
         file = work_dir / '1' / 'vis_data' / 'scalars.json'
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps({'det/bbox_mAP': .3, 'seg/mIoU': 50.}))
 
     monkeypatch.setattr(ablation, 'train', train)
-    argv = ['ablation.py', '--rows', 'naive', 'bombo', '--work-dir',
-            str(tmp_path)]
-    monkeypatch.setattr('sys.argv', argv)
+    argv = ['ablation.py', '--bench', str(bench_file), '--work-dir',
+            str(tmp_path / 'work'), '--seeds', '4', '--rows']
+    monkeypatch.setattr('sys.argv', argv + ['kd'])
     ablation.main()
-    assert trained == [('naive', 0), ('bombo', 0)]
+    # the teacher's row is trained first, and its checkpoint is handed on
+    (row, seed, iters, _), (*_, teacher) = trained
+    assert (row, seed, iters) == ('naive', 4, 20)
+    assert 'naive_4_' in teacher and teacher.endswith('iter_20.pth')
     ablation.main()
     assert len(trained) == 2
-    monkeypatch.setattr('sys.argv', argv + ['--iters', '7'])
+    monkeypatch.setattr('sys.argv', argv + ['naive', '--iters', '7'])
     ablation.main()
-    assert len(trained) == 4
-    assert '| naive |  | 30.0 | 50.0 |' in (tmp_path /
-                                            'results.md').read_text()
+    assert len(trained) == 3
+    content = json.loads((tmp_path / 'work' / 'ablation.json').read_text())
+    assert content['rows']['naive']['AP']['seeds'] == [30.]
+    assert [run['row'] for run in content['runs']] == ['kd', 'naive']
+    assert '| naive | 1 |  | 30.0 | 50.0 |' in (
+        tmp_path / 'work' / 'ablation.md').read_text()
+
+
+def test_unknown_row(ablation, bench_file, monkeypatch):
+    monkeypatch.setattr('sys.argv', [
+        'ablation.py', '--bench', str(bench_file), '--rows', 'nothing'
+    ])
+    with pytest.raises(SystemExit, match="unknown rows .'nothing'"):
+        ablation.main()

@@ -3,27 +3,33 @@
 
     python tools/analysis_tools/ablation.py --seeds 0 1 2
 
-trains det only, seg only, naive, B4M, M4B, BoMBo and the oracle with the same
-seed and the same number of iterations. Every finished run is kept in
-``results.json``; the same command continues after an interruption. Runs whose
-config has changed since are trained again.
+trains the rows of ``configs/ablation.yml`` with each seed, all with the same
+data, resolution and number of iterations. Every finished run is kept in the
+results' JSON file; the same command continues after an interruption. Runs
+whose config or data have changed since are trained again.
 """
 import argparse
-import hashlib
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List
 
+import torch
+from ablation_parts.bench import (Bench, Row, fingerprint, load_config,
+                                  read_bench)
+from ablation_parts.report import plot, summarise, table
 from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
-ROWS = ('det', 'seg', 'naive', 'b4m', 'm4b', 'bombo', 'oracle')
-METRICS = dict(
+LOGGED = dict(
     AP50='det/bbox_mAP_50', AP='det/bbox_mAP', mIoU='seg/mIoU')
+#: What PseudoLabelQualityHook logs.
+PSEUDO_LABELS = ('b4m/', 'm4b/', 'rectangles/')
+MAIN_ROWS = ('naive', 'oracle', 'bombo', 'det', 'seg', 'b4m', 'm4b')
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,46 +37,42 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        '--rows', nargs='+', default=ROWS, choices=ROWS, metavar='ROW',
-        help=f'rows to train, of {", ".join(ROWS)}')
+        '--bench', type=Path, default=ROOT / 'configs' / 'ablation.yml',
+        help='YAML file that lists the rows')
     parser.add_argument(
-        '--suffix',
-        default='mobilenetv2_fpn-gfl_photo-stamps',
-        help='the configs are configs/bombo/ROW_SUFFIX.py')
+        '--rows', nargs='+', default=MAIN_ROWS, metavar='ROW',
+        help=f'default: {" ".join(MAIN_ROWS)}; "all" for every row')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
     parser.add_argument(
-        '--iters', type=int, help='iterations; default: as in the config')
+        '--iters', type=int, help="instead of the bench's own number")
     parser.add_argument(
         '--work-dir', type=Path, default=Path('work_dirs/ablation'))
     parser.add_argument(
-        '--cfg-options', nargs='+', default=[],
-        help='passed to tools/train.py for every run')
-    return parser.parse_args()
+        '--json', type=Path,
+        help='results; default: ablation.json in the work directory. The '
+        'table and the plot are written beside it')
+    args = parser.parse_args()
+    args.json = args.json or args.work_dir / 'ablation.json'
+    return args
 
 
-def fingerprint(config: Path, args: argparse.Namespace) -> str:
-    """Hash of everything that a run depends on, apart from its seed."""
-    cfg = Config.fromfile(config)
-    text = cfg.pretty_text + f'{args.iters} {args.cfg_options}'
-    manifest = Path(cfg.get('data_root', '')) / 'manifest.json'
-    if manifest.is_file():
-        text += manifest.read_text()
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+def chosen_rows(bench: Bench, names: List[str]) -> List[Row]:
+    """The rows to train, those that others need first."""
+    names = list(bench.rows) if 'all' in names else list(names)
+    unknown = sorted(set(names) - set(bench.rows))
+    if unknown:
+        sys.exit(f'unknown rows {unknown}; the bench has {list(bench.rows)}')
+    needed = [need for name in names for need in bench.rows[name].needs]
+    # dict.fromkeys drops repetitions and keeps the order
+    return [bench.rows[name] for name in dict.fromkeys(needed + names)]
 
 
-def train(config: Path, seed: int, work_dir: Path,
-          args: argparse.Namespace) -> None:
+def train(config: Path, work_dir: Path) -> None:
     """Run ``tools/train.py`` in a process of its own, resuming if it can."""
-    work_dir.mkdir(parents=True, exist_ok=True)
     command = [
-        sys.executable,
-        str(ROOT / 'tools' / 'train.py'),
-        str(config), '--work-dir',
-        str(work_dir), '--resume', 'auto'
+        sys.executable, str(ROOT / 'tools' / 'train.py'), str(config),
+        '--work-dir', str(work_dir), '--resume', 'auto'
     ]
-    if args.iters is not None:
-        command += ['--iters', str(args.iters)]
-    command += ['--cfg-options', f'randomness.seed={seed}', *args.cfg_options]
     path = os.pathsep.join(
         filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
     log = work_dir / 'stdout.log'
@@ -79,104 +81,127 @@ def train(config: Path, seed: int, work_dir: Path,
             command, stdout=file, stderr=subprocess.STDOUT,
             env=dict(os.environ, PYTHONPATH=path))
     if code:
-        sys.exit(f'{config.name} with seed {seed} failed, see {log}')
+        sys.exit(f'{config} failed, see {log}')
 
 
-def last_metrics(work_dir: Path) -> Dict[str, float]:
-    """Metrics of the last validation in a work directory."""
+def read_log(work_dir: Path) -> Dict[str, float]:
+    """Last metrics, last pseudo-label qualities and the usual step time.
+
+    AP is given as a percentage, as mIoU is; ``step_time`` in seconds.
+    """
     metrics: Dict[str, float] = {}
+    pseudo: Dict[str, float] = {}
+    times = []
     for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        for line in file.read_text().splitlines():
-            values = json.loads(line)
-            found = {
-                name: values[key]
-                for name, key in METRICS.items() if key in values
-            }
-            metrics = found or metrics
-    # AP as a percentage, as mIoU is
-    return {
-        name: value if name == 'mIoU' else 100 * value
-        for name, value in metrics.items()
+        for line in map(json.loads, file.read_text().splitlines()):
+            for name, key in LOGGED.items():
+                if key in line:
+                    scale = 1 if name == 'mIoU' else 100
+                    metrics[name] = scale * line[key]
+            if 'loss' in line:
+                times.append(line['time'])
+            else:
+                pseudo.update({
+                    key: value
+                    for key, value in line.items()
+                    if key.startswith(PSEUDO_LABELS)
+                })
+    if times:
+        metrics['step_time'] = statistics.median(times)
+    return dict(metrics, pseudo=pseudo)
+
+
+def commit() -> str:
+    """Commit of the code, marked if there are changes on top of it."""
+    result = subprocess.run(
+        ['git', 'describe', '--always', '--dirty', '--exclude=*'], cwd=ROOT,
+        capture_output=True, text=True)
+    return result.stdout.strip() or 'unknown'
+
+
+def meta(bench: Bench, args: argparse.Namespace) -> dict:
+    """On what, with what and how the runs are made."""
+    processor = platform.processor() or platform.machine()
+    if torch.cuda.is_available():
+        processor = torch.cuda.get_device_name()
+    return dict(
+        bench=args.bench.name, iters=bench.iters,
+        environment=bench.environment, processor=processor,
+        threads=torch.get_num_threads(), python=platform.python_version(),
+        torch=torch.__version__)
+
+
+def write_results(runs: List[dict], bench: Bench,
+                  args: argparse.Namespace) -> str:
+    """Write JSON, Markdown and plot; return the table."""
+    summary = summarise(runs, list(bench.rows))
+    content = dict(meta=meta(bench, args), rows=summary, runs=runs)
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    partial = args.json.with_suffix('.partial')
+    partial.write_text(json.dumps(content, indent=1) + '\n')
+    partial.replace(args.json)
+    text = table(summary)
+    args.json.with_suffix('.md').write_text(text + '\n')
+    return text
+
+
+def prepare(bench: Bench, row: Row, seed: int,
+            work_dir: Path) -> 'tuple[str, Path, Config]':
+    """Fingerprint, work directory and config of a run."""
+    checkpoints = {
+        need: str(run_dir(bench, bench.rows[need], seed, work_dir) /
+                  f'iter_{bench.iters}.pth')
+        for need in row.needs
     }
+    cfg = load_config(bench, row, seed, checkpoints)
+    key = fingerprint(cfg)
+    return key, work_dir / f'{row.name}_{seed}_{key}', cfg
 
 
-def run_all(args: argparse.Namespace) -> Dict[str, dict]:
-    """Train what is missing; return all runs by 'row seed fingerprint'."""
-    args.work_dir.mkdir(parents=True, exist_ok=True)
-    results_file = args.work_dir / 'results.json'
-    results = {}
-    if results_file.is_file():
-        results = json.loads(results_file.read_text())
-    runs = {}
-    todo = [(row, seed) for seed in args.seeds for row in args.rows]
-    for number, (row, seed) in enumerate(todo, start=1):
-        config = ROOT / 'configs' / 'bombo' / f'{row}_{args.suffix}.py'
-        key = f'{row} {seed} {fingerprint(config, args)}'
-        if key not in results:
-            print(f'[{number}/{len(todo)}] training {row}, seed {seed}',
-                  flush=True)
-            work_dir = args.work_dir / key.replace(' ', '_')
-            train(config, seed, work_dir, args)
-            results[key] = dict(row=row, seed=seed, **last_metrics(work_dir))
-            partial = results_file.with_suffix('.partial')
-            partial.write_text(json.dumps(results, indent=1))
-            partial.replace(results_file)
-        runs[key] = results[key]
-        print('  ' + ', '.join(f'{name} {runs[key][name]:.1f}'
-                               for name in METRICS if name in runs[key]),
-              flush=True)
-    return runs
-
-
-def values_of(runs: Dict[str, dict], row: str, metric: str) -> List[float]:
-    """One value per seed."""
-    return [
-        run[metric] for run in runs.values()
-        if run['row'] == row and metric in run
-    ]
-
-
-def gap_closed(runs: Dict[str, dict], row: str,
-               metric: str) -> Optional[float]:
-    """(row - naive) / (oracle - naive) of the means, None if undefined."""
-    means = [
-        values_of(runs, name, metric) for name in (row, 'naive', 'oracle')
-    ]
-    if not all(means):
-        return None
-    here, naive, oracle = map(statistics.mean, means)
-    return None if oracle <= naive else (here - naive) / (oracle - naive)
-
-
-def table(runs: Dict[str, dict]) -> str:
-    """The results as Markdown: mean and standard deviation over seeds."""
-    lines = [
-        '| | ' + ' | '.join(METRICS) + ' | gap closed AP | mIoU |',
-        '| --- |' + ' ---: |' * (len(METRICS) + 2)
-    ]
-    for row in ROWS:
-        cells = []
-        for metric in METRICS:
-            values = values_of(runs, row, metric)
-            cell = f'{statistics.mean(values):.1f}' if values else ''
-            if len(values) > 1:
-                cell += f' ± {statistics.stdev(values):.1f}'
-            cells.append(cell)
-        for metric in ('AP', 'mIoU'):
-            share = None
-            if row in ('b4m', 'm4b', 'bombo'):
-                share = gap_closed(runs, row, metric)
-            cells.append('' if share is None else f'{100 * share:.0f} %')
-        if any(cells):
-            lines.append(f'| {row} | ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
+def run_dir(bench: Bench, row: Row, seed: int, work_dir: Path) -> Path:
+    """Where a run leaves its checkpoints."""
+    return prepare(bench, row, seed, work_dir)[1]
 
 
 def main() -> None:
     args = parse_args()
-    text = table(run_all(args))
-    (args.work_dir / 'results.md').write_text(text + '\n')
-    print(f'\n{text}\n\nresults: {args.work_dir / "results.json"}')
+    bench = read_bench(args.bench)
+    if args.iters is not None:
+        bench = bench._replace(iters=args.iters)
+    runs = []
+    if args.json.is_file():
+        runs = json.loads(args.json.read_text())['runs']
+    todo = [(row, seed) for seed in args.seeds
+            for row in chosen_rows(bench, args.rows)]
+    for number, (row, seed) in enumerate(todo, start=1):
+        key, work_dir, cfg = prepare(bench, row, seed, args.work_dir)
+        known = [
+            run for run in runs if (run['row'], run['seed'],
+                                    run['config_hash']) == (row.name, seed,
+                                                            key)
+        ]
+        if not known:
+            print(f'[{number}/{len(todo)}] training {row.name}, seed {seed}: '
+                  f'{work_dir}', flush=True)
+            work_dir.mkdir(parents=True, exist_ok=True)
+            cfg.dump(work_dir / 'config.py')
+            train(work_dir / 'config.py', work_dir)
+            # the newest run of a row and seed stands, older configs go
+            runs = [
+                run for run in runs
+                if (run['row'], run['seed']) != (row.name, seed)
+            ]
+            known = [
+                dict(row=row.name, seed=seed, config_hash=key,
+                     commit=commit(), **read_log(work_dir))
+            ]
+            runs += known
+            write_results(runs, bench, args)
+        print(f'{row.name} {seed}: ' + ', '.join(
+            f'{name} {known[0][name]:.1f}'
+            for name in LOGGED if name in known[0]), flush=True)
+    print(f'\n{write_results(runs, bench, args)}\n\nresults: {args.json}')
+    plot(summarise(runs, list(bench.rows)), args.json.with_suffix('.png'))
 
 
 if __name__ == '__main__':

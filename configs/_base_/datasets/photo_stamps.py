@@ -15,9 +15,12 @@ metainfo = dict(
 class_map = dict(
     det_classes=det_classes, seg_classes=seg_classes, background='background')
 
-# (width, height): the short side becomes 224, the long side at most twice it
-scale = (448, 224)
-crop_size = (224, 224)
+# The short side in pixels; the long side becomes at most twice it.
+short_side = int('{{$PHOTO_STAMPS_SHORT_SIDE:224}}')
+scale = (2 * short_side, short_side)  # (width, height)
+crop_size = (short_side, short_side)
+# the smallest region that is an object, 80 pixels at 224
+min_area = round(80 * (short_side / 224)**2)
 geometry = [
     dict(
         type='mmdet.RandomResize',
@@ -46,7 +49,7 @@ weak_pipeline = [
         class_map=class_map,
         method='grabcut_ignore',
         cache_dir=data_root + 'pseudo_masks'), *geometry,
-    dict(type='LabelComponents', class_map=class_map, min_area=80),
+    dict(type='LabelComponents', class_map=class_map, min_area=min_area),
     dict(type='PackMultiTaskInputs')
 ]
 test_pipeline = [

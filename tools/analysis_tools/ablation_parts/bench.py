@@ -1,0 +1,134 @@
+# Copyright (c) mmbombo contributors.
+"""What is compared: the rows of a bench, and what each of them trains."""
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple
+
+import yaml
+from mmengine.config import Config
+
+from mmbombo.utils import scale_schedule
+
+#: Parts of a config that decide what is trained and measured.
+DECISIVE = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator',
+            'optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks')
+#: Keys that only draw or explain.
+INDIFFERENT = ('palette', 'seg_palette', 'data_help', 'num_workers',
+               'persistent_workers')
+
+
+class Row(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+        name (str): Its name.
+        config (Path): What is trained.
+        options (dict): Values that replace those of the config. A text may
+            hold ``{NAME}``, the checkpoint of the row NAME with the same
+            seed.
+        needs (list[str]): Rows whose checkpoints the options name.
+    """
+    name: str
+    config: Path
+    options: Dict[str, Any]
+    needs: List[str]
+
+
+class Bench(NamedTuple):
+    """Rows that share data, resolution and length.
+
+    Attributes:
+        environment (dict[str, str]): Variables that the configs read.
+        iters (int): Training iterations.
+        rows (dict[str, Row]): By name, in the order of the table.
+    """
+    environment: Dict[str, str]
+    iters: int
+    rows: Dict[str, Row]
+
+
+def read_bench(path: Path) -> Bench:
+    """Read a bench from a YAML file.
+
+    Args:
+        path (Path): ``environment``, ``iters`` and ``rows``; the configs of
+            the rows are relative to the file.
+
+    Raises:
+        ValueError: If a row has an unknown key, or needs an unknown row.
+    """
+    content = yaml.safe_load(path.read_text())
+    rows = {}
+    for name, row in content['rows'].items():
+        unknown = set(row) - {'config', 'options', 'needs'}
+        missing = set(row.get('needs', [])) - set(rows)
+        if unknown or missing:
+            raise ValueError(f'{path}, row {name}: unknown keys '
+                             f'{sorted(unknown)}, or needs rows that do not '
+                             f'stand above it: {sorted(missing)}')
+        rows[name] = Row(name, path.parent / row['config'],
+                         row.get('options', {}), row.get('needs', []))
+    environment = {
+        key: str(value)
+        for key, value in content.get('environment', {}).items()
+    }
+    return Bench(environment, content['iters'], rows)
+
+
+def load_config(bench: Bench, row: Row, seed: int,
+                checkpoints: Dict[str, str]) -> Config:
+    """The complete config of a row.
+
+    Args:
+        bench (Bench): Its bench.
+        row (Row): The row.
+        seed (int): Seed of the run.
+        checkpoints (dict[str, str]): Checkpoint of each row it needs.
+    """
+    os.environ.update(bench.environment)
+    cfg = Config.fromfile(row.config)
+    cfg.merge_from_dict(filled_in(row.options, checkpoints))
+    scale_schedule(cfg, bench.iters)
+    cfg.randomness = dict(seed=seed)
+    return cfg
+
+
+def filled_in(options: Any, checkpoints: Dict[str, str]) -> Any:
+    """Put the checkpoints' paths into the options' texts."""
+    if isinstance(options, dict):
+        return {
+            key: filled_in(value, checkpoints)
+            for key, value in options.items()
+        }
+    if isinstance(options, list):
+        return [filled_in(value, checkpoints) for value in options]
+    if isinstance(options, str):
+        return options.format(**checkpoints)
+    return options
+
+
+def fingerprint(cfg: Config) -> str:
+    """Hash of all that a run depends on, apart from its seed and the code."""
+    decisive = {
+        key: without_indifferent(cfg[key])
+        for key in DECISIVE if key in cfg
+    }
+    text = json.dumps(decisive, sort_keys=True, default=str)
+    manifest = Path(cfg.get('data_root', '')) / 'manifest.json'
+    if manifest.is_file():
+        text += manifest.read_text()
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def without_indifferent(value: Any) -> Any:
+    """A nested value without the keys that change nothing measured."""
+    if isinstance(value, dict):
+        return {
+            key: without_indifferent(item)
+            for key, item in value.items() if key not in INDIFFERENT
+        }
+    if isinstance(value, (list, tuple)):
+        return [without_indifferent(item) for item in value]
+    return value

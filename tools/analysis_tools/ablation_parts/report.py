@@ -1,0 +1,150 @@
+# Copyright (c) mmbombo contributors.
+"""What the runs of an ablation say: means, deviations, gaps, a plot."""
+import statistics
+from pathlib import Path
+from typing import Dict, List, Optional
+
+METRICS = ('AP50', 'AP', 'mIoU')
+#: Metrics of which the closed gap is reported.
+GAP_METRICS = ('AP', 'mIoU')
+BASELINE, ORACLE = 'naive', 'oracle'
+
+
+def values_of(runs: List[dict], row: str, metric: str) -> List[float]:
+    """One value per seed, by seed."""
+    found = [run for run in runs if run['row'] == row and metric in run]
+    return [run[metric] for run in sorted(found, key=lambda x: x['seed'])]
+
+
+def gap_closed(runs: List[dict], row: str, metric: str) -> Optional[float]:
+    """(row - naive) / (oracle - naive) of the means, None if undefined."""
+    means = [
+        values_of(runs, name, metric) for name in (row, BASELINE, ORACLE)
+    ]
+    if not all(means):
+        return None
+    here, naive, oracle = map(statistics.mean, means)
+    return None if oracle <= naive else (here - naive) / (oracle - naive)
+
+
+def summarise(runs: List[dict], rows: List[str]) -> Dict[str, dict]:
+    """Each row's metrics over seeds, its gap closed and its step time.
+
+    Args:
+        runs (list[dict]): ``row``, ``seed``, metrics, ``step_time`` in
+            seconds, and what was logged of the ``pseudo`` labels.
+        rows (list[str]): Rows in the order of the table.
+
+    Returns:
+        dict[str, dict]: Per row with a run: per metric ``mean``, ``std``
+        (sample deviation, None for one seed) and ``seeds``; ``gap_closed``;
+        ``step_time_ratio`` to naive; ``pseudo`` means.
+    """
+    summary = {}
+    for row in rows:
+        if not any(run['row'] == row for run in runs):
+            continue
+        line: dict = {}
+        for metric in METRICS:
+            values = values_of(runs, row, metric)
+            if values:
+                line[metric] = dict(
+                    mean=statistics.mean(values),
+                    std=statistics.stdev(values) if len(values) > 1 else None,
+                    seeds=values)
+        if row not in (BASELINE, ORACLE):
+            line['gap_closed'] = {
+                metric: gap_closed(runs, row, metric)
+                for metric in GAP_METRICS if metric in line
+            }
+        line['step_time_ratio'] = step_time_ratio(runs, row)
+        line['pseudo'] = pseudo_means(runs, row)
+        summary[row] = line
+    return summary
+
+
+def step_time_ratio(runs: List[dict], row: str) -> Optional[float]:
+    """Median step time over that of naive, None without one of them."""
+    here, naive = (values_of(runs, name, 'step_time')
+                   for name in (row, BASELINE))
+    if not here or not naive:
+        return None
+    return statistics.median(here) / statistics.median(naive)
+
+
+def pseudo_means(runs: List[dict], row: str) -> Dict[str, float]:
+    """Mean over seeds of the last pseudo-label qualities of a row."""
+    found = [run.get('pseudo', {}) for run in runs if run['row'] == row]
+    keys = sorted(set().union(*found))
+    return {
+        key: statistics.mean(x[key] for x in found if key in x)
+        for key in keys
+    }
+
+
+def table(summary: Dict[str, dict]) -> str:
+    """The summary as Markdown: mean and sample deviation over seeds."""
+    lines = [
+        '| | seeds | ' + ' | '.join(METRICS) +
+        ' | gap closed: AP | mIoU | step time |',
+        '| --- |' + ' ---: |' * (len(METRICS) + 4)
+    ]
+    for row, line in summary.items():
+        seeds = max(
+            len(line[metric]['seeds']) for metric in METRICS if metric in line)
+        cells = [row, str(seeds)]
+        cells += [cell(line.get(metric)) for metric in METRICS]
+        gaps = line.get('gap_closed', {})
+        cells += [percent(gaps.get(metric)) for metric in GAP_METRICS]
+        ratio = line['step_time_ratio']
+        cells.append('' if ratio is None else f'{ratio:.2f}')
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)
+
+
+def cell(values: Optional[dict]) -> str:
+    """Mean and, with more than one seed, deviation."""
+    if values is None:
+        return ''
+    text = f'{values["mean"]:.1f}'
+    return text if values['std'] is None else f'{text} ± {values["std"]:.1f}'
+
+
+def percent(share: Optional[float]) -> str:
+    """A share as a percentage, empty without one."""
+    return '' if share is None else f'{100 * share:.0f} %'
+
+
+def plot(summary: Dict[str, dict], path: Path) -> None:
+    """Draw AP and mIoU of every row, with deviations, as a picture.
+
+    Args:
+        summary (dict): What :func:`summarise` gives.
+        path (Path): PNG file to write.
+    """
+    import matplotlib
+    matplotlib.use('Agg')
+    from matplotlib import pyplot as plt
+    figure, axes = plt.subplots(
+        1, len(GAP_METRICS), sharey=True,
+        figsize=(9, 1 + .32 * len(summary)))
+    names = list(summary)[::-1]
+    for axis, metric in zip(axes, GAP_METRICS):
+        rows = [name for name in names if metric in summary[name]]
+        values = [summary[name][metric] for name in rows]
+        axis.barh(
+            rows, [value['mean'] for value in values],
+            xerr=[value['std'] or 0 for value in values],
+            color=['#9aa7b5' if name in (BASELINE, ORACLE) else '#3b6ea5'
+                   for name in rows])
+        for name, style in ((BASELINE, ':'), (ORACLE, '--')):
+            if metric in summary.get(name, {}):
+                axis.axvline(
+                    summary[name][metric]['mean'], color='black', lw=.8,
+                    ls=style)
+        low = min((value['mean'] for value in values), default=0)
+        axis.set_xlim(left=max(0, low - 10))
+        axis.set_xlabel(metric)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
