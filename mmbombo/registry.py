@@ -21,6 +21,7 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
 
 
 MODELS = _child('model', root.MODELS, 'models')
+TASK_UTILS = _child('task util', root.TASK_UTILS, 'models.task_modules')
 DATASETS = _child('dataset', root.DATASETS, 'datasets')
 TRANSFORMS = _child('transform', root.TRANSFORMS, 'datasets.transforms')
 DATA_SAMPLERS = _child('data sampler', root.DATA_SAMPLERS,
@@ -45,6 +46,5 @@ OPTIM_WRAPPERS = _child('optimizer wrapper', root.OPTIM_WRAPPERS)
 OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor',
                                     root.OPTIM_WRAPPER_CONSTRUCTORS)
 PARAM_SCHEDULERS = _child('parameter scheduler', root.PARAM_SCHEDULERS)
-TASK_UTILS = _child('task util', root.TASK_UTILS)
 VISBACKENDS = _child('vis_backend', root.VISBACKENDS)
 FUNCTIONS = _child('function', root.FUNCTIONS)

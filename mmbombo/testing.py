@@ -1,12 +1,14 @@
 # Copyright (c) mmbombo contributors.
 """Small networks, heads from stock configs, and samples, for tests."""
 import copy
+import json
 import os.path as osp
 
 import mmdet
 import mmseg
 import numpy as np
 import torch
+from mmdet.datasets import CocoDataset
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
@@ -189,3 +191,90 @@ def write_voc(root, num_images=8, size=(80, 96), seed=0):
             f'<annotation><size><width>{size[1]}</width><height>{size[0]}'
             f'</height></size>{objects}</annotation>')
     return root
+
+
+def coco_categories():
+    """COCO's 80 categories; their ids have gaps, as in its files."""
+    return [
+        dict(id=1 + i + i // 9, name=name, supercategory='thing')
+        for i, name in enumerate(CocoDataset.METAINFO['classes'])
+    ]
+
+
+def write_coco(root, num_train=12, num_val=4, size=(80, 96), seed=0):
+    """Write a small data set in the layout of COCO 2017.
+
+    Objects are rectangles with polygons; every fourth image has a crowd
+    region, in run lengths; the last image of train2017 has no annotation.
+
+    Args:
+        root (Path): Folder to write to.
+        num_train (int): Images of train2017. Defaults to 12.
+        num_val (int): Images of val2017. Defaults to 4.
+        size (tuple[int, int]): Height and width. Defaults to (80, 96).
+        seed (int): Seed of the pictures. Defaults to 0.
+
+    Returns:
+        Path: ``root``.
+    """
+    rng = np.random.default_rng(seed)
+    (root / 'annotations').mkdir(parents=True)
+    first = 1
+    for part, number in (('train2017', num_train), ('val2017', num_val)):
+        (root / part).mkdir()
+        images, annotations = [], []
+        for i in range(first, first + number):
+            image = rng.integers(0, 120, (*size, 3), dtype=np.uint8)
+            if (part, i) != ('train2017', num_train):
+                annotations += _coco_objects(image, i, rng)
+            Image.fromarray(image).save(root / f'{part}/{i:012d}.jpg')
+            images.append(
+                dict(
+                    id=i,
+                    file_name=f'{i:012d}.jpg',
+                    height=size[0],
+                    width=size[1]))
+        first += number
+        content = dict(
+            info=dict(year=2017),
+            licenses=[],
+            images=images,
+            annotations=annotations,
+            categories=coco_categories())
+        (root / f'annotations/instances_{part}.json').write_text(
+            json.dumps(content))
+    return root
+
+
+def _coco_objects(image, image_id, rng):
+    """Draw objects in an image; their annotations."""
+    height, width = image.shape[:2]
+    categories = [category['id'] for category in coco_categories()]
+    annotations = []
+    for k in range(rng.integers(1, 4)):
+        y, x = (int(rng.integers(0, side - 40)) for side in (height, width))
+        h, w = (int(value) for value in rng.integers(20, 40, 2))
+        image[y:y + h, x:x + w] = 120 + 40 * k
+        annotations.append(
+            dict(
+                id=10 * image_id + k,
+                image_id=image_id,
+                category_id=categories[int(rng.integers(80))],
+                bbox=[x, y, w, h],
+                area=h * w,
+                iscrowd=0,
+                segmentation=[[x, y, x + w, y, x + w, y + h, x, y + h]]))
+    if image_id % 4 == 0:
+        # the ten columns at the right, read column by column
+        rest = height * (width - 10)
+        annotations.append(
+            dict(
+                id=10 * image_id + 9,
+                image_id=image_id,
+                category_id=1,
+                bbox=[width - 10, 0, 10, height],
+                area=10 * height,
+                iscrowd=1,
+                segmentation=dict(
+                    size=[height, width], counts=[rest, 10 * height])))
+    return annotations

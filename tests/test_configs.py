@@ -1,12 +1,15 @@
 # Copyright (c) mmbombo contributors.
-"""Every config builds, and its seven rows differ in what they say."""
+"""Every config takes a step, and rows differ in what they say."""
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from mmengine.config import Config
+from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.registry import MODELS
+from mmbombo.testing import make_sample
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('bombo*.py')) + sorted(
@@ -21,35 +24,92 @@ ROWS = dict(
     oracle=([('bbox', 'sem_seg')] * 2, []))
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_config_builds_without_pretrained_weights(path):
-    cfg = Config.fromfile(path)
+SIZE = 64
+FAMILIES = dict(
+    mobilenetv2=('mobilenetv2_fpn-gfl_photo-stamps', 6),
+    r18=('r18_cem-fpn_anchor_{}', 7),
+    r50=('r50_cem-pafpn_anchor_{}', 7),
+    swin=('swin-t_cem-fpn_anchor_{}', 7),
+    gfl=('r50_fpn-gfl_{}', 8))
+
+
+def build(cfg):
     cfg.model.backbone.init_cfg = None
-    model = MODELS.build(cfg.model)
+    if 'batch_resize' in cfg.model:
+        cfg.model.batch_resize.sizes = (SIZE, )
+    return MODELS.build(cfg.model)
+
+
+def samples_of(cfg):
+    """Two images of each source, with what its pipeline would add."""
+    for source in cfg.train_dataloader.dataset.datasets:
+        kinds = tuple(source.annotation_kinds)
+        for seed in range(2):
+            sample = make_sample(kinds, seed=seed, size=SIZE)
+            if kinds == ('bbox', ):
+                ids = torch.randint(0, 3, (1, SIZE, SIZE))
+                sample.pseudo_sem_seg = PixelData(sem_seg=ids, data=ids)
+            if kinds == ('sem_seg', ):
+                inside = torch.zeros(1, SIZE, SIZE, dtype=torch.long)
+                inside[:, 8:40, 8:48] = 1
+                sample.component_map = PixelData(data=inside)
+                sample.components = InstanceData(
+                    bboxes=torch.tensor([[8., 8., 48., 40.]]),
+                    labels=torch.tensor([1]),
+                    areas=torch.tensor([1280.]),
+                    ignored=torch.tensor([False]))
+            yield sample
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_config_takes_a_step_without_pretrained_weights(path):
+    cfg = Config.fromfile(path)
+    assert cfg.train_dataloader.batch_size == \
+        cfg.train_dataloader.sampler.batch_size
+    model = build(cfg)
+    model.train()
+    samples = list(samples_of(cfg))
+    losses = model(torch.randn(len(samples), 3, SIZE, SIZE), samples, 'loss')
+    loss, _ = model.parse_losses(losses)
+    loss.backward()
+    assert loss.isfinite()
+    unlearnt = [
+        name for name, p in model.named_parameters()
+        if p.requires_grad and p.grad is None
+    ]
+    assert not unlearnt
     frozen = [n for n, p in model.named_parameters() if not p.requires_grad]
     # the detector alone does not read the finest level of the pyramid
     unread = 'backbone.' if len(model.task_heads) > 1 else (
         'backbone.', 'neck.fpn_convs.0.', 'neck.lateral_convs.0.')
     assert all(name.startswith(unread) for name in frozen)
-    assert cfg.train_dataloader.batch_size == \
-        cfg.train_dataloader.sampler.batch_size
 
 
 @pytest.mark.parametrize('row', ROWS)
-def test_rows_of_the_ablation(row):
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('data', ['voc', 'coco'])
+def test_rows_of_a_family(row, family, data):
+    name, images = FAMILIES[family]
     cfg = Config.fromfile(ROOT / 'configs' / 'bombo' /
-                          f'{row}_mobilenetv2_fpn-gfl_photo-stamps.py')
+                          f'{row}_{name.format(data)}.py')
     kinds, weak = ROWS[row]
     sources = cfg.train_dataloader.dataset.datasets
+    if row == 'oracle' and data == 'voc' and family != 'mobilenetv2':
+        # not all of the images with boxes have a mask on disk
+        kinds = [('bbox', )] + kinds
     assert [tuple(source.annotation_kinds) for source in sources] == kinds
     losses = cfg.model.get('weak_losses', [])
     assert [loss.type for loss in losses] == weak
+    for source in sources:
+        steps = {step.type for step in source.pipeline}
+        assert {'LoadPseudoMask', 'LabelComponents'} & steps == (
+            {'LoadPseudoMask', 'LabelComponents'} if weak else set())
     tasks = {'det'} if row == 'det' else {'seg'} if row == 'seg' else {
         'det', 'seg'
     }
     assert set(cfg.model.task_heads) == set(cfg.val_evaluator.metrics) == tasks
-    # the same number of images of each kind in every step
-    assert cfg.train_dataloader.batch_size == 6 * len(sources)
+    # as many images of each task as the single-task rows have
+    assert cfg.train_dataloader.batch_size == images * len(tasks)
 
 
 def test_model_index_names_files_that_exist():
@@ -60,3 +120,21 @@ def test_model_index_names_files_that_exist():
             stem = model['Name']
             assert (ROOT / model['Config']).is_file()
             assert Path(model['Config']).stem == stem
+
+
+def test_rows_of_the_bench_build(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'analysis_tools'))
+    from ablation_parts.bench import load_config, read_bench
+    monkeypatch.setenv('PHOTO_STAMPS_SHORT_SIDE', '160')
+    bench = read_bench(ROOT / 'configs' / 'ablation.yml')
+    models = set()
+    for row in bench.rows.values():
+        cfg = load_config(bench, row, 0,
+                          {need: 'checkpoint' for need in row.needs})
+        build(cfg)
+        resize, = (step for step in cfg.test_pipeline
+                   if step.type == 'mmdet.Resize')
+        assert resize.scale == (320, 160)
+        models.add(cfg.pretty_text)
+    # no row is another one under a new name
+    assert len(models) == len(bench.rows)

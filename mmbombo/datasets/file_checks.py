@@ -70,32 +70,38 @@ def check_data_root(data_root: Optional[str], source: str,
         f'the data, or get them: {data_help}')
 
 
-def check_exist(files: Sequence[ListedFile], source: str, what: str) -> None:
+def check_exist(files: Sequence[ListedFile],
+                source: str,
+                what: str,
+                data_help: str = '') -> None:
     """Require that listed files exist.
 
     Args:
         files (Sequence[ListedFile]): Files to look for.
         source (str): Name of the source.
         what (str): What the files are, e.g. ``'image'``.
+        data_help (str): How to get this data set. Defaults to ''.
 
     Raises:
         DatasetError: Naming the first few that are missing and their number.
     """
     missing = [file for file in files if not osp.isfile(file.path)]
     if missing:
-        raise DatasetError(
-            list_problems(
-                f'source {source!r}: {what} file(s) missing',
-                [f'{file.path} (listed in {file.where})' for file in missing]))
+        message = list_problems(
+            f'source {source!r}: {what} file(s) missing',
+            [f'{file.path} (listed in {file.where})' for file in missing])
+        raise DatasetError('\n  '.join(filter(None, [message, data_help])))
 
 
 def read_image_sizes(images: Sequence[ListedFile],
-                     source: str) -> List[Tuple[int, int]]:
+                     source: str,
+                     data_help: str = '') -> List[Tuple[int, int]]:
     """Read the sizes of images from their headers; check that they are whole.
 
     Args:
         images (Sequence[ListedFile]): The images.
         source (str): Name of the source.
+        data_help (str): How to get this data set. Defaults to ''.
 
     Returns:
         list[tuple[int, int]]: (height, width) of each image as it will be
@@ -104,7 +110,7 @@ def read_image_sizes(images: Sequence[ListedFile],
     Raises:
         DatasetError: Naming missing, unreadable and truncated images.
     """
-    check_exist(images, source, 'image')
+    check_exist(images, source, 'image', data_help)
     sizes = _for_each(lambda file: _image_size(file.path), images,
                       f'images of source {source!r}')
     problems = [size for size in sizes if isinstance(size, str)]
@@ -115,8 +121,11 @@ def read_image_sizes(images: Sequence[ListedFile],
 
 
 def check_masks(masks: Sequence[ListedFile],
-                sizes: Sequence[Tuple[int, int]], table: np.ndarray,
-                seg_classes: Sequence[str], source: str) -> None:
+                sizes: Sequence[Tuple[int, int]],
+                table: np.ndarray,
+                seg_classes: Sequence[str],
+                source: str,
+                data_help: str = '') -> None:
     """Check the masks of a source against its images and its classes.
 
     Args:
@@ -126,13 +135,14 @@ def check_masks(masks: Sequence[ListedFile],
             :func:`~mmbombo.datasets.seg_ids.build_id_table`.
         seg_classes (Sequence[str]): Segmentation classes, for messages.
         source (str): Name of the source.
+        data_help (str): How to get this data set. Defaults to ''.
 
     Raises:
         DatasetError: Naming missing, unreadable and truncated masks, those
             of another size than their image, those that are not one number
             per pixel, and ids that are no class.
     """
-    check_exist(masks, source, 'mask')
+    check_exist(masks, source, 'mask', data_help)
     step = 1
     if len(masks) > FULL_CHECK:
         step = -(-len(masks) // SAMPLE_CHECK)

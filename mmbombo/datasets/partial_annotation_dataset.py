@@ -5,12 +5,13 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 import numpy as np
 from mmdet.datasets import CocoDataset
 from mmengine.dataset import BaseDataset
-from mmengine.fileio import load
 from mmengine.logging import print_log
 
 from mmbombo.registry import DATASETS
 from mmbombo.structures import BBOX, SEM_SEG
 from .boxes import fit_box
+from .coco_json import (check_category_names, check_image_folder,
+                        check_map_record, read_coco_json)
 from .errors import DatasetError, list_problems
 from .file_checks import (ListedFile, check_data_root, check_masks,
                           read_image_sizes)
@@ -76,11 +77,14 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self.declare(annotation_kinds, source
                      or dataset['type'].split('.')[-1])
         self.drop_bad_boxes = drop_bad_boxes
+        self.data_help = data_help
+        self._coco: Optional[dict] = None
         self.wrapped = self._build_wrapped(dataset, test_mode, data_help)
         self._require_kinds()
         metainfo = self._merge_metainfo(metainfo or {})
         self._label_map = self._build_label_map(metainfo.get('classes', ()))
         if SEM_SEG in self.annotation_kinds:
+            self._keeps_ids = seg_id_map is None
             self.seg_id_table = self._build_id_table(
                 len(metainfo['seg_classes']), seg_id_map, seg_ignore_ids)
         super().__init__(
@@ -101,7 +105,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             config.get('data_root') or '', config.get('ann_file') or '')
         if config.get('ann_file') and not osp.exists(ann_file):
             raise DatasetError(f'source {self.source!r}: ann_file {ann_file} '
-                               'does not exist')
+                               f'does not exist. {data_help}'.rstrip())
         with DATASETS.switch_scope_and_registry(
                 config.pop('_scope_', None)) as registry:
             kind_of_set = registry.get(config['type'])
@@ -113,6 +117,9 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                 config.setdefault('test_mode', test_mode)
                 # Serialising an empty list fails before we can explain it.
                 config['serialize_data'] = False
+            if issubclass(kind_of_set, CocoDataset):
+                # Before MMDetection reads it, which takes what it finds.
+                self._coco = read_coco_json(ann_file)
             return registry.build(config)
 
     def _require_kinds(self) -> None:
@@ -170,16 +177,14 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         if (BBOX not in self.annotation_kinds
                 or not isinstance(self.wrapped, CocoDataset)):
             return labels
+        check_category_names(
+            self._coco, self.wrapped.ann_file, classes,
+            "Give the names of the file's categories in metainfo['classes']")
         categories = {
             category['id']: category['name']
-            for category in load(self.wrapped.ann_file)['categories']
+            for category in self._coco['categories']
         }
         names = [categories[i] for i in self.wrapped.cat_ids]
-        missing = [name for name in classes if name not in names]
-        if missing:
-            raise DatasetError(
-                f'source {self.source!r}: {self.wrapped.ann_file} has no '
-                f'category {missing}; it has {list(categories.values())}')
         return {
             label: classes.index(name)
             for label, name in enumerate(names) if name in classes
@@ -207,7 +212,9 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
 
     def load_data_list(self) -> List[dict]:
         """Keep what the kinds name of the wrapped set's annotations."""
-        self._check_raw_boxes()
+        if self._coco is not None:
+            self._check_coco(self._coco)
+            self._coco = None
         infos = [
             self.wrapped.get_data_info(index)
             for index in range(len(self.wrapped))
@@ -263,22 +270,29 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         masks = [
             ListedFile(info['seg_map_path'], self._place) for info in infos
         ]
+        folder = osp.dirname(masks[0].path)
+        if not osp.isdir(folder):
+            raise DatasetError(
+                f'source {self.source!r}: the folder of masks {folder} does '
+                f'not exist. {self.data_help}'.rstrip())
+        if self._keeps_ids:
+            check_map_record(folder, self._metainfo['seg_classes'])
         check_masks(masks, sizes, self.seg_id_table,
                     self._metainfo['seg_classes'], self.source)
         for data_info, mask in zip(data_list, masks):
             data_info['seg_map_path'] = mask.path
             data_info['seg_fields'] = []
 
-    def _check_raw_boxes(self) -> None:
-        """Look at the boxes that MMDetection drops without a word.
+    def _check_coco(self, content: Dict[str, Any]) -> None:
+        """Look at the images, and at the boxes that MMDetection drops.
 
         Its COCO reader leaves out boxes without area, which would turn an
         object into background.
         """
-        if (BBOX not in self.annotation_kinds
-                or not isinstance(self.wrapped, CocoDataset)):
+        check_image_folder(content, self._place,
+                           self.wrapped.data_prefix.get('img', ''))
+        if BBOX not in self.annotation_kinds:
             return
-        content = load(self.wrapped.ann_file)
         images = {image['id']: image for image in content['images']}
         problems = []
         for annotation in content['annotations']:
@@ -288,7 +302,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                                    image['width'], image['height'])
             if complaint:
                 problems.append(
-                    f'annotation {annotation["id"]} of {image["file_name"]}: '
+                    f'annotation {annotation["id"]} of '
+                    f'{image.get("file_name", image["id"])}: '
                     f'box [x {x:g}, y {y:g}, w {width:g}, h {height:g}] '
                     f'{complaint}')
         self._report_boxes(problems)

@@ -43,8 +43,8 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
             segmentation id. Defaults to None, ids are kept.
         seg_ignore_ids (Sequence[int]): Ids in the mask files to ignore,
             besides 255. Defaults to ().
-        data_help (str): What to tell a user whose ``data_root`` does not
-            exist. Defaults to ''.
+        data_help (str): How to get the data, for a user whose ``data_root``,
+            list or listed files do not exist. Defaults to ''.
         pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
         test_mode (bool): Whether the set is for evaluation. Defaults to
             False.
@@ -77,6 +77,7 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
         metainfo = complete_metainfo(metainfo)
         check_data_root(data_root, self.source, data_help)
         self.img_suffix = img_suffix
+        self.data_help = data_help
         if SEM_SEG in self.annotation_kinds:
             self.seg_id_table = build_id_table(
                 len(metainfo['seg_classes']), seg_id_map, seg_ignore_ids)
@@ -98,7 +99,7 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
         self.require_images(lines, self.ann_file)
         ids = list(lines)
         images = self._listed_files(lines, 'img_path', self.img_suffix)
-        sizes = read_image_sizes(images, self.source)
+        sizes = read_image_sizes(images, self.source, self.data_help)
         data_list = [
             dict(img_id=img_id, img_path=image.path, height=size[0],
                  width=size[1])
@@ -113,8 +114,10 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
     def _read_ids(self) -> Dict[str, int]:
         """Image id to line number, in the order of the list."""
         if not osp.isfile(self.ann_file):
-            raise DatasetError(f'source {self.source!r}: ann_file '
-                               f'{self.ann_file} does not exist')
+            message = (f'source {self.source!r}: ann_file {self.ann_file} '
+                       'does not exist')
+            raise DatasetError('\n  '.join(
+                filter(None, [message, self.data_help])))
         lines = {}
         for number, line in number_lines(self.ann_file):
             place = f'{self.ann_file} line {number}'
@@ -142,7 +145,7 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
     def _add_boxes(self, data_list: List[dict],
                    lines: Dict[str, int]) -> None:
         files = self._listed_files(lines, 'ann_path', '.xml')
-        check_exist(files, self.source, 'annotation')
+        check_exist(files, self.source, 'annotation', self.data_help)
         labels = {
             name: label
             for label, name in enumerate(self._metainfo['classes'])
@@ -156,7 +159,8 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
         files = self._listed_files(lines, 'seg_map_path', '.png')
         sizes = [(info['height'], info['width']) for info in data_list]
         check_masks(files, sizes, self.seg_id_table,
-                    self._metainfo['seg_classes'], self.source)
+                    self._metainfo['seg_classes'], self.source,
+                    self.data_help)
         for data_info, file in zip(data_list, files):
             data_info['seg_map_path'] = file.path
             data_info['seg_fields'] = []

@@ -36,5 +36,8 @@ def scale_schedule(cfg: Config, max_iters: int) -> None:
         for key in ('begin', 'end', 'T_max'):
             if scheduler.get(key):
                 scheduler[key] = scaled(scheduler[key])
+        if scheduler.get('end'):
+            # A warm-up of one iteration would never reach the full rate.
+            scheduler.end = max(scheduler.end, scheduler.get('begin', 0) + 2)
         if 'milestones' in scheduler:
             scheduler.milestones = [scaled(x) for x in scheduler.milestones]

@@ -4,8 +4,10 @@ from .cache import PseudoMaskCache
 from .class_map import IGNORE_INDEX, ClassMap
 from .components import label_components
 from .masks_to_boxes import RefinedBoxes, refine_boxes
+from .prediction_filter import covered_pixels, filter_predictions
 
 __all__ = [
     'ClassMap', 'IGNORE_INDEX', 'METHODS', 'PseudoMaskCache', 'RefinedBoxes',
-    'boxes_to_mask', 'label_components', 'refine_boxes'
+    'boxes_to_mask', 'covered_pixels', 'filter_predictions',
+    'label_components', 'refine_boxes'
 ]

@@ -6,17 +6,12 @@ what is *outside* all boxes. Inside a box each variant makes its own guess.
 The paper gives no details; the variants are our reconstruction, with ``box``
 and ``box_i`` after "Simple Does It" (Khoreva et al., CVPR 2017).
 """
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, Tuple
 
-import cv2
 import numpy as np
 
 from .class_map import IGNORE_INDEX
-
-#: Share of the box area that ``box_i`` trusts.
-CENTRE_AREA = 0.2
-#: OpenCV's GrabCut fits 5 Gaussians to either side.
-_MIN_SAMPLES = 5
+from .grabcut import centre, grabcut_foreground, window
 
 
 def boxes_to_mask(image: np.ndarray,
@@ -88,7 +83,7 @@ def paint_box(mask: np.ndarray, image: np.ndarray, rects: np.ndarray,
         seg_ids (np.ndarray): (K,) uint8, 255 for boxes to be ignored.
     """
     for rect, seg_id in zip(rects, seg_ids):
-        mask[_window(rect)] = seg_id
+        mask[window(rect)] = seg_id
 
 
 def paint_box_centre(mask: np.ndarray, image: np.ndarray, rects: np.ndarray,
@@ -98,8 +93,8 @@ def paint_box_centre(mask: np.ndarray, image: np.ndarray, rects: np.ndarray,
     See :func:`paint_box` for the arguments.
     """
     for rect, seg_id in zip(rects, seg_ids):
-        mask[_window(rect)] = IGNORE_INDEX
-        mask[_window(_centre(rect))] = seg_id
+        mask[window(rect)] = IGNORE_INDEX
+        mask[window(centre(rect))] = seg_id
 
 
 def paint_grabcut(mask: np.ndarray, image: np.ndarray, rects: np.ndarray,
@@ -111,10 +106,10 @@ def paint_grabcut(mask: np.ndarray, image: np.ndarray, rects: np.ndarray,
     """
     for rect, seg_id in zip(rects, seg_ids):
         if seg_id == IGNORE_INDEX:
-            mask[_window(rect)] = IGNORE_INDEX
+            mask[window(rect)] = IGNORE_INDEX
         else:
             foreground = grabcut_foreground(image, rect, **options)
-            mask[_window(rect)][foreground] = seg_id
+            mask[window(rect)][foreground] = seg_id
 
 
 def paint_grabcut_ignore(mask: np.ndarray, image: np.ndarray,
@@ -126,7 +121,7 @@ def paint_grabcut_ignore(mask: np.ndarray, image: np.ndarray,
     keeps the large one's class. See :func:`paint_grabcut`.
     """
     for rect in rects:
-        mask[_window(rect)] = IGNORE_INDEX
+        mask[window(rect)] = IGNORE_INDEX
     paint_grabcut(mask, image, rects, seg_ids, **options)
 
 
@@ -139,80 +134,6 @@ METHODS: Dict[str, Callable[..., None]] = {
 }
 
 
-def grabcut_foreground(image: np.ndarray,
-                       rect: np.ndarray,
-                       iterations: int = 5,
-                       margin: float = 0.15,
-                       max_side: int = 128,
-                       min_fill: float = 0.1,
-                       min_side: int = 10) -> np.ndarray:
-    """What GrabCut (Rother et al., 2004) calls foreground in one box.
-
-    It runs on the surroundings of the box, at a bounded resolution, and is
-    deterministic. Where it cannot work the whole box is foreground.
-
-    Args:
-        image (np.ndarray): (H, W, 3) uint8, BGR.
-        rect (np.ndarray): (4,) int x1, y1, x2, y2 inside the image.
-        iterations (int): Iterations. Defaults to 5.
-        margin (float): What is seen of the background around the box, on each
-            side, as a share of the longer box side.
-        max_side (int): Longest side, in pixels, of what GrabCut works on.
-        min_fill (float): The whole box is returned if less than this share
-            of it is foreground: GrabCut has collapsed.
-        min_side (int): The whole box is returned if it is thinner than this,
-            in pixels.
-
-    Returns:
-        np.ndarray: (h, w) bool, size of the box.
-    """
-    x1, y1, x2, y2 = (int(v) for v in rect)
-    everything = np.ones((y2 - y1, x2 - x1), dtype=bool)
-    if min(everything.shape) < min_side:
-        return everything
-    view, inner = _neighbourhood(image.shape[:2], (x1, y1, x2, y2), margin)
-    crop = image[_window(view)]
-    foreground = _cut(crop, inner, iterations, max_side)
-    if foreground is None or foreground.mean() < min_fill:
-        return everything
-    return foreground
-
-
-def _cut(crop: np.ndarray, inner: Tuple[int, int, int, int], iterations: int,
-         max_side: int) -> Optional[np.ndarray]:
-    """GrabCut with a rectangle; None if there is no background to learn."""
-    height, width = crop.shape[:2]
-    scale = min(1.0, max_side / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
-    trimap = np.full(size[::-1], cv2.GC_BGD, dtype=np.uint8)
-    # Rounded inwards: a pixel that shows some background is background.
-    left, top = np.ceil(np.array(inner[:2]) * scale - 1e-6).astype(int)
-    right, bottom = np.floor(np.array(inner[2:]) * scale + 1e-6).astype(int)
-    trimap[top:bottom, left:right] = cv2.GC_PR_FGD
-    num_inside = max(0, bottom - top) * max(0, right - left)
-    if min(num_inside, trimap.size - num_inside) < _MIN_SAMPLES:
-        return None
-    # The Gaussians start from a k-means with random seeds: the same ones for
-    # the same box, whatever was cut before.
-    cv2.setRNGSeed(0)
-    cv2.grabCut(small, trimap, None, np.zeros((1, 65)), np.zeros((1, 65)),
-                iterations, cv2.GC_INIT_WITH_MASK)
-    soft = np.where(trimap == cv2.GC_PR_FGD, 255, 0).astype(np.uint8)
-    soft = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
-    return soft[_window(inner)] > 127
-
-
-def _neighbourhood(shape: Tuple[int, int], rect: Tuple[int, int, int, int],
-                   margin: float) -> Tuple[Tuple, Tuple]:
-    """The enlarged box in the image, and the box in the enlarged one."""
-    x1, y1, x2, y2 = rect
-    pad = int(np.ceil(margin * max(x2 - x1, y2 - y1)))
-    view = (max(0, x1 - pad), max(0, y1 - pad), min(shape[1], x2 + pad),
-            min(shape[0], y2 + pad))
-    return view, (x1 - view[0], y1 - view[1], x2 - view[0], y2 - view[1])
-
-
 def _pixels_inside(boxes: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
     """(K, 4) int ranges of the pixels whose centre is in the box."""
     limit = np.array([shape[1], shape[0]] * 2)
@@ -223,16 +144,3 @@ def _painting_order(boxes: np.ndarray, seg_ids: np.ndarray) -> np.ndarray:
     """By decreasing area; ties by coordinates, then class, ignored last."""
     area = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
     return np.lexsort((seg_ids, *boxes.T, -area))
-
-
-def _centre(rect: np.ndarray) -> np.ndarray:
-    """The middle of a rectangle, same shape, at least one pixel."""
-    low, high = rect[:2], rect[2:]
-    size = np.maximum(1, np.round((high - low) * CENTRE_AREA**0.5))
-    start = low + (high - low - size.astype(np.int64)) // 2
-    return np.concatenate([start, start + size.astype(np.int64)])
-
-
-def _window(rect) -> Tuple[slice, slice]:
-    x1, y1, x2, y2 = rect
-    return slice(y1, y2), slice(x1, x2)

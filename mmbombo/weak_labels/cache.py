@@ -14,7 +14,7 @@ import numpy as np
 
 #: To be raised whenever a method comes to paint differently: it is part of
 #: the key, so that masks of older versions are not found any more.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 # A PNG starts with 8 bytes and the 25 bytes of its header chunk.
 _HEADER_SIZE = 33

@@ -29,6 +29,9 @@ run in this order:
 4. **Keep.** Any other component is used as it is, if its class leaves no
    choice of a detection class; otherwise it is ignored for the possible ones.
 
+The quality of what comes out is the largest IoU with a prediction of the same
+class; boxes below ``min_quality`` are ignored for the classes they may show.
+
 Better predictions come first: by score, then larger area, then coordinates,
 then label. Where predictions compete for a component, a round serves those
 that no better one competes with, and the next looks at what is left.
@@ -55,6 +58,8 @@ class RefinedBoxes(NamedTuple):
     ignored: Tensor
     #: (N, M, D) bool, the detection classes that the region is ignored for.
     ignored_classes: Tensor
+    #: (N, M) float32, agreement of each target with a prediction, in [0, 1].
+    quality: Tensor
     #: 0-dim float32 tensors: targets by origin (``num_split``, ``num_merged``,
     #: ``num_direct``, ``num_kept``) and regions to be ignored
     #: (``num_ignored``).
@@ -109,7 +114,8 @@ def refine_boxes(component_map: Tensor,
                  cover_thr: float = 0.5,
                  min_area: float = 0,
                  rounds: int = 4,
-                 max_splits: int = 8) -> RefinedBoxes:
+                 max_splits: int = 8,
+                 min_quality: float = 0.) -> RefinedBoxes:
     """Refine the rectangles of components with predicted boxes.
 
     Args:
@@ -135,6 +141,7 @@ def refine_boxes(component_map: Tensor,
         rounds (int): Rounds of each step. Defaults to 4.
         max_splits (int): Most parts of one component, the best ones. Time
             grows with it. Defaults to 8.
+        min_quality (float): See the module. Defaults to 0.
 
     Returns:
         RefinedBoxes: With M = P + K slots. Without predictions the targets
@@ -167,24 +174,46 @@ def refine_boxes(component_map: Tensor,
     comp_out_labels = torch.where(direct, direct_labels,
                                   classes.to(torch.uint8).argmax(dim=2))
     pred_out_boxes = torch.where(merged[..., None], merged_boxes, split.boxes)
-    region_classes = torch.cat([
-        classes.gather(1, split.home[..., None].expand(-1, -1,
-                                                       classes.size(2))),
-        classes
-    ], dim=1)
-    ignored = torch.cat([split.dropped, comp_regions], dim=1)
+    pred_regions = classes.gather(
+        1, split.home[..., None].expand(-1, -1, classes.size(2)))
+    # A merged box has components of several classes, and no home.
+    siblings = (compatible.T.float() @ compatible.float()) > 0  # (D, D)
+    pred_regions = torch.where(merged[..., None], siblings[preds.labels],
+                               pred_regions)
+    boxes = torch.cat([pred_out_boxes, comps.boxes], dim=1)
+    labels = torch.cat([preds.labels, comp_out_labels], dim=1)
+    found = torch.cat([split.targets | merged, from_comp], dim=1)
+    quality = _quality(boxes, labels, found, preds)
+    valid = found & (quality >= min_quality)
+    ignored = torch.cat([split.dropped, comp_regions], dim=1) | (
+        found & ~valid)
+    num_preds = preds.labels.size(1)
+    pred_valid, comp_valid = valid[:, :num_preds], valid[:, num_preds:]
     return RefinedBoxes(
-        boxes=torch.cat([pred_out_boxes, comps.boxes], dim=1).float(),
-        labels=torch.cat([preds.labels, comp_out_labels], dim=1),
-        valid=torch.cat([split.targets | merged, from_comp], dim=1),
+        boxes=boxes.float(),
+        labels=labels,
+        valid=valid,
         ignored=ignored,
-        ignored_classes=region_classes & ignored[..., None],
+        ignored_classes=torch.cat([pred_regions, classes], dim=1)
+        & ignored[..., None],
+        quality=quality.float(),
         counts=dict(
-            num_split=split.targets.sum().float(),
-            num_merged=merged.sum().float(),
-            num_direct=direct.sum().float(),
-            num_kept=kept.sum().float(),
+            num_split=(split.targets & pred_valid).sum().float(),
+            num_merged=(merged & pred_valid).sum().float(),
+            num_direct=(direct & comp_valid).sum().float(),
+            num_kept=(kept & comp_valid).sum().float(),
             num_ignored=ignored.sum().float()))
+
+
+def _quality(boxes: Tensor, labels: Tensor, found: Tensor,
+             preds: _Boxes) -> Tensor:
+    """Largest IoU ``(N, M)`` of each target with a prediction of its class."""
+    inter = _intersection(boxes, preds.boxes)
+    union = _area(boxes)[..., None] + preds.areas[:, None, :] - inter
+    comparable = (labels[..., None] == preds.labels[:, None, :]) & (
+        preds.usable[:, None, :] & found[..., None])
+    iou = torch.where(comparable, inter / union, 0.)
+    return iou.amax(dim=2)
 
 
 def _split(component_map: Tensor, comp_order: Tensor, preds: _Boxes,

@@ -55,7 +55,7 @@ def build_dataset(root):
             ]))
 
 
-def build_model():
+def build_model(forward_mode):
     """FCOS reduces its normalisers over ranks; no statistic of a batch."""
     torch.manual_seed(0)
     det = det_head_cfg('fcos', channels=16)
@@ -68,6 +68,7 @@ def build_model():
     ])
     cfg['task_heads']['det'] = det
     cfg['data_preprocessor']['pad_size_divisor'] = 64
+    cfg['forward_mode'] = forward_mode
     model = MODELS.build(cfg)
     model.init_weights()
     model.train()
@@ -77,13 +78,13 @@ def build_model():
     return model
 
 
-def gradients(root, batch_size, ddp):
+def gradients(root, batch_size, forward_mode, ddp):
     """Gradients of some steps, without updates in between."""
     dataset = build_dataset(root)
     sampler = PartialAnnotationSampler(
         dataset, batch_size=batch_size, source_ratio=[1, 1], seed=3)
     indices = iter(sampler)
-    model = build_model()
+    model = build_model(forward_mode)
     wrapped = DistributedDataParallel(model) if ddp else model
     steps = []
     for _ in range(STEPS):
@@ -101,12 +102,12 @@ def gradients(root, batch_size, ddp):
     return steps
 
 
-def worker(rank, port, root, out):
+def worker(rank, port, root, forward_mode, out):
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
     dist.init_process_group('gloo', rank=rank, world_size=2)
     DefaultScope.get_instance('two-processes', scope_name='mmbombo')
-    steps = gradients(root, batch_size=4, ddp=True)
+    steps = gradients(root, 4, forward_mode, ddp=True)
     if rank == 0:
         torch.save(steps, out)
     dist.destroy_process_group()
@@ -117,14 +118,16 @@ def root(tmp_path_factory):
     return write_voc(tmp_path_factory.mktemp('voc'), num_images=12)
 
 
-def test_gradients_equal_those_of_the_doubled_batch(root, tmp_path):
+@pytest.mark.parametrize('forward_mode', ['joint', 'per_task'])
+def test_gradients_equal_those_of_the_doubled_batch(root, tmp_path,
+                                                    forward_mode):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
     out = str(tmp_path / 'gradients.pt')
-    mp.spawn(worker, (port, str(root), out), nprocs=2)
+    mp.spawn(worker, (port, str(root), forward_mode, out), nprocs=2)
     two = torch.load(out, weights_only=True)
-    one = gradients(str(root), batch_size=8, ddp=False)
+    one = gradients(str(root), 8, forward_mode, ddp=False)
     assert any(g.abs().max() > 0 for g in one[0].values())
     for step_one, step_two in zip(one, two):
         assert step_one.keys() == step_two.keys()

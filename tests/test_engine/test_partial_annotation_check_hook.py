@@ -10,9 +10,10 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmbombo.datasets.samplers import PartialAnnotationSampler
-from mmbombo.engine.hooks import PredictorEMAHook
+from mmbombo.engine.hooks import PredictorEMAHook, TeacherHook
 from mmbombo.engine.hooks.partial_annotation_check_hook import (
-    check_classes, check_predictors, check_sampler, check_sources, check_tasks)
+    check_classes, check_predictors, check_sampler, check_sources, check_tasks,
+    check_weak_labels)
 from mmbombo.evaluation import SourceSummary
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg)
@@ -133,6 +134,14 @@ def test_fitting_run_trains_and_logs_the_sources(tmp_path):
         train_set=Sources(masks(), masks()),
         weak_losses=[dict(type='BoxForMaskLoss')
                      ]), "weak loss 'b4m' .*needs the annotation kind 'bbox'"),
+    (dict(
+        train_set=Sources(boxes(), masks()),
+        weak_losses=[dict(type='BoxForMaskLoss')]),
+     'KeyError: .*0.jpg has boxes and no mask.*LoadPseudoMask'),
+    (dict(
+        train_set=Sources(boxes(), masks()),
+        weak_losses=[dict(type='MaskForBoxLoss')]),
+     'KeyError: .*0.jpg has a mask and no boxes.*LabelComponents'),
     (dict(train_set=Sources(boxes(), masks()),
           sampler_size=6), 'batch_size=3.*batch_size=6'),
     (dict(train_set=Sources(boxes(), masks(), classes=('cat', 'dog', 'pig'))),
@@ -195,9 +204,32 @@ def test_weakly_supervised_task_needs_no_images_of_its_own():
             sources)
 
 
+def test_only_the_images_that_need_a_weak_label_are_asked_for_it():
+    """Not those with both annotations, nor for losses that need no field."""
+    both = Source('both', ('bbox', 'sem_seg'), 4)
+    model = MODELS.build(
+        tiny_model_cfg(weak_losses=[
+            dict(type='BoxForMaskLoss'),
+            dict(type='BoxProjectionLoss', outside=False)
+        ]))
+    check_weak_labels(model, Sources(both, masks()))
+    with pytest.raises(KeyError, match='LoadPseudoMask'):
+        check_weak_labels(model, Sources(both, boxes()))
+
+
 def test_ema_predictor_needs_its_hook():
     model = SimpleNamespace(
         weak_losses=[SimpleNamespace(name='m4b', predictor='ema')])
     check_predictors(model, [PredictorEMAHook()])
     with pytest.raises(ValueError, match="'m4b'.*PredictorEMAHook"):
         check_predictors(model, [])
+
+
+def test_teacher_needs_its_hook():
+    model = SimpleNamespace(
+        weak_losses=[SimpleNamespace(name='kd', predictor='expert')])
+    hook = TeacherHook('expert', config='a.py', checkpoint='a.pth')
+    check_predictors(model, [hook])
+    hook.name = 'another'
+    with pytest.raises(ValueError, match="'kd'.*TeacherHook', name='expert'"):
+        check_predictors(model, [hook])

@@ -1,4 +1,6 @@
 # Copyright (c) mmbombo contributors.
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -125,3 +127,21 @@ def test_same_id_in_two_sources_and_second_validation():
 def test_no_ground_truth_box_in_the_whole_set():
     result = evaluate([sample('a', [], [(0, 0, 40, 40, 0, .9)])])
     assert result['det/bbox_mAP'] == -1
+
+
+@pytest.mark.parametrize('seed', [0, 1])
+def test_faster_coco_eval_gives_the_same(seed):
+    pytest.importorskip('faster_coco_eval')
+    samples = random_samples(seed)
+    ours = evaluate(samples)
+    fast = evaluate(samples,
+                    BoxAPMetric(prefix='det', backend='faster_coco_eval'))
+    assert fast == pytest.approx(ours, nan_ok=True)
+
+
+def test_a_backend_that_is_unknown_or_not_installed(monkeypatch):
+    with pytest.raises(ValueError, match="'slow'"):
+        BoxAPMetric(backend='slow')
+    monkeypatch.setitem(sys.modules, 'faster_coco_eval', None)
+    with pytest.raises(ImportError, match='pip install faster-coco-eval'):
+        BoxAPMetric(backend='faster_coco_eval')

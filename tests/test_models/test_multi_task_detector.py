@@ -17,6 +17,10 @@ WEAK = [
     dict(type='MaskForBoxLoss', ramp=0., predictor='none')
 ]
 
+UNFROZEN = dict(
+    type='mmdet.ResNet', depth=18, base_channels=8, norm_eval=False,
+    frozen_stages=-1)
+
 
 def build(**kwargs):
     model = MODELS.build(tiny_model_cfg(**kwargs))
@@ -48,6 +52,15 @@ def batch(kinds=KINDS, weak_fields=True):
                 areas=torch.tensor([2400.]),
                 ignored=torch.tensor([False]))
     return inputs, samples
+
+
+def gradients(model, losses):
+    model.zero_grad()
+    total(losses).backward()
+    return {
+        name: p.grad.clone()
+        for name, p in model.named_parameters() if p.grad is not None
+    }
 
 
 def total(losses):
@@ -192,8 +205,8 @@ def test_another_predictor_is_asked_but_is_no_part_of_the_model():
     other = copy.deepcopy(model).eval()
     asked = []
 
-    def decode(task, images, metas, cfg):
-        asked.append(images.shape)
+    def decode(outputs, metas, cfg):
+        asked.append(outputs[0][0].shape[0])
         return [
             InstanceData(
                 bboxes=torch.tensor([[30., 10., 60., 50.],
@@ -202,10 +215,10 @@ def test_another_predictor_is_asked_but_is_no_part_of_the_model():
                 labels=torch.tensor([1, 1]))
         ]
 
-    other.decode = decode
+    other.task_heads.det.decode = decode
     model.set_predictor('ema', other)
     after = model.loss(inputs, samples)
-    assert asked == [(1, 3, SIZE, SIZE)]
+    assert asked == [1]
     assert after['m4b/num_split'] == 2 and after['m4b/num_kept'] == 0
     assert samples[2].pseudo_instances.bboxes.tolist() == [[30, 10, 60, 50],
                                                            [60, 10, 90, 50]]
@@ -252,9 +265,7 @@ def test_weak_loss_for_a_task_that_is_not_there():
         MODELS.build(cfg)
 
 
-def test_unknown_predictor_and_bad_weights_are_errors():
-    with pytest.raises(ValueError, match="'ema'"):
-        MODELS.build(dict(type='MaskForBoxLoss', predictor='teacher'))
+def test_bad_weights_are_errors():
     with pytest.raises(ValueError, match='loss_weight=-1'):
         MODELS.build(dict(type='BoxForMaskLoss', loss_weight=-1))
 
@@ -296,3 +307,180 @@ def test_select_images(positions):
     assert torch.equal(got[0], x[positions])
     assert torch.equal(got[1][0], x[positions] + 1)
     assert torch.equal(got[1][1]['a'], x[positions])
+
+
+ONE_KIND = [('bbox', ), ('sem_seg', ), ('bbox', ), ('sem_seg', ), ()]
+
+
+def test_per_task_equals_joint_without_statistics_of_a_batch():
+    """Real heads, both weak losses: the same losses and gradients."""
+    weak = [WEAK[0], dict(type='MaskForBoxLoss', ramp=0., score_thr=.001)]
+    joint = build(weak_losses=weak)
+    per_task = build(weak_losses=weak, forward_mode='per_task')
+    per_task.load_state_dict(joint.state_dict())
+    wanted = joint.loss(*batch(ONE_KIND))
+    got = per_task.loss(*batch(ONE_KIND))
+    assert {'det/loss_dfl', 'seg/loss_ce', 'b4m/loss_ce',
+            'm4b/loss_cls'} < got.keys()
+    assert got.keys() == wanted.keys()
+    for key, value in wanted.items():
+        torch.testing.assert_close(got[key], value, rtol=1e-5, atol=1e-6)
+    wanted, got = gradients(joint, wanted), gradients(per_task, got)
+    assert got.keys() == wanted.keys()
+    for name, grad in wanted.items():
+        scale = grad.abs().max().clamp(min=1e-6)
+        assert (got[name] - grad).abs().max() < 1e-4 * scale, name
+
+
+def test_per_task_normalises_each_group_by_itself():
+    """As a step on one group alone, and running statistics see both."""
+    model = build(forward_mode='per_task', backbone=UNFROZEN)
+    model.train()
+    inputs, samples = batch([('bbox', ), ('sem_seg', )] * 2)
+    state = copy.deepcopy(model.state_dict())
+    together = model.loss(inputs, samples)
+    counted = model.backbone.bn1.num_batches_tracked
+    assert counted == state['backbone.bn1.num_batches_tracked'] + 2
+    running = model.backbone.bn1.running_mean.clone()
+
+    model.load_state_dict(state)
+    for images in ([0, 2], [1, 3]):  # in turn, so statistics go on
+        alone = model.loss(inputs[images], [samples[i] for i in images])
+        for key, value in alone.items():
+            if 'no_images' not in key:
+                torch.testing.assert_close(together[key], value)
+    torch.testing.assert_close(running, model.backbone.bn1.running_mean)
+
+    joint = build(backbone=UNFROZEN)
+    joint.load_state_dict(state)
+    joint.train()
+    difference = joint.loss(inputs, samples)['seg/loss_ce']
+    assert (difference - together['seg/loss_ce']).abs() > 1e-4
+
+
+def test_per_task_head_statistics_are_the_groups_too():
+    model = build(forward_mode='per_task', weak_losses=WEAK)
+    norm = next(m for m in model.task_heads.seg.modules()
+                if isinstance(m, torch.nn.BatchNorm2d))
+    norm.train()
+    seen = []
+    norm.register_forward_hook(lambda m, args, _: seen.append(len(args[0])))
+    model.loss(*batch([('bbox', ), ('sem_seg', ), ('bbox', )]))
+    assert seen == [1, 2]  # supervised first, then Box-for-Mask
+
+
+@pytest.mark.parametrize('kinds', [
+    [('bbox', 'sem_seg')] * 2,
+    [('bbox', 'sem_seg'), ('bbox', )],
+    [('bbox', 'sem_seg'), ('bbox', ), ('sem_seg', ), ()],
+])
+def test_per_task_with_images_of_both_kinds(kinds):
+    """A task's loss is the mean over the groups, weighted by images."""
+    model = build(forward_mode='per_task')
+    inputs, samples = batch(kinds)
+    losses = model.loss(inputs, samples)
+    assert not any('no_images' in key for key in losses)
+    for task, kind in dict(det='bbox', seg='sem_seg').items():
+        groups = {}
+        for i, of_image in enumerate(kinds):
+            if kind in of_image:
+                groups.setdefault(of_image, []).append(i)
+        wanted = 0.
+        for images in groups.values():
+            alone = model.loss(inputs[images], [samples[i] for i in images])
+            part = {k: v for k, v in alone.items() if k.startswith(task)}
+            wanted += total(part) * len(images)
+        wanted /= sum(len(images) for images in groups.values())
+        got = {k: v for k, v in losses.items() if k.startswith(task)}
+        torch.testing.assert_close(total(got), wanted)
+
+
+def test_per_task_step_without_annotation_or_boxes():
+    model = build(forward_mode='per_task', weak_losses=WEAK)
+    assert total(model.loss(*batch([(), ()]))) == 0
+    losses = model.loss(*batch([(), ('sem_seg', )]))
+    assert losses['det/loss_no_images'] == 0
+    assert losses['seg/loss_ce'] > 0 and losses['m4b/num_kept'] == 1
+
+
+@pytest.mark.parametrize('mode', ['joint', 'per_task'])
+def test_pseudo_boxes_made_first_do_not_lose_the_gradient(mode):
+    """Mask-for-Box asks the detector before any loss with gradient does."""
+    model = build(
+        forward_mode=mode,
+        weak_losses=[dict(type='MaskForBoxLoss', ramp=0.)])
+    losses = model.loss(*batch([('sem_seg', )]))
+    m4b = {k: v for k, v in losses.items() if k.startswith('m4b')}
+    grads = gradients(model, m4b)
+    for name in ('task_heads.det.head.gfl_cls.weight',
+                 'backbone.layer4.0.downsample.0.weight'):
+        assert grads[name].abs().max() > 0
+
+
+class Progress:
+    """Iteration ``done`` of 100."""
+
+    def __init__(self, done):
+        self.values = dict(max_iters=100, iter=done)
+        self.hub = MessageHub.get_current_instance()
+
+    def __enter__(self):
+        for key, value in self.values.items():
+            self.hub.update_info(key, value)
+
+    def __exit__(self, *_):
+        for key in self.values:
+            self.hub.runtime_info.pop(key)
+
+
+def test_detection_batch_changes_size_and_segmentation_batch_does_not():
+    model = build(
+        forward_mode='per_task',
+        batch_resize=dict(type='DetBatchResize', sizes=[96, 160]),
+        weak_losses=WEAK)
+    sizes = []
+    model.backbone.register_forward_hook(
+        lambda m, args, _: sizes.append(args[0].shape[-1]))
+    inputs, samples = batch([('bbox', ), ('sem_seg', )])
+    boxes = samples[0].gt_instances.bboxes.clone()
+    losses = {}
+    with Progress(10):
+        for seed in range(6):
+            torch.manual_seed(seed)
+            det_size = None
+            for _ in range(2):  # the same seed, the same size and losses
+                loss = total(model.loss(inputs, samples))
+                assert sizes[-1] == SIZE and sizes[-2] in (96, 160)
+                assert det_size in (None, sizes[-2])
+                det_size = sizes[-2]
+                torch.testing.assert_close(
+                    losses.setdefault(det_size, loss), loss)
+                torch.manual_seed(seed)
+    assert set(losses) == {96, 160}
+    assert torch.equal(samples[0].gt_instances.bboxes, boxes)
+    with Progress(80):
+        model.loss(inputs, samples)
+    assert sizes[-2:] == [SIZE, SIZE]
+
+
+def test_predictions_and_other_networks_see_the_resized_batch():
+    model = build(
+        forward_mode='per_task',
+        batch_resize=dict(type='DetBatchResize', sizes=[160]))
+    other = copy.deepcopy(model)
+    model.set_predictor('ema', other)
+    with Progress(0):
+        ctx, = model._contexts(*batch([('bbox', )]))
+    assert ctx.inputs.shape == (1, 3, 160, 160)
+    cfg = dict(score_thr=0.)
+    ours = ctx.predict('det', [0], cfg=cfg)[0]
+    theirs = ctx.predict('det', [0], by='ema', cfg=cfg)[0]
+    torch.testing.assert_close(ours.bboxes, theirs.bboxes)
+    assert ours.bboxes[:, 2:].max() > SIZE
+
+
+def test_forward_mode_is_checked():
+    with pytest.raises(ValueError, match="'per_tasks'"):
+        build(forward_mode='per_tasks')
+    with pytest.raises(ValueError, match='one size'):
+        build(batch_resize=dict(type='DetBatchResize', sizes=[96]))

@@ -89,12 +89,18 @@ def test_interrupt_ends_all_that_a_step_started(tmp_path):
     process = subprocess.Popen(['bash', '-c', script],
                                cwd=tmp_path,
                                stdin=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL)
+                               stdout=subprocess.DEVNULL,
+                               preexec_fn=listen_to_interrupts)
     pid = tmp_path / 'pid'
     wait_until(lambda: pid.exists() and pid.read_text().strip())
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=10) == 130
     wait_until(lambda: not is_running(int(pid.read_text())))
+
+
+def listen_to_interrupts():
+    # what runs in the background of a script is made deaf to them
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_until(condition, seconds=10):

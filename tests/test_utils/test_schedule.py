@@ -23,6 +23,19 @@ def test_everything_that_counts_iterations_is_scaled():
     assert cfg.param_scheduler[2].milestones == [50, 75]
 
 
+def test_a_short_run_still_reaches_the_full_learning_rate():
+    cfg = Config(
+        dict(
+            train_cfg=dict(max_iters=1000),
+            param_scheduler=[
+                dict(type='LinearLR', start_factor=.1, begin=0, end=10),
+                dict(type='CosineAnnealingLR', begin=10, end=1000)
+            ]))
+    scale_schedule(cfg, 20)
+    # one iteration of warm-up is the one at a tenth of the rate
+    assert cfg.param_scheduler[0].end == 2
+
+
 def test_a_schedule_in_epochs_is_refused():
     with pytest.raises(ValueError, match='epochs'):
         scale_schedule(Config(dict(train_cfg=dict(max_epochs=3))), 10)

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmbombo.weak_labels import METHODS, boxes_to_mask
-from mmbombo.weak_labels.boxes_to_masks import grabcut_foreground
 
 IGNORED = 255
 # Label 0 -> id 3, label 1 -> id 1, label 2 is not segmented.
@@ -185,19 +184,10 @@ def test_grabcut_falls_back_to_the_box():
             mask = make(picture, [box], method=method)
             inside = make(picture, [box]) == 3
             if picture is flat:
-                assert (mask[inside] == 3).mean() >= .1
+                assert .1 < (mask[inside] == 3).mean() < .3
             else:
                 assert (mask[inside] == 3).all()
             assert (mask[~inside] == 0).all()
-
-
-def test_grabcut_does_not_depend_on_what_was_cut_before():
-    image, _ = scene(120, 160, [(40, 40, 25), (110, 70, 35)], seed=3)
-    boxes = [[15, 15, 66, 66], [75, 35, 146, 106]]
-    both = make(image, boxes, method='grabcut')
-    cv2.setRNGSeed(99)
-    alone = [make(image, [box], method='grabcut') for box in boxes]
-    np.testing.assert_array_equal(both, np.maximum(*alone))
 
 
 def test_grabcut_on_hard_pixels_does_not_fail():
@@ -209,14 +199,6 @@ def test_grabcut_on_hard_pixels_does_not_fail():
                         [-5, -5, 100, 100]):
                 mask = make(image, [box], method='grabcut_ignore')
                 assert mask.shape == (height, width)
-
-
-def test_foreground_smaller_than_min_fill_is_a_collapse():
-    image, truth = scene(100, 100, [(50, 50, 9)])
-    rect = np.array([10, 10, 90, 90])
-    assert grabcut_foreground(image, rect).all()
-    part = grabcut_foreground(image, rect, min_fill=.01)
-    assert iou(part, truth[10:90, 10:90] > 0) > .8
 
 
 def test_no_boxes():

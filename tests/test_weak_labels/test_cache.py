@@ -49,6 +49,14 @@ def test_any_viewer_opens_the_file(cache):
         cv2.imread(str(cache.path(KEY)), cv2.IMREAD_UNCHANGED), mask_of(0))
 
 
+def test_masks_of_older_versions_are_not_found(cache, monkeypatch):
+    cache.put(KEY, mask_of(0))
+    monkeypatch.setattr('mmbombo.weak_labels.cache.FORMAT_VERSION', 1)
+    old = PseudoMaskCache.key(**RECIPE)
+    assert old != KEY
+    assert cache.get(old) is None
+
+
 @pytest.mark.parametrize('change', [
     dict(image_bytes=b'another image'),
     dict(boxes=np.array([[1, 2, 3.25, 4]], np.float32)),

@@ -1,51 +1,230 @@
 # Copyright (c) mmbombo contributors.
-"""Write the image lists of ``configs/bombo_voc.py``.
+r"""Divide Pascal VOC 2007 + 2012 into images for boxes and images for masks.
 
-    python tools/dataset_converters/voc_lists.py data/VOCdevkit/VOC2012
+    python tools/dataset_converters/voc_lists.py data/VOCdevkit
 
-``det_train.txt``: images with boxes that are in no segmentation list;
-``seg_train.txt``: the official segmentation training list; ``val.txt``: the
-images of the official segmentation validation list that have boxes too. The
-three have no image in common. They go to ``ImageSets/mmbombo``; nothing else
-is changed.
+writes ``ImageSets/mmbombo`` of both years:
+
+- ``det_train.txt`` and ``seg_train.txt``: no photograph in common;
+- parts of them (``--subsets``), such as ``det2_train.txt``;
+- ``det_masked_train.txt`` and ``det_unmasked_train.txt``: what det_train has
+  with and without masks, for an oracle;
+- ``val1449.txt``: VOC2012's segmentation validation list; ``val.txt``: the
+  1,443 images of it that have boxes too;
+
+and a record of seed, counts, hashes and classes, ``mmbombo_lists.json``. With
+VOC and SBD complete, det_train has 7,558 images and seg_train 7,656, in the
+structure of the authors' MXE lists; which of SBD's images go where is our
+reconstruction. The masks are needed: run ``sbd_masks.py`` first.
+
+    python tools/dataset_converters/voc_lists.py data/VOCdevkit \
+        --check MXEdet/train MXEseg/train
+
+checks lists that are there, named as in ``ImageSets``: photographs listed
+twice, in two lists, in the validation list, or in VOC2007's test set, under
+whichever name (``2007_000032`` of VOC2012 is ``000032`` of VOC2007).
 """
 import argparse
+import hashlib
+import json
 import sys
 from pathlib import Path
-from typing import List
+from typing import Dict, List, Optional, Sequence
+
+from mmbombo.datasets.errors import DatasetError, list_problems
+from terminaltables import AsciiTable
+from voc_lists_parts.balance import Balance, measure_balance
+from voc_lists_parts.devkit import VOC2012, Devkit, YearLists
+from voc_lists_parts.leaks import Finding, count_test_twins, find_leaks
+from voc_lists_parts.split import DET_SHARE, divide, take_subset
+
+FOLDER = 'mmbombo'
 
 
-def read_ids(path: Path) -> List[str]:
-    """Image ids of a list of the challenge."""
-    if not path.is_file():
-        sys.exit(f'{path} does not exist: is this the folder of VOC2012, with '
-                 'JPEGImages and ImageSets in it?')
-    return path.read_text().split()
+def write_lists(devkit: Devkit, lists: Dict[str, YearLists]) -> None:
+    """Write one file per list and year."""
+    for name, years in lists.items():
+        for year, ids in years.items():
+            path = devkit.list_path(year, f'{FOLDER}/{name}')
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(_content(ids))
 
 
-def main() -> None:
+def describe(years: YearLists) -> dict:
+    """Counts and hashes of a list, for the record."""
+    return {
+        'images': sum(map(len, years.values())),
+        **{
+            year: {
+                'images': len(ids),
+                'sha256': hashlib.sha256(_content(ids).encode()).hexdigest()
+            }
+            for year, ids in years.items()
+        }
+    }
+
+
+def make(devkit: Devkit, seed: int, det_share: float,
+         subsets: Sequence[str]) -> dict:
+    """Make, check and write the lists and their record.
+
+    Args:
+        devkit (Devkit): The data.
+        seed (int): Seed of all draws.
+        det_share (float): See :func:`divide`.
+        subsets (Sequence[str]): See :func:`take_subset`.
+
+    Returns:
+        dict: The record.
+
+    Raises:
+        DatasetError: If the data do not do.
+    """
+    lists = divide(devkit, seed, det_share)
+    lists.update([take_subset(name, lists, seed) for name in subsets])
+    two = {name: lists[name] for name in ('det_train', 'seg_train')}
+    findings = find_leaks(two, devkit, lists['val1449'])
+    if findings:
+        raise DatasetError('VOC\'s own lists contradict each other:\n' +
+                           '\n'.join(map(_describe_finding, findings)))
+    balance = {
+        name: measure_balance(devkit, years, _task(name))
+        for name, years in lists.items() if name.endswith('_train')
+    }
+    write_lists(devkit, lists)
+    record = dict(
+        seed=seed,
+        det_share=det_share,
+        mask_folder=devkit.mask_folders[VOC2012],
+        lists={
+            name: describe(years)
+            for name, years in lists.items()
+        },
+        class_balance=balance,
+        val_images_in_voc2007_test=count_test_twins(lists['val'], devkit),
+        made_from=devkit.hashes)
+    path = devkit.root / f'{FOLDER}_lists.json'
+    path.write_text(json.dumps(record, indent=2) + '\n')
+    return record
+
+
+def print_record(devkit: Devkit, record: dict) -> None:
+    """Counts of the lists, and classes of the two main ones."""
+    for name, numbers in record['lists'].items():
+        years = ', '.join(f'{year} {entry["images"]}'
+                          for year, entry in numbers.items()
+                          if isinstance(entry, dict))
+        print(f'{FOLDER}/{name}: {numbers["images"]} images ({years})')
+    print(_table(record['class_balance']))
+    print(f'{record["val_images_in_voc2007_test"]} validation images are test '
+          'images of VOC2007 too')
+    print(f'record: {devkit.root / f"{FOLDER}_lists.json"}')
+
+
+def check(devkit: Devkit, names: Sequence[str],
+          val_name: str) -> List[Finding]:
+    """Check lists that are there.
+
+    Args:
+        devkit (Devkit): The data.
+        names (Sequence[str]): Training lists, such as ``'MXEdet/train'``.
+        val_name (str): Validation list.
+
+    Returns:
+        list[Finding]: What is wrong with them.
+
+    Raises:
+        DatasetError: If a list is missing or names missing images.
+    """
+    lists = {name: devkit.read_years(name) for name in names}
+    for name, years in lists.items():
+        devkit.require_images(name)
+        counts = ', '.join(f'{year} {len(ids)}' for year, ids in years.items())
+        print(f'{name}: {counts}')
+    # Other years' lists of that name are of other images.
+    val = {VOC2012: devkit.read(VOC2012, val_name)}
+    return find_leaks(lists, devkit, val)
+
+
+def _content(ids: Sequence[str]) -> str:
+    return ''.join(f'{image_id}\n' for image_id in ids)
+
+
+def _task(name: str) -> str:
+    return name[:3]
+
+
+def _describe_finding(finding: Finding) -> str:
+    return list_problems(finding.what, finding.images)
+
+
+def _table(balance: Dict[str, Balance]) -> str:
+    det, seg = balance['det_train'], balance['seg_train']
+    pixels = max(1, sum(numbers['pixels'] for numbers in seg.values()))
+    rows = [('class', 'det images', 'det objects', 'seg images',
+             'seg foreground %')]
+    rows += [(name, det[name]['images'], det[name]['objects'],
+              seg[name]['images'], f'{100 * seg[name]["pixels"] / pixels:.1f}')
+             for name in det]
+    return AsciiTable(rows).table
+
+
+def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('root', type=Path, help='folder of VOC2012')
-    sets = parser.parse_args().root / 'ImageSets'
+    parser.add_argument(
+        'root', type=Path, help='folder that holds VOC2007 and VOC2012')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--det-share',
+        type=float,
+        default=100 * DET_SHARE,
+        help='%% of the training images that train detection')
+    parser.add_argument(
+        '--subsets',
+        nargs='*',
+        default=['det2', 'seg2'],
+        help='parts to write: det2 is half of the detection list, seg8 an '
+        'eighth of the segmentation list, det10%% a tenth')
+    parser.add_argument(
+        '--masks',
+        default='SegmentationClassAug',
+        help='folder of VOC2012 with the masks to train with; '
+        'SegmentationClass does without SBD')
+    parser.add_argument(
+        '--check',
+        nargs='+',
+        metavar='LIST',
+        help='check these lists, such as MXEdet/train, and write nothing')
+    parser.add_argument(
+        '--val',
+        default='Segmentation/val',
+        help='validation list of VOC2012 that --check compares with')
+    return parser.parse_args(args)
 
-    with_boxes = read_ids(sets / 'Main' / 'trainval.txt')
-    seg_train = read_ids(sets / 'Segmentation' / 'train.txt')
-    seg_val = read_ids(sets / 'Segmentation' / 'val.txt')
-    with_mask = set(seg_train) | set(seg_val)
-    boxed = set(with_boxes)
-    lists = dict(
-        det_train=[i for i in with_boxes if i not in with_mask],
-        seg_train=seg_train,
-        val=[i for i in seg_val if i in boxed])
 
-    (sets / 'mmbombo').mkdir(exist_ok=True)
-    for name, ids in lists.items():
-        path = sets / 'mmbombo' / f'{name}.txt'
-        path.write_text(''.join(f'{i}\n' for i in ids))
-        print(f'{path}: {len(ids)} images')
+def main(args: Optional[Sequence[str]] = None) -> int:
+    """Run the command; returns its exit status."""
+    args = parse_args(args)
+    try:
+        devkit = Devkit(args.root, args.masks)
+        if args.check is None:
+            record = make(devkit, args.seed, args.det_share / 100,
+                          args.subsets)
+            print_record(devkit, record)
+            return 0
+        findings = check(devkit, args.check, args.val)
+    except DatasetError as error:
+        print(f'voc_lists: error: {error}', file=sys.stderr)
+        return 1
+    for finding in findings:
+        print(_describe_finding(finding))
+    if not findings:
+        print('nothing is listed twice, validated on or in VOC2007\'s test '
+              'set')
+    return 1 if findings else 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

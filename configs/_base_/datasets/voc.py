@@ -1,11 +1,20 @@
-# Pascal VOC 2012: boxes of the images without a mask, masks of the official
-# segmentation training list, and validation on images that have both.
-data_root = 'data/VOCdevkit/VOC2012/'
+# Pascal VOC 2007 and 2012: boxes of one half of the images of both years,
+# masks of the other half (VOC2012's official ones over SBD's), validation on
+# the images of VOC2012's segmentation validation list that have boxes too.
+# VOC_DET, VOC_SEG and VOC_VAL choose other lists, such as mmbombo/det2_train
+# of voc_lists.py, or MXEdet/train where the authors' lists are unpacked.
+data_root = '{{$VOC_ROOT:data/VOCdevkit/}}'
+det_list = 'ImageSets/{{$VOC_DET:mmbombo/det_train}}.txt'
+seg_list = 'ImageSets/{{$VOC_SEG:mmbombo/seg_train}}.txt'
+val_list = 'ImageSets/{{$VOC_VAL:mmbombo/val}}.txt'
 data_help = (
-    'Pascal VOC 2012 (2 GB) is on the site of the challenge as '
-    'VOCtrainval_11-May-2012.tar. Unpack it so that '
-    'data/VOCdevkit/VOC2012/JPEGImages exists, then run: '
-    'python tools/dataset_converters/voc_lists.py data/VOCdevkit/VOC2012')
+    'Pascal VOC takes three steps. 1. Unpack VOCtrainval_06-Nov-2007.tar and '
+    'VOCtrainval_11-May-2012.tar of the challenge\'s site so that '
+    f'{data_root}VOC2007/JPEGImages and {data_root}VOC2012/JPEGImages exist. '
+    '2. Unpack benchmark.tgz of SBD, and make VOC2012/SegmentationClassAug: '
+    'python tools/dataset_converters/sbd_masks.py benchmark_RELEASE/dataset '
+    f'{data_root}VOC2012 3. Make the lists: '
+    f'python tools/dataset_converters/voc_lists.py {data_root}')
 det_classes = ('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car',
                'cat', 'chair', 'cow', 'diningtable', 'dog', 'horse',
                'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train',
@@ -15,15 +24,9 @@ metainfo = dict(classes=det_classes, seg_classes=seg_classes)
 class_map = dict(
     det_classes=det_classes, seg_classes=seg_classes, background='background')
 
+# (width, height): the short side becomes 320, the long side at most twice it
 scale = (640, 320)
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadPartialAnnotations'),
-    dict(
-        type='LoadPseudoMask',
-        class_map=class_map,
-        method='grabcut_ignore',
-        cache_dir=data_root + 'mmbombo_pseudo_masks'),
+geometry = [
     dict(
         type='mmdet.RandomResize',
         scale=scale,
@@ -35,16 +38,59 @@ train_pipeline = [
         crop_size=(320, 320),
         allow_negative_crop=True),
     dict(type='mmdet.RandomFlip', prob=0.5),
-    dict(type='mmdet.PhotoMetricDistortion'),
-    dict(type='LabelComponents', class_map=class_map, min_area=80),
-    dict(type='PackMultiTaskInputs')
+    dict(type='mmdet.PhotoMetricDistortion')
 ]
+load = [dict(type='LoadImageFromFile'), dict(type='LoadPartialAnnotations')]
+load_pseudo_mask = dict(
+    type='LoadPseudoMask',
+    class_map=class_map,
+    method='grabcut_ignore',
+    cache_dir=data_root + 'mmbombo_pseudo_masks')
+label_components = dict(
+    type='LabelComponents', class_map=class_map, min_area=80)
+pack = dict(type='PackMultiTaskInputs')
+# reads the annotations that a source declares, and no others
+train_pipeline = [*load, *geometry, pack]
+# the same, and prepares the weak labels of what a source does not declare
+weak_pipeline = [*load, load_pseudo_mask, *geometry, label_components, pack]
+resize = dict(type='mmdet.Resize', scale=scale, keep_ratio=True)
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmdet.Resize', scale=scale, keep_ratio=True),
-    dict(type='LoadPartialAnnotations'),
-    dict(type='PackMultiTaskInputs')
+    load[0],
+    resize,
+    # after Resize: predictions are compared at the original size
+    load[1],
+    pack
 ]
+
+voc2007 = dict(
+    type='PartialVOCDataset',
+    data_root=data_root + 'VOC2007/',
+    data_help=data_help,
+    metainfo=metainfo)
+voc2012 = dict(
+    type='PartialVOCDataset',
+    data_root=data_root + 'VOC2012/',
+    data_help=data_help,
+    metainfo=metainfo,
+    data_prefix=dict(seg_map_path='SegmentationClassAug'))
+det_source = dict(
+    type='JoinedSource',
+    source='det',
+    annotation_kinds=('bbox', ),
+    datasets=[
+        dict(voc2007, ann_file=det_list),
+        dict(voc2012, ann_file=det_list)
+    ],
+    pipeline=train_pipeline)
+seg_source = dict(
+    type='JoinedSource',
+    source='seg',
+    annotation_kinds=('sem_seg', ),
+    datasets=[
+        dict(voc2007, ann_file=seg_list),
+        dict(voc2012, ann_file=seg_list)
+    ],
+    pipeline=train_pipeline)
 
 train_dataloader = dict(
     batch_size=16,
@@ -53,27 +99,7 @@ train_dataloader = dict(
     sampler=dict(
         type='PartialAnnotationSampler', batch_size=16, source_ratio=[1, 1]),
     dataset=dict(
-        type='MultiSourceDataset',
-        datasets=[
-            dict(
-                type='PartialVOCDataset',
-                data_root=data_root,
-                data_help=data_help,
-                ann_file='ImageSets/mmbombo/det_train.txt',
-                source='det',
-                annotation_kinds=('bbox', ),
-                metainfo=metainfo,
-                pipeline=train_pipeline),
-            dict(
-                type='PartialVOCDataset',
-                data_root=data_root,
-                data_help=data_help,
-                ann_file='ImageSets/mmbombo/seg_train.txt',
-                source='seg',
-                annotation_kinds=('sem_seg', ),
-                metainfo=metainfo,
-                pipeline=train_pipeline)
-        ]))
+        type='MultiSourceDataset', datasets=[det_source, seg_source]))
 val_dataloader = dict(
     batch_size=8,
     num_workers=4,
@@ -81,13 +107,12 @@ val_dataloader = dict(
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='PartialVOCDataset',
-        data_root=data_root,
-        data_help=data_help,
-        ann_file='ImageSets/mmbombo/val.txt',
+        voc2012,
+        ann_file=val_list,
         source='val',
         annotation_kinds=('bbox', 'sem_seg'),
-        metainfo=metainfo,
+        # the official masks alone
+        data_prefix=dict(seg_map_path='SegmentationClass'),
         test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
@@ -95,6 +120,9 @@ test_dataloader = val_dataloader
 val_evaluator = dict(
     type='MultiTaskEvaluator',
     metrics=dict(
-        det=dict(type='BoxAPMetric', classwise=True),
+        det=[
+            dict(type='BoxAPMetric', classwise=True),
+            dict(type='VOCAPMetric', mode='area', prefix='voc')
+        ],
         seg=dict(type='SegIoUMetric', iou_metrics=['mIoU'])))
 test_evaluator = val_evaluator

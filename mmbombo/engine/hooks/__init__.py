@@ -3,9 +3,11 @@ from .partial_annotation_check_hook import PartialAnnotationCheckHook
 from .predictor_ema_hook import PredictorEMAHook
 from .pseudo_label_quality_hook import PseudoLabelQualityHook
 from .step_seed_hook import StepSeedHook
+from .teacher_hook import TeacherHook
 from .visualization_hook import MultiTaskVisualizationHook
 
 __all__ = [
     'MultiTaskVisualizationHook', 'PartialAnnotationCheckHook',
-    'PredictorEMAHook', 'PseudoLabelQualityHook', 'StepSeedHook'
+    'PredictorEMAHook', 'PseudoLabelQualityHook', 'StepSeedHook',
+    'TeacherHook'
 ]

@@ -6,11 +6,13 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from terminaltables import AsciiTable
 
+from mmbombo.datasets.draw_seed import SeededIndex, seeded_draw
 from mmbombo.datasets.samplers import PartialAnnotationSampler
 from mmbombo.evaluation import (SourceSummary, check_metric_kinds,
                                 summarize_sources)
 from mmbombo.registry import HOOKS
 from .predictor_ema_hook import PredictorEMAHook
+from .teacher_hook import TeacherHook
 
 
 @HOOKS.register_module()
@@ -23,6 +25,8 @@ class PartialAnnotationCheckHook(Hook):
     written to the log as a table.
 
     Raises:
+        KeyError: If the pipeline of a source does not prepare what a weak
+            loss needs.
         TypeError: If a distributed run has another sampler than
             :class:`PartialAnnotationSampler`.
         ValueError: If something does not fit; the message says what.
@@ -43,6 +47,7 @@ class PartialAnnotationCheckHook(Hook):
         check_classes(model, loader.dataset.metainfo)
         check_tasks(model, sources)
         check_predictors(model, runner.hooks)
+        check_weak_labels(model, loader.dataset)
         if runner.val_loop is not None:
             check_metric_kinds(runner.val_loop.evaluator,
                                runner.val_loop.dataloader.dataset)
@@ -122,7 +127,7 @@ def check_tasks(model: Any, sources: Sequence[SourceSummary]) -> None:
     found = '; '.join(map(str, sources))
     weak_losses = list(getattr(model, 'weak_losses', ()))
     for weak_loss in weak_losses:
-        if weak_loss.source_kind not in kinds:
+        if weak_loss.source_kind not in (None, *kinds):
             raise ValueError(
                 f"weak loss '{weak_loss.name}' ({type(weak_loss).__name__}) "
                 f"needs the annotation kind '{weak_loss.source_kind}', but no "
@@ -137,18 +142,65 @@ def check_tasks(model: Any, sources: Sequence[SourceSummary]) -> None:
 
 
 def check_predictors(model: Any, hooks: List[Hook]) -> None:
-    """Check that someone provides the EMA that weak losses ask for."""
+    """Check that someone provides the networks that weak losses ask for."""
     provided = {
-        hook.name
-        for hook in hooks if isinstance(hook, PredictorEMAHook)
+        hook.name: hook
+        for hook in hooks if isinstance(hook, (PredictorEMAHook, TeacherHook))
     }
     for weak_loss in getattr(model, 'weak_losses', ()):
         wanted = getattr(weak_loss, 'predictor', 'none')
-        if wanted == 'ema' and wanted not in provided:
+        if wanted not in ('none', 'self', *provided):
+            remedy = ("dict(type='PredictorEMAHook')" if wanted == 'ema' else
+                      f"dict(type='TeacherHook', name='{wanted}', config=..., "
+                      'checkpoint=...)')
             raise ValueError(
-                f"weak loss '{weak_loss.name}' asks for the predictor 'ema', "
-                "which no hook provides; add dict(type='PredictorEMAHook') to "
+                f"weak loss '{weak_loss.name}' asks for the predictor "
+                f"'{wanted}', which no hook provides; add {remedy} to "
                 'custom_hooks')
+
+
+def check_weak_labels(model: Any, dataset: Any) -> None:
+    """Check on a sample of each source that weak labels are prepared.
+
+    Args:
+        model (nn.Module): A model with ``task_heads`` and ``weak_losses``.
+        dataset (Dataset): The training data set.
+
+    Raises:
+        KeyError: Naming an image and what its pipeline lacks.
+    """
+    needy = [
+        weak_loss for weak_loss in getattr(model, 'weak_losses', ())
+        if getattr(weak_loss, 'required_fields', None)
+    ]
+    for source in leaf_datasets(dataset) if needy else ():
+        first = SeededIndex(0, draw_seed=0)
+        with seeded_draw(first):  # the run's own randomness stays as it is
+            sample = source[first]['data_samples']
+        kinds = sample.get('annotation_kinds', ())
+        for weak_loss in needy:
+            annotated = model.task_heads[weak_loss.task].annotation_kind
+            if weak_loss.source_kind in kinds and annotated not in kinds:
+                weak_loss.check_sample(sample)
+
+
+def leaf_datasets(dataset: Any) -> List[Any]:
+    """The data sets that concatenations and wrappers are made of.
+
+    A wrapper around one data set stays as it is, because it may change the
+    samples.
+
+    Args:
+        dataset (Dataset): The training data set.
+
+    Returns:
+        list[Dataset]: Data sets, in order.
+    """
+    if hasattr(dataset, 'datasets'):
+        return [
+            leaf for part in dataset.datasets for leaf in leaf_datasets(part)
+        ]
+    return [dataset]
 
 
 def source_table(sources: Sequence[SourceSummary], sampler: Any) -> str:

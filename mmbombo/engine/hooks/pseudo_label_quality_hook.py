@@ -119,8 +119,11 @@ class PseudoLabelQualityHook(Hook):
                                   ctx.samples[i], truth['data_samples'][i],
                                   model.class_map)
                 elif isinstance(weak_loss, BoxForMaskLoss):
-                    add_masks(masks, images, ctx.samples,
-                              truth['data_samples'])
+                    found = weak_loss.pseudo_masks(ctx, images)[0]
+                    for i, pseudo in zip(images, found):
+                        true = truth['data_samples'][i].gt_sem_seg.sem_seg
+                        masks.add(pseudo[0].cpu().numpy(),
+                                  true[0].cpu().numpy())
         model.train(training)
         return {
             f'{prefix}/{key}': value
@@ -129,15 +132,6 @@ class PseudoLabelQualityHook(Hook):
                                                                    masks))
             for key, value in quality.summary().items()
         }
-
-
-def add_masks(quality: MaskQuality, images: List[int],
-              samples: List[DetDataSample],
-              truths: List[DetDataSample]) -> None:
-    """Add the pseudo masks of some images."""
-    for i in images:
-        quality.add(samples[i].pseudo_sem_seg.sem_seg[0].cpu().numpy(),
-                    truths[i].gt_sem_seg.sem_seg[0].cpu().numpy())
 
 
 def add_boxes(boxes: BoxQuality, rectangles: BoxQuality, pseudo,

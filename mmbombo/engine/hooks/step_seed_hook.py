@@ -10,12 +10,12 @@ from mmbombo.registry import HOOKS
 
 @HOOKS.register_module()
 class StepSeedHook(Hook):
-    """Seed what is random in the network, such as dropout, in every step.
+    """Seed what is random in a step: dropout, the size of a batch, ...
 
     The random state is no part of a checkpoint. Seeded from (seed of the run,
-    iteration, rank), a resumed run drops the same units as an uninterrupted
-    one. Augmentation is seeded by the draws of
-    :class:`PartialAnnotationSampler` in the same spirit.
+    iteration, rank), a resumed run draws the same as an uninterrupted one.
+    Augmentation is seeded by the draws of :class:`PartialAnnotationSampler`
+    in the same spirit.
     """
 
     def before_train_iter(self,

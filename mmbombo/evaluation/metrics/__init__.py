@@ -1,5 +1,10 @@
 # Copyright (c) mmbombo contributors.
 from .box_ap import BoxAPMetric
+from .compat import CompatSegIoUMetric, CompatVOCMetric
 from .seg_iou import SegIoUMetric
+from .voc_ap import VOCAPMetric
 
-__all__ = ['BoxAPMetric', 'SegIoUMetric']
+__all__ = [
+    'BoxAPMetric', 'CompatSegIoUMetric', 'CompatVOCMetric', 'SegIoUMetric',
+    'VOCAPMetric'
+]

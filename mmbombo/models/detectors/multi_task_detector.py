@@ -1,16 +1,16 @@
 # Copyright (c) mmbombo contributors.
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
-import torch
 from mmdet.models.detectors import BaseDetector
 from mmdet.structures import OptSampleList, SampleList
 from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmengine.model import ModuleDict, ModuleList
 from torch import Tensor, nn
 
-from mmbombo.models.utils import freeze_unreached_parameters
+from mmbombo.models.utils import freeze_unreached_parameters, select_images
 from mmbombo.registry import MODELS
 from mmbombo.weak_labels.class_map import ClassMap
+from .annotation_groups import group_by_kinds, mean_over_groups
 from .predictors import Predictors
 from .step_context import StepContext
 
@@ -24,6 +24,22 @@ class MultiTaskDetector(BaseDetector):
     others. The detector knows tasks and annotation kinds; it knows no data
     set, and no convention of another library: the task heads do.
 
+    In training a batch goes through the network in one of two ways:
+
+    - 'joint': all images together, at one size.
+    - 'per_task', as in `Box for Mask and Mask for Box
+      <https://arxiv.org/abs/2411.17536>`_: the images are grouped by their
+      annotation kinds, which gives a detection batch and a segmentation
+      batch. Each group has its own forward pass through backbone, neck and
+      heads, so that batch normalisation sees one group at a time (there is
+      one set of running statistics), and may have its own size. Losses are
+      summed and there is one backward pass. Images with both kinds are one
+      group that supervises both tasks; if a task is annotated in several
+      groups, its loss is the mean over them, weighted by images.
+
+    Without batch statistics and resizing both ways give the same losses for
+    data of one kind per image.
+
     Args:
         backbone (dict): Config of the backbone, such as
             ``dict(type='mmdet.ResNet', ...)``.
@@ -35,14 +51,19 @@ class MultiTaskDetector(BaseDetector):
         neck (dict, optional): Config of the neck. Defaults to None.
         weak_losses (Sequence[dict]): Configs of the weak losses. Defaults to
             none, which is naive partial training.
+        forward_mode (str): 'joint' or 'per_task'. Defaults to 'joint'.
+        batch_resize (dict, optional): Config of what resizes each group in
+            training, ``dict(type='DetBatchResize', ...)``; only with
+            'per_task'. Defaults to None.
         data_preprocessor (dict, optional): Config of the preprocessor.
             Defaults to None.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
 
     Raises:
         TypeError: If a head cannot be adapted.
-        ValueError: If a head's classes differ from the class map's, or a weak
-            loss is for a task that the network does not have.
+        ValueError: If a head's classes differ from the class map's, a weak
+            loss is for a task that the network does not have, or the forward
+            mode is unknown or cannot resize groups.
     """
 
     def __init__(self,
@@ -51,6 +72,8 @@ class MultiTaskDetector(BaseDetector):
                  class_map: ConfigType,
                  neck: OptConfigType = None,
                  weak_losses: Sequence[ConfigType] = (),
+                 forward_mode: str = 'joint',
+                 batch_resize: OptConfigType = None,
                  data_preprocessor: OptConfigType = None,
                  init_cfg: OptMultiConfig = None) -> None:
         super().__init__(
@@ -63,6 +86,15 @@ class MultiTaskDetector(BaseDetector):
              for task, cfg in task_heads.items()})
         self.weak_losses = ModuleList(
             MODELS.build(cfg) for cfg in weak_losses)
+        if forward_mode not in ('joint', 'per_task'):
+            raise ValueError("forward_mode must be 'joint' or 'per_task', not "
+                             f'{forward_mode!r}')
+        if batch_resize is not None and forward_mode == 'joint':
+            raise ValueError("batch_resize needs forward_mode='per_task': a "
+                             'joint batch has one size')
+        self.forward_mode = forward_mode
+        self.batch_resize = (None if batch_resize is None else
+                             MODELS.build(batch_resize))
         self.predictors = Predictors()
         for head in self.task_heads.values():
             head.check_classes(self.class_map)
@@ -105,13 +137,33 @@ class MultiTaskDetector(BaseDetector):
             dict[str, Tensor]: ``det/loss_cls``, ``b4m/loss_ce``, ... and
             diagnostics.
         """
-        ctx = StepContext(self, batch_inputs, batch_data_samples)
+        contexts = self._contexts(batch_inputs, batch_data_samples)
         losses = {}
-        for task in ctx.tasks:
-            losses.update(add_prefix(task, ctx.supervised_loss(task)))
+        for task, head in self.task_heads.items():
+            parts = [(ctx.supervised_loss(task), len(ctx.annotated(task)))
+                     for ctx in contexts if ctx.annotated(task)]
+            loss = mean_over_groups(parts) if parts else head.zero_loss()
+            losses.update(add_prefix(task, loss))
         for weak_loss in self.weak_losses:
-            losses.update(add_prefix(weak_loss.name, weak_loss(ctx)))
+            parts = [(weak_loss(ctx), len(weak_loss.images(ctx)))
+                     for ctx in contexts if weak_loss.images(ctx)]
+            loss = mean_over_groups(parts)
+            losses.update(add_prefix(weak_loss.name, loss))
         return losses
+
+    def _contexts(self, inputs: Tensor,
+                  samples: SampleList) -> List[StepContext]:
+        """One context for the batch, or one for each group of images."""
+        if self.forward_mode == 'joint':
+            return [StepContext(self, inputs, samples)]
+        contexts = []
+        for images in group_by_kinds(samples):
+            group_inputs = select_images(inputs, images, len(samples))
+            group = [samples[i] for i in images]
+            if self.batch_resize is not None:
+                group_inputs, group = self.batch_resize(group_inputs, group)
+            contexts.append(StepContext(self, group_inputs, group))
+        return contexts
 
     def predict(self, batch_inputs: Tensor,
                 batch_data_samples: SampleList) -> SampleList:
@@ -130,24 +182,6 @@ class MultiTaskDetector(BaseDetector):
             head.add_predictions(feats, batch_inputs, batch_data_samples,
                                  self.extract_feat)
         return batch_data_samples
-
-    @torch.no_grad()
-    def decode(self, task: str, batch_inputs: Tensor, metas: List[dict],
-               cfg: Optional[ConfigType]) -> Any:
-        """Predict one task in input pixels, for another network's weak loss.
-
-        Args:
-            task (str): Name of the task.
-            batch_inputs (Tensor): Images ``(n, 3, H, W)``, normalised.
-            metas (list[dict]): Their meta information.
-            cfg (dict, optional): Values that replace those of ``test_cfg``.
-
-        Returns:
-            Any: What the task head's ``decode`` gives.
-        """
-        head = self.task_heads[task]
-        return head.decode(
-            head(self.extract_feat(batch_inputs)), metas, cfg)
 
     def _forward(
             self,

@@ -18,8 +18,9 @@ class Predictors:
         self._models: Dict[str, nn.Module] = {}
 
     def set(self, name: str, model: nn.Module) -> None:
-        """Remember a network under a name, such as 'ema'."""
-        self._models[name] = model
+        """Remember a network under a name, such as 'ema', and set it to
+        evaluation mode."""
+        self._models[name] = model.eval()
 
     def get(self, name: str) -> Optional[nn.Module]:
         """The network of that name, or None while there is none."""

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 import torch
 from mmdet.structures import SampleList
 from mmdet.utils import ConfigType
-from mmengine.logging import MessageHub
 from torch import Tensor
 
-from mmbombo.models.utils import select_images
+from mmbombo.models.utils import select_images, training_progress
+from .other_network import OtherNetwork
 
 if TYPE_CHECKING:
     from .multi_task_detector import MultiTaskDetector
@@ -19,7 +19,9 @@ class StepContext:
     A weak loss knows annotations and this context, and nothing else. Every
     answer is computed when it is first asked for, and once: the backbone runs
     once per image, and each task head once over all images that any loss
-    needs it for.
+    needs it for. Another network (a moving average, a teacher) also runs once
+    per image. With ``forward_mode='per_task'`` each group of images is a
+    batch of its own.
 
     Args:
         model (MultiTaskDetector): The network in training.
@@ -36,13 +38,16 @@ class StepContext:
         self.inputs = inputs
         self.samples = samples
         self.plan = self._plan()
+        # who asks first may be making a pseudo label, without gradient
+        self._with_grad = torch.is_grad_enabled()
         self._features: Optional[Tuple[Tensor, ...]] = None
         self._outputs: Dict[str, Any] = {}
+        self._others: Dict[str, OtherNetwork] = {}
 
     def _plan(self) -> Dict[str, List[int]]:
         plan = {task: set(self.annotated(task)) for task in self.tasks}
         for weak_loss in self.model.weak_losses:
-            plan[weak_loss.task].update(weak_loss.images(self))
+            plan[weak_loss.task].update(weak_loss.head_images(self))
         return {task: sorted(images) for task, images in plan.items()}
 
     @property
@@ -59,18 +64,14 @@ class StepContext:
     def features(self) -> Tuple[Tensor, ...]:
         """tuple[Tensor]: Feature maps ``(N, C, H_l, W_l)`` of all images."""
         if self._features is None:
-            self._features = self.model.extract_feat(self.inputs)
+            with torch.set_grad_enabled(self._with_grad):
+                self._features = self.model.extract_feat(self.inputs)
         return self._features
 
     @property
     def progress(self) -> float:
         """float: Share of the training that is done, 1 outside a Runner."""
-        hub = MessageHub.get_current_instance()
-        max_iters = hub.get_info('max_iters', default=None)
-        done = hub.get_info('iter', default=None)
-        if not max_iters or done is None:
-            return 1.
-        return done / max_iters
+        return training_progress()
 
     def with_kind(self, kind: str) -> List[int]:
         """Positions of the images that have an annotation kind."""
@@ -102,8 +103,10 @@ class StepContext:
         """
         planned = self.plan[task]
         if task not in self._outputs:
-            feats = select_images(self.features, planned, len(self.samples))
-            self._outputs[task] = self.model.task_heads[task](feats)
+            with torch.set_grad_enabled(self._with_grad):
+                feats = select_images(self.features, planned,
+                                      len(self.samples))
+                self._outputs[task] = self.model.task_heads[task](feats)
         if images is None:
             return self._outputs[task]
         positions = [planned.index(i) for i in images]
@@ -114,6 +117,44 @@ class StepContext:
                images: Optional[Sequence[int]] = None) -> Tensor:
         """Logits ``(n, C, h, w)`` of a dense task's main head."""
         return self.outputs(task, images)[0]
+
+    def features_of(self, by: str,
+                    images: Sequence[int]) -> Optional[Tuple[Tensor, ...]]:
+        """Feature maps of another network, without gradient.
+
+        Args:
+            by (str): Name of the network, such as 'ema'.
+            images (Sequence[int]): Positions of n >= 1 images.
+
+        Returns:
+            tuple[Tensor] or None: Maps ``(n, C, H_l, W_l)`` of its neck in
+            evaluation mode; None while there is no network of that name, as
+            before the first EMA update.
+        """
+        other = self._other(by)
+        return None if other is None else other.features(images)
+
+    def outputs_of(self, by: str, task: str,
+                   images: Sequence[int]) -> Optional[Any]:
+        """What a head of another network says, without gradient.
+
+        Args:
+            by (str): Name of the network, such as 'ema'.
+            task (str): Name of the task.
+            images (Sequence[int]): Positions of n >= 1 images.
+
+        Returns:
+            Any or None: Nested tensors ``(n, ...)``, the head's outputs in
+            evaluation mode; None while there is no network of that name.
+        """
+        other = self._other(by)
+        return None if other is None else other.outputs(task, images)
+
+    def _other(self, by: str) -> Optional[OtherNetwork]:
+        network = self.model.predictors.get(by)
+        if network is not None and by not in self._others:
+            self._others[by] = OtherNetwork(by, network, self.inputs)
+        return self._others.get(by)
 
     def loss(self,
              task: str,
@@ -138,11 +179,9 @@ class StepContext:
             self.outputs(task, images), targets, self.metas(images), ignore)
 
     def supervised_loss(self, task: str) -> dict:
-        """The task head's loss on the images that have its annotation."""
+        """The task head's loss on the n >= 1 images with its annotation."""
         images = self.annotated(task)
         head = self.model.task_heads[task]
-        if not images:
-            return head.zero_loss()
         targets, ignore = head.targets([self.samples[i] for i in images])
         return self.loss(task, targets, images, ignore)
 
@@ -167,14 +206,19 @@ class StepContext:
             Any or None: Predictions per image; None while there is no network
             of that name, as before the first EMA update.
         """
-        metas = self.metas(images)
-        if by != 'self':
-            other = self.model.predictors.get(by)
-            if other is None:
-                return None
-            inputs = select_images(self.inputs, images, len(self.samples))
-            return other.decode(task, inputs, metas, cfg)
+        if by == 'self':
+            network = self.model
+            outputs = self._evaluation_outputs(task, images)
+        else:
+            network = self.model.predictors.get(by)
+            outputs = self.outputs_of(by, task, images)
+        if outputs is None:
+            return None
+        return network.task_heads[task].decode(outputs, self.metas(images),
+                                               cfg)
 
+    def _evaluation_outputs(self, task: str, images: Sequence[int]) -> Any:
+        """What the head has said in this step, as in evaluation mode."""
         head = self.model.task_heads[task]
         outputs = head.as_evaluation_outputs(self.outputs(task, images))
         if outputs is None:
@@ -183,4 +227,4 @@ class StepContext:
             head.eval()
             outputs = head(feats)
             head.train(training)
-        return head.decode(outputs, metas, cfg)
+        return outputs

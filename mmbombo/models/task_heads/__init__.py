@@ -1,6 +1,10 @@
 # Copyright (c) mmbombo contributors.
 from .base_task_head import BaseTaskHead
+from .compat_task_heads import CompatDetTaskHead, CompatSegTaskHead
 from .det_task_head import DetTaskHead
 from .seg_task_head import SegTaskHead
 
-__all__ = ['BaseTaskHead', 'DetTaskHead', 'SegTaskHead']
+__all__ = [
+    'BaseTaskHead', 'CompatDetTaskHead', 'CompatSegTaskHead', 'DetTaskHead',
+    'SegTaskHead'
+]

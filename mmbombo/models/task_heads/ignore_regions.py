@@ -101,7 +101,7 @@ def ignored_cells(regions: IgnoreRegions, targets: Tensor,
     device = targets.device
     xs = (torch.arange(width, device=device) + offset) * stride[0]
     ys = (torch.arange(height, device=device) + offset) * stride[1]
-    ignored = _covered(regions.boxes, regions.classes, xs, ys)
+    ignored = covered_cells(regions.boxes, regions.classes, xs, ys)
 
     if regions.pixels is not None:
         rows = ys.long().clamp(max=regions.pixels.shape[1] - 1)
@@ -111,13 +111,23 @@ def ignored_cells(regions: IgnoreRegions, targets: Tensor,
 
     margin = targets.new_tensor(
         [-stride[0], -stride[1], stride[0], stride[1]])
-    near_target = _covered(targets + margin, target_classes, xs, ys)
+    near_target = covered_cells(targets + margin, target_classes, xs, ys)
     return ignored & ~near_target
 
 
-def _covered(boxes: Tensor, classes: Tensor, xs: Tensor,
-             ys: Tensor) -> Tensor:
-    """Per class, the cells ``(N, C, H, W)`` that its boxes cover."""
+def covered_cells(boxes: Tensor, classes: Tensor, xs: Tensor,
+                  ys: Tensor) -> Tensor:
+    """Find, class by class, the cells whose centre a box covers.
+
+    Args:
+        boxes (Tensor): ``(N, K, 4)`` in pixels.
+        classes (Tensor): ``(N, K, C)`` bool, the classes of each box.
+        xs (Tensor): ``(W, )`` centres of the columns in pixels.
+        ys (Tensor): ``(H, )`` centres of the rows in pixels.
+
+    Returns:
+        Tensor: ``(N, C, H, W)`` bool.
+    """
     x1, y1, x2, y2 = boxes[..., None].unbind(dim=2)
     in_x = (xs >= x1) & (xs < x2)  # (N, K, W)
     in_y = (ys >= y1) & (ys < y2)  # (N, K, H)

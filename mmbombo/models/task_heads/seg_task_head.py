@@ -126,6 +126,24 @@ class SegTaskHead(BaseTaskHead):
         return losses
 
     @torch.no_grad()
+    def decode(self,
+               outputs: Tuple[Tensor, ...],
+               metas: Sequence[dict],
+               cfg: OptConfigType = None) -> Tensor:
+        """Class ids at the size of the input, padding included.
+
+        Args:
+            outputs (tuple[Tensor]): Outputs of the head for n images.
+            metas (Sequence[dict]): Meta information of the n images.
+            cfg (dict, optional): Not used; ids have no options.
+
+        Returns:
+            Tensor: ``(n, 1, H, W)`` int64.
+        """
+        logits = self._resize(outputs[0], metas[0]['batch_input_shape'])
+        return torch.stack([self._class_ids(logit) for logit in logits])
+
+    @torch.no_grad()
     def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
                         samples: SampleList,
                         extract_feat: Callable) -> None:

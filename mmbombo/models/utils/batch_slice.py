@@ -40,3 +40,21 @@ def _map_tensors(batch: Any, function) -> Any:
     if isinstance(batch, (tuple, list)):
         return type(batch)(_map_tensors(v, function) for v in batch)
     raise TypeError(f'cannot take images out of a {type(batch).__name__}')
+
+
+def join_images(batches: Sequence[Any]) -> Any:
+    """Put batched tensors one after the other.
+
+    Args:
+        batches (Sequence[Any]): Tensors ``(N_i, ...)``, or equally nested
+            tuples, lists or dicts of such.
+
+    Returns:
+        Any: The same nesting with tensors ``(sum N_i, ...)``.
+    """
+    first = batches[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(batches))
+    if isinstance(first, dict):
+        return {k: join_images([x[k] for x in batches]) for k in first}
+    return type(first)(join_images(parts) for parts in zip(*batches))

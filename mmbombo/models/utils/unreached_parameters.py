@@ -35,7 +35,9 @@ def freeze_unreached_parameters(model: nn.Module,
             total = sum(x.float().sum() for x in _float_tensors(outputs))
         named = [(name, parameter)
                  for name, parameter in model.named_parameters()
-                 if parameter.requires_grad]
+                 if parameter.requires_grad
+                 # they belong to losses, which no output can show
+                 and not name.startswith('weak_losses.')]
         grads = torch.autograd.grad(
             total, [parameter for _, parameter in named], allow_unused=True)
     except RuntimeError as error:

@@ -2,6 +2,7 @@
 from abc import ABCMeta, abstractmethod
 from typing import TYPE_CHECKING, Dict, List
 
+from mmdet.structures import DetDataSample
 from mmengine.model import BaseModule
 from torch import Tensor
 
@@ -27,6 +28,8 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
     task: str
     #: Annotation kind that the weak label is made from.
     source_kind: str
+    #: Fields that a sample needs for the loss, and what to say without one.
+    required_fields: Dict[str, str] = {}
 
     def __init__(self, loss_weight: float = 1., ramp: float = 0.) -> None:
         super().__init__()
@@ -57,6 +60,26 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
         return [
             i for i in ctx.with_kind(self.source_kind) if i not in annotated
         ]
+
+    def check_sample(self, sample: DetDataSample) -> None:
+        """Raise if a sample lacks what its pipeline should have prepared.
+
+        Args:
+            sample (:obj:`DetDataSample`): An image that needs this loss.
+
+        Raises:
+            KeyError: Naming the image and what to add to its pipeline.
+        """
+        for field, problem in self.required_fields.items():
+            if field not in sample:
+                raise KeyError(f'{sample.get("img_path")} {problem}')
+
+    def head_images(self, ctx: StepContext) -> List[int]:
+        """Positions of the images on which the task's head must run.
+
+        A loss that asks for features only says none.
+        """
+        return self.images(ctx)
 
     def weight(self, ctx: StepContext) -> float:
         """Weight of the loss at this point of the training."""

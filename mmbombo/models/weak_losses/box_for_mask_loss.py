@@ -1,11 +1,12 @@
 # Copyright (c) mmbombo contributors.
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import torch
+from mmdet.utils import OptConfigType
 from torch import Tensor
 
 from mmbombo.models.detectors.step_context import StepContext
-from mmbombo.registry import MODELS
+from mmbombo.registry import MODELS, TASK_UTILS
 from mmbombo.structures import BBOX
 from .base_weak_loss import BaseWeakLoss
 
@@ -16,7 +17,8 @@ class BoxForMaskLoss(BaseWeakLoss):
 
     The pseudo mask is made from the boxes (and the image) in the data
     loader's workers by the transform ``LoadPseudoMask``, which also says how.
-    The loss is the segmentation head's own loss on that mask.
+    The loss is the segmentation head's own loss on that mask, or on what
+    ``mask_refiner`` makes of it.
 
     The idea is from `Box for Mask and Mask for Box
     <https://arxiv.org/abs/2411.17536>`_; that the same cross-entropy is used
@@ -26,11 +28,32 @@ class BoxForMaskLoss(BaseWeakLoss):
         loss_weight (float): Weight of the loss. Defaults to 1.
         ramp (float): Share of the training over which the weight grows from
             0. Defaults to 0: the masks do not depend on the network.
+        mask_refiner (dict, optional): Config of what changes the masks with
+            the network's predictions, such as :class:`PredictionFilter`.
+            Defaults to None.
     """
 
     name = 'b4m'
     task = 'seg'
     source_kind = BBOX
+    required_fields = dict(
+        pseudo_sem_seg='has boxes and no mask, but also no pseudo mask for '
+        "BoxForMaskLoss: add dict(type='LoadPseudoMask', ...) after "
+        'LoadPartialAnnotations to the pipeline of this source')
+
+    def __init__(self,
+                 loss_weight: float = 1.,
+                 ramp: float = 0.,
+                 mask_refiner: OptConfigType = None) -> None:
+        super().__init__(loss_weight=loss_weight, ramp=ramp)
+        self.mask_refiner = None
+        if mask_refiner is not None:
+            self.mask_refiner = TASK_UTILS.build(mask_refiner)
+
+    @property
+    def predictor(self) -> str:
+        """str: Who predicts for the masks; 'none' for nobody."""
+        return getattr(self.mask_refiner, 'predictor', 'none')
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
         """Segmentation loss on the pseudo masks.
@@ -40,18 +63,35 @@ class BoxForMaskLoss(BaseWeakLoss):
             images (list[int]): Positions of the images with boxes only.
 
         Returns:
-            dict[str, Tensor]: Losses of the segmentation head.
+            dict[str, Tensor]: Losses of the segmentation head, and what the
+            refiner counts.
+
+        Raises:
+            KeyError: If a sample carries no pseudo mask.
+        """
+        masks, counts = self.pseudo_masks(ctx, images)
+        return {**ctx.loss(self.task, masks, images), **counts}
+
+    @torch.no_grad()
+    def pseudo_masks(self, ctx: StepContext,
+                     images: List[int]) -> Tuple[Tensor, Dict[str, Tensor]]:
+        """Make the masks of some images.
+
+        Args:
+            ctx (StepContext): The current batch.
+            images (list[int]): Positions of n >= 1 images with boxes only.
+
+        Returns:
+            tuple: Class ids ``(n, 1, H, W)`` int64, 255 where ignored, and
+            what the refiner counts, 0-dim tensors.
 
         Raises:
             KeyError: If a sample carries no pseudo mask.
         """
         samples = [ctx.samples[i] for i in images]
         for sample in samples:
-            if 'pseudo_sem_seg' not in sample:
-                raise KeyError(
-                    f'{sample.get("img_path")} has boxes and no mask, but '
-                    "also no pseudo mask for BoxForMaskLoss: add dict(type='"
-                    "LoadPseudoMask', ...) after LoadPartialAnnotations to "
-                    'the pipeline of this source')
-        targets = torch.stack([x.pseudo_sem_seg.sem_seg for x in samples])
-        return ctx.loss(self.task, targets, images)
+            self.check_sample(sample)
+        masks = torch.stack([x.pseudo_sem_seg.sem_seg for x in samples])
+        if self.mask_refiner is None:
+            return masks, {}
+        return self.mask_refiner(ctx, images, masks)

@@ -13,6 +13,7 @@ from mmbombo.structures import SEM_SEG
 from mmbombo.weak_labels.class_map import IGNORE_INDEX
 from mmbombo.weak_labels.masks_to_boxes import RefinedBoxes, refine_boxes
 from .base_weak_loss import BaseWeakLoss
+from .loss_parts import SUPERVISE, select_losses
 
 
 class Predictions(NamedTuple):
@@ -53,8 +54,9 @@ class MaskForBoxLoss(BaseWeakLoss):
             0, because the boxes depend on the network. Defaults to 0.1.
         predictor (str): Who predicts: 'self', the network as it stands, at
             no extra forward pass; 'ema', its moving average in evaluation
-            mode, which needs :class:`PredictorEMAHook`; 'none', nobody, so
-            that the rectangles are used as they are. Defaults to 'self'.
+            mode, which needs :class:`PredictorEMAHook`; the name of a
+            :class:`TeacherHook`; 'none', nobody, so that the rectangles are
+            used as they are. Defaults to 'self'.
         score_thr (float): Predictions must score more. It suits the head:
             the scores of GFL rarely pass 0.5. Defaults to 0.3.
         nms_iou_thr (float): NMS of the predictions. Defaults to 0.5.
@@ -65,14 +67,27 @@ class MaskForBoxLoss(BaseWeakLoss):
         min_area (float): Smallest part of a split component, in pixels.
             Defaults to 80.
         rounds (int): Rounds of each step. Defaults to 4.
+        min_quality (float): Pseudo boxes on which rectangle and prediction
+            agree less are ignored: no target, no negative. The quality of a
+            box is its largest IoU with a prediction of its class, so a
+            rectangle that nobody predicts has none. Defaults to 0, all boxes
+            are trained on.
+        supervise (str): What the boxes supervise: 'both', only the
+            classification ('cls') or only the localisation ('loc'), see
+            :mod:`mmbombo.models.weak_losses.loss_parts`. Defaults to 'both'.
 
     Raises:
-        ValueError: If ``predictor`` is unknown.
+        ValueError: If ``supervise`` is unknown or ``min_quality`` is not
+            possible.
     """
 
     name = 'm4b'
     task = 'det'
     source_kind = SEM_SEG
+    required_fields = dict(
+        components='has a mask and no boxes, but no components for '
+        "MaskForBoxLoss: add dict(type='LabelComponents', ...) after the "
+        'augmentation to the pipeline of this source')
 
     def __init__(self,
                  loss_weight: float = 1.,
@@ -85,12 +100,21 @@ class MaskForBoxLoss(BaseWeakLoss):
                  containment_thr: float = 0.7,
                  cover_thr: float = 0.5,
                  min_area: float = 80,
-                 rounds: int = 4) -> None:
+                 rounds: int = 4,
+                 min_quality: float = 0.,
+                 supervise: str = 'both') -> None:
         super().__init__(loss_weight=loss_weight, ramp=ramp)
-        if predictor not in ('none', 'self', 'ema'):
-            raise ValueError("predictor of MaskForBoxLoss must be 'none', "
-                             f"'self' or 'ema', not {predictor!r}")
+        if supervise not in SUPERVISE:
+            raise ValueError(f'supervise of MaskForBoxLoss must be one of '
+                             f'{SUPERVISE}, not {supervise!r}')
+        if not 0 <= min_quality <= 1 or (min_quality
+                                         and predictor == 'none'):
+            raise ValueError(
+                f'min_quality={min_quality} of MaskForBoxLoss must lie in '
+                "[0, 1], and be 0 with predictor='none', when there is "
+                'nothing to agree with')
         self.predictor = predictor
+        self.supervise = supervise
         self.decode_cfg = dict(
             score_thr=score_thr,
             nms=dict(type='nms', iou_threshold=nms_iou_thr),
@@ -101,7 +125,8 @@ class MaskForBoxLoss(BaseWeakLoss):
             containment_thr=containment_thr,
             cover_thr=cover_thr,
             min_area=min_area,
-            rounds=rounds)
+            rounds=rounds,
+            min_quality=min_quality)
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
         """Detection loss on the pseudo boxes.
@@ -118,7 +143,8 @@ class MaskForBoxLoss(BaseWeakLoss):
         targets, ignore, counts = self.pseudo_boxes(ctx, images)
         for i, target in zip(images, targets):
             ctx.samples[i].pseudo_instances = target
-        return {**ctx.loss(self.task, targets, images, ignore), **counts}
+        losses = ctx.loss(self.task, targets, images, ignore)
+        return {**select_losses(losses, self.supervise), **counts}
 
     @torch.no_grad()
     def pseudo_boxes(
@@ -139,12 +165,7 @@ class MaskForBoxLoss(BaseWeakLoss):
         """
         samples = [ctx.samples[i] for i in images]
         for sample in samples:
-            if 'components' not in sample:
-                raise KeyError(
-                    f'{sample.get("img_path")} has a mask and no boxes, but '
-                    'no components for MaskForBoxLoss: add dict(type='
-                    "'LabelComponents', ...) after the augmentation to the "
-                    'pipeline of this source')
+            self.check_sample(sample)
         tables = [sample.components for sample in samples]
         comp_boxes, comp_valid = pad_boxes([x.bboxes for x in tables])
         maps = torch.cat([x.component_map.data for x in samples])

@@ -1,0 +1,40 @@
+# COCO 2017 as BoMBo's baseline trains and tests on it: every image squashed
+# to 320 x 320, the authors' augmentation, 7 + 7 images per step. The numbers
+# are those of the authors' code. Different from it, crowd regions are ignored
+# and not taken for objects, small boxes are kept, and the background is a
+# class (coco_paper_foreground.py ignores it, as the authors' code does).
+_base_ = './coco.py'
+
+scale = (320, 320)
+resize = dict(type='mmdet.Resize', scale=scale, keep_ratio=False)
+geometry = [
+    resize,
+    # each of the four with probability .5; hue in steps of 2 degrees
+    dict(
+        type='mmseg.PhotoMetricDistortion',
+        brightness_delta=32,
+        contrast_range=(0.5, 1.5),
+        saturation_range=(0.5, 1.5),
+        hue_delta=18),
+    dict(type='RandomZoomCrop', prob=0.75),
+    dict(type='mmdet.RandomFlip', prob=0.5)
+]
+load = _base_.load
+pack = _base_.pack
+train_pipeline = [*load, *geometry, pack]
+weak_pipeline = [
+    *load, _base_.load_pseudo_mask, *geometry, _base_.label_components, pack
+]
+test_pipeline = [load[0], resize, load[1], pack]
+
+det_source = dict(pipeline=train_pipeline)
+seg_source = dict(pipeline=train_pipeline)
+train_dataloader = dict(
+    batch_size=14,
+    sampler=dict(batch_size=14),
+    dataset=dict(datasets=[
+        dict(_base_.det_source, pipeline=train_pipeline),
+        dict(_base_.seg_source, pipeline=train_pipeline)
+    ]))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader

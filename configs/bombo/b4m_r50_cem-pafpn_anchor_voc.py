@@ -1,0 +1,4 @@
+# Box-for-Mask only: segmentation also learns from the images with boxes.
+_base_ = './bombo_r50_cem-pafpn_anchor_voc.py'
+
+model = dict(weak_losses=[dict(type='BoxForMaskLoss', loss_weight=1.0)])

@@ -1,0 +1,4 @@
+# Box-for-Mask only: segmentation also learns from the images with boxes.
+_base_ = './bombo_swin-t_cem-fpn_anchor_coco.py'
+
+model = dict(weak_losses=[dict(type='BoxForMaskLoss', loss_weight=1.0)])

@@ -1,0 +1,16 @@
+# Detection only: one head, and the images with boxes. A step has as many of
+# them as a step of the two-task configs.
+_base_ = './naive_swin-t_cem-fpn_anchor_coco.py'
+
+model = _base_.model
+model.task_heads.pop('seg')
+model._delete_ = True
+
+train_dataloader = dict(
+    batch_size=7,
+    sampler=dict(batch_size=7, source_ratio=[1]),
+    dataset=dict(datasets=[_base_.det_source]))
+
+metrics = dict(_delete_=True, det=_base_.val_evaluator.metrics.det)
+val_evaluator = dict(metrics=metrics)
+test_evaluator = val_evaluator

@@ -1,0 +1,10 @@
+# Mask-for-Box only: detection also learns from the images with masks.
+_base_ = './bombo_r50_cem-pafpn_anchor_coco.py'
+
+model = dict(weak_losses=[
+    dict(
+        type='MaskForBoxLoss',
+        loss_weight=1.0,
+        predictor='ema',
+        score_thr=0.5)
+])

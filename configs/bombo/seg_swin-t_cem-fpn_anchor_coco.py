@@ -1,0 +1,17 @@
+# Segmentation only: one head, and the images with masks. A step has as many
+# of them as a step of the two-task configs.
+_base_ = './naive_swin-t_cem-fpn_anchor_coco.py'
+
+model = _base_.model
+model.task_heads.pop('det')
+model.pop('batch_resize')
+model._delete_ = True
+
+train_dataloader = dict(
+    batch_size=7,
+    sampler=dict(batch_size=7, source_ratio=[1]),
+    dataset=dict(datasets=[_base_.seg_source]))
+
+metrics = dict(_delete_=True, seg=_base_.val_evaluator.metrics.seg)
+val_evaluator = dict(metrics=metrics)
+test_evaluator = val_evaluator

@@ -1,0 +1,26 @@
+# Knowledge distillation, outputs: on images with masks only, detection learns
+# the scores and boxes of a detection teacher; on images with boxes only,
+# segmentation learns the class distributions of a segmentation teacher. Train
+# the teachers first: configs/bombo/det_* and configs/bombo/seg_*.
+_base_ = '../bombo/naive_mobilenetv2_fpn-gfl_photo-stamps.py'
+
+model = dict(weak_losses=[
+    dict(type='SoftDetectionLoss', teacher='det_teacher', box_weight=0.25),
+    dict(type='SegmentationKLLoss', teacher='seg_teacher')
+])
+
+det_name = 'det_mobilenetv2_fpn-gfl_photo-stamps'
+seg_name = 'seg_mobilenetv2_fpn-gfl_photo-stamps'
+teachers = [
+    dict(
+        type='TeacherHook',
+        name='det_teacher',
+        config=f'configs/bombo/{det_name}.py',
+        checkpoint=f'work_dirs/{det_name}/iter_300.pth'),
+    dict(
+        type='TeacherHook',
+        name='seg_teacher',
+        config=f'configs/bombo/{seg_name}.py',
+        checkpoint=f'work_dirs/{seg_name}/iter_300.pth')
+]
+custom_hooks = teachers

@@ -1,0 +1,206 @@
+# Copyright (c) mmbombo contributors.
+from typing import Any, List
+
+import torch
+from mmcv.cnn import fuse_conv_bn
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import CheckpointLoader
+from torch import Tensor
+
+from mmbombo.models.detectors import MultiTaskDetector
+from mmbombo.registry import HOOKS, MODELS
+
+
+@HOOKS.register_module()
+class TeacherHook(Hook):
+    """Gives the weak losses a teacher: another, trained and frozen network.
+
+    The teacher is handed to the detector under a name, by which weak losses
+    such as :class:`SoftDetectionLoss` ask it. It is a plain reference, in
+    evaluation mode: no part of the model, its checkpoint, its optimiser or
+    its distributed copies. It gets the images as the student's preprocessor
+    has normalised them.
+
+    What does not fit is an error before the first step: weights that the
+    config does not have or lacks, classes, normalisation, and, asked of each
+    weak loss, tasks and architecture.
+
+    Args:
+        name (str): Name under which weak losses find the teacher.
+        config (str): Config that the teacher was trained with; it may have
+            one task or several.
+        checkpoint (str): Its checkpoint, a path or URL.
+        fold_bn (bool): Whether to fold batch normalisation into the
+            convolution before it, which saves the teacher's time. Defaults to
+            True.
+    """
+
+    def __init__(self,
+                 name: str,
+                 config: str,
+                 checkpoint: str,
+                 fold_bn: bool = True) -> None:
+        self.name = name
+        self.config = config
+        self.checkpoint = checkpoint
+        self.fold_bn = fold_bn
+
+    def before_train(self, runner) -> None:
+        """Build, load and check the teacher, and hand it over.
+
+        Raises:
+            FileNotFoundError: If there is no such checkpoint.
+            TypeError: If student or teacher is no :class:`MultiTaskDetector`.
+            ValueError: If the teacher does not fit its checkpoint or the
+                student; the message says what differs.
+        """
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        if not isinstance(model, MultiTaskDetector):
+            raise TypeError(f'{type(model).__name__} takes no teacher; use '
+                            'MultiTaskDetector')
+        teacher = self._load()
+        where = f"teacher '{self.name}' ({self.config})"
+        check_normalisation(model, teacher, where)
+        if self.fold_bn:
+            fold_batch_norm(teacher, where)
+        teacher.to(next(model.parameters()).device)
+        for weak_loss in model.weak_losses:
+            if (getattr(weak_loss, 'predictor', None) == self.name
+                    and hasattr(weak_loss, 'check_teacher')):
+                weak_loss.check_teacher(model, teacher)
+        model.set_predictor(self.name, teacher)
+        runner.logger.info(f'{where}: {sorted(teacher.task_heads)} from '
+                           f'{self.checkpoint}')
+
+    def _load(self) -> MultiTaskDetector:
+        """The frozen teacher, in evaluation mode, on the CPU."""
+        where = f"teacher '{self.name}' ({self.config})"
+        cfg = Config.fromfile(self.config).model
+        # they teach nobody, and no weights are wanted for what they own
+        cfg.pop('weak_losses', None)
+        teacher = MODELS.build(cfg)
+        if not isinstance(teacher, MultiTaskDetector):
+            raise TypeError(f'{where} is a {type(teacher).__name__}, not a '
+                            'MultiTaskDetector')
+        try:
+            checkpoint = CheckpointLoader.load_checkpoint(
+                self.checkpoint, map_location='cpu')
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'{where}: {error}. Train it first: python tools/train.py '
+                f'{self.config}') from None
+        load_all_weights(teacher, checkpoint, f'{where}, {self.checkpoint}')
+        check_trained_classes(teacher, checkpoint, where)
+        return teacher.requires_grad_(False).eval()
+
+
+def load_all_weights(teacher: MultiTaskDetector, checkpoint: dict,
+                     where: str) -> None:
+    """Load a checkpoint that has every weight of the teacher and no other.
+
+    What belongs to the weak losses of the teacher's own training is left out.
+
+    Args:
+        teacher (MultiTaskDetector): The network.
+        checkpoint (dict): Content of the file.
+        where (str): Who it is, for messages.
+
+    Raises:
+        ValueError: Naming weights that are missing, unknown or of another
+            shape.
+    """
+    weights = checkpoint.get('state_dict', checkpoint)
+    weights = {
+        key: value
+        for key, value in weights.items() if not key.startswith('weak_losses.')
+    }
+    try:
+        teacher.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise ValueError(f'{where}: the checkpoint does not fit the config: '
+                         f'{error}') from None
+
+
+def check_trained_classes(teacher: MultiTaskDetector, checkpoint: dict,
+                          where: str) -> None:
+    """Check that the weights were trained on the classes of the config.
+
+    Raises:
+        ValueError: If the checkpoint names other classes, or another order.
+    """
+    trained = checkpoint.get('meta', {}).get('dataset_meta') or {}
+    class_map = teacher.class_map
+    for key, task, names in (('classes', 'det', class_map.det_classes),
+                             ('seg_classes', 'seg', class_map.seg_classes)):
+        found = trained.get(key)
+        if task in teacher.task_heads and found and \
+                tuple(found) != tuple(names):
+            raise ValueError(
+                f'{where}: the checkpoint was trained on the {key} '
+                f'{list(found)}, the config has {list(names)}')
+
+
+def check_normalisation(model: MultiTaskDetector, teacher: MultiTaskDetector,
+                        where: str) -> None:
+    """Check that both networks were made for the same images.
+
+    Raises:
+        ValueError: If mean, deviation or the order of the colours differ.
+    """
+    ours, theirs = normalisation(model), normalisation(teacher)
+    differences = [
+        f'{key} is {theirs[key]}, the student has {ours[key]}' for key in ours
+        if ours[key] != theirs[key]
+    ]
+    if differences:
+        raise ValueError(
+            f'{where} was made for other input, and the images are normalised '
+            f'once, for the student: {"; ".join(differences)}')
+
+
+def normalisation(model: MultiTaskDetector) -> dict:
+    """What a model's preprocessor does to the pixels."""
+    preprocessor = model.data_preprocessor
+    facts: dict = dict(
+        swaps_red_and_blue=getattr(preprocessor, '_channel_conversion', False))
+    for key in ('mean', 'std'):
+        value = getattr(preprocessor, key, None)
+        facts[key] = None if value is None else [
+            round(x, 4) for x in value.flatten().tolist()
+        ]
+    return facts
+
+
+@torch.no_grad()
+def fold_batch_norm(teacher: MultiTaskDetector, where: str) -> None:
+    """Fold batch normalisation into convolutions, in place.
+
+    MMCV folds what follows a convolution in the order of definition; a
+    network that applies its layers in another order would be changed, so the
+    outputs are compared.
+
+    Raises:
+        ValueError: If the outputs change.
+    """
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(1, 3, 128, 128, generator=generator)
+    before = tensors(teacher(image, mode='tensor'))
+    fuse_conv_bn(teacher)
+    teacher.requires_grad_(False)
+    for x, y in zip(before, tensors(teacher(image, mode='tensor'))):
+        if (x - y).abs().max() > 1e-3 * x.abs().max().clamp(min=1.):
+            raise ValueError(
+                f'{where}: batch normalisation cannot be folded into its '
+                'convolutions; set fold_bn=False')
+
+
+def tensors(outputs: Any) -> List[Tensor]:
+    """All tensors in nested outputs."""
+    if isinstance(outputs, Tensor):
+        return [outputs]
+    if isinstance(outputs, dict):
+        outputs = list(outputs.values())
+    return [x for part in outputs for x in tensors(part)]

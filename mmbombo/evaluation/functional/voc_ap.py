@@ -1,0 +1,112 @@
+# Copyright (c) mmbombo contributors.
+"""Average precision as Pascal VOC defines it, without a loop over boxes."""
+from typing import Sequence, Tuple
+
+import numpy as np
+from mmdet.evaluation.functional.mean_ap import average_precision
+
+#: How the area under the curve is taken: at 11 recalls up to VOC2009, at all
+#: of them from VOC2010 on.
+AP_MODES = ('area', '11points')
+
+
+def box_ious(boxes: np.ndarray,
+             others: np.ndarray,
+             inclusive: bool = False) -> np.ndarray:
+    """IoU of all pairs of boxes.
+
+    MMDetection's ``bbox_overlaps`` is the same in float32, in which an IoU
+    of 0.7 is below the threshold 0.7.
+
+    Args:
+        boxes (np.ndarray): ``(M, 4)`` x1, y1, x2, y2 in pixels.
+        others (np.ndarray): ``(T, 4)``.
+        inclusive (bool): Whether x2 and y2 are the last pixels of the box
+            (VOC's files: a width is x2 - x1 + 1) rather than its edges.
+            Defaults to False.
+
+    Returns:
+        np.ndarray: float64 ``(M, T)``.
+    """
+    boxes, others = boxes.astype(np.float64), others.astype(np.float64)
+    extra = float(inclusive)
+    corner = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    end = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    common = (end - corner + extra).clip(min=0.).prod(axis=-1)
+    areas = (boxes[:, 2:] - boxes[:, :2] + extra).prod(axis=-1)
+    other_areas = (others[:, 2:] - others[:, :2] + extra).prod(axis=-1)
+    union = areas[:, None] + other_areas[None] - common
+    return common / np.maximum(union, np.finfo(np.float64).tiny)
+
+
+def best_truths(boxes: np.ndarray,
+                truths: np.ndarray,
+                inclusive: bool = False) -> Tuple[np.ndarray, np.ndarray]:
+    """The true box that each detection stands for, and how well.
+
+    VOC asks each detection for its best overlap among all true boxes of its
+    class and image, difficult ones and taken ones included.
+
+    Args:
+        boxes (np.ndarray): Detections ``(M, 4)`` of one class and image.
+        truths (np.ndarray): True boxes ``(T, 4)`` of that class and image.
+        inclusive (bool): See :func:`box_ious`. Defaults to False.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: IoU ``(M, )`` and index ``(M, )`` of
+        the best true box; 0 and -1 without one.
+    """
+    if not len(truths):
+        return np.zeros(len(boxes)), np.full(len(boxes), -1)
+    ious = box_ious(boxes, truths, inclusive)
+    return ious.max(axis=1), ious.argmax(axis=1)
+
+
+def voc_average_precision(scores: np.ndarray,
+                          ious: np.ndarray,
+                          truths: np.ndarray,
+                          difficult: np.ndarray,
+                          num_truths: int,
+                          iou_thrs: Sequence[float],
+                          mode: str = 'area') -> np.ndarray:
+    """AP of one class over all images.
+
+    A detection is right if its best true box overlaps it by the threshold
+    and no detection of a higher score has taken that box; it does not count
+    at all if that box is difficult; otherwise it is wrong. The curve's area
+    is MMDetection's ``average_precision``.
+
+    Args:
+        scores (np.ndarray): ``(M, )`` scores of all detections. Equal ones
+            rank in the order that they come in.
+        ious (np.ndarray): ``(M, )`` overlap with the best true box.
+        truths (np.ndarray): ``(M, )`` number of that box, unique over the
+            images.
+        difficult (np.ndarray): ``(M, )`` bool, whether that box is difficult.
+        num_truths (int): True boxes that are not difficult.
+        iou_thrs (Sequence[float]): Thresholds.
+        mode (str): 'area' or '11points'. Defaults to 'area'.
+
+    Returns:
+        np.ndarray: float64, an AP in [0, 1] per threshold; NaN if there is
+        nothing to find.
+    """
+    if not num_truths:
+        return np.full(len(iou_thrs), np.nan)
+    order = np.argsort(-scores, kind='stable')
+    ious, truths, difficult = ious[order], truths[order], difficult[order]
+    values = []
+    for threshold in iou_thrs:
+        overlaps = ious >= threshold
+        right = np.zeros(len(ious), dtype=bool)
+        candidates = np.flatnonzero(overlaps & ~difficult)
+        # The first of those that claim a box has it.
+        _, first = np.unique(truths[candidates], return_index=True)
+        right[candidates[first]] = True
+        right = right[~(overlaps & difficult)]
+        found = right.cumsum()
+        values.append(
+            average_precision(found / num_truths,
+                              found / np.arange(1,
+                                                len(found) + 1), mode))
+    return np.array(values, dtype=np.float64)

@@ -1,0 +1,135 @@
+# Copyright (c) mmbombo contributors.
+from typing import Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmdet.structures import DetDataSample, SampleList
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from mmbombo.models.utils import training_progress
+from mmbombo.registry import MODELS
+from mmbombo.structures import BBOX
+from .multi_task_data_preprocessor import PIXEL_FIELDS, set_map
+
+#: Fields of a sample that hold boxes in input pixels.
+BOX_FIELDS = ('gt_instances', 'ignored_instances')
+
+
+@MODELS.register_module()
+class DetBatchResize(nn.Module):
+    """Multi-scale training of the detection batch, a size per step.
+
+    The images, their boxes and their maps (such as the pseudo masks of
+    Box-for-Mask) are resized together: images bilinearly, maps to the nearest
+    pixel. Batches without boxes stay as they are.
+
+    The size comes from torch's random state on the CPU, so drawing does not
+    wait for the device; :class:`StepSeedHook` seeds it from (seed of the run,
+    iteration, rank). A resumed run draws as an uninterrupted one, and ranks
+    draw independently.
+
+    It works on a batch that has been normalised and padded, and on one group
+    of images only, so it is a part of :class:`MultiTaskDetector`, which makes
+    the groups, and not of its data preprocessor.
+
+    Source: the papers' training, with 256, 320 and 384 pixels around 320
+    during the first 80 % of the iterations.
+
+    Args:
+        sizes (Sequence[int]): Sides in pixels, equally likely.
+        until (float): Share of the training after which the batch keeps its
+            size. Defaults to 0.8.
+
+    Raises:
+        ValueError: If a size is not positive, or there is none.
+    """
+
+    def __init__(self, sizes: Sequence[int], until: float = 0.8) -> None:
+        super().__init__()
+        if not sizes or min(sizes) < 1:
+            raise ValueError(
+                f'DetBatchResize: sizes={list(sizes)} must be sides in pixels')
+        self.sizes = tuple(sizes)
+        self.until = until
+
+    def forward(self, inputs: Tensor,
+                samples: SampleList) -> Tuple[Tensor, SampleList]:
+        """Resize a batch whose images have boxes.
+
+        Args:
+            inputs (Tensor): Square images ``(n, 3, S, S)``, normalised.
+            samples (list[:obj:`DetDataSample`]): Their samples, of the same
+                annotation kinds.
+
+        Returns:
+            tuple[Tensor, list[:obj:`DetDataSample`]]: Images
+            ``(n, 3, S', S')`` and new samples, or what was given.
+        """
+        if (BBOX not in samples[0].annotation_kinds
+                or training_progress() >= self.until):
+            return inputs, samples
+        draw = torch.randint(len(self.sizes), (), device='cpu')
+        return resize_batch(inputs, samples, self.sizes[int(draw)])
+
+
+def resize_batch(inputs: Tensor, samples: SampleList,
+                 size: int) -> Tuple[Tensor, SampleList]:
+    """Resize square images and all that is measured in their pixels.
+
+    Args:
+        inputs (Tensor): Images ``(n, 3, S, S)``.
+        samples (list[:obj:`DetDataSample`]): Their samples; not changed.
+        size (int): New side S'.
+
+    Returns:
+        tuple[Tensor, list[:obj:`DetDataSample`]]: Images ``(n, 3, S', S')``
+        and their samples.
+
+    Raises:
+        ValueError: If the images are not square.
+    """
+    height, width = inputs.shape[-2:]
+    if height != width:
+        raise ValueError(
+            f'DetBatchResize: the batch has {height} x {width} pixels; it '
+            'needs square ones, as from mmdet.Resize with keep_ratio=False')
+    if size == height:
+        return inputs, samples
+    resized = F.interpolate(
+        inputs, size=(size, size), mode='bilinear', align_corners=False)
+    return resized, [resize_sample(sample, height, size) for sample in samples]
+
+
+def resize_sample(sample: DetDataSample, old: int, new: int) -> DetDataSample:
+    """A sample of a square image whose side changes from old to new."""
+    scale = new / old
+    resized = sample.new()
+    for key in ('img_shape', 'pad_shape', 'batch_input_shape'):
+        shape = tuple(round(x * scale) for x in sample.metainfo[key][:2])
+        resized.set_metainfo({key: shape})
+    if 'scale_factor' in sample:
+        resized.set_metainfo(
+            dict(scale_factor=tuple(x * scale for x in sample.scale_factor)))
+    for field in BOX_FIELDS:
+        if field in sample:
+            instances: InstanceData = sample.get(field).new()
+            instances.bboxes = instances.bboxes * scale
+            resized.set_field(instances, field)
+    for field, (key, _) in PIXEL_FIELDS.items():
+        if field in sample:
+            set_map(resized, field, nearest(sample.get(field).get(key), new))
+    return resized
+
+
+def nearest(pixels: Tensor, size: int) -> Tensor:
+    """Resize an integer map ``(1, S, S)`` to ``(1, size, size)``.
+
+    A new pixel takes the value at its centre, as bilinear interpolation of
+    the image with ``align_corners=False`` has it; ``mode='nearest'`` of torch
+    does not, and takes no integers.
+    """
+    old = pixels.shape[-1]
+    index = torch.arange(size, device=pixels.device)
+    index = (2 * index + 1) * old // (2 * size)
+    return pixels[:, index[:, None], index]

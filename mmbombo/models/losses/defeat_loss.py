@@ -1,0 +1,57 @@
+# Copyright (c) mmbombo contributors.
+from typing import Tuple
+
+import torch
+from torch import Tensor
+
+from .rank_mean import weighted_mean
+
+
+def defeat_loss(distance: Tensor, foreground: Tensor,
+                valid: Tensor) -> Tuple[Tensor, Tensor]:
+    """Feature distance of objects and of background, apart.
+
+    `DeFeat <https://arxiv.org/abs/2103.14475>`_ gives objects, which cover
+    few cells, as much weight as the background: half the mean distance over
+    the cells of each. In MulTaS' released code the sums run over the channels
+    but the normaliser does not, and the result is divided by the batch size
+    after the cells of the batch have been counted already; here both are
+    means, so that neither channels nor batch size change the weight, and an
+    equal distance everywhere gives that of
+    :func:`~mmbombo.models.losses.feature_distance.feature_mse`.
+
+    Args:
+        distance (Tensor): ``(N, K)`` of
+            :func:`~mmbombo.models.losses.feature_distance.feature_distance`.
+        foreground (Tensor): ``(N, K)`` bool, cells of objects.
+        valid (Tensor): ``(N, K)`` bool, False in the padding.
+
+    Returns:
+        tuple[Tensor, Tensor]: Loss of objects and of background, scalars;
+        zero without such cells.
+    """
+    return (weighted_mean(distance, foreground & valid) / 2,
+            weighted_mean(distance, ~foreground & valid) / 2)
+
+
+def cells_in_boxes(boxes: Tensor, size: Tuple[int, int],
+                   input_size: Tuple[int, int]) -> Tensor:
+    """Cells of one feature level whose centre lies in a box.
+
+    Args:
+        boxes (Tensor): ``(N, P, 4)`` in input pixels, (x1, y1, x2, y2); rows
+            of zeros are padding.
+        size (tuple[int, int]): Height and width of the level in cells.
+        input_size (tuple[int, int]): Height and width of the input in
+            pixels.
+
+    Returns:
+        Tensor: ``(N, H, W)`` bool.
+    """
+    ys, xs = (
+        (torch.arange(cells, device=boxes.device) + 0.5) * pixels / cells
+        for cells, pixels in zip(size, input_size))
+    x1, y1, x2, y2 = boxes[..., None].unbind(dim=2)
+    in_x = (xs >= x1) & (xs <= x2)  # (N, P, W)
+    in_y = (ys >= y1) & (ys <= y2)  # (N, P, H)
+    return (in_y[..., None] & in_x[..., None, :]).any(dim=1)

@@ -1,0 +1,73 @@
+# Copyright (c) mmbombo contributors.
+import torch.nn.functional as F
+from mmdet.models.losses.balanced_l1_loss import balanced_l1_loss
+from torch import Tensor
+
+from .rank_mean import full_precision
+
+
+def soft_score_loss(student: Tensor,
+                    teacher: Tensor,
+                    alpha: float = 0.25,
+                    gamma: float = 1.) -> Tensor:
+    """Focal-weighted divergence of class scores.
+
+    With q and p the scores (sigmoids of the logits) of teacher and student,
+    the released code of MulTaS has ``w * BCE(student, q)`` with the focal
+    weight ``w = (alpha q + (1 - alpha)(1 - q)) ((1 - p) q + p (1 - q))^gamma``
+    of a soft target. Since w depends on p too, that loss is neither zero nor
+    least at p = q. Here the entropy of q is subtracted from the
+    cross-entropy, ``w * KL(q || p)``, which is both.
+
+    Args:
+        student (Tensor): Logits.
+        teacher (Tensor): Logits of the same shape; get no gradient.
+        alpha (float): Weight of the positive side. Defaults to 0.25.
+        gamma (float): Exponent of the disagreement. Defaults to 1.
+
+    Returns:
+        Tensor: Losses >= 0 of the same shape.
+    """
+    student = full_precision(student)
+    teacher = full_precision(teacher.detach())
+    p, q = student.sigmoid(), teacher.sigmoid()
+    side = alpha * q + (1 - alpha) * (1 - q)
+    disagreement = (1 - p) * q + p * (1 - q)
+    return side * disagreement**gamma * binary_kl(student, teacher)
+
+
+def binary_kl(student: Tensor, teacher: Tensor) -> Tensor:
+    """``KL(q || p)`` of two Bernoulli distributions given by their logits.
+
+    Args:
+        student (Tensor): Logits of p.
+        teacher (Tensor): Logits of q, of the same shape.
+
+    Returns:
+        Tensor: Divergences of the same shape.
+    """
+    q = teacher.sigmoid()
+    yes = F.logsigmoid(teacher) - F.logsigmoid(student)
+    no = F.logsigmoid(-teacher) - F.logsigmoid(-student)
+    return q * yes + (1 - q) * no
+
+
+def soft_offset_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Balanced L1 distance of box offsets, as in the code of MulTaS.
+
+    mmdet's ``balanced_l1_loss`` with alpha 0.5, gamma 1.5 and beta 0.11.
+
+    Args:
+        student (Tensor): Offsets.
+        teacher (Tensor): Offsets of the same shape; get no gradient.
+
+    Returns:
+        Tensor: Distances of the same shape.
+    """
+    return balanced_l1_loss(
+        full_precision(student),
+        full_precision(teacher.detach()),
+        beta=0.11,
+        alpha=0.5,
+        gamma=1.5,
+        reduction='none')

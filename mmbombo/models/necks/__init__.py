@@ -1,0 +1,4 @@
+# Copyright (c) mmbombo contributors.
+from .context_pyramid import ContextPyramid
+
+__all__ = ['ContextPyramid']

@@ -1,0 +1,6 @@
+# Copyright (c) mmbombo contributors.
+from .clamped_anchor_generator import ClampedAnchorGenerator
+from .iou_assigner import IoUAssigner
+from .mutual_guide_assigner import MutualGuideAssigner
+
+__all__ = ['ClampedAnchorGenerator', 'IoUAssigner', 'MutualGuideAssigner']

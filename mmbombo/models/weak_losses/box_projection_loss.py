@@ -1,0 +1,114 @@
+# Copyright (c) mmbombo contributors.
+from typing import TYPE_CHECKING, Dict, List
+
+import torch
+from torch import Tensor
+
+from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.losses.projection_loss import projection_loss
+from mmbombo.models.losses.rank_mean import full_precision
+from mmbombo.registry import MODELS
+from mmbombo.structures import BBOX
+from mmbombo.weak_labels import IGNORE_INDEX, covered_pixels
+from .base_weak_loss import BaseWeakLoss
+from .box_table import BoxTable, image_area
+
+if TYPE_CHECKING:
+    from mmbombo.models.detectors import MultiTaskDetector
+
+
+@MODELS.register_module()
+class BoxProjectionLoss(BaseWeakLoss):
+    """Supervise segmentation by what boxes say, without a pseudo mask.
+
+    Each column and each row of a tight box shows its object somewhere, see
+    :func:`projection_loss`. Classes are looked at one by one, so boxes of
+    different classes may overlap or lie in each other. Of a box that touches
+    the left or right border of the image only the columns are used, of one
+    that touches the top or bottom only the rows: its object may go on
+    outside, and what would have filled a row may have been cut off. Difficult
+    boxes say nothing.
+
+    Besides, what is in no box is background, if the class map allows to
+    conclude that; it is trained with the head's own loss. A weak loss on
+    pseudo masks says so too; use ``outside=False`` beside one.
+
+    Our reconstruction: that the paper has such a loss is not known.
+
+    Args:
+        loss_weight (float): Weight of the loss. Defaults to 1.
+        ramp (float): Share of the training over which the weight grows from
+            0. Defaults to 0.
+        outside (bool): Whether to train what is in no box as background.
+            Defaults to True.
+    """
+
+    name = 'box_projection'
+    task = 'seg'
+    source_kind = BBOX
+
+    def __init__(self,
+                 loss_weight: float = 1.,
+                 ramp: float = 0.,
+                 outside: bool = True) -> None:
+        super().__init__(loss_weight=loss_weight, ramp=ramp)
+        self.outside = outside
+
+    def check_model(self, model: 'MultiTaskDetector') -> None:
+        """Raise if the network lacks the task or a softmax over classes."""
+        super().check_model(model)
+        check_softmax(self, model)
+
+    def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
+        """Projection loss, and the head's loss outside the boxes.
+
+        Args:
+            ctx (StepContext): The current batch.
+            images (list[int]): Positions of the images with boxes only.
+
+        Returns:
+            dict[str, Tensor]: ``loss_projection``, and the losses of the
+            segmentation head.
+        """
+        table = BoxTable.from_samples([ctx.samples[i] for i in images],
+                                      ctx.class_map)
+        losses = dict(loss_projection=self._projection(ctx, images, table))
+        if self.outside and ctx.class_map.outside_id != IGNORE_INDEX:
+            targets = self._outside(ctx, images, table)
+            losses.update(ctx.loss(self.task, targets, images))
+        return losses
+
+    def _projection(self, ctx: StepContext, images: List[int],
+                    table: BoxTable) -> Tensor:
+        logits = full_precision(ctx.logits(self.task, images))
+        num_classes = ctx.class_map.num_det_classes
+        grid = logits.shape[-2:], ctx.inputs.shape[-2:]
+        columns, rows = (
+            table.covered(table.one_hot(flags, num_classes), *grid)
+            for flags in (table.certain & ~table.cut_along,
+                          table.certain & ~table.cut_across))
+        shown = ctx.class_map.tensors(logits.device).compatible.to(logits)
+        probs = torch.einsum('nshw,sd->ndhw', logits.softmax(dim=1), shown)
+        return projection_loss(probs, columns, rows)
+
+    @torch.no_grad()
+    def _outside(self, ctx: StepContext, images: List[int],
+                 table: BoxTable) -> Tensor:
+        """Masks ``(n, 1, H, W)``: background in no box, ignored elsewhere."""
+        size = ctx.inputs.shape[-2:]
+        in_box = covered_pixels(table.boxes, size)
+        in_image = image_area([ctx.samples[i] for i in images], size, size,
+                              ctx.inputs)
+        masks = torch.full_like(in_box, IGNORE_INDEX, dtype=torch.long)
+        masks.masked_fill_(in_image & ~in_box, ctx.class_map.outside_id)
+        return masks[:, None]
+
+
+def check_softmax(loss: BaseWeakLoss, model: 'MultiTaskDetector') -> None:
+    """Raise ``ValueError`` if the segmentation head has a single logit."""
+    head = model.task_heads[loss.task].head
+    if head.out_channels == 1:
+        raise ValueError(
+            f'{type(loss).__name__} needs a segmentation head with a softmax '
+            f'over classes, but {type(head).__name__} has out_channels=1; '
+            'use out_channels=2')

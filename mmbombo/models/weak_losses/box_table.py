@@ -1,0 +1,116 @@
+# Copyright (c) mmbombo contributors.
+from typing import NamedTuple
+
+import torch
+from mmdet.structures import SampleList
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from mmbombo.models.task_heads.ignore_regions import covered_cells
+from mmbombo.weak_labels.class_map import ClassMap
+
+
+class BoxTable(NamedTuple):
+    """The boxes of N images in K slots, those to be ignored included.
+
+    Attributes:
+        boxes (Tensor): ``(N, K, 4)`` in input pixels; empty slots are empty
+            boxes.
+        labels (Tensor): ``(N, K)`` detection labels.
+        certain (Tensor): ``(N, K)`` bool: a box that tells where an object
+            of its class is; not a difficult one, not one of a class that no
+            segmentation class shows.
+        cut_across (Tensor): ``(N, K)`` bool: the box touches the left or
+            right border of its image, beyond which its object may go on.
+        cut_along (Tensor): ``(N, K)`` bool: the top or bottom border.
+    """
+    boxes: Tensor
+    labels: Tensor
+    certain: Tensor
+    cut_across: Tensor
+    cut_along: Tensor
+
+    @classmethod
+    def from_samples(cls, samples: SampleList,
+                     class_map: ClassMap) -> 'BoxTable':
+        """Collect the boxes of annotated samples.
+
+        Args:
+            samples (list[:obj:`DetDataSample`]): N >= 1 samples with
+                ``gt_instances`` and ``ignored_instances``.
+            class_map (ClassMap): How labels and segmentation ids relate.
+
+        Returns:
+            BoxTable: On the device of the boxes.
+        """
+        columns = zip(*(_columns(sample) for sample in samples))
+        boxes, labels, certain, across, along = (
+            pad_sequence(column, batch_first=True) for column in columns)
+        shown = class_map.tensors(boxes.device).compatible.any(dim=0)
+        return cls(boxes, labels, certain & shown[labels], across, along)
+
+    def one_hot(self, flags: Tensor, num_classes: int) -> Tensor:
+        """Detection classes ``(N, K, D)`` bool of the slots in ``flags``."""
+        classes = torch.nn.functional.one_hot(self.labels, num_classes)
+        return classes.bool() & flags[..., None]
+
+    def covered(self, classes: Tensor, size: torch.Size,
+                image_size: torch.Size) -> Tensor:
+        """Where boxes of each class are, on a coarser grid.
+
+        A cell is covered if its centre is.
+
+        Args:
+            classes (Tensor): ``(N, K, D)`` bool, classes of each slot.
+            size (torch.Size): Height and width of the grid in cells.
+            image_size (torch.Size): Height and width of the input in pixels.
+
+        Returns:
+            Tensor: ``(N, D, h, w)`` bool.
+        """
+        ys = cell_centres(size[0], image_size[0], self.boxes)
+        xs = cell_centres(size[1], image_size[1], self.boxes)
+        return covered_cells(self.boxes, classes, xs, ys)
+
+
+def cell_centres(num_cells: int, num_pixels: int, like: Tensor) -> Tensor:
+    """Centres ``(num_cells, )`` of cells in pixels, on the device of like."""
+    cells = torch.arange(num_cells, device=like.device, dtype=like.dtype)
+    return (cells + 0.5) * (num_pixels / num_cells)
+
+
+def image_area(samples: SampleList, size: torch.Size, image_size: torch.Size,
+               like: Tensor) -> Tensor:
+    """Which cells of a grid show an image and no padding.
+
+    Args:
+        samples (list[:obj:`DetDataSample`]): N samples.
+        size (torch.Size): Height and width of the grid in cells.
+        image_size (torch.Size): Height and width of the input in pixels.
+        like (Tensor): A tensor on the device.
+
+    Returns:
+        Tensor: ``(N, h, w)`` bool.
+    """
+    ys = cell_centres(size[0], image_size[0], like)
+    xs = cell_centres(size[1], image_size[1], like)
+    shapes = [sample.img_shape[:2] for sample in samples]
+    return torch.stack([(ys < height)[:, None] & (xs < width)
+                        for height, width in shapes])
+
+
+def _columns(sample) -> tuple:
+    """Boxes, labels, whether they are certain, and cut, of one image."""
+    certain, ignored = sample.gt_instances, sample.ignored_instances
+    boxes = torch.cat([certain.bboxes, ignored.bboxes])
+    is_certain = torch.cat([
+        torch.ones_like(certain.labels, dtype=torch.bool),
+        torch.zeros_like(ignored.labels, dtype=torch.bool)
+    ])
+    height, width = sample.img_shape[:2]
+    x1, y1, x2, y2 = boxes.unbind(dim=1)
+    # augmentation cuts boxes at the border exactly, up to rounding
+    across = (x1 < 0.5) | (x2 > width - 0.5)
+    along = (y1 < 0.5) | (y2 > height - 0.5)
+    return (boxes, torch.cat([certain.labels, ignored.labels]), is_certain,
+            across, along)

@@ -1,0 +1,13 @@
+# Copyright (c) mmbombo contributors.
+from .defeat import DeFeatLoss
+from .distillation_loss import DistillationLoss
+from .feature_distillation import FeatureMSELoss
+from .pdf import PDFLoss
+from .pseudo_box import PseudoBoxLoss
+from .segmentation_kl import SegmentationKLLoss
+from .soft_detection import SoftDetectionLoss
+
+__all__ = [
+    'DeFeatLoss', 'DistillationLoss', 'FeatureMSELoss', 'PDFLoss',
+    'PseudoBoxLoss', 'SegmentationKLLoss', 'SoftDetectionLoss'
+]

@@ -1,0 +1,84 @@
+# Copyright (c) mmbombo contributors.
+from typing import Dict, List
+
+import torch
+from torch import Tensor
+
+from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.losses.defeat_loss import cells_in_boxes, defeat_loss
+from mmbombo.models.task_heads.ignore_regions import pad_boxes
+from mmbombo.registry import MODELS
+from .feature_distillation import FeatureDistillation
+
+
+@MODELS.register_module()
+class DeFeatLoss(FeatureDistillation):
+    """Learn a teacher's features, objects and background apart.
+
+    Objects are the ground-truth boxes where there are some, and otherwise the
+    teacher's own boxes. (The released code of MulTaS takes the boxes of the
+    previous detection batch on images without boxes.)
+
+    Args:
+        teacher (str): Name of the teacher.
+        score_thr (float): Boxes of the teacher must score more. Defaults to
+            0.3.
+        nms_iou_thr (float): NMS of the teacher's boxes. Defaults to 0.5.
+        max_predictions (int): Boxes of the teacher per image. Defaults to 30.
+        **kwargs: Arguments of :class:`FeatureDistillation`.
+    """
+
+    name = 'defeat_det'
+    task = 'det'
+
+    def __init__(self,
+                 teacher: str,
+                 score_thr: float = 0.3,
+                 nms_iou_thr: float = 0.5,
+                 max_predictions: int = 30,
+                 **kwargs) -> None:
+        super().__init__(teacher, **kwargs)
+        self.decode_cfg = dict(
+            score_thr=score_thr,
+            nms=dict(type='nms', iou_threshold=nms_iou_thr),
+            max_per_img=max_predictions)
+
+    def head_images(self, ctx: StepContext) -> List[int]:
+        """None: the features are enough."""
+        return []
+
+    def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
+        """``loss_foreground`` and ``loss_background``.
+
+        Args:
+            ctx (StepContext): The current batch.
+            images (list[int]): Positions of n >= 1 images.
+
+        Returns:
+            dict[str, Tensor]: The two terms.
+        """
+        distance, valid, sizes = self.distance(ctx, images)
+        boxes = self._object_boxes(ctx, images)
+        foreground = torch.cat([
+            cells_in_boxes(boxes, size, ctx.inputs.shape[-2:]).flatten(1)
+            for size in sizes
+        ],
+                               dim=1)
+        objects, background = defeat_loss(distance, foreground, valid)
+        return dict(
+            loss_foreground=self.feature_weight * objects,
+            loss_background=self.feature_weight * background)
+
+    def _object_boxes(self, ctx: StepContext, images: List[int]) -> Tensor:
+        """Boxes ``(n, P, 4)`` in input pixels, padded with zeros."""
+        annotated = set(ctx.annotated(self.task))
+        boxes = {
+            i: ctx.samples[i].gt_instances.bboxes
+            for i in images if i in annotated
+        }
+        others = [i for i in images if i not in annotated]
+        if others:
+            found = ctx.predict(self.task, others, self.predictor,
+                                self.decode_cfg)
+            boxes.update((i, x.bboxes) for i, x in zip(others, found))
+        return pad_boxes([boxes[i] for i in images])[0]

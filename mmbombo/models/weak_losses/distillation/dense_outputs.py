@@ -1,0 +1,145 @@
+# Copyright (c) mmbombo contributors.
+"""What the outputs of a dense head mean, so that they can be compared."""
+from typing import Any, List, NamedTuple, Optional, Sequence
+
+import torch
+from mmdet.models.dense_heads import (AnchorHead, FCOSHead, GFLHead,
+                                      RTMDetHead, TOODHead)
+from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
+from torch import Tensor, nn
+
+from mmbombo.models.task_heads import DetTaskHead
+from mmbombo.models.task_heads.det_task_head import MODE_DEPENDENT_HEADS
+
+#: What a head says about a box: coded differences from an anchor, distances
+#: in pixels from a point to the four sides, or a distribution of each such
+#: distance.
+OFFSETS, DISTANCES, DISTRIBUTIONS = 'offsets', 'distances', 'distributions'
+
+
+class DenseOutputs(NamedTuple):
+    """Outputs of a dense head for n images, K cells and A anchors a cell.
+
+    Attributes:
+        scores (Tensor): Class logits ``(n, K, A, C)``.
+        boxes (Tensor): ``(n, K, A, 4)`` offsets, or distances in strides;
+            ``(n, K, A, 4, R)`` logits of distributions.
+        centerness (Tensor, optional): Logits ``(n, K, A, 1)`` of a further
+            quality of the box, which multiplies the scores.
+    """
+    scores: Tensor
+    boxes: Tensor
+    centerness: Optional[Tensor]
+
+
+def regression_of(head: nn.Module) -> str:
+    """Find out what a head says about a box.
+
+    Args:
+        head (nn.Module): A dense head of MMDetection.
+
+    Returns:
+        str: :data:`OFFSETS`, :data:`DISTANCES` or :data:`DISTRIBUTIONS`.
+
+    Raises:
+        TypeError: If its outputs are none of them, or no logits.
+    """
+    refused = MODE_DEPENDENT_HEADS + (TOODHead, )
+    if not isinstance(head, refused):
+        if isinstance(head, GFLHead):
+            return DISTRIBUTIONS
+        if isinstance(head, (FCOSHead, RTMDetHead)):
+            return DISTANCES
+        coder = getattr(head, 'bbox_coder', None)
+        if isinstance(head, AnchorHead) and isinstance(
+                coder, DeltaXYWHBBoxCoder):
+            return OFFSETS
+    raise TypeError(
+        f'the raw outputs of {type(head).__name__} cannot be distilled: '
+        'offsets from anchors (RetinaHead, ATSSHead, ...), distances '
+        '(FCOSHead, RTMDetHead) and distributions (GFLHead) can. Use '
+        'PseudoBoxLoss, which takes decoded boxes')
+
+
+def flatten_outputs(task_head: DetTaskHead, outputs: Any) -> DenseOutputs:
+    """Bring the outputs of a head into a common layout.
+
+    Args:
+        task_head (DetTaskHead): Whose outputs they are.
+        outputs (tuple[list[Tensor]]): Outputs for n images as in evaluation.
+
+    Returns:
+        DenseOutputs: Cells level by level and row by row.
+    """
+    head = task_head.head
+    scores, boxes, *others = outputs
+    num_anchors = scores[0].shape[1] // head.num_classes
+    regression = regression_of(head)
+    if regression == DISTANCES:
+        boxes = [
+            x / stride[0]
+            for x, stride in zip(boxes, head.prior_generator.strides)
+        ]
+    boxes = flatten_levels(boxes, num_anchors)
+    if regression == DISTRIBUTIONS:
+        boxes = boxes.unflatten(3, (4, -1))
+    return DenseOutputs(
+        flatten_levels(scores, num_anchors), boxes,
+        flatten_levels(others[0], num_anchors) if others else None)
+
+
+def flatten_levels(maps: Sequence[Tensor], num_anchors: int) -> Tensor:
+    """Maps ``(n, A * D, H_l, W_l)`` as ``(n, K, A, D)``."""
+    return torch.cat([
+        x.flatten(2).transpose(1, 2).unflatten(2, (num_anchors, -1))
+        for x in maps
+    ],
+                     dim=1)
+
+
+def sizes_of(maps: Sequence[Tensor]) -> List[tuple]:
+    """Height and width of each map."""
+    return [tuple(x.shape[-2:]) for x in maps]
+
+
+def misalignment(student: nn.Module, teacher: nn.Module) -> List[str]:
+    """How the outputs of two dense heads fail to mean the same.
+
+    Args:
+        student (nn.Module): The dense head that learns.
+        teacher (nn.Module): The dense head that teaches.
+
+    Returns:
+        list[str]: Differences in words, none if there is none.
+    """
+    ours, theirs = describe(student), describe(teacher)
+    return [
+        f'{key}: {ours.get(key)} in the student, {theirs.get(key)} in the '
+        'teacher' for key in {
+            **ours,
+            **theirs
+        } if ours.get(key) != theirs.get(key)
+    ]
+
+
+def describe(head: nn.Module) -> dict:
+    """What must be equal for the outputs of two heads to be comparable."""
+    priors, regression = head.prior_generator, regression_of(head)
+    facts = {
+        'box outputs': regression,
+        'strides': [tuple(stride) for stride in priors.strides]
+    }
+    if regression == OFFSETS:
+        coder = head.bbox_coder
+        facts['means and deviations of the offsets'] = (tuple(coder.means),
+                                                        tuple(coder.stds))
+        facts['anchors'] = [
+            [[round(float(x), 3) for x in anchor] for anchor in level]
+            for level in priors.base_anchors
+        ]
+        return facts
+    offset = getattr(priors, 'center_offset', None)
+    facts['offset of a cell'] = priors.offset if offset is None else offset
+    if regression == DISTRIBUTIONS:
+        facts['reg_max'] = head.reg_max
+    return facts

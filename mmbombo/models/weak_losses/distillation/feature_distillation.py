@@ -1,0 +1,185 @@
+# Copyright (c) mmbombo contributors.
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
+
+import torch
+from mmdet.utils import OptConfigType
+from torch import Tensor, nn
+
+from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.losses.feature_distance import (feature_distance,
+                                                    feature_mse)
+from mmbombo.models.task_heads import BaseTaskHead, SegTaskHead
+from mmbombo.models.utils import select_images
+from mmbombo.registry import MODELS
+from .dense_outputs import sizes_of
+from .distillation_loss import DistillationLoss
+from .valid_cells import valid_cells_of_levels
+
+if TYPE_CHECKING:
+    from mmbombo.models.detectors import MultiTaskDetector
+
+#: Side in pixels of the image that shows the shapes of feature maps.
+PROBE_SIZE = 128
+
+
+class FeatureDistillation(DistillationLoss):
+    """Base of the losses that compare the features that a task head reads.
+
+    Student and teacher may differ in everything but the number and the
+    strides of the levels that their heads read. Where the channels differ, a
+    1x1 convolution per level brings the student's to the teacher's number; it
+    belongs to the loss and is trained with the student.
+
+    Args:
+        teacher (str): Name of the teacher.
+        adapt (dict, optional): ``in_channels`` of the student,
+            ``out_channels`` of the teacher and ``num_levels``. Defaults to
+            None, the channels are equal.
+        feature_weight (float): Weight of the features. Defaults to 5, as in
+            MulTaS' released code.
+        **kwargs: Arguments of :class:`DistillationLoss`.
+    """
+
+    def __init__(self,
+                 teacher: str,
+                 adapt: OptConfigType = None,
+                 feature_weight: float = 5.,
+                 **kwargs) -> None:
+        super().__init__(teacher, **kwargs)
+        self.adapters: Optional[nn.ModuleList] = None
+        if adapt is not None:
+            self.adapters = adapters(**adapt)
+        self.feature_weight = feature_weight
+
+    def check_teacher(self, model: 'MultiTaskDetector',
+                      teacher: nn.Module) -> None:
+        """Raise if the features cannot be compared.
+
+        Raises:
+            ValueError: If number, size or channels of the levels differ; the
+                message says how and what to set.
+        """
+        super().check_teacher(model, teacher)
+        ours, theirs = (
+            probe_shapes(x, x.task_heads[self.task])
+            for x in (model, teacher))
+        if [x[2:] for x in ours] != [x[2:] for x in theirs]:
+            raise ValueError(
+                f"{type(self).__name__}: the heads '{self.task}' read "
+                'features of other strides: on an image of '
+                f'{PROBE_SIZE} pixels {[x[2:] for x in ours]} in the student '
+                f"and {[x[2:] for x in theirs]} in the teacher "
+                f"'{self.predictor}'")
+        channels = [x[1] for x in ours]
+        if self.adapters is not None:
+            expected = [conv.in_channels for conv in self.adapters]
+            if channels != expected:
+                raise ValueError(
+                    f'{type(self).__name__}: adapt is for levels of {expected}'
+                    f' channels, the student has {channels}')
+            channels = [conv.out_channels for conv in self.adapters]
+        if channels != [x[1] for x in theirs]:
+            raise ValueError(
+                f'{type(self).__name__}: the features have {channels} '
+                f'channels and the teacher\'s {[x[1] for x in theirs]}; set '
+                f'adapt=dict(in_channels={ours[0][1]}, out_channels='
+                f'{theirs[0][1]}, num_levels={len(theirs)})')
+
+    def distance(self, ctx: StepContext,
+                 images: List[int]) -> Tuple[Tensor, Tensor, List[tuple]]:
+        """Squared distance of the features.
+
+        Args:
+            ctx (StepContext): The current batch.
+            images (list[int]): Positions of n >= 1 images.
+
+        Returns:
+            tuple: Distances ``(n, K)``; cells in the images ``(n, K)`` bool;
+            height and width of the levels.
+        """
+        student = select_images(ctx.features, images, len(ctx.samples))
+        student = read_levels(ctx.model.task_heads[self.task], student)
+        teacher = ctx.model.predictors.get(self.predictor)
+        targets = read_levels(teacher.task_heads[self.task],
+                              ctx.features_of(self.predictor, images))
+        if self.adapters is not None:
+            student = [
+                adapter(x) for adapter, x in zip(self.adapters, student)
+            ]
+        sizes = sizes_of(student)
+        valid = valid_cells_of_levels(
+            ctx.metas(images), sizes, ctx.inputs.shape[-2:],
+            ctx.inputs.device)
+        return feature_distance(student, targets), valid, sizes
+
+
+@MODELS.register_module()
+class FeatureMSELoss(FeatureDistillation):
+    """Learn a teacher's features by their mean squared error.
+
+    As "mse" in MulTaS' released code, with weight 5, but without the padding
+    of the images.
+
+    Args:
+        teacher (str): Name of the teacher.
+        task (str): Whose features, those that the head of this task reads.
+        **kwargs: Arguments of :class:`FeatureDistillation`.
+    """
+
+    def __init__(self, teacher: str, task: str, **kwargs) -> None:
+        super().__init__(teacher, **kwargs)
+        self.task = task
+        self.name = f'mse_{task}'
+
+    def head_images(self, ctx: StepContext) -> List[int]:
+        """None: the features are enough."""
+        return []
+
+    def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
+        """``loss_feature``, the weighted mean squared error."""
+        distance, valid, _ = self.distance(ctx, images)
+        return dict(
+            loss_feature=self.feature_weight * feature_mse(distance, valid))
+
+
+def adapters(in_channels: int, out_channels: int,
+             num_levels: int) -> nn.ModuleList:
+    """A 1x1 convolution per level."""
+    return nn.ModuleList(
+        nn.Conv2d(in_channels, out_channels, 1) for _ in range(num_levels))
+
+
+def read_levels(task_head: BaseTaskHead, feats: Any) -> List[Tensor]:
+    """The feature maps that a task head reads."""
+    indices = getattr(task_head, 'in_indices', None)
+    if isinstance(task_head, SegTaskHead):
+        indices = task_head.head.in_index
+    if indices is None:
+        return list(feats)
+    if isinstance(indices, int):
+        indices = [indices]
+    return [feats[i] for i in indices]
+
+
+@torch.no_grad()
+def probe_shapes(network: nn.Module,
+                 task_head: BaseTaskHead) -> List[Tuple[int, ...]]:
+    """Shapes of the features that a task head reads of a small image."""
+    parameter = next(network.parameters())
+    image = parameter.new_zeros(1, 3, PROBE_SIZE, PROBE_SIZE)
+    with evaluation_mode(network):
+        feats = network.extract_feat(image)
+    return [tuple(x.shape) for x in read_levels(task_head, feats)]
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while: no statistics are updated."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training

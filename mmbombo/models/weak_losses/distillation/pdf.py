@@ -1,0 +1,53 @@
+# Copyright (c) mmbombo contributors.
+from typing import Dict, List
+
+from torch import Tensor
+
+from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.losses.pdf_loss import (disagreement, pdf_feature_loss,
+                                            pdf_score_loss)
+from mmbombo.models.losses.rank_mean import full_precision, weighted_mean
+from mmbombo.models.losses.temperature_kl import temperature_kl
+from mmbombo.registry import MODELS
+from .feature_distillation import FeatureDistillation
+from .soft_detection import DenseHeadDistillation
+
+@MODELS.register_module()
+class PDFLoss(FeatureDistillation, DenseHeadDistillation):
+    """Learn a teacher's features where the predictions disagree.
+
+    The three terms of MulTaS' released code: features weighted by the
+    disagreement of the class scores, scores weighted by their squared
+    difference, and the mean distance of the boxes, L1 for offsets and
+    distances, and (ours) the divergence for the distributions of GFL.
+
+    Args:
+        teacher (str): Name of the teacher.
+        **kwargs: Arguments of :class:`FeatureDistillation`.
+    """
+
+    name = 'pdf_det'
+
+    def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
+        """``loss_feature``, ``loss_score`` and ``loss_box``.
+
+        Args:
+            ctx (StepContext): The current batch.
+            images (list[int]): Positions of n >= 1 images.
+
+        Returns:
+            dict[str, Tensor]: The three terms.
+        """
+        distance, valid, _ = self.distance(ctx, images)
+        student, teacher, _ = self.dense_outputs(ctx, images)
+        weights = disagreement(student.scores, teacher.scores)
+        if student.boxes.dim() == 5:
+            boxes = temperature_kl(student.boxes, teacher.boxes, dim=4)
+        else:
+            boxes = (full_precision(student.boxes) -
+                     full_precision(teacher.boxes)).abs()
+        return dict(
+            loss_feature=self.feature_weight *
+            pdf_feature_loss(distance, weights, valid),
+            loss_score=pdf_score_loss(student.scores, teacher.scores, valid),
+            loss_box=weighted_mean(boxes, valid[:, :, None, None]))

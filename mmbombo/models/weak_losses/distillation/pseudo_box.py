@@ -1,0 +1,86 @@
+# Copyright (c) mmbombo contributors.
+from typing import Dict, List
+
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.task_heads.ignore_regions import IgnoreRegions
+from mmbombo.registry import MODELS
+from .distillation_loss import DistillationLoss
+
+
+@MODELS.register_module()
+class PseudoBoxLoss(DistillationLoss):
+    """Learn the decoded boxes of a teacher as if they were annotated.
+
+    Works for any two detectors. Boxes that the teacher is sure of become
+    targets of the student's own loss; boxes that it doubts are ignored for
+    their class, being neither object nor background. Ours: the papers learn
+    from raw outputs.
+
+    Args:
+        teacher (str): Name of the teacher.
+        score_thr (float): Targets must score more. It suits the teacher's
+            head: the scores of GFL rarely pass 0.5. Defaults to 0.3.
+        doubt_thr (float): Boxes that score between this and ``score_thr`` are
+            ignored. Defaults to 0.15.
+        nms_iou_thr (float): NMS of the boxes. Defaults to 0.5.
+        max_predictions (int): Boxes per image. Defaults to 30.
+        **kwargs: Arguments of :class:`DistillationLoss`.
+
+    Raises:
+        ValueError: If ``doubt_thr`` is above ``score_thr``.
+    """
+
+    name = 'boxes_det'
+    task = 'det'
+
+    def __init__(self,
+                 teacher: str,
+                 score_thr: float = 0.3,
+                 doubt_thr: float = 0.15,
+                 nms_iou_thr: float = 0.5,
+                 max_predictions: int = 30,
+                 **kwargs) -> None:
+        super().__init__(teacher, **kwargs)
+        if doubt_thr > score_thr:
+            raise ValueError(f'PseudoBoxLoss: doubt_thr={doubt_thr} must not '
+                             f'be above score_thr={score_thr}')
+        self.score_thr = score_thr
+        self.decode_cfg = dict(
+            score_thr=doubt_thr,
+            nms=dict(type='nms', iou_threshold=nms_iou_thr),
+            max_per_img=max_predictions)
+
+    def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
+        """The detection head's loss on the teacher's boxes.
+
+        Args:
+            ctx (StepContext): The current batch.
+            images (list[int]): Positions of n >= 1 images.
+
+        Returns:
+            dict[str, Tensor]: Losses of the detection head, and how many
+            boxes an image has got.
+        """
+        found = ctx.predict(self.task, images, self.predictor,
+                            self.decode_cfg)
+        # the NMS has waited for the device already, to know how many they are
+        sure = [x.scores > self.score_thr for x in found]
+        targets = [pick(x, chosen) for x, chosen in zip(found, sure)]
+        ignore = IgnoreRegions.from_instances(
+            [pick(x, ~chosen) for x, chosen in zip(found, sure)],
+            ctx.class_map.num_det_classes)
+        for i, target in zip(images, targets):
+            ctx.samples[i].pseudo_instances = target
+        mean = sum(len(target) for target in targets) / len(images)
+        return dict(
+            ctx.loss(self.task, targets, images, ignore),
+            boxes_per_image=ctx.inputs.new_tensor(mean))
+
+
+def pick(instances: InstanceData, chosen: Tensor) -> InstanceData:
+    """Boxes and labels of the chosen instances."""
+    return InstanceData(
+        bboxes=instances.bboxes[chosen], labels=instances.labels[chosen])

@@ -1,0 +1,43 @@
+# Copyright (c) mmbombo contributors.
+from typing import Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+
+def valid_cells(metas: Sequence[dict], size: Sequence[int],
+                input_size: Sequence[int],
+                device: torch.device) -> Tensor:
+    """Cells of a map whose centre lies in the image, not in its padding.
+
+    Args:
+        metas (Sequence[dict]): Meta information of n images, with
+            ``img_shape``.
+        size (Sequence[int]): Height and width of the map in cells.
+        input_size (Sequence[int]): Height and width of the padded input in
+            pixels.
+        device (torch.device): Where the result is needed.
+
+    Returns:
+        Tensor: ``(n, H, W)`` bool.
+    """
+    # made on the CPU, where the shapes are: nothing waits for the device
+    shapes = torch.tensor([meta['img_shape'][:2] for meta in metas])
+    centres_y, centres_x = ((torch.arange(cells) + 0.5) * pixels / cells
+                            for cells, pixels in zip(size, input_size))
+    in_y = centres_y < shapes[:, :1]
+    in_x = centres_x < shapes[:, 1:]
+    valid = in_y[:, :, None] & in_x[:, None]
+    return valid.to(device, non_blocking=True)
+
+
+def valid_cells_of_levels(metas: Sequence[dict],
+                          sizes: Sequence[Tuple[int, int]],
+                          input_size: Sequence[int],
+                          device: torch.device) -> Tensor:
+    """:func:`valid_cells` of several maps ``(n, K)``, level by level."""
+    return torch.cat([
+        valid_cells(metas, size, input_size, device).flatten(1)
+        for size in sizes
+    ],
+                     dim=1)

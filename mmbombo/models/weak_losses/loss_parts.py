@@ -1,0 +1,62 @@
+# Copyright (c) mmbombo contributors.
+"""Which losses of a dense head are about classes, and which about boxes.
+
+MMDetection has no word for it but the names of the losses. Localisation is
+everything that is computed from the boxes of matched cells: regression,
+distributions over edges, quality of the location (centerness, IoU). Of the
+names that are left those with a word for "is there an object, and which" are
+classification. ``loss_bbox_cls`` of SABL classifies buckets of an edge, so
+localisation is looked for first.
+"""
+from typing import Any, Dict
+
+LOCALISATION = ('bbox', 'dfl', 'centerness', 'iou', 'pts', 'l1', 'xy', 'wh')
+CLASSIFICATION = ('cls', 'obj', 'conf', 'bag')
+
+#: What ``supervise`` can be, and the part that it keeps.
+SUPERVISE = ('both', 'cls', 'loc')
+
+
+def part_of(key: str) -> str:
+    """Whether a loss is about classes ('cls') or locations ('loc').
+
+    Args:
+        key (str): Name of a loss, such as 'loss_dfl'.
+
+    Returns:
+        str: 'cls', 'loc', or '' if the name does not say.
+    """
+    if any(word in key for word in LOCALISATION):
+        return 'loc'
+    if any(word in key for word in CLASSIFICATION):
+        return 'cls'
+    return ''
+
+
+def select_losses(losses: Dict[str, Any], supervise: str) -> Dict[str, Any]:
+    """Keep the losses of one part; diagnostics stay.
+
+    Args:
+        losses (dict[str, Any]): Losses of a dense head.
+        supervise (str): 'both', 'cls' or 'loc'.
+
+    Returns:
+        dict[str, Any]: What is kept.
+
+    Raises:
+        ValueError: If the name of a loss does not say what it is about.
+    """
+    if supervise == 'both':
+        return losses
+    unknown = [key for key in losses if 'loss' in key and not part_of(key)]
+    if unknown:
+        raise ValueError(
+            f"supervise='{supervise}' cannot be used with this detection "
+            f'head: the names of its losses {unknown} do not say whether '
+            f'they are about classes ({", ".join(CLASSIFICATION)}) or boxes '
+            f"({', '.join(LOCALISATION)}); use supervise='both'")
+    return {
+        key: value
+        for key, value in losses.items()
+        if 'loss' not in key or part_of(key) == supervise
+    }

@@ -1,0 +1,66 @@
+# Copyright (c) mmbombo contributors.
+from typing import Dict, List, Tuple
+
+import torch
+from torch import Tensor
+
+from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.registry import TASK_UTILS
+from mmbombo.weak_labels import filter_predictions
+from .box_table import BoxTable
+
+
+@TASK_UTILS.register_module()
+class PredictionFilter:
+    """Make pseudo masks from predictions that agree with the boxes.
+
+    See :mod:`mmbombo.weak_labels.prediction_filter` for the rules. Until
+    predictions are worth something, the prepared masks are used.
+
+    Args:
+        predictor (str): Who predicts: 'ema', the network's moving average in
+            evaluation mode, which needs :class:`PredictorEMAHook`; 'self',
+            the network as it stands, at no extra forward pass; or the name of
+            a :class:`TeacherHook`. Defaults to 'ema'.
+        start (float): Share of the training from which on predictions are
+            used. Defaults to 0.3.
+
+    Raises:
+        ValueError: If ``predictor`` or ``start`` is not possible.
+    """
+
+    def __init__(self, predictor: str = 'ema', start: float = 0.3) -> None:
+        if predictor == 'none':
+            raise ValueError('PredictionFilter needs a predictor')
+        if not 0 <= start <= 1:
+            raise ValueError(f'start={start} of PredictionFilter must lie in '
+                             '[0, 1]')
+        self.predictor = predictor
+        self.start = start
+
+    @torch.no_grad()
+    def __call__(self, ctx: StepContext, images: List[int],
+                 prepared: Tensor) -> Tuple[Tensor, Dict[str, Tensor]]:
+        """Filter the predictions of some images.
+
+        Args:
+            ctx (StepContext): The current batch.
+            images (list[int]): Positions of n >= 1 images with boxes.
+            prepared (Tensor): ``(n, 1, H, W)`` int64, their masks.
+
+        Returns:
+            tuple: Masks ``(n, 1, H, W)``, and ``num_empty``, how many boxes
+            no prediction agrees with.
+        """
+        if ctx.progress < self.start:
+            return prepared, {}
+        predicted = ctx.predict('seg', images, self.predictor)
+        if predicted is None:
+            return prepared, {}
+        table = BoxTable.from_samples([ctx.samples[i] for i in images],
+                                      ctx.class_map)
+        shows = ctx.class_map.tensors(prepared.device).compatible.T
+        agrees = shows[table.labels] & table.certain[..., None]
+        mask, empty = filter_predictions(predicted[:, 0], prepared[:, 0],
+                                         table.boxes, agrees)
+        return mask[:, None], dict(num_empty=empty.sum().float())

@@ -1,0 +1,245 @@
+# Copyright (c) mmbombo contributors.
+import copy
+import os
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmbombo.engine.hooks.teacher_hook import fold_batch_norm, tensors
+from mmbombo.registry import MODELS
+from mmbombo.testing import (CLASSES, SEG_CLASSES, make_sample,
+                             tiny_model_cfg)
+
+SIZE = 64
+KD = [
+    dict(type='SoftDetectionLoss', teacher='det_teacher'),
+    dict(type='SegmentationKLLoss', teacher='seg_teacher')
+]
+
+
+class Images:
+    """Images with boxes and images with masks, in turn."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        kind = ('bbox', ) if i % 2 else ('sem_seg', )
+        generator = torch.Generator().manual_seed(i)
+        return dict(
+            inputs=torch.randint(
+                0, 255, (3, SIZE, SIZE), generator=generator).byte(),
+            data_samples=make_sample(kind, seed=i, size=SIZE))
+
+
+def one_task_cfg(task, **kwargs):
+    cfg = tiny_model_cfg(**kwargs)
+    cfg['task_heads'] = {task: cfg['task_heads'][task]}
+    return cfg
+
+
+def write_teacher(folder, cfg, meta=None, change=None, seed=1):
+    """Write config and checkpoint of a teacher with its own statistics."""
+    folder.mkdir(parents=True, exist_ok=True)
+    Config(dict(model=cfg)).dump(str(folder / 'config.py'))
+    torch.manual_seed(seed)
+    teacher = MODELS.build(copy.deepcopy(cfg))
+    for module in teacher.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(std=.1)
+            module.running_var.uniform_(.5, 2.)
+    state = teacher.state_dict()
+    if change:
+        change(state)
+    torch.save(
+        dict(state_dict=state, meta=dict(dataset_meta=meta or {})),
+        str(folder / 'teacher.pth'))
+    return dict(
+        type='TeacherHook',
+        name=f'{"_".join(cfg["task_heads"])}_teacher',
+        config=str(folder / 'config.py'),
+        checkpoint=str(folder / 'teacher.pth'))
+
+
+def train(work_dir, hooks, weak_losses=KD, max_iters=2, **kwargs):
+    torch.manual_seed(0)
+    model = MODELS.build(tiny_model_cfg(weak_losses=weak_losses))
+    runner = Runner(
+        model=model,
+        work_dir=str(work_dir),
+        train_dataloader=DataLoader(
+            Images(), batch_size=2, collate_fn=pseudo_collate),
+        train_cfg=dict(by_epoch=False, max_iters=max_iters),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=.01, momentum=.9)),
+        default_hooks=dict(
+            checkpoint=dict(type='CheckpointHook', interval=2,
+                            by_epoch=False)),
+        custom_hooks=hooks,
+        default_scope='mmbombo',
+        experiment_name=os.urandom(8).hex(),
+        log_level='WARNING',
+        **kwargs)
+    runner.train()
+    return runner
+
+
+@pytest.fixture()
+def hooks(tmp_path):
+    return [
+        write_teacher(tmp_path / task, one_task_cfg(task), seed=seed)
+        for seed, task in enumerate(('det', 'seg'))
+    ]
+
+
+def test_teachers_are_no_part_of_the_student(tmp_path, hooks):
+    runner = train(tmp_path / 'run', hooks)
+    model = runner.model
+    stored = torch.load(
+        tmp_path / 'run' / 'iter_2.pth', weights_only=False)['state_dict']
+    assert set(stored) == set(MODELS.build(tiny_model_cfg()).state_dict())
+    optimised = {
+        id(p)
+        for group in runner.optim_wrapper.optimizer.param_groups
+        for p in group['params']
+    }
+    for hook in hooks:
+        teacher = model.predictors.get(hook['name'])
+        assert not any(m.training for m in teacher.modules())
+        for parameter in teacher.parameters():
+            assert not parameter.requires_grad and parameter.grad is None
+            assert id(parameter) not in optimised
+    assert not any('teacher' in name for name, _ in model.named_modules())
+
+
+def test_resumed_run_equals_the_whole_one(tmp_path, hooks):
+    whole = train(tmp_path / 'whole', hooks, max_iters=4)
+    resumed = train(
+        tmp_path / 'resumed',
+        hooks,
+        max_iters=4,
+        resume=True,
+        load_from=str(tmp_path / 'whole' / 'iter_2.pth'))
+    for key, value in whole.model.state_dict().items():
+        torch.testing.assert_close(
+            resumed.model.state_dict()[key], value, rtol=0, atol=0, msg=key)
+
+
+def test_folding_changes_no_output(tmp_path, hooks):
+    folded, plain = (
+        train(tmp_path / str(fold), [dict(hook, fold_bn=fold)
+                                     for hook in hooks]).model
+        for fold in (True, False))
+    image = torch.randn(2, 3, SIZE, SIZE)
+    for hook in hooks:
+        pair = [m.predictors.get(hook['name']) for m in (folded, plain)]
+        norms = [
+            sum(isinstance(m, nn.BatchNorm2d) for m in x.modules())
+            for x in pair
+        ]
+        assert norms[0] == 0 < norms[1]
+        for x, y in zip(*(tensors(p(image, mode='tensor')) for p in pair)):
+            torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-3)
+
+
+def test_layers_in_another_order_are_not_folded():
+
+    class Backwards(nn.Module):
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+            self.norm = nn.BatchNorm2d(3)
+
+        def forward(self, inputs, mode):
+            return self.conv(self.norm(inputs).abs())
+
+    torch.manual_seed(0)
+    network = Backwards().eval()
+    network.norm.running_mean.fill_(2.)
+    with pytest.raises(ValueError, match='set fold_bn=False'):
+        fold_batch_norm(network, 'teacher')
+
+
+def test_weak_losses_of_the_teachers_own_training_are_left_out(tmp_path):
+    cfg = tiny_model_cfg(weak_losses=[
+        dict(
+            type='FeatureMSELoss',
+            teacher='ema',
+            task='det',
+            adapt=dict(in_channels=16, out_channels=16, num_levels=3))
+    ])
+    hook = dict(write_teacher(tmp_path / 'both', cfg), name='det_teacher')
+    train(tmp_path / 'run', [hook], weak_losses=KD[:1])
+
+
+def renamed(state):
+    state['backbone.convolution.weight'] = state.pop('backbone.conv1.weight')
+
+
+def misshaped(state):
+    state['backbone.conv1.weight'] = torch.zeros(4, 3, 7, 7)
+
+
+@pytest.mark.parametrize('change, message', [
+    (renamed, r'Missing key\(s\).*backbone\.conv1\.weight'),
+    (renamed, r'Unexpected key\(s\).*backbone\.convolution\.weight'),
+    (misshaped, r'size mismatch for backbone\.conv1\.weight'),
+])
+def test_no_weight_is_dropped(tmp_path, change, message):
+    hook = write_teacher(
+        tmp_path / 'det', one_task_cfg('det'), change=change)
+    with pytest.raises(ValueError, match=f'(?s)does not fit.*{message}'):
+        train(tmp_path / 'run', [hook], weak_losses=KD[:1])
+
+
+ORDER = tuple(reversed(CLASSES))
+
+
+@pytest.mark.parametrize('cfg, meta, message', [
+    (dict(), dict(classes=ORDER), 'was trained on the classes'),
+    (dict(class_map=dict(det_classes=ORDER, seg_classes=SEG_CLASSES)), {},
+     'same names in another order'),
+    (dict(data_preprocessor=dict(
+        type='MultiTaskDataPreprocessor', mean=[1., 120., 120.],
+        std=[60., 60., 60.], bgr_to_rgb=True)), {},
+     r'mean is \[1.0, 120.0, 120.0\], the student has'),
+    (dict(data_preprocessor=dict(
+        type='MultiTaskDataPreprocessor', mean=[120., 120., 120.],
+        std=[60., 60., 60.], bgr_to_rgb=False)), {},
+     'swaps_red_and_blue is False, the student has True'),
+    (dict(data_preprocessor=dict(type='MultiTaskDataPreprocessor')), {},
+     'mean is None'),
+])
+def test_teacher_that_does_not_fit_is_refused(tmp_path, cfg, meta, message):
+    hook = write_teacher(
+        tmp_path / 'det', one_task_cfg('det', **cfg), meta=meta)
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path / 'run', [hook], weak_losses=KD[:1])
+
+
+def test_task_that_the_teacher_lacks(tmp_path, hooks):
+    hooks[0]['name'], hooks[1]['name'] = 'seg_teacher', 'det_teacher'
+    with pytest.raises(ValueError, match="for the task 'seg', but it has"):
+        train(tmp_path / 'run', hooks[:1], weak_losses=KD[1:])
+
+
+def test_missing_checkpoint_says_how_to_make_it(tmp_path, hooks):
+    hook = dict(hooks[0], checkpoint=str(tmp_path / 'none.pth'))
+    with pytest.raises(
+            FileNotFoundError, match='none.pth.*python tools/train.py'):
+        train(tmp_path / 'run', [hook], weak_losses=KD[:1])
+
+
+def test_moving_average_and_teacher_together(tmp_path, hooks):
+    weak_losses = [KD[0], dict(KD[1], teacher='ema')]
+    runner = train(
+        tmp_path / 'run', [hooks[0], dict(type='PredictorEMAHook')],
+        weak_losses=weak_losses)
+    ema = runner.model.predictors.get('ema')
+    assert ema.predictors.get('det_teacher') is None
+    assert set(ema.state_dict()) == set(runner.model.state_dict())

@@ -1,0 +1,399 @@
+# Copyright (c) mmbombo contributors.
+"""Losses on logits from boxes alone, as pure functions and in a model."""
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData
+
+from mmbombo.models.detectors import StepContext
+from mmbombo.models.losses.colour_affinity_loss import colour_affinity_loss
+from mmbombo.models.losses.projection_loss import projection_loss
+from mmbombo.models.utils.colour import denormalise, rgb_to_lab
+from mmbombo.models.weak_losses.box_table import BoxTable
+from mmbombo.registry import MODELS
+from mmbombo.testing import SIZE, make_sample, tiny_model_cfg
+
+
+def rand(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+
+# -------------------------------------------------------------- projection
+def slow_projection(probs, columns, rows):
+    """Definition, in loops over images, classes, columns and rows."""
+    total = 0.
+    for union, axis in ((columns, 0), (rows, 1)):
+        losses = []
+        for p, u in zip(probs.reshape(-1, *probs.shape[2:]),
+                        union.reshape(-1, *union.shape[2:])):
+            if axis == 1:
+                p, u = p.T, u.T
+            best = [
+                max(p[y, x] for y in range(len(p)) if u[y, x])
+                for x in range(p.shape[1]) if u[:, x].any()
+            ]
+            if best:
+                best = np.array(best)
+                losses.append(1 - 2 * best.sum() /
+                              ((best**2).sum() + len(best)))
+        total += np.mean(losses) if losses else 0.
+    return total
+
+
+def test_projection_equals_its_definition():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        probs = rng.random((2, 3, 7, 5))
+        unions = np.zeros((2, 2, 3, 7, 5), bool)
+        for union in unions.reshape(-1, 7, 5):
+            for _ in range(rng.integers(0, 3)):
+                y, x = rng.integers(0, 7), rng.integers(0, 5)
+                union[y:y + rng.integers(1, 5), x:x + rng.integers(1, 4)] = 1
+        got = projection_loss(
+            torch.from_numpy(probs), *torch.from_numpy(unions))
+        assert got.item() == pytest.approx(
+            slow_projection(probs, *unions), abs=1e-12)
+
+
+def test_projection_gradient():
+    probs = rand(2, 2, 5, 4).requires_grad_()
+    union = rand(2, 2, 5, 4, seed=1) < .6
+    assert torch.autograd.gradcheck(
+        lambda x: projection_loss(x, union, union), [probs])
+
+
+def test_a_cross_projects_like_its_box():
+    """What touches all columns and rows of the box costs nothing."""
+    union = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    union[..., 1:6, 2:7] = True
+    cross = torch.zeros(1, 1, 8, 8)
+    cross[..., 3, 2:7] = 1
+    cross[..., 1:6, 4] = 1
+    assert projection_loss(cross, union, union) == 0
+    cross[..., 3, 6] = 0  # a column without a pixel: 1 - 2 * 4 / (4 + 5)
+    assert projection_loss(cross, union, union).item() == pytest.approx(1 / 9)
+    assert projection_loss(cross, union & False, union & False) == 0
+
+
+# ---------------------------------------------------------------- affinity
+def slow_affinity(logits, colours, inside, valid, thr, dilation):
+    """Definition, pair by pair."""
+    num, _, height, width = logits.shape
+    e = np.exp(logits)
+    probs = e / e.sum(axis=1, keepdims=True)
+    losses = []
+    for n in range(num):
+        for y in range(height):
+            for x in range(width):
+                for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+                    v, u = y + dy * dilation, x + dx * dilation
+                    if not (0 <= v < height and 0 <= u < width):
+                        continue
+                    apart = np.linalg.norm(colours[n, :, y, x] -
+                                           colours[n, :, v, u])
+                    if (np.exp(-apart / 2) >= thr
+                            and (inside[n, y, x] or inside[n, v, u])
+                            and valid[n, y, x] and valid[n, v, u]):
+                        losses.append(-np.log(
+                            (probs[n, :, y, x] * probs[n, :, v, u]).sum()))
+    return np.mean(losses) if losses else 0.
+
+
+@pytest.mark.parametrize('dilation, size', [(1, (6, 7)), (2, (6, 5)),
+                                            (3, (2, 9))])
+def test_affinity_equals_its_definition(dilation, size):
+    logits = rand(2, 3, *size) * 4
+    colours = rand(2, 3, *size, seed=1) * 3
+    inside = rand(2, *size, seed=2) < .3
+    valid = rand(2, *size, seed=3) < .9
+    got = colour_affinity_loss(
+        logits, colours, inside, valid, dilation=dilation)
+    slow = slow_affinity(logits.numpy(), colours.numpy(), inside.numpy(),
+                         valid.numpy(), .3, dilation)
+    assert slow > .5
+    assert got.item() == pytest.approx(slow, abs=1e-12)
+
+
+def test_affinity_gradient():
+    logits = rand(1, 3, 4, 5).requires_grad_()
+    colours, inside = rand(1, 3, 4, 5, seed=1), rand(1, 4, 5, seed=2) < .5
+    valid = torch.ones_like(inside)
+    assert torch.autograd.gradcheck(
+        lambda x: colour_affinity_loss(x, colours, inside, valid), [logits])
+
+
+def test_affinity_without_a_pair_is_zero():
+    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+    nowhere = torch.zeros(1, 4, 4, dtype=torch.bool)
+    loss = colour_affinity_loss(logits, torch.zeros(1, 3, 4, 4), nowhere,
+                                ~nowhere)
+    loss.backward()
+    assert loss == 0 and (logits.grad == 0).all()
+
+
+def test_confident_disagreement_stays_finite():
+    logits = torch.zeros(1, 2, 1, 3)
+    logits[0, 0, 0, 0], logits[0, 1, 0, 2] = 1e4, 1e4
+    logits.requires_grad_()
+    everywhere = torch.ones(1, 1, 3, dtype=torch.bool)
+    loss = colour_affinity_loss(logits, torch.zeros(1, 3, 1, 3), everywhere,
+                                everywhere)
+    loss.backward()
+    assert loss.item() == pytest.approx(1e4, rel=1e-3)
+    assert logits.grad.isfinite().all() and logits.grad.abs().sum() > 0
+
+
+def test_lab_is_that_of_opencv():
+    rgb = np.random.default_rng(0).random((40, 50, 3)).astype(np.float32)
+    rgb[:4] *= .01
+    rgb[4] = 0
+    ours = rgb_to_lab(torch.from_numpy(rgb).permute(2, 0, 1)[None])
+    theirs = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
+    # OpenCV reads coarse tables
+    np.testing.assert_allclose(
+        ours[0].permute(1, 2, 0).numpy(), theirs, atol=.4)
+
+
+@pytest.mark.parametrize('rgb, lab', [
+    ((0, 0, 0), (0, 0, 0)),
+    ((1, 1, 1), (100, 0, 0)),
+    ((1, 0, 0), (53.24, 80.09, 67.20)),
+    ((0, 1, 0), (87.73, -86.18, 83.18)),
+    ((0, 0, 1), (32.30, 79.19, -107.86)),
+])
+def test_lab_of_known_colours(rgb, lab):
+    got = rgb_to_lab(torch.tensor(rgb).float().view(1, 3, 1, 1))
+    np.testing.assert_allclose(got.flatten().numpy(), lab, atol=.02)
+
+
+@pytest.mark.parametrize('options', [
+    dict(mean=[1., 2, 3], std=[4., 5, 6], bgr_to_rgb=True),
+    dict(mean=[1., 2, 3], std=[4., 5, 6]),
+    dict(bgr_to_rgb=True),
+])
+def test_denormalised_inputs_are_the_image(options):
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    preprocessor = MODELS.build(
+        dict(type='MultiTaskDataPreprocessor', **options))
+    data = dict(
+        inputs=[torch.from_numpy(image).permute(2, 0, 1)],
+        data_samples=[make_sample((), size=32)])
+    inputs = preprocessor(data, True)['inputs']
+    rgb = denormalise(inputs.float(), preprocessor)
+    np.testing.assert_allclose(
+        rgb[0].permute(1, 2, 0).numpy() * 255, image[..., ::-1], atol=1e-4)
+
+
+# ---------------------------------------------------------------- in a model
+def build(*weak_losses, **kwargs):
+    model = MODELS.build(tiny_model_cfg(weak_losses=weak_losses, **kwargs))
+    model.init_weights()
+    return model.train()
+
+
+def boxed(boxes, labels, ignored=(), ignored_labels=(), **meta):
+    """A sample with these boxes."""
+
+    def instances(boxes, labels):
+        return InstanceData(
+            bboxes=torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
+            labels=torch.tensor(labels, dtype=torch.long))
+
+    sample = make_sample(('bbox', ))
+    sample.gt_instances = instances(boxes, labels)
+    sample.ignored_instances = instances(ignored, ignored_labels)
+    sample.set_metainfo(meta)
+    return sample
+
+
+def context(model, samples, inputs=None):
+    if inputs is None:
+        inputs = torch.randn(
+            len(samples), 3, SIZE, SIZE,
+            generator=torch.Generator().manual_seed(1))
+    return StepContext(model, inputs, samples)
+
+
+def with_logits(model, samples, logits, inputs=None):
+    """A context in which the segmentation head says ``logits``."""
+    ctx = context(model, samples, inputs)
+    ctx._outputs['seg'] = (logits.requires_grad_(), )
+    return ctx
+
+
+PROJECTION = dict(type='BoxProjectionLoss', outside=False)
+
+
+def loss_and_gradient(samples, seed=0, weak=PROJECTION, inputs=None,
+                      **kwargs):
+    """Loss, and where the logits have a gradient, ``(n, S, 32, 32)``."""
+    logits = torch.randn(
+        len(samples), 4, 32, 32, generator=torch.Generator().manual_seed(seed))
+    model = build(weak, **kwargs)
+    losses = model.weak_losses[0](
+        with_logits(model, samples, logits, inputs))
+    loss = sum(value for key, value in losses.items() if 'loss' in key)
+    loss.backward()
+    return loss.item(), logits.grad
+
+
+def test_projection_of_overlapping_and_nested_boxes_of_other_classes():
+    """Each class has the value that it has alone."""
+    boxes, labels = [[8, 8, 80, 80], [40, 40, 120, 100], [20, 20, 40, 32]
+                     ], [0, 1, 2]
+    together, _ = loss_and_gradient([boxed(boxes, labels)])
+    alone = [
+        loss_and_gradient([boxed([box], [label])])[0]
+        for box, label in zip(boxes, labels)
+    ]
+    assert together == pytest.approx(np.mean(alone), rel=1e-5)
+    assert len(set(alone)) == 3
+
+
+def test_projection_is_on_the_grid_of_the_logits():
+    box = [8.5, 8, 80, 81.9]  # cells of 4 pixels whose centre is inside
+    loss, _ = loss_and_gradient([boxed([box], [1])])
+    logits = torch.randn(
+        1, 4, 32, 32, generator=torch.Generator().manual_seed(0))
+    union = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    union[..., 2:20, 2:20] = True
+    expected = projection_loss(logits.softmax(1)[:, 2:3], union, union)
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_projection_of_boxes_cut_by_the_border():
+    """Cut at the side: rows are not certain. Cut below: columns are not."""
+    samples = [
+        boxed([[60, 20, 128, 60]], [0]),
+        boxed([[20, 60, 60, 128]], [0]),
+        boxed([[60, 20, 128, 60]], [0]),
+        boxed([[60, 20, 100, 60]], [0], img_shape=(128, 100)),
+        boxed([[60, 60, 128, 128]], [0])
+    ]
+    table = BoxTable.from_samples(samples, build().class_map)
+    assert table.cut_across[:, 0].tolist() == [True, False, True, True, True]
+    assert table.cut_along[:, 0].tolist() == [False, True, False, False, True]
+    _, grad = loss_and_gradient(samples[:1])
+    # one maximum in each of the 17 columns, none in the rows
+    assert (grad[0, 1] != 0).sum() == 17
+    assert ((grad[0, 1] != 0).sum(dim=0)[15:] == 1).all()
+    _, grad = loss_and_gradient(samples[1:2])
+    assert ((grad[0, 1] != 0).sum(dim=1)[15:] == 1).all()
+    assert loss_and_gradient(samples[4:])[0] == 0
+
+
+def test_difficult_boxes_say_nothing():
+    box, other = [8, 8, 80, 80], [60, 60, 110, 110]
+    for weak in (PROJECTION, dict(type='ColourAffinityLoss', ramp=0.)):
+        certain = loss_and_gradient([boxed([box], [0])], weak=weak)
+        both = loss_and_gradient([boxed([box], [0], [other], [1])], weak=weak)
+        assert certain[0] == pytest.approx(both[0])
+        assert certain[0] > 0
+        loss, grad = loss_and_gradient([boxed([], [], [other], [1])],
+                                       weak=weak)
+        assert loss == 0 and (grad == 0).all()
+
+
+def test_class_that_no_mask_shows_is_not_projected():
+    classes = dict(
+        det_classes=('cat', 'dog', 'cow'),
+        seg_classes=('background', 'cat', 'dog', 'sky'))
+    loss, grad = loss_and_gradient([boxed([[8, 8, 80, 80]], [2])],
+                                   class_map=classes)
+    assert loss == 0 and (grad == 0).all()
+
+
+def test_class_shown_by_either_of_two_ids():
+    classes = dict(
+        det_classes=('cat', 'dog', 'cow'),
+        seg_classes=('background', 'cat', 'dog', 'mammal'),
+        det_to_seg=dict(cow=('dog', 'mammal')))
+    model = build(PROJECTION, class_map=classes)
+    logits = torch.full((1, 4, 32, 32), -20.)
+    logits[:, 2, :16], logits[:, 3, 16:] = 20., 20.
+    losses = model.weak_losses[0](
+        with_logits(model, [boxed([[8, 8, 120, 120]], [2])], logits))
+    assert losses['loss_projection'].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_outside_all_boxes_is_background():
+    """The head's own loss on the certain pixels: no box, no padding."""
+    model = build(dict(type='BoxProjectionLoss'))
+    sample = boxed([[8, 8, 80, 80]], [0], [[90, 90, 120, 120]], [1],
+                   img_shape=(128, 124))
+    ctx = context(model, [sample])
+    losses = model.weak_losses[0](ctx)
+    mask = torch.zeros(1, 1, SIZE, SIZE).long()
+    mask[..., 8:80, 8:80] = 255
+    mask[..., 90:120, 90:120] = 255
+    mask[..., 124:] = 255
+    torch.testing.assert_close(losses['loss_ce'],
+                               ctx.loss('seg', mask, [0])['loss_ce'])
+    assert losses['loss_ce'] > 0
+    stuff = dict(
+        det_classes=('cat', 'dog', 'cow'),
+        seg_classes=('background', 'cat', 'dog', 'sky'))
+    model = build(dict(type='BoxProjectionLoss'), class_map=stuff)
+    # a sky needs no box
+    assert set(model.weak_losses[0](context(model, [sample]))) == {
+        'loss_projection'
+    }
+
+
+def test_affinity_looks_at_the_colours_of_the_image():
+    """Pairs across an edge of colour, outside boxes or in padding: none."""
+    inputs = torch.zeros(1, 3, SIZE, SIZE)
+    inputs[:, 0, :, 64:] = 2.  # red from here
+    samples = [boxed([[32, 32, 96, 96]], [0], img_shape=(80, 128))]
+    weak = dict(type='ColourAffinityLoss', ramp=0., dilation=1)
+    _, grad = loss_and_gradient(samples, weak=weak, inputs=inputs)
+    touched = (grad[0] != 0).any(dim=0)
+    expected = torch.zeros(32, 32, dtype=torch.bool)
+    expected[7:20, 7:25] = True  # the box, a neighbour more, not the padding
+    assert torch.equal(touched, expected)
+
+    # logits that change where the colour does cost nothing
+    model = build(weak)
+    logits = torch.zeros(1, 4, 32, 32)
+    logits[:, 0, :, :16], logits[:, 1, :, 16:] = 40., 40.
+    loss = model.weak_losses[0](
+        with_logits(model, samples, logits, inputs))['loss_affinity']
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+    loss = model.weak_losses[0](
+        with_logits(model, samples, logits, inputs * 0))['loss_affinity']
+    assert loss > 1
+
+
+def test_losses_reach_the_network():
+    model = build(dict(type='BoxProjectionLoss', loss_weight=2.),
+                  dict(type='ColourAffinityLoss', ramp=0.))
+    samples = [boxed([[8, 8, 80, 80]], [0]), make_sample(('sem_seg', ), 1),
+               boxed([], [])]
+    inputs = torch.randn(3, 3, SIZE, SIZE)
+    losses = model.loss(inputs, samples)
+    model.zero_grad()
+    (losses['box_projection/loss_projection'] +
+     losses['colour_affinity/loss_affinity']).backward()
+    assert model.backbone.conv1.weight.grad.abs().sum() > 0
+
+
+def test_heads_and_inputs_that_do_not_fit():
+    cfg = tiny_model_cfg(weak_losses=[dict(type='ColourAffinityLoss')])
+    cfg['data_preprocessor'] = dict(type='mmengine.BaseDataPreprocessor')
+    with pytest.raises(ValueError, match='BaseDataPreprocessor'):
+        MODELS.build(cfg)
+    classes = dict(
+        det_classes=('cat', 'dog', 'cow'), seg_classes=('none', 'cat'),
+        background='none')
+    for name in ('BoxProjectionLoss', 'ColourAffinityLoss'):
+        cfg = tiny_model_cfg(
+            class_map=classes, weak_losses=[dict(type=name)])
+        cfg['task_heads']['seg']['head'].update(
+            num_classes=2, out_channels=1, threshold=.5,
+            loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True))
+        with pytest.raises(ValueError, match=f'{name}.*out_channels=1'):
+            MODELS.build(cfg)
+    with pytest.raises(ValueError, match='similarity_thr=2'):
+        MODELS.build(dict(type='ColourAffinityLoss', similarity_thr=2))

@@ -1,0 +1,152 @@
+# Copyright (c) mmbombo contributors.
+from collections import Counter
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmengine.logging import MessageHub
+from mmengine.structures import InstanceData, PixelData
+
+from mmbombo.models.data_preprocessors.det_batch_resize import (nearest,
+                                                                resize_batch)
+from mmbombo.registry import MODELS
+from mmbombo.testing import make_sample
+
+SIZES = [48, 64, 80]
+
+
+@pytest.fixture
+def iteration():
+    """Sets the iteration out of 100."""
+    hub = MessageHub.get_current_instance()
+    hub.update_info('max_iters', 100)
+    yield lambda done: hub.update_info('iter', done)
+    for key in ('max_iters', 'iter'):
+        hub.runtime_info.pop(key, None)
+
+
+def resize(**kwargs):
+    return MODELS.build(dict(type='DetBatchResize', sizes=SIZES, **kwargs))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(4, 40), st.integers(2, 60), st.integers(0, 99))
+def test_nearest_is_the_value_at_the_centre(old, new, seed):
+    pixels = torch.randint(
+        0, 256, (1, old, old), generator=torch.Generator().manual_seed(seed))
+    got = nearest(pixels, new)
+    assert got.dtype == pixels.dtype
+    for row in range(new):
+        for column in range(new):
+            # exact integers: floor((i + 1/2) * old / new)
+            y, x = ((2 * i + 1) * old // (2 * new) for i in (row, column))
+            assert got[0, row, column] == pixels[0, y, x]
+
+
+def test_image_boxes_and_maps_stay_together():
+    """A rectangle is found at the same place in all three."""
+    size = 64
+    image = torch.zeros(1, 3, size, size)
+    image[..., 16:40, 8:56] = 100.
+    ids = (image[0, :1] > 0).long() * 3
+    box = torch.tensor([[8., 16., 56., 40.]])
+    sample = make_sample(('bbox', ), size=size)
+    sample.gt_instances = InstanceData(bboxes=box, labels=torch.tensor([2]))
+    sample.ignored_instances = InstanceData(
+        bboxes=box + 1, labels=torch.tensor([1]))
+    sample.pseudo_sem_seg = PixelData(sem_seg=ids, data=ids)
+    sample.set_metainfo(dict(img_shape=(60, 64), scale_factor=(2., .5)))
+
+    for new in (48, 96, 80):
+        inputs, (resized, ) = resize_batch(image, [sample], new)
+        scale = new / size
+        wanted = cv2.resize(
+            image[0, 0].numpy(), (new, new), interpolation=cv2.INTER_LINEAR)
+        np.testing.assert_allclose(inputs[0, 0], wanted, atol=1e-2)
+        torch.testing.assert_close(resized.gt_instances.bboxes, box * scale)
+        torch.testing.assert_close(resized.ignored_instances.bboxes,
+                                   (box + 1) * scale)
+        assert resized.gt_instances.labels.tolist() == [2]
+        mask = resized.pseudo_sem_seg.sem_seg
+        assert torch.equal(mask[0] == 3, inputs[0, 0] > 50)
+        assert mask is resized.pseudo_sem_seg.data
+        rows, columns = torch.where(mask[0] == 3)
+        extent = torch.stack(
+            [columns.min(),
+             rows.min(),
+             columns.max() + 1,
+             rows.max() + 1])
+        assert (extent - box[0] * scale).abs().max() <= .5
+        assert resized.batch_input_shape == (new, new)
+        assert resized.pad_shape == (new, new)
+        assert resized.img_shape == (round(60 * scale), new)
+        assert resized.scale_factor == (2 * scale, .5 * scale)
+        assert resized.ori_shape == (size, size)
+        # the visualisation hook still reads the sample as it was
+        assert torch.equal(sample.gt_instances.bboxes, box)
+        assert sample.batch_input_shape == (size, size)
+        assert sample.pseudo_sem_seg.sem_seg.shape == (1, size, size)
+
+
+def test_only_batches_with_boxes_change(iteration):
+    iteration(0)
+    inputs = torch.zeros(1, 3, 64, 64)
+    module = resize()
+    for kinds in [(), ('sem_seg', )]:
+        sample = make_sample(kinds, size=64)
+        for _ in range(10):
+            same, (untouched, ) = module(inputs, [sample])
+            assert same is inputs and untouched is sample
+    sample = make_sample(('bbox', 'sem_seg'), size=64)
+    found = set()
+    for _ in range(30):
+        resized, (other, ) = module(inputs, [sample])
+        found.add(resized.shape[-1])
+        assert other.gt_sem_seg.sem_seg.shape[1:] == resized.shape[2:]
+    assert found == set(SIZES)
+
+
+def test_sizes_are_equally_likely_and_end_at_80_percent(iteration):
+    module = resize()
+    inputs, samples = torch.zeros(1, 3, 64, 64), [make_sample(('bbox', ))]
+
+    def sizes(count):
+        return Counter(
+            module(inputs, samples)[0].shape[-1] for _ in range(count))
+
+    iteration(79)
+    torch.manual_seed(0)
+    counts = sizes(600)
+    assert set(counts) == set(SIZES)
+    assert all(abs(count - 200) < 50 for count in counts.values())
+    iteration(80)
+    assert sizes(20) == {64: 20}
+
+
+def test_no_resizing_outside_a_runner():
+    inputs, samples = torch.zeros(1, 3, 64, 64), [make_sample(('bbox', ))]
+    assert all(resize()(inputs, samples)[0] is inputs for _ in range(10))
+
+
+def test_the_seed_of_the_step_decides(iteration):
+    iteration(3)
+    module = resize()
+    inputs, samples = torch.zeros(1, 3, 64, 64), [make_sample(('bbox', ))]
+
+    def draw(seed):
+        torch.manual_seed(seed)
+        return module(inputs, samples)[0].shape[-1]
+
+    drawn = [draw(seed) for seed in range(20)]
+    assert drawn == [draw(seed) for seed in range(20)]
+    assert set(drawn) == set(SIZES)
+
+
+def test_bad_sizes_and_batches_are_errors(iteration):
+    with pytest.raises(ValueError, match=r'sizes=\[\]'):
+        MODELS.build(dict(type='DetBatchResize', sizes=[]))
+    with pytest.raises(ValueError, match='64 x 96'):
+        resize_batch(torch.zeros(1, 3, 64, 96), [make_sample(('bbox', ))], 48)

@@ -1,0 +1,116 @@
+# Copyright (c) mmbombo contributors.
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip('scipy')
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS.parent / 'tools/dataset_converters')]
+
+import sbd_masks  # noqa: E402
+import voc_devkit  # noqa: E402
+
+ALL = {*voc_devkit.SBD, *voc_devkit.SEG_TRAIN_2012, *voc_devkit.SEG_VAL_2012}
+
+
+@pytest.fixture
+def roots(tmp_path):
+    return (voc_devkit.write_sbd(tmp_path / 'dataset'),
+            voc_devkit.write_devkit(tmp_path / 'VOCdevkit') / 'VOC2012')
+
+
+def run(roots):
+    return sbd_masks.main([*map(str, roots), '--jobs', '2'])
+
+
+def read(path):
+    with Image.open(path) as mask:
+        assert mask.mode == 'P'
+        # VOC's colour of class 15, person
+        assert mask.getpalette()[45:48] == [192, 128, 128]
+        return np.array(mask)
+
+
+def masks_of(voc):
+    folder = voc / 'SegmentationClassAug'
+    return {path.stem: read(path) for path in folder.iterdir()}
+
+
+def test_official_masks_go_over_those_of_sbd(roots, capsys):
+    assert run(roots) == 0
+    masks = masks_of(roots[1])
+    assert set(masks) == ALL
+    for image_id, mask in masks.items():
+        official = image_id not in voc_devkit.SBD[2:]
+        truth = voc_devkit.official_mask if official else voc_devkit.sbd_mask
+        np.testing.assert_array_equal(mask, truth(image_id))
+    assert f'SegmentationClassAug: {len(ALL)} masks' in capsys.readouterr().out
+
+
+def test_it_resumes_and_repairs_what_is_not_official(roots):
+    assert run(roots) == 0
+    folder = roots[1] / 'SegmentationClassAug'
+    gone, kept = (folder / f'{i}.png' for i in voc_devkit.SBD[2:4])
+    before = kept.stat()
+    gone.unlink()
+    # as if SBD's had been written where VOC has one
+    official = folder / '2008_000001.png'
+    kept_bytes = official.read_bytes()
+    official.write_bytes(gone.with_name(kept.name).read_bytes())
+    assert run(roots) == 0
+    assert gone.is_file() and official.read_bytes() == kept_bytes
+    assert kept.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_damaged_files_are_named_and_leave_no_mask(roots, capsys):
+    from scipy.io import savemat
+    sbd, voc = roots
+    good = voc_devkit.sbd_mask('2008_000004')
+    damage = {
+        '2008_000004': lambda path: path.write_bytes(path.read_bytes()[:200]),
+        '2008_000005': lambda path: path.write_bytes(b'no mat'),
+        '2008_000006': lambda path: savemat(path, dict(GTinst=good)),
+        '2008_000007': lambda path: savemat(path, dict(GTcls=good)),
+        '2008_000008':
+        lambda path: voc_devkit.write_mat(path, good + np.uint8(90)),
+        '2008_000009': lambda path: voc_devkit.write_mat(path, good[:50]),
+        '2008_000010':
+        lambda path: (voc / 'JPEGImages/2008_000010.jpg').unlink(),
+        '2008_000011': lambda path: savemat(
+            path, dict(GTcls=dict(Segmentation=np.array('text')))),
+    }
+    for image_id, break_file in damage.items():
+        break_file(sbd / 'cls' / f'{image_id}.mat')
+    (voc / 'SegmentationClass/2008_000001.png').write_bytes(b'\x89PNG')
+    Image.fromarray(np.zeros((80, 96, 3), np.uint8)).save(
+        voc / 'SegmentationClass/2008_000002.png')
+    assert run(roots) == 1
+    message = capsys.readouterr().err
+    assert message.startswith('10 damaged file(s)')
+    for image_id, complaint in [
+        ('2008_000004.mat', 'truncated or no MATLAB 5 file'),
+        ('2008_000005.mat', 'truncated or no MATLAB 5 file'),
+        ('2008_000006.mat', 'no structure GTcls'),
+        ('2008_000007.mat', 'no structure GTcls'),
+        ('2008_000008.mat', 'something else than classes 0 to 20'),
+        ('2008_000009.mat', 'the mask is 96x50 but its image'),
+        ('2008_000010.mat', '2008_000010.jpg is missing'),
+        ('2008_000011.mat', 'GTcls.Segmentation'),
+        ('2008_000001.png', 'truncated or not an image'),
+        ('2008_000002.png', 'RGB pixels'),
+    ]:
+        line, = [x for x in message.splitlines() if image_id in x]
+        assert complaint in line
+    assert set(masks_of(voc)) == ALL - set(damage) - {
+        '2008_000001', '2008_000002'
+    }
+
+
+def test_wrong_folders_are_named(roots, tmp_path):
+    with pytest.raises(SystemExit, match='cls holds no .mat file'):
+        sbd_masks.main([str(tmp_path), str(roots[1])])
+    with pytest.raises(SystemExit, match='JPEGImages does not exist'):
+        sbd_masks.main([str(roots[0]), str(tmp_path)])

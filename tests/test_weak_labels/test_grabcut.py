@@ -1,0 +1,196 @@
+# Copyright (c) mmbombo contributors.
+"""``grabcut_foreground``: what it finds, and what it does not depend on."""
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmbombo.weak_labels import boxes_to_mask
+from mmbombo.weak_labels.grabcut import (_refine, centre,
+                                         grabcut_foreground)
+
+
+def picture(height, width, *shapes, seed=0):
+    """Orange shapes on a blueish noise, and where they are.
+
+    Args:
+        shapes: (draw, position and size arguments) of OpenCV functions.
+    """
+    rng = np.random.default_rng(seed)
+    image = rng.integers(90, 140, (height, width, 3)) + [80, 0, -60]
+    truth = np.zeros((height, width), np.uint8)
+    for draw, *args in shapes:
+        draw(truth, *args, 1, -1)
+    image[truth > 0] = rng.integers(0, 40, ((truth > 0).sum(), 3)) + [
+        10, 120, 210
+    ]
+    return image.clip(0, 255).astype(np.uint8), truth > 0
+
+
+def tight_box(truth):
+    ys, xs = np.where(truth)
+    return np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+
+
+def inside(array, rect):
+    return array[rect[1]:rect[3], rect[0]:rect[2]]
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+@pytest.mark.parametrize('scale', [.3, 1, 3])
+def test_finds_two_joined_shapes_at_any_size(scale):
+    def length(*values):
+        return tuple(round(v * scale) for v in values)
+
+    image, truth = picture(*length(160, 200), (
+        cv2.rectangle, length(40, 40), length(150, 70)), (
+            cv2.circle, length(70, 90), *length(35)))
+    rect = tight_box(truth)
+    assert iou(grabcut_foreground(image, rect), inside(truth, rect)) > .94
+
+
+def test_border_is_finer_than_the_cut():
+    """Pixels of the cut are 13 of the image wide."""
+    image, truth = picture(600, 600, (cv2.circle, (300, 300), 200))
+    rect = tight_box(truth)
+    found = grabcut_foreground(image, rect, max_side=40)
+    assert iou(found, inside(truth, rect)) > .985
+    small = cv2.resize(truth.astype(np.float32), (46, 46),
+                       interpolation=cv2.INTER_AREA) > .5
+    coarse = cv2.resize(small.astype(np.uint8), (600, 600),
+                        interpolation=cv2.INTER_NEAREST) > 0
+    assert iou(coarse, truth) < .975
+
+
+def test_refinement_moves_the_border_only():
+    """The border goes to the edge, if the edge is near; else it stays."""
+    image = np.zeros((120, 120, 3), np.uint8)
+    image[:, 57:] = 200
+    image[:, 10:13] = 200  # an edge far from the border changes nothing
+    mask = np.zeros((20, 20), bool)
+    mask[:, 9:] = True  # half a pixel of the mask, 3 of the image, off
+    found = _refine(image, mask, radius=12)
+    expected = np.zeros((120, 120), bool)
+    expected[:, 57:] = True
+    np.testing.assert_array_equal(found, expected)
+
+    flat = np.full((120, 120, 3), 77, np.uint8)
+    found = _refine(flat, mask, radius=12)
+    expected[:, 54:] = True
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize('contrast, noise', [(20, 15), (40, 30)])
+def test_collapse_is_cut_again_around_the_centre(contrast, noise):
+    """A pale disc and a bright spot in the corner of the box."""
+    rng = np.random.default_rng(0)
+    image = rng.normal((130, 110, 90), noise, (160, 160, 3))
+    truth = np.zeros((160, 160), np.uint8)
+    cv2.circle(truth, (80, 80), 26, 1, -1)
+    image[truth > 0] += [-contrast, 0, contrast]
+    image[48:58, 48:58] = (30, 230, 30)
+    image = image.clip(0, 255).astype(np.uint8)
+
+    rect = np.array([44, 44, 116, 116])
+    once = grabcut_foreground(image, rect, min_extent=0)
+    assert once[4:14, 4:14].all() and once.sum() < 150, 'only the spot'
+    again = grabcut_foreground(image, rect)
+    assert iou(again, inside(truth > 0, rect)) > .9
+
+
+def test_centre_of_a_box_that_gives_no_clue_is_foreground():
+    flat = np.full((80, 80, 3), 90, np.uint8)
+    rect = np.array([10, 20, 60, 70])
+    assert not grabcut_foreground(flat, rect, min_extent=0).any()
+    x1, y1, x2, y2 = centre(np.array([0, 0, 50, 50]))
+    assert grabcut_foreground(flat, rect)[y1:y2, x1:x2].all()
+
+
+@pytest.mark.parametrize('rect', [
+    [0, 0, 60, 50],  # the whole image: nothing known is background
+    [5, 5, 50, 14],  # thinner than min_side
+    [5, 5, 6, 6],
+])
+def test_whole_box_where_grabcut_cannot_work(rect):
+    image, _ = picture(50, 60, (cv2.circle, (30, 25), 12))
+    assert grabcut_foreground(image, np.array(rect)).all()
+
+
+def test_does_not_depend_on_what_was_cut_before_or_on_threads():
+    rng = np.random.default_rng(5)
+    scenes = []
+    for seed in range(6):
+        image, _ = picture(
+            150, 150, (cv2.circle, (70, 80), 20 + 6 * seed), seed=seed)
+        noise = rng.integers(-40, 40, image.shape)
+        image = (image + noise).clip(0, 255).astype(np.uint8)
+        scenes.append((image, np.array([10, 15, 140, 140])))
+    expected = [grabcut_foreground(*scene) for scene in scenes]
+    assert not all(found.all() for found in expected)
+
+    cv2.setRNGSeed(99)
+    threads = cv2.getNumThreads()
+    try:
+        for number in (1, 3):
+            cv2.setNumThreads(number)
+            with ThreadPoolExecutor(4) as pool:
+                found = pool.map(lambda scene: grabcut_foreground(*scene),
+                                 scenes[::-1] * 2)
+            for a, b in zip(found, expected[::-1] * 2):
+                np.testing.assert_array_equal(a, b)
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def random_boxes(size):
+    side = st.integers(0, size)
+    return st.lists(st.tuples(side, side, side, side), max_size=5)
+
+
+@settings(deadline=None, max_examples=25)
+@given(random_boxes(90), st.sampled_from(['grabcut', 'grabcut_ignore']),
+       st.integers(0, 3), st.randoms())
+def test_masks_stay_in_their_boxes_in_any_order(corners, method, seed,
+                                                random):
+    """On structured images; flat and random pixels are elsewhere."""
+    image, _ = picture(90, 90, (cv2.circle, (30, 40), 25),
+                       (cv2.rectangle, (50, 20), (80, 85)), seed=seed)
+    boxes = np.array([[min(a, c), min(b, d), max(a, c), max(b, d)]
+                      for a, b, c, d in corners], float).reshape(-1, 4)
+    labels = np.arange(len(boxes)) % 2
+    flags = np.zeros(len(boxes), bool)
+
+    def make(order, **options):
+        return boxes_to_mask(image, boxes[order], labels[order],
+                             flags[order], np.array([1, 2]), 0, method,
+                             **options)
+
+    order = list(range(len(boxes)))
+    mask = make(order, max_side=48)
+    shuffled = order[:]
+    random.shuffle(shuffled)
+    np.testing.assert_array_equal(mask, make(shuffled, max_side=48))
+    for label in (0, 1):
+        covered = np.zeros(mask.shape, bool)
+        for x1, y1, x2, y2 in boxes[labels == label].astype(int):
+            covered[y1:y2, x1:x2] = True
+        assert not (mask == label + 1)[~covered].any()
+    covered = np.zeros(mask.shape, bool)
+    for x1, y1, x2, y2 in boxes.astype(int):
+        covered[y1:y2, x1:x2] = True
+    assert (mask[~covered] == 0).all()
+
+
+def test_centre_is_a_fifth_in_the_middle():
+    x1, y1, x2, y2 = centre(np.array([10, 20, 110, 100]))
+    assert (x2 - x1) * (y2 - y1) == pytest.approx(.2 * 8000, rel=.03)
+    assert (x1 + x2, y1 + y2) == (pytest.approx(120, abs=1),
+                                  pytest.approx(120, abs=1))
+    np.testing.assert_array_equal(centre(np.array([4, 4, 5, 5])),
+                                  [4, 4, 5, 5])

@@ -1,0 +1,116 @@
+# Copyright (c) mmbombo contributors.
+"""Measure what an operation costs, side by side with what it competes with.
+
+    python tools/analysis_tools/benchmark.py WHAT [WHAT ...] [--json FILE]
+
+``all`` runs everything. Either side runs in turn (A B A B) in one process, so
+that a busy machine slows both; a row is the median of the ratios of
+neighbours, and their quartiles as spread.
+"""
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import List
+
+import cv2
+import torch
+from benchmarks import load, names, summary
+from benchmarks.rows import Row
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ('torch', 'numpy', 'opencv-python', 'opencv-python-headless',
+            'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection',
+            'onedl-mmsegmentation',
+            'mmengine', 'mmcv', 'mmdet', 'mmsegmentation')
+
+
+def parse_args() -> argparse.Namespace:
+    listing = '\n'.join(f'  {name:<16}{summary(name)}' for name in names())
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=f'what can be measured:\n{listing}',
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        'what', nargs='+', choices=['all', *names()], metavar='WHAT')
+    parser.add_argument('--json', type=Path, help='write the rows to a file')
+    parser.add_argument(
+        '--data',
+        type=Path,
+        default=ROOT / 'data' / 'photo_stamps',
+        help='PhotoStamps, for what is measured on images')
+    parser.add_argument(
+        '--images', type=int, default=40, help='images; default: 40')
+    parser.add_argument(
+        '--repeats', type=int, default=20, help='A B pairs; default: 20')
+    parser.add_argument(
+        '--threads', type=int, default=1, help='CPU threads; default: 1')
+    parser.add_argument(
+        '--device', default='cpu', help="'cpu' or 'cuda'; default: cpu")
+    args = parser.parse_args()
+    for option in ('images', 'repeats', 'threads'):
+        if getattr(args, option) < 1:
+            parser.error(f'--{option} must be 1 or more')
+    return args
+
+
+def describe(args: argparse.Namespace) -> dict:
+    """What the figures depend on beside the code measured."""
+    commit = subprocess.run(['git', 'rev-parse', 'HEAD'],
+                            cwd=ROOT,
+                            capture_output=True,
+                            text=True)
+    dirty = subprocess.run(['git', 'status', '--porcelain', '-uno'],
+                           cwd=ROOT,
+                           capture_output=True,
+                           text=True)
+    device = platform.machine()
+    if args.device != 'cpu':
+        device = torch.cuda.get_device_name(args.device)
+    return dict(
+        command=' '.join(['python', *sys.argv]),
+        commit=commit.stdout.strip() + ('+' if dirty.stdout else ''),
+        device=device,
+        cores=os.cpu_count(),
+        load=os.getloadavg()[0],
+        threads=dict(torch=torch.get_num_threads(), cv2=cv2.getNumThreads()),
+        python=platform.python_version(),
+        versions={
+            name: found
+            for name in PACKAGES if (found := _version(name)) is not None
+        })
+
+
+def _version(package: str):
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def main() -> None:
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(args.threads)
+    meta = describe(args)
+    print(json.dumps(meta), flush=True)
+    wanted = names() if 'all' in args.what else args.what
+    rows: List[Row] = []
+    for name in wanted:
+        for row in load(name).run(args):
+            print(row.line(), flush=True)
+            rows.append(row)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(
+            json.dumps(
+                dict(meta=meta, rows=[row.as_json() for row in rows]),
+                indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,63 @@
+# Copyright (c) mmbombo contributors.
+"""Training images of PhotoStamps with boxes and the true object masks."""
+import hashlib
+import sys
+from pathlib import Path
+from typing import List, NamedTuple, Tuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from mmbombo.datasets.voc_xml import read_instances
+
+
+class Sample(NamedTuple):
+    """One image."""
+
+    path: Path
+    image: np.ndarray  # (H, W, 3) uint8, BGR
+    boxes: np.ndarray  # (K, 4) float64 x1, y1, x2, y2
+    labels: np.ndarray  # (K,) int64
+    objects: np.ndarray  # (H, W) uint8, number of the box + 1; 255 is void
+
+
+def class_names(root: Path) -> Tuple[str, ...]:
+    """Detection classes."""
+    path = root / 'classes.txt'
+    if not path.exists():
+        sys.exit(f'{path} is missing; make the data set with python '
+                 'tools/dataset_converters/photo_stamps.py --data photos, or '
+                 'name it with --data')
+    return tuple(path.read_text(encoding='utf-8').split())
+
+
+def for_reports(name: str) -> bool:
+    """Whether an image is for reports: options are chosen on the others.
+
+    Either part holds about half of the training images, by the hash of their
+    names.
+    """
+    return hashlib.sha1(name.encode()).digest()[0] % 2 == 1
+
+
+def read_samples(root: Path, limit: int) -> List[Sample]:
+    """The first training images with boxes that are for reports."""
+    classes = class_names(root)
+    listed = (root / 'ImageSets' / 'Main' / 'det_train.txt').read_text()
+    chosen = [name for name in listed.split() if for_reports(name)]
+    return [_read(root, name, classes) for name in chosen[:limit]]
+
+
+def _read(root: Path, name: str, classes: Tuple[str, ...]) -> Sample:
+    path = root / 'JPEGImages' / f'{name}.jpg'
+    image = cv2.imread(str(path))
+    instances = read_instances(
+        str(root / 'Annotations' / f'{name}.xml'),
+        {label: number
+         for number, label in enumerate(classes)}, image.shape[:2])
+    return Sample(
+        path, image,
+        np.array([item['bbox'] for item in instances]).reshape(-1, 4),
+        np.array([item['bbox_label'] for item in instances], dtype=np.int64),
+        np.array(Image.open(root / 'SegmentationObject' / f'{name}.png')))

@@ -1,0 +1,152 @@
+# Copyright (c) mmbombo contributors.
+"""Parameters and multiply-adds of a network, by part.
+
+    python tools/analysis_tools/get_flops.py CONFIG --shape 320 320
+
+For one image. Counted are convolutions and matrix products, attention
+included, by PyTorch's own ``FlopCounterMode``, and one multiply-add is one:
+what papers call FLOPs is this number or twice it. Shapes alone are sent
+through the network, so that this takes no time and no memory.
+
+MMEngine's ``get_model_complexity_info`` is not used: it really runs the
+network, and adds normalisation, pooling and enlargement to the count, 0.2 % of
+these networks.
+"""
+import argparse
+from typing import List, NamedTuple, Tuple
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmbombo.registry import MODELS
+
+
+class Part(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        name (str): Such as 'backbone' or 'task_heads.det'.
+        parameters (int): Number of parameters, frozen ones included.
+        multiply_adds (int): For one image.
+    """
+    name: str
+    parameters: int
+    multiply_adds: int
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Parameters and multiply-adds of a network, by part')
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs='+',
+        default=[320, 320],
+        metavar='PIXELS',
+        help='height and width of the input, or one side of a square')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, key=value')
+    args = parser.parse_args()
+    if len(args.shape) > 2 or min(args.shape) < 1:
+        parser.error('--shape takes one or two positive numbers')
+    args.shape = (args.shape[0], args.shape[-1])
+    return args
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build the network of a config, without pretrained weights.
+
+    A file of ``configs/_base_/models`` names no classes; its heads say how
+    many there are.
+
+    Args:
+        cfg (Config): A whole config, or a network's.
+
+    Returns:
+        nn.Module: The network.
+    """
+    init_default_scope('mmbombo')
+    model = cfg.model.copy()
+    if 'class_map' not in model:
+        heads = model.task_heads
+        sizes = [heads[task].head.num_classes for task in ('det', 'seg')]
+        names = [f'class {i}' for i in range(sizes[0])]
+        model.class_map = dict(
+            det_classes=names,
+            seg_classes=['background'] + names[:sizes[1] - 1])
+    return MODELS.build(model)
+
+
+def complexity(model: nn.Module, shape: Tuple[int, int]) -> List[Part]:
+    """Count parameters and multiply-adds of each part.
+
+    Args:
+        model (nn.Module): A :class:`MultiTaskDetector`. It is left in
+            evaluation mode on PyTorch's meta device, without its weights.
+        shape (tuple[int, int]): Height and width of the input in pixels.
+
+    Returns:
+        list[Part]: Backbone, neck, and each task head.
+    """
+    model = model.eval().to('meta')
+    x = torch.empty(1, 3, *shape, device='meta')
+    modules = dict(backbone=model.backbone)
+    if model.neck is not None:
+        modules['neck'] = model.neck
+    parts = []
+    for name, module in modules.items():
+        x, part = count(name, module, x)
+        parts.append(part)
+    for task, head in model.task_heads.items():
+        parts.append(count(f'task_heads.{task}', head, x)[1])
+    return parts
+
+
+@torch.no_grad()
+def count(name: str, module: nn.Module, inputs) -> Tuple[object, Part]:
+    """Run one part and count."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        outputs = module(inputs)
+    parameters = sum(p.numel() for p in module.parameters())
+    return outputs, Part(name, parameters, counter.get_total_flops() // 2)
+
+
+def table(parts: List[Part]) -> str:
+    """The counts as text, with shares and a sum.
+
+    Args:
+        parts (list[Part]): The rows.
+
+    Returns:
+        str: Several lines.
+    """
+    total = Part('sum', sum(part.parameters for part in parts),
+                 sum(part.multiply_adds for part in parts))
+    titles = f'{"parameters":>14}{"multiply-adds":>16}{"share":>8}'
+    lines = [f'{"part":<16}{titles}']
+    for name, parameters, multiply_adds in (*parts, total):
+        lines.append(f'{name:<16}{parameters / 1e6:>12.2f} M'
+                     f'{multiply_adds / 1e9:>14.2f} G'
+                     f'{multiply_adds / total.multiply_adds:>8.1%}')
+    return '\n'.join(lines)
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    parts = complexity(build_model(cfg), args.shape)
+    print(f'{args.config}, one image of {args.shape[0]} x {args.shape[1]}')
+    print(table(parts))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,224 @@
+# Copyright (c) mmbombo contributors.
+"""Divide COCO's images into some with boxes and some with masks.
+
+    python tools/dataset_converters/coco_lists.py \
+        data/coco/annotations/instances_train2017.json --det 14655 --seg 14655
+
+writes ``det_train.json`` and ``seg_train.json``, files of instances without
+the polygons (so that they load fast) that have no image in common, and
+``lists.json``, the record of how they were made with hashes of the lists and
+the balance of the classes. They go to ``mmbombo`` beside the file.
+
+The annotated images are ranked by the hash of the seed and their id, so the
+lists depend on nothing else. Detection takes from the front of this order and
+segmentation from its end: with one seed, a smaller list is a part of every
+larger one. The paper's lists (two exclusive eighths of train2017, 14,655
+images each) were not published; these are our reconstruction.
+"""
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+from typing import Dict, List, Sequence, Set, Union
+
+from mmbombo.datasets.coco_json import read_coco_json
+from mmbombo.datasets.errors import DatasetError
+
+#: What remains of images and annotations.
+IMAGE_KEYS = ('id', 'file_name', 'height', 'width')
+ANNOTATION_KEYS = ('id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd')
+
+
+def parse_amount(text: str) -> Union[int, Fraction]:
+    """A number of images ('14655'), a share ('1/8', '0.1') or '12.5%'."""
+    try:
+        if text.isdigit():
+            return int(text)
+        if text.endswith('%'):
+            return Fraction(text[:-1]) / 100
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is neither a number of images nor a share such as 1/8, '
+            '0.125 or 12.5%') from None
+
+
+def rank(ids: Sequence[int], seed: int) -> List[int]:
+    """Ids in an order that depends on the seed only.
+
+    Args:
+        ids (Sequence[int]): Image ids in any order.
+        seed (int): The seed.
+
+    Returns:
+        list[int]: The same ids.
+    """
+    return sorted(
+        ids, key=lambda i: hashlib.sha256(f'{seed} {i}'.encode()).digest())
+
+
+def annotated_images(content: dict) -> Set[int]:
+    """Ids of the images with an object that is no crowd region."""
+    return {
+        annotation['image_id']
+        for annotation in content['annotations']
+        if not annotation.get('iscrowd', 0)
+    }
+
+
+def divide(ids: Sequence[int], amounts: Dict[str, Union[int, Fraction]],
+           seed: int) -> Dict[str, List[int]]:
+    """Take the detection list from the front, the other from the end.
+
+    Args:
+        ids (Sequence[int]): Image ids.
+        amounts (dict[str, int | Fraction]): How many images, or which share
+            of them (rounded down), 'det' and 'seg' get.
+        seed (int): The seed.
+
+    Returns:
+        dict[str, list[int]]: Sorted ids of 'det' and 'seg'.
+
+    Raises:
+        DatasetError: If the images do not suffice, or a list is empty.
+    """
+    order = rank(ids, seed)
+    numbers = {
+        name: amount if isinstance(amount, int) else int(amount * len(order))
+        for name, amount in amounts.items()
+    }
+    empty = [name for name, number in numbers.items() if number < 1]
+    if empty:
+        raise DatasetError(f'--{empty[0]} {amounts[empty[0]]} is no image of '
+                           f'{len(order)}')
+    if sum(numbers.values()) > len(order):
+        raise DatasetError(
+            f'--det and --seg ask for {numbers["det"]} + {numbers["seg"]} '
+            f'images, but only {len(order)} are annotated, and the lists '
+            'must not have an image in common')
+    return dict(
+        det=sorted(order[:numbers['det']]),
+        seg=sorted(order[len(order) - numbers['seg']:]))
+
+
+def restrict(content: dict, ids: Sequence[int]) -> dict:
+    """The file of instances of some images, without polygons."""
+    wanted = set(ids)
+    return dict(
+        info=content.get('info', {}),
+        licenses=content.get('licenses', []),
+        images=[{
+            k: image[k]
+            for k in IMAGE_KEYS
+        } for image in content['images'] if image['id'] in wanted],
+        annotations=[{
+            k: ann.get(k, 0)
+            for k in ANNOTATION_KEYS
+        } for ann in content['annotations'] if ann['image_id'] in wanted],
+        categories=content['categories'])
+
+
+def describe(part: dict) -> dict:
+    """Numbers and the hash of a list."""
+    ids = sorted(image['id'] for image in part['images'])
+    names = {
+        category['id']: category['name']
+        for category in part['categories']
+    }
+    objects = [ann for ann in part['annotations'] if not ann['iscrowd']]
+    pairs = {(ann['image_id'], ann['category_id']) for ann in objects}
+    per_class = Counter(ann['category_id'] for ann in objects)
+    images_per_class = Counter(category for _, category in pairs)
+    return dict(
+        images=len(ids),
+        objects=len(objects),
+        crowd_regions=len(part['annotations']) - len(objects),
+        ids_sha256=hashlib.sha256('\n'.join(map(str,
+                                                ids)).encode()).hexdigest(),
+        classes={
+            name: dict(images=images_per_class[i], objects=per_class[i])
+            for i, name in names.items()
+        })
+
+
+def write_json(path: Path, content: dict, **kwargs) -> None:
+    """Write a file that appears when it is complete."""
+    unfinished = path.with_name(f'.{path.name}.tmp')
+    try:
+        unfinished.write_text(
+            json.dumps(content, **kwargs) + '\n', encoding='utf-8')
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def report(record: dict) -> None:
+    """Print how the classes are balanced."""
+    lists = record['lists']
+    print(f'{"class":<18}' + ''.join(f'{f"{name} images":>12}{"objects":>10}'
+                                     for name in lists))
+    for name in lists['det']['classes']:
+        print(f'{name:<18}' + ''.join(f'{part["classes"][name]["images"]:>12}'
+                                      f'{part["classes"][name]["objects"]:>10}'
+                                      for part in lists.values()))
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('instances', type=Path, help='instances_*.json')
+    parser.add_argument(
+        '--det',
+        type=parse_amount,
+        default=Fraction(1, 8),
+        help='images with boxes: a number, or a share of the annotated '
+        'images such as 1/8, 0.1 or 5%% (default: 1/8)')
+    parser.add_argument(
+        '--seg',
+        type=parse_amount,
+        default=Fraction(1, 8),
+        help='images with masks (default: 1/8)')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--out', type=Path, help='folder (default: mmbombo beside the file)')
+    return parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> None:
+    content = read_coco_json(str(args.instances))
+    annotated = annotated_images(content)
+    lists = divide(
+        sorted(annotated), dict(det=args.det, seg=args.seg), args.seed)
+    out = args.out or args.instances.parent / 'mmbombo'
+    out.mkdir(parents=True, exist_ok=True)
+    record = dict(
+        instances=args.instances.name,
+        sha256=hashlib.sha256(args.instances.read_bytes()).hexdigest(),
+        seed=args.seed,
+        images=len(content['images']),
+        annotated_images=len(annotated),
+        lists={})
+    for name, ids in lists.items():
+        part = restrict(content, ids)
+        record['lists'][name] = describe(part)
+        write_json(out / f'{name}_train.json', part)
+        print(f'{out / f"{name}_train.json"}: {len(ids)} of '
+              f'{len(annotated)} annotated images')
+    write_json(out / 'lists.json', record, indent=1)
+    report(record)
+
+
+def main() -> None:
+    try:
+        run(parse_args())
+    except DatasetError as error:
+        sys.exit(f'DatasetError: {error}')
+
+
+if __name__ == '__main__':
+    main()
