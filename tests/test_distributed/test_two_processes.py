@@ -1,12 +1,10 @@
 # Copyright (c) mmbombo contributors.
 """Two gloo processes equal one process with the doubled batch."""
-import os
-import socket
+import sys
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 from torch.nn.parallel import DistributedDataParallel
@@ -102,9 +100,8 @@ def gradients(root, batch_size, forward_mode, ddp):
     return steps
 
 
-def worker(rank, port, root, forward_mode, out):
+def worker(rank, root, forward_mode, out):
     torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
     dist.init_process_group('gloo', rank=rank, world_size=2)
     DefaultScope.get_instance('two-processes', scope_name='mmbombo')
     steps = gradients(root, 4, forward_mode, ddp=True)
@@ -119,13 +116,10 @@ def root(tmp_path_factory):
 
 
 @pytest.mark.parametrize('forward_mode', ['joint', 'per_task'])
-def test_gradients_equal_those_of_the_doubled_batch(root, tmp_path,
-                                                    forward_mode):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
+def test_gradients_equal_those_of_the_doubled_batch(
+        run_two_processes, root, tmp_path, forward_mode):
     out = str(tmp_path / 'gradients.pt')
-    mp.spawn(worker, (port, str(root), forward_mode, out), nprocs=2)
+    run_two_processes(__file__, str(root), forward_mode, out)
     two = torch.load(out, weights_only=True)
     one = gradients(str(root), 8, forward_mode, ddp=False)
     assert any(g.abs().max() > 0 for g in one[0].values())
@@ -135,3 +129,7 @@ def test_gradients_equal_those_of_the_doubled_batch(root, tmp_path,
             scale = gradient.abs().max().clamp(min=1e-3)
             assert ((gradient - step_two[name]).abs().max() / scale
                     < 1e-3), name
+
+
+if __name__ == '__main__':
+    worker(int(sys.argv[1]), *sys.argv[2:])

@@ -1,12 +1,5 @@
 # Copyright (c) mmbombo contributors.
-"""Distillation in two gloo processes equals one with the doubled batch.
-
-The processes run this file: a child of pytest could not import it by name
-where another package is called ``tests``.
-"""
-import os
-import socket
-import subprocess
+"""Distillation in two gloo processes equals one with the doubled batch."""
 import sys
 
 import torch
@@ -79,22 +72,10 @@ def worker(rank, out):
     dist.destroy_process_group()
 
 
-def test_gradients_equal_those_of_the_doubled_batch(tmp_path):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
+def test_gradients_equal_those_of_the_doubled_batch(run_two_processes,
+                                                    tmp_path):
     out = str(tmp_path / 'gradients.pt')
-    environment = dict(
-        os.environ,
-        PYTHONPATH=os.pathsep.join(sys.path),
-        MASTER_ADDR='127.0.0.1',
-        MASTER_PORT=str(port))
-    processes = [
-        subprocess.Popen([sys.executable, __file__,
-                          str(rank), out],
-                         env=environment) for rank in range(2)
-    ]
-    assert [process.wait(timeout=300) for process in processes] == [0, 0]
+    run_two_processes(__file__, out)
     two = torch.load(out, weights_only=True)
     one = gradients([0, 1, 2, 3], ddp=False)
     assert one.keys() == two.keys()
