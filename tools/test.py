@@ -3,12 +3,14 @@
 import argparse
 import os
 import os.path as osp
+import sys
 
 import mmengine
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
+from mmbombo.datasets import DatasetError, PipelineError
 from mmbombo.utils import prepare_cpu_processes, use_checked_loader
 
 
@@ -65,7 +67,11 @@ def main() -> None:
     use_checked_loader(trust=args.trust_checkpoint)
     cfg = merge_args(Config.fromfile(args.config), args)
     prepare_cpu_processes(cfg)
-    metrics = Runner.from_cfg(cfg).test()
+    runner = Runner.from_cfg(cfg)
+    try:
+        metrics = runner.test()
+    except (DatasetError, PipelineError) as error:
+        sys.exit(f'{type(error).__name__}: {error}')
     if args.out and is_main_process():
         mmengine.dump(metrics, args.out)
 

@@ -9,7 +9,7 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.runner import Runner
 
-from mmbombo.datasets.file_checks import DatasetError
+from mmbombo.datasets import DatasetError, PipelineError
 from mmbombo.utils import (prepare_cpu_processes, scale_schedule,
                            use_checked_loader)
 
@@ -96,7 +96,7 @@ def main() -> None:
     runner = Runner.from_cfg(cfg)
     try:
         runner.train()
-    except DatasetError as error:
+    except (DatasetError, PipelineError) as error:
         sys.exit(f'{type(error).__name__}: {error}')
 
 

@@ -2,3 +2,9 @@
 _base_ = './bombo_swin-t_cem-fpn_anchor_voc.py'
 
 model = dict(weak_losses=[dict(type='BoxForMaskLoss', loss_weight=1.0)])
+
+train_dataloader = dict(
+    dataset=dict(datasets=[
+        dict(_base_.det_source, pipeline=_base_.weak_pipeline),
+        _base_.seg_source
+    ]))

@@ -152,13 +152,19 @@ def check_map_record(folder: str, seg_classes: Sequence[str]) -> None:
         seg_classes (Sequence[str]): Segmentation classes, id = position.
 
     Raises:
-        DatasetError: Naming the first id that means two things.
+        DatasetError: Naming the first id that means two things, or the
+            record if it cannot be read.
     """
     path = osp.join(folder, MAP_RECORD)
     if not osp.isfile(path):
         return
-    with open(path, encoding='utf-8') as file:
-        drawn = json.load(file)['classes']
+    try:
+        with open(path, encoding='utf-8') as file:
+            drawn = list(json.load(file)['classes'])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f'{path}: not a record of coco_semantic.py ({error!r}); remove '
+            'the folder and draw the maps again') from error
     for index, (name, own) in enumerate(zip_longest(drawn, seg_classes)):
         if name != own:
             raise DatasetError(

@@ -286,8 +286,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
     def _check_coco(self, content: Dict[str, Any]) -> None:
         """Look at the images, and at the boxes that MMDetection drops.
 
-        Its COCO reader leaves out boxes without area, which would turn an
-        object into background.
+        Its COCO reader leaves out boxes without area, or thinner than a
+        pixel, which would turn an object into background.
         """
         check_image_folder(content, self._place,
                            self.wrapped.data_prefix.get('img', ''))
@@ -300,6 +300,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             image = images[annotation['image_id']]
             _, complaint = fit_box((x, y, x + width, y + height),
                                    image['width'], image['height'])
+            complaint = complaint or _dropped_by_mmdet(annotation)
             if complaint:
                 problems.append(
                     f'annotation {annotation["id"]} of '
@@ -319,3 +320,15 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                 f'{message}\n  Correct them, or leave them out with '
                 '`drop_bad_boxes=True`')
         print_log(f'{message}\n  left out', logger='current')
+
+
+def _dropped_by_mmdet(annotation: Dict[str, Any]) -> Optional[str]:
+    """Why MMDetection's COCO reader leaves out a box that is inside its
+    image, or None."""
+    if annotation.get('ignore', False):
+        return "is marked 'ignore'; a region to ignore is marked 'iscrowd'"
+    if min(annotation['bbox'][2:]) < 1:
+        return 'is thinner than a pixel'
+    if annotation['area'] <= 0:
+        return f"has 'area' {annotation['area']:g}"
+    return None

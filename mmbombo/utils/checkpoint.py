@@ -201,6 +201,10 @@ def _is_literal_config(text: str) -> bool:
     allowed = (ast.Module, ast.Assign, ast.Constant, ast.Dict, ast.List,
                ast.Tuple, ast.Set, ast.UnaryOp, ast.USub, ast.keyword,
                ast.Load, ast.Store)
+    # MMEngine fills in '{{...}}' before it reads the text, across quotes: what
+    # runs would not be what is parsed here. Texts that it wrote have none.
+    if '{{' in text:
+        return False
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):

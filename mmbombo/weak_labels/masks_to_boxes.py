@@ -37,12 +37,15 @@ then label. Where predictions compete for a component, a round serves those
 that no better one competes with, and the next looks at what is left.
 
 Everything has a fixed size and a fixed number of rounds, so that nothing waits
-for the device; the work is linear in the pixels.
+for an accelerator, where the work is linear in the pixels. A CPU stops when a
+step is settled, and looks only at the pixels in question.
 """
 from typing import Dict, NamedTuple, Tuple
 
 import torch
 from torch import Tensor
+
+from .pixel_groups import group_pixels
 
 
 class RefinedBoxes(NamedTuple):
@@ -119,8 +122,8 @@ def refine_boxes(component_map: Tensor,
     """Refine the rectangles of components with predicted boxes.
 
     Args:
-        component_map (Tensor): (N, H, W) int64, 0 where there is no component,
-            otherwise its row in the table + 1.
+        component_map (Tensor): (N, H, W) integers, 0 where there is no
+            component, otherwise its row in the table + 1.
         comp_boxes (Tensor): (N, K, 4) rectangles in pixels, x2 = last
             column + 1.
         comp_labels (Tensor): (N, K) int64 segmentation ids.
@@ -156,7 +159,7 @@ def refine_boxes(component_map: Tensor,
     free_comp = possible & ~comp_ignored
     pairs = _compare(preds, comps._replace(usable=free_comp), compatible)
 
-    split = _split(component_map, comp_order, preds, pairs, iou_thr,
+    split = _split(component_map, comp_order, comps, preds, pairs, iou_thr,
                    containment_thr, cover_thr, min_area, rounds, max_splits)
     free_comp = free_comp & ~split.comp_split & ~split.comp_ambiguous
     free_pred = preds.usable & ~split.pred_used
@@ -216,12 +219,11 @@ def _quality(boxes: Tensor, labels: Tensor, found: Tensor,
     return iou.amax(dim=2)
 
 
-def _split(component_map: Tensor, comp_order: Tensor, preds: _Boxes,
-           pairs: _Pairs, iou_thr: float, containment_thr: float,
-           cover_thr: float, min_area: float, rounds: int,
-           max_splits: int) -> _Split:
+def _split(component_map: Tensor, comp_order: Tensor, comps: _Boxes,
+           preds: _Boxes, pairs: _Pairs, iou_thr: float,
+           containment_thr: float, cover_thr: float, min_area: float,
+           rounds: int, max_splits: int) -> _Split:
     """Split components that hold several predictions."""
-    num_comps = comp_order.size(1)
     max_splits = max(1, min(max_splits, preds.labels.size(1)))
     inside = pairs.matching & (pairs.of_pred >= containment_thr)
     member = _first_best(pairs.iou, inside)  # (N, P, K), one per row
@@ -237,12 +239,9 @@ def _split(component_map: Tensor, comp_order: Tensor, preds: _Boxes,
     several = (member_chosen.sum(dim=1) >= 2) & ~ambiguous
     active = chosen & several.gather(1, home)
 
-    # Rows of the pixel tables are the numbers in the component map.
-    row = (comp_order.gather(1, home) + 1) * max_splits + slot
-    row = torch.where(active, row, torch.zeros_like(row))
-    group = _group_pixels(component_map, preds.boxes, active, row,
-                          (num_comps + 1) * max_splits, max_splits)
-    count, covered = group.count.gather(1, row), group.covered.gather(1, row)
+    group = group_pixels(component_map, comp_order + 1, comps.boxes,
+                         preds.boxes, active, home, slot, max_splits)
+    count, covered = group.count, group.covered
 
     large = active & (count >= min_area) & (count > 0)
     in_comp = member & active[..., None]
@@ -254,7 +253,7 @@ def _split(component_map: Tensor, comp_order: Tensor, preds: _Boxes,
     done = active & comp_split.gather(1, home)
     in_ambiguous = (member & ambiguous[:, None, :]).any(dim=2)
     return _Split(
-        boxes=group.boxes.gather(1, row[..., None].expand(-1, -1, 4)).double(),
+        boxes=group.boxes,
         targets=done & large,
         dropped=done & ~large & (count > 0),
         home=home,
@@ -288,117 +287,9 @@ def _drop_overlapping(preds: _Boxes, member: Tensor, iou_thr: float,
         taken = taken | (undecided & ~waits)
         lost = (loses_to & taken[:, None, :]).any(dim=2)
         undecided = undecided & ~taken & ~lost
+        if _is_settled(undecided):
+            break
     return taken, undecided
-
-
-class _Groups(NamedTuple):
-    """Pixels of each row (component number, slot), (N, R)."""
-
-    count: Tensor  # int64
-    covered: Tensor  # int64, those inside the row's prediction
-    boxes: Tensor  # (N, R, 4) int64 extents
-
-
-def _group_pixels(component_map: Tensor, boxes: Tensor, active: Tensor,
-                  row: Tensor, num_rows: int, num_slots: int) -> _Groups:
-    """Give each pixel of a component to one of the component's predictions.
-
-    The squared distance to a centre, in units of the box's width and height,
-    is a term of the column plus a term of the row. So two small tables per
-    component hold all that a pixel needs.
-
-    Args:
-        component_map (Tensor): (N, H, W) int64.
-        boxes (Tensor): (N, P, 4) predictions.
-        active (Tensor): (N, P) bool, the prediction takes part.
-        row (Tensor): (N, P) int64, component number * slots + slot; 0 if it
-            does not take part.
-        num_rows (int): (K + 1) * slots.
-        num_slots (int): Slots of each component.
-
-    Returns:
-        _Groups: Only rows of predictions that take part mean something.
-    """
-    num, height, width = component_map.shape
-    far_x = _distance_table(boxes[..., 0], boxes[..., 2], active, row,
-                            num_rows, num_slots, width)
-    far_y = _distance_table(boxes[..., 1], boxes[..., 3], active, row,
-                            num_rows, num_slots, height)
-    busy = active.new_zeros((num, num_rows)).scatter(1, row, active)
-    busy = busy.view(num, -1, num_slots).any(dim=2)
-    # Components are numbered through all images from here on.
-    first = torch.arange(num, device=boxes.device) * busy.size(1)
-    number = (component_map + first[:, None, None]).flatten()
-    pixel = _pixels_to_group(number, busy.flatten())
-    number, xs = number.index_select(0, pixel), pixel % width
-    ys = pixel.div(width, rounding_mode='floor') % height
-
-    at_x, at_y = number * width + xs, number * height + ys
-    best = far_x.new_full(pixel.shape, torch.inf)
-    owner = torch.zeros_like(pixel)
-    for slot in range(num_slots):
-        part_x = far_x[slot].index_select(0, at_x)
-        part_y = far_y[slot].index_select(0, at_y)
-        # Half a box away is its edge. Inside, the sum is .5 at most, so that
-        # the 1 puts all boxes that contain the pixel before those that do not.
-        outside = torch.maximum(part_x, part_y).gt_(0.25)
-        distance = part_x.add_(part_y).add_(outside)
-        owner.masked_fill_(distance < best, slot)
-        best = torch.minimum(best, distance)
-    return _measure(number * num_slots + owner, best < 1, xs, ys, num,
-                    num_rows)
-
-
-def _pixels_to_group(number: Tensor, busy: Tensor) -> Tensor:
-    """Which pixels to look at, as positions in the flat map.
-
-    An accelerator looks at all of them, rather than wait to learn how many
-    belong to a component that is split. On a CPU there is no such wait, and
-    most steps split few components or none.
-
-    Args:
-        number (Tensor): (N * H * W,) component numbers.
-        busy (Tensor): (N * (K + 1),) bool, the component may be split.
-    """
-    if number.device.type == 'cpu':
-        return torch.nonzero(busy.index_select(0, number)).squeeze(1)
-    return torch.arange(number.numel(), device=number.device)
-
-
-def _distance_table(low: Tensor, high: Tensor, active: Tensor, row: Tensor,
-                    num_rows: int, num_slots: int, size: int) -> Tensor:
-    """Squared distance of each pixel to each centre along one axis.
-
-    Returns:
-        Tensor: (slots, N * (K + 1) * size) float32, inf in unused rows.
-    """
-    pixel = torch.arange(size, device=low.device, dtype=low.dtype) + 0.5
-    centre = ((low + high) / 2)[..., None]
-    distance = ((pixel - centre) / (high - low)[..., None]).square().float()
-    distance = distance.masked_fill(~active[..., None], torch.inf)
-    table = distance.new_full((low.size(0), num_rows, size), torch.inf)
-    table.scatter_(1, row[..., None].expand(-1, -1, size), distance)
-    return table.view(-1, num_slots, size).transpose(0, 1).flatten(1)
-
-
-def _measure(group: Tensor, covered: Tensor, xs: Tensor, ys: Tensor, num: int,
-             num_rows: int) -> _Groups:
-    """Count the pixels of each group and find its extents."""
-
-    def reduce(values: Tensor, how: str) -> Tensor:
-        start = values.new_zeros(num * num_rows)
-        start = start.scatter_reduce(0, group, values, how, include_self=False)
-        return start.view(num, num_rows)
-
-    return _Groups(
-        count=reduce(torch.ones_like(group), 'sum'),
-        covered=reduce(covered.long(), 'sum'),
-        boxes=torch.stack([
-            reduce(xs, 'amin'),
-            reduce(ys, 'amin'),
-            reduce(xs, 'amax') + 1,
-            reduce(ys, 'amax') + 1
-        ], dim=2))
 
 
 def _merge(preds: _Boxes, comps: _Boxes, pairs: _Pairs, free_comp: Tensor,
@@ -426,7 +317,18 @@ def _merge(preds: _Boxes, comps: _Boxes, pairs: _Pairs, free_comp: Tensor,
         merged = merged | accepted
         free_pred = free_pred & ~accepted
         free_comp = free_comp & ~(member & accepted[..., None]).any(dim=1)
+        if _is_settled(accepted):
+            break
     return boxes, merged, free_comp, free_pred
+
+
+def _is_settled(open_or_changed: Tensor) -> bool:
+    """Whether further rounds change nothing, as all is False.
+
+    Only a CPU, where nobody waits for the answer, is asked.
+    """
+    return (open_or_changed.device.type == 'cpu'
+            and not bool(open_or_changed.any()))
 
 
 def _joint_rectangle(boxes: Tensor, member: Tensor) -> Tensor:
@@ -461,6 +363,8 @@ def _match(preds: _Boxes, pairs: _Pairs, free_comp: Tensor, free_pred: Tensor,
         matched = matched | won.any(dim=1)
         free_comp = free_comp & ~won.any(dim=1)
         free_pred = free_pred & ~won.any(dim=2)
+        if _is_settled(won):
+            break
     return labels, matched
 
 

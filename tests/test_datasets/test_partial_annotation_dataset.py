@@ -252,14 +252,17 @@ def test_missing_files_and_unknown_ids(foreign):
         make(coco(foreign), ('bbox', ))
 
 
-@pytest.mark.parametrize('box, complaint', [
-    ([6, 4, 0, 10], 'is degenerate'),
-    ([26, 4, -20, 10], 'is inverted'),
-    ([30, 4, 20, 10], 'is outside the 41x30 image'),
+@pytest.mark.parametrize('changes, complaint', [
+    (dict(bbox=[6, 4, 0, 10]), 'is degenerate'),
+    (dict(bbox=[26, 4, -20, 10]), 'is inverted'),
+    (dict(bbox=[30, 4, 20, 10]), 'is outside the 41x30 image'),
+    (dict(bbox=[6, 4, .5, 10]), 'is thinner than a pixel'),
+    (dict(area=0), "has 'area' 0"),
+    (dict(ignore=1), "is marked 'ignore'"),
 ])
-def test_boxes_that_mmdet_would_drop_silently(foreign, box, complaint):
+def test_boxes_that_mmdet_would_drop_silently(foreign, changes, complaint):
     content = json.loads((foreign / 'boxes.json').read_text())
-    content['annotations'][1]['bbox'] = box
+    content['annotations'][1].update(changes)
     (foreign / 'boxes.json').write_text(json.dumps(content))
     with pytest.raises(DatasetError) as error:
         make(coco(foreign), ('bbox', ))

@@ -56,7 +56,7 @@ def root(prepared, tmp_path):
 def config(monkeypatch):
 
     def load(root, name='voc', **env):
-        monkeypatch.setenv('VOC_ROOT', f'{root}/')
+        monkeypatch.setenv('VOC_ROOT', str(root))
         for key, value in env.items():
             monkeypatch.setenv(key, value)
         return Config.fromfile(ROOT / f'configs/_base_/datasets/{name}.py')

@@ -10,7 +10,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmbombo.engine.hooks.teacher_hook import fold_batch_norm, tensors
+from mmbombo.engine.hooks.teacher_hook import fold_batch_norm
+from mmbombo.models.utils import nested_tensors
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, SEG_CLASSES, make_sample,
                              tiny_model_cfg)
@@ -142,7 +143,8 @@ def test_folding_changes_no_output(tmp_path, hooks):
             for x in pair
         ]
         assert norms[0] == 0 < norms[1]
-        for x, y in zip(*(tensors(p(image, mode='tensor')) for p in pair)):
+        outputs = (nested_tensors(p(image, mode='tensor')) for p in pair)
+        for x, y in zip(*outputs):
             torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-3)
 
 
@@ -226,6 +228,20 @@ def test_task_that_the_teacher_lacks(tmp_path, hooks):
     hooks[0]['name'], hooks[1]['name'] = 'seg_teacher', 'det_teacher'
     with pytest.raises(ValueError, match="for the task 'seg', but it has"):
         train(tmp_path / 'run', hooks[:1], weak_losses=KD[1:])
+
+
+@pytest.mark.parametrize('weak_loss, present', [
+    (dict(type='MaskForBoxLoss', predictor='teacher'), 'seg'),
+    (dict(
+        type='BoxForMaskLoss',
+        mask_refiner=dict(type='PredictionFilter', predictor='teacher')),
+     'det'),
+])
+def test_teacher_that_makes_pseudo_labels_is_checked_too(
+        tmp_path, hooks, weak_loss, present):
+    hook = dict(hooks[present == 'seg'], name='teacher')
+    with pytest.raises(ValueError, match=rf"only \['{present}'\]"):
+        train(tmp_path / 'run', [hook], weak_losses=[weak_loss])
 
 
 def test_missing_checkpoint_says_how_to_make_it(tmp_path, hooks):

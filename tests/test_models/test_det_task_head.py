@@ -167,6 +167,22 @@ def test_ignored_cells_against_a_slow_reference(seed, offset):
     np.testing.assert_array_equal(got[0].numpy(), wanted)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_ignoring_does_not_wait_for_the_gpu():
+    boxes = torch.tensor([[[0., 0., 60., 60.]]]).cuda()
+    classes = torch.ones(1, 1, 3, dtype=torch.bool).cuda()
+    pixels = torch.zeros(1, 64, 64, dtype=torch.bool).cuda()
+    regions = IgnoreRegions(boxes, classes, pixels)
+    targets = boxes / 2
+    mode = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode('error')
+    try:
+        cells = ignored_cells(regions, targets, classes, (8, 8), (8, 8), .5)
+    finally:
+        torch.cuda.set_sync_debug_mode(mode)
+    assert cells.any() and not cells.all()
+
+
 def test_ignored_logit_is_zero_in_half_precision():
     assert torch.tensor(IGNORED_LOGIT, dtype=torch.half).sigmoid() == 0
 
@@ -182,6 +198,16 @@ def test_ignored_logit_is_zero_in_half_precision():
         in_channels=8,
         loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False)),
      'RetinaHead with a softmax'),
+    (dict(
+        type='TOODHead',
+        num_classes=3,
+        in_channels=8,
+        feat_channels=8,
+        stacked_convs=1,
+        norm_cfg=dict(type='GN', num_groups=4)),
+     'TOODHead: it gives probabilities'),
+    (dict(type='YOLOXHead', num_classes=3, in_channels=8, feat_channels=8),
+     'YOLOXHead: it learns from every cell'),
 ])
 def test_heads_that_do_not_fit_are_refused_by_name(head, reason):
     with pytest.raises(TypeError, match=reason):

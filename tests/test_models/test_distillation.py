@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from mmengine.structures import InstanceData
 
 from mmbombo.models.detectors import StepContext
 from mmbombo.models.losses.soft_detection_loss import (binary_kl,
@@ -310,6 +311,18 @@ def test_boxes_of_the_teacher_become_targets_and_doubts_are_ignored():
     assert samples[1].pseudo_instances is seen['targets'][0]
 
 
+def test_boxes_clipped_to_nothing_are_no_targets():
+    student, _ = pair(BOXES)
+    ctx = StepContext(student, *batch([('sem_seg', )]))
+    found = InstanceData(
+        bboxes=torch.tensor([[8., 8., 40., 40.], [90., 20., 90., 60.]]),
+        scores=torch.tensor([.9, .8]),
+        labels=torch.tensor([0, 1]))
+    ctx.predict = lambda *args: [found]
+    assert student.weak_losses[0].loss(ctx, [0])['boxes_per_image'] == 1
+    assert ctx.samples[0].pseudo_instances.labels.tolist() == [0]
+
+
 def test_boxes_work_across_any_two_detectors():
     student, teacher = build([BOXES]), build((), 'retinanet', seed=1)
     student.weak_losses[0].check_teacher(student, teacher)
@@ -353,19 +366,12 @@ def test_other_anchors_are_refused():
 
 
 def test_heads_without_comparable_outputs_are_refused():
-    cfg = head_cfg('atss')
-    cfg['head'].update(type='TOODHead', anchor_type='anchor_free')
-    cfg['head'].initial_loss_cls = dict(
-        type='FocalLoss', use_sigmoid=True, activated=True)
-    cfg['train_cfg'] = dict(
-        initial_epoch=4,
-        initial_assigner=dict(type='ATSSAssigner', topk=9),
-        assigner=dict(type='TaskAlignedAssigner', topk=13),
-        alpha=1,
-        beta=6)
+    cfg = head_cfg('retinanet')
+    cfg['head'].type = 'FSAFHead'  # distances in its own units
+    cfg['head'].bbox_coder = dict(type='TBLRBBoxCoder', normalizer=4.)
     model = tiny_model_cfg(weak_losses=[RAW[0]])
     model['task_heads']['det'] = cfg
-    with pytest.raises(TypeError, match='TOODHead cannot be distilled'):
+    with pytest.raises(TypeError, match='FSAFHead cannot be distilled'):
         MODELS.build(model)
 
 

@@ -74,3 +74,10 @@ def test_ground_truth_keeps_its_shape_in_validation():
 def test_pad_seg_cannot_be_switched_off():
     with pytest.raises(TypeError, match='pad_seg'):
         build(pad_seg=False)
+
+
+def test_augmentation_that_would_leave_the_maps_behind_is_refused():
+    resize = dict(
+        type='mmdet.BatchSyncRandomResize', random_size_range=(64, 96))
+    with pytest.raises(TypeError, match='batch_augments'):
+        build(batch_augments=[resize])

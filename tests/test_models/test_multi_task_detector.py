@@ -9,7 +9,8 @@ from mmengine.structures import InstanceData, PixelData
 from mmbombo.models.detectors import StepContext
 from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS
-from mmbombo.testing import SIZE, make_sample, tiny_model_cfg
+from mmbombo.testing import (SIZE, make_sample, seg_head_cfg,
+                             tiny_model_cfg)
 
 KINDS = [('bbox', ), ('bbox', ), ('sem_seg', ), (), ('bbox', 'sem_seg')]
 WEAK = [
@@ -175,6 +176,19 @@ def test_unreached_parameters_are_frozen():
     assert model.training
 
 
+def test_auxiliary_heads_are_trained():
+    """They run in training only, and are not frozen for it."""
+    cfg = tiny_model_cfg()
+    cfg['task_heads']['seg']['auxiliary_head'] = seg_head_cfg(
+        'fcn', channels=16)['auxiliary_head']
+    model = MODELS.build(cfg).train()
+    losses = model.loss(*batch([('bbox', ), ('sem_seg', ), ('sem_seg', )]))
+    assert losses['seg/aux_0.loss_ce'] > 0
+    gradients(model, losses)
+    for name, p in model.task_heads.seg.auxiliary_heads.named_parameters():
+        assert p.requires_grad and p.grad is not None, name
+
+
 @pytest.mark.parametrize('progress, weight', [(0, 0.), (5, 1.), (10, 2.),
                                               (50, 2.)])
 def test_ramp(progress, weight):
@@ -263,6 +277,11 @@ def test_weak_loss_for_a_task_that_is_not_there():
     cfg['task_heads'].pop('det')
     with pytest.raises(ValueError, match="MaskForBoxLoss.*'det'"):
         MODELS.build(cfg)
+
+
+def test_two_weak_losses_with_the_same_keys():
+    with pytest.raises(ValueError, match="2 weak losses named 'b4m'"):
+        MODELS.build(tiny_model_cfg(weak_losses=WEAK + WEAK[:1]))
 
 
 def test_bad_weights_are_errors():

@@ -400,6 +400,19 @@ def test_images_without_boxes_give_finite_losses(assigner):
 
 
 @pytest.mark.parametrize('assigner', PARTS)
+def test_a_box_without_area_is_no_target(assigner):
+    """It overlaps no anchor, and the logarithm of its width is infinite."""
+    head = build(assigner, num_classes=3)
+    outputs = head(make_feats(1))
+    flat = instances([[60., 20., 60., 50.]], [1])
+    got, wanted = (
+        head.loss_on_targets(outputs, [boxes], metas(1), None)
+        for boxes in (flat, instances([], [])))
+    for key, value in wanted.items():
+        torch.testing.assert_close(got[key], value)
+
+
+@pytest.mark.parametrize('assigner', PARTS)
 def test_half_precision_outputs_give_the_same_loss(assigner):
     head = build(assigner, num_classes=3).head
     outputs = random_outputs(2, 3, 128, 1)

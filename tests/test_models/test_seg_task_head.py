@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmseg.models.losses import CrossEntropyLoss
 
 from mmbombo.registry import MODELS
+from mmbombo.models.task_heads.labelled_pixel_mean import LabelledPixelMean
 from mmbombo.models.task_heads.seg_task_head import window_starts
 from mmbombo.models.utils import select_images
 from mmbombo.testing import (SEG_CONFIGS, SIZE, make_feats, make_sample,
@@ -83,6 +85,20 @@ def test_class_weights_average_over_the_weights():
     wanted = F.cross_entropy(
         logits, targets[:, 0], torch.tensor(weights), ignore_index=255)
     torch.testing.assert_close(losses['loss_ce'], wanted)
+
+
+def test_unlabelled_pixels_do_not_dilute_a_weighted_sigmoid():
+    """There the weights are those of the positive side."""
+    loss = LabelledPixelMean(
+        CrossEntropyLoss(use_sigmoid=True, class_weight=[3.]))
+    torch.manual_seed(0)
+    logits = torch.randn(1, 1, 4, 6)
+    labels = torch.randint(0, 2, (1, 4, 6))
+    wanted = F.binary_cross_entropy_with_logits(
+        logits[..., :3], labels[:, None, :, :3].float(),
+        pos_weight=torch.tensor([3.]))
+    labels[..., 3:] = 255
+    torch.testing.assert_close(loss(logits, labels), wanted)
 
 
 def test_prediction_cuts_the_padding_then_resizes():

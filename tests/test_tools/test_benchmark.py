@@ -1,6 +1,8 @@
 # Copyright (c) mmbombo contributors.
 """The benchmark command: its rows, not its times."""
+import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -35,6 +37,7 @@ def data(tmp_path):
     """PhotoStamps' layout; the true mask of an object is its box."""
     root = write_voc(tmp_path / 'voc', num_images=8)
     lists = root / 'ImageSets' / 'Main'
+    (lists / 'seg_train.txt').write_text((lists / 'train.txt').read_text())
     (lists / 'train.txt').rename(lists / 'det_train.txt')
     (root / 'classes.txt').write_text('\n'.join(CLASSES))
     (root / 'SegmentationObject').mkdir()
@@ -48,14 +51,166 @@ def data(tmp_path):
     return root
 
 
-def test_all_rows_in_the_promised_format(data, tmp_path):
+#: Rows of each benchmark of whole networks, on MobileNetV2.
+ROWS_OF = dict(
+    joint_step=['joint_step'],
+    bombo_naive_all=[
+        f'{name}_{predictor}' for predictor in ('self', 'none')
+        for name in ('bombo_naive_all', 'b4m_share', 'm4b_share')
+    ],
+    bombo_naive_own=['bombo_naive_own_self', 'bombo_naive_own_ema'],
+    inference=[
+        f'{name}_{count}' for count in (1, 16)
+        for name in ('inference', 'inference_memory')
+    ],
+    validation=['validation'],
+    training_memory=['training_memory'],
+    start_up=['start_up'],
+    two_processes=['two_processes'])
+
+
+@pytest.fixture
+def options(data):
+    """The smallest of everything."""
+    return argparse.Namespace(
+        data=data,
+        images=2,
+        model='mobilenetv2',
+        batch=2,
+        size=64,
+        repeats=1,
+        threads=1,
+        device='cpu')
+
+
+def check_rows(found):
+    """Every figure is one, and can be written."""
+    for row in found:
+        low, high = row.spread
+        assert 0 < low <= row.ratio <= high < math.inf
+        assert row.goal > 0 and len({len(x) for x in row.times.values()}) < 2
+        assert json.loads(json.dumps(row.as_json()))['name'] == row.name
+    return {row.name: row for row in found}
+
+
+@pytest.mark.parametrize('name', [
+    'joint_step', 'bombo_naive_all', 'bombo_naive_own', 'inference',
+    'validation', 'training_memory', 'two_processes'
+])
+def test_rows_of_networks(rows, options, name):
+    from benchmarks import load
+    found = check_rows(load(name).run(options))
+    assert list(found) == [f'{row}_mobilenetv2' for row in ROWS_OF[name]]
+    same = [
+        holds for row in found.values()
+        for condition, holds in row.conditions.items()
+        if condition.startswith(('same', 'metrics'))
+    ]
+    assert all(same)
+    assert len(same) == dict(joint_step=1, inference=2, validation=2).get(
+        name, 0)
+
+
+def test_pipeline_reads_the_same(rows, options):
+    from benchmarks import load
+    found = check_rows(load('pipeline').run(options))
+    assert list(found) == ['pipeline', 'pipeline_pseudo_mask']
+    assert found['pipeline'].conditions == {'same image, boxes and map': True}
+    assert found['pipeline'].figures['images'] == 2
+
+
+def test_start_of_training_in_a_process(rows, options, tmp_path):
+    from benchmarks import load
+    start_up = load('start_up')
+    given = dict(data=str(options.data), model=options.model, batch=1,
+                 threads=1, cache=str(tmp_path / 'cache'))
+    for side in ('ours', 'mmdet'):
+        parts = start_up.start_process(side, given, 'cpu')
+        assert list(parts) == [
+            'import', 'data set index', 'build', 'first step']
+        assert all(0 < seconds < math.inf for seconds in parts.values())
+    given['data'] = 'nowhere'
+    with pytest.raises(RuntimeError, match='classes.txt is missing'):
+        start_up.start_process('mmdet', given, 'cpu')
+
+
+def test_start_up_compares_whole_processes(rows, options, monkeypatch):
+    from benchmarks import load
+    start_up = load('start_up')
+    started = []
+
+    def start_process(side, given, device):
+        started.append(side)
+        return dict(build=len(started))
+
+    monkeypatch.setattr(start_up, 'start_process', start_process)
+    row = check_rows(start_up.run(options))['start_up_mobilenetv2']
+    assert started == ['ours', 'mmdet'] * 2
+    assert row.figures['images listed'] == 16
+    # the first of each warms up
+    assert row.figures['seconds, ours'] == dict(build=3)
+    assert row.figures['seconds, mmdet'] == dict(build=4)
+
+
+def test_naive_all_has_the_losses_of_naive_own(rows, options):
+    from benchmarks import batches, networks
+    batch = batches.own_batch(options)
+    naive_all = networks.build_naive_all(options.model)
+    naive_own = networks.build_ours(options.model)
+    assert networks.same_losses(options, naive_own, batches.fresh(batch),
+                                [(naive_all, batches.fresh(batch))])
+    seen = []
+    head = naive_all.task_heads.seg.head
+    head.register_forward_hook(lambda *args: seen.append(len(args[2])))
+    naive_all.train()(**naive_all.data_preprocessor(
+        batches.fresh(batch), True), mode='loss')
+    assert seen == [4], 'once, on all images'
+
+
+def test_floor_is_the_ratio_of_multiply_adds(rows, monkeypatch):
+    from benchmarks import networks
+    monkeypatch.setattr(networks, 'multiply_adds',
+                        lambda *args: dict(trunk=20, det=5, seg=15))
+    assert networks.floor_of_inference('any', 64) == 40 / 60
+    assert networks.floor_of_bombo('any', 64) == 40 / 30
+    # a quarter of a training step's third, for half of the images
+    assert networks.floor_of_bombo('any', 64, ema=True) == (
+        120 + 12.5) / 90
+
+
+def test_reference_floor(rows):
+    """Issue 6 and the specification: about 1.6, and 1.25 with the light
+    head."""
+    from benchmarks import networks
+    assert networks.floor_of_bombo('paper', 320) == pytest.approx(1.6, abs=.02)
+    assert 1 < networks.floor_of_bombo('paper-light', 320) <= 1.25
+
+
+def test_peak_of_memory_is_what_is_held_at_once(rows):
+    import torch
+    from benchmarks.running import peak_memory
+
+    def two_of_three():
+        first = torch.zeros(1000, 256)
+        second = first + 1
+        del first
+        return second + 1
+
+    # the profiler also sees the few bytes of the scalars
+    resident, held = 10**6, 2 * 1000 * 256 * 4
+    assert peak_memory(two_of_three, 'cpu', resident) == pytest.approx(
+        resident + held, abs=1000)
+
+
+def test_rows_in_the_promised_format(data, tmp_path):
     out = tmp_path / 'out' / 'rows.json'
-    done = run('all', '--data', data, '--images', 2, '--repeats', 2, '--json',
-               out)
+    names = ('cache_hit', 'pseudo_masks', 'split_merge')
+    done = run(*names, '--data', data, '--images', 2, '--repeats', 2,
+               '--json', out)
     assert done.returncode == 0, done.stderr
     written = json.loads(out.read_text())
     assert written['meta']['threads'] == dict(torch=1, cv2=1)
-    assert 'benchmark.py all' in written['meta']['command']
+    assert f"benchmark.py {' '.join(names)}" in written['meta']['command']
     by_name = {row['name']: row for row in written['rows']}
     assert {'cache_hit', 'pseudo_masks', 'split_merge_cpu'} <= set(by_name)
     for row in written['rows']:
@@ -76,7 +231,9 @@ def test_all_rows_in_the_promised_format(data, tmp_path):
 def test_help_lists_what_there_is(rows):
     from benchmarks import load, names, summary
     shown = run('--help').stdout
-    assert {'cache_hit', 'pseudo_masks', 'split_merge'} <= set(names())
+    assert set(names()) == {
+        'cache_hit', 'pipeline', 'pseudo_masks', 'split_merge', *ROWS_OF
+    }
     for name in names():
         assert f'  {name} ' in shown and summary(name) in shown
         assert callable(load(name).run)
@@ -86,6 +243,8 @@ def test_help_lists_what_there_is(rows):
     (('magic', ), 'magic'),
     ((), 'WHAT'),
     (('cache_hit', '--repeats', 0), '--repeats'),
+    (('joint_step', '--size', 100), '--size'),
+    (('joint_step', '--model', 'r34'), '--model'),
     (('cache_hit', '--data', 'nowhere'), 'classes.txt is missing'),
 ])
 def test_bad_arguments(args, message):

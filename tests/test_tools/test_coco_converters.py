@@ -12,6 +12,7 @@ from PIL import Image
 from pycocotools import mask as mask_utils
 
 from mmbombo.datasets import DatasetError
+from mmbombo.datasets.coco_json import MAP_RECORD
 from mmbombo.registry import DATASETS
 from mmbombo.testing import coco_categories, write_coco
 
@@ -298,7 +299,7 @@ def test_only_the_listed_images_are_drawn(coco, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('name', ['coco', 'coco_paper'])
 def test_data_configs(coco, monkeypatch, name):
-    monkeypatch.setenv('COCO_ROOT', f'{coco}/')
+    monkeypatch.setenv('COCO_ROOT', str(coco))
     cfg = Config.fromfile(ROOT / f'configs/_base_/datasets/{name}.py')
     assert list(cfg.det_classes) == NAMES
     det, seg = DATASETS.build(cfg.train_dataloader.dataset).datasets
@@ -357,6 +358,9 @@ def test_maps_of_other_classes_are_refused(coco, monkeypatch):
     classes[3], classes[4] = classes[4], classes[3]
     dataset.metainfo.seg_classes = classes
     with pytest.raises(DatasetError, match="id 3 of these maps is 'car'"):
+        DATASETS.build(dataset)
+    (coco / 'semantic/val2017' / MAP_RECORD).write_text('[]')
+    with pytest.raises(DatasetError, match='not a record of coco_semantic'):
         DATASETS.build(dataset)
 
 

@@ -225,6 +225,7 @@ def test_metrics_become_a_table():
         'det/bbox_mAP_50': .5,
         'det/cat_AP': .125,
         'det/cat_AP50': float('nan'),
+        'det/voc/cat_AP': .3,
         'seg/mIoU': 61.25,
         'seg/background_IoU': 90.,
         'seg/cat_IoU': 32.5,

@@ -300,6 +300,8 @@ def test_config_text_that_is_a_program_is_left_out(loader, tmp_path):
     ('a = [x for x in (1, 2)]\n', False),
     ("a = dict.__subclasses__()\n", False),
     ("a = f'{1}'\n", False),
+    # MMEngine turns this into [{'k': {'k': 'v, '}}, open('x')]
+    ("""a = [{'k': {'k': '{{$X:v'}}, '}},open("x")]#']\n""", False),
 ])
 def test_which_config_texts_are_kept(tmp_path, text, kept):
     torch.save(dict(meta=dict(config=text)), tmp_path / 'x.pth')

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmbombo.weak_labels import (label_components, masks_to_boxes,
-                                 refine_boxes)
+                                 pixel_groups, refine_boxes)
 
 # Segmentation ids: 0 background, 1 and 2 one detection class each (0 and 1),
 # 3 shows the classes 2 and 3, 4 shows none; class 0 is in 5 too.
@@ -453,13 +453,59 @@ def test_degenerate_predictions_are_harmless():
     assert targets_of(out) == [(0, A)]
 
 
+def group_as_an_accelerator(component_map, numbers, rectangles, *args):
+    return pixel_groups._group_everywhere(component_map, numbers, *args)
+
+
 def test_looking_at_all_pixels_changes_nothing(monkeypatch):
-    """As an accelerator does."""
-    monkeypatch.setattr(masks_to_boxes, '_pixels_to_group',
-                        lambda number, busy: torch.arange(number.numel()))
+    """As an accelerator does, which cannot be asked whether all is done."""
+    monkeypatch.setattr(masks_to_boxes, 'group_pixels',
+                        group_as_an_accelerator)
+    monkeypatch.setattr(masks_to_boxes, '_is_settled', lambda _: False)
     rng = np.random.default_rng(2)
     for _ in range(40):
         check([random_image(rng) for _ in range(4)])
+
+
+@pytest.mark.parametrize('tile, chunk', [(1, 7), (3, 2), (5, 1), (64, 9)])
+def test_size_of_the_tiles_changes_nothing(monkeypatch, tile, chunk):
+    monkeypatch.setattr(pixel_groups, '_TILE', tile)
+    monkeypatch.setattr(pixel_groups, '_CHUNK', chunk)
+    rng = np.random.default_rng(tile)
+    seen = []
+    for _ in range(40):
+        seen += check([random_image(rng) for _ in range(4)])[0]
+    assert 'split' in seen
+
+
+@pytest.mark.parametrize('dtype', [torch.int16, torch.int32, torch.int64])
+def test_both_ways_group_large_images_alike(monkeypatch, dtype):
+    """Rectangles of many tiles, and ties between boxes."""
+    rng = np.random.default_rng(4)
+    images = []
+    for height, width in ((90, 130), (131, 70), (64, 64)):
+        seg_map = paint((1, (1, 2, width - 3, height - 1)),
+                        (2, (width // 3, 9, width // 2, height // 2)),
+                        size=(height, width))
+        seg_map[rng.random(seg_map.shape) < .1] = 0
+        half = width // 2
+        preds = [((0, 0, half, height), .9, 0),
+                 ((half, 0, width, height), .8, 0),
+                 ((half - 20, 10, half + 20, 60), .7, 0)]
+        images.append(image_of(seg_map, preds, min_area=5))
+    batch = to_batch(images)
+    batch['component_map'] = batch['component_map'].to(dtype)
+    options = dict(OPTIONS, compatible=torch.from_numpy(COMPATIBLE))
+    tiled = refine_boxes(**batch, **options)
+    monkeypatch.setattr(masks_to_boxes, 'group_pixels',
+                        group_as_an_accelerator)
+    everywhere = refine_boxes(**batch, **options)
+    assert tiled.counts['num_split'] >= 6
+    for i, image in enumerate(images):
+        assert targets_of(tiled, i) == targets_of(everywhere, i)
+        assert regions_of(tiled, i) == regions_of(everywhere, i)
+        wanted = reference(*image, COMPATIBLE, **OPTIONS)
+        assert targets_of(tiled, i) == sorted(t[1:] for t in wanted[0])
 
 
 # ------------------------------------------------------------------- rules

@@ -21,12 +21,13 @@ import cv2
 import torch
 from benchmarks import load, names, summary
 from benchmarks.rows import Row
+from benchmarks.stock import NETWORKS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ('torch', 'numpy', 'opencv-python', 'opencv-python-headless',
             'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection',
-            'onedl-mmsegmentation',
-            'mmengine', 'mmcv', 'mmdet', 'mmsegmentation')
+            'onedl-mmsegmentation', 'mmengine', 'mmcv', 'mmdet',
+            'mmsegmentation')
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,9 +43,24 @@ def parse_args() -> argparse.Namespace:
         '--data',
         type=Path,
         default=ROOT / 'data' / 'photo_stamps',
-        help='PhotoStamps, for what is measured on images')
+        help='PhotoStamps, for what is measured on files')
     parser.add_argument(
         '--images', type=int, default=40, help='images; default: 40')
+    parser.add_argument(
+        '--model',
+        choices=NETWORKS,
+        default='mobilenetv2',
+        help='network, for what is measured on one; default: mobilenetv2')
+    parser.add_argument(
+        '--batch',
+        type=int,
+        default=4,
+        help='images of each annotation kind in a step; default: 4')
+    parser.add_argument(
+        '--size',
+        type=int,
+        default=320,
+        help='side of the images in a step, in pixels; default: 320')
     parser.add_argument(
         '--repeats', type=int, default=20, help='A B pairs; default: 20')
     parser.add_argument(
@@ -52,9 +68,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--device', default='cpu', help="'cpu' or 'cuda'; default: cpu")
     args = parser.parse_args()
-    for option in ('images', 'repeats', 'threads'):
+    for option in ('images', 'batch', 'repeats', 'threads'):
         if getattr(args, option) < 1:
             parser.error(f'--{option} must be 1 or more')
+    if args.size < 64 or args.size % 64:
+        parser.error('--size must be a multiple of 64, which both libraries '
+                     'and we pad to')
     return args
 
 

@@ -2,7 +2,8 @@
 """Print the metrics file of ``tools/test.py --out`` as a table.
 
 All numbers are percentages. AP is COCO's average over the IoU thresholds .5
-to .95, AP50 the one at .5.
+to .95, AP50 the one at .5. Metrics with a prefix of their own (``det/voc/...``)
+are left out.
 """
 import argparse
 import json
@@ -29,7 +30,7 @@ def class_names(metrics: Dict[str, float]) -> List[str]:
             prefix, suffix = pattern.split('{}')
             if key.startswith(prefix) and key.endswith(suffix):
                 names.append(key[len(prefix):-len(suffix)])
-    return list(dict.fromkeys(names))
+    return [name for name in dict.fromkeys(names) if '/' not in name]
 
 
 def cell(metrics: Dict[str, float], key: str, factor: float) -> str:

@@ -2,7 +2,7 @@
 # another eighth, validation on val2017. Masks are the instances drawn as a map
 # of the 80 classes on a real background; what belongs to no class ("stuff") is
 # background. COCO_DET and COCO_SEG choose other lists of coco_lists.py.
-data_root = '{{$COCO_ROOT:data/coco/}}'
+data_root = '{{$COCO_ROOT:data/coco}}'.rstrip('/') + '/'
 det_list = 'annotations/{{$COCO_DET:mmbombo/det_train}}.json'
 seg_list = 'annotations/{{$COCO_SEG:mmbombo/seg_train}}.json'
 val_list = 'annotations/instances_val2017.json'

@@ -3,22 +3,11 @@
 # are those of the authors' code. Different from it, crowd regions are ignored
 # and not taken for objects, small boxes are kept, and the background is a
 # class (coco_paper_foreground.py ignores it, as the authors' code does).
-_base_ = './coco.py'
+_base_ = ['./coco.py', './squashed_320.py']
 
 scale = (320, 320)
-resize = dict(type='mmdet.Resize', scale=scale, keep_ratio=False)
-geometry = [
-    resize,
-    # each of the four with probability .5; hue in steps of 2 degrees
-    dict(
-        type='mmseg.PhotoMetricDistortion',
-        brightness_delta=32,
-        contrast_range=(0.5, 1.5),
-        saturation_range=(0.5, 1.5),
-        hue_delta=18),
-    dict(type='RandomZoomCrop', prob=0.75),
-    dict(type='mmdet.RandomFlip', prob=0.5)
-]
+resize = _base_.squash
+geometry = _base_.squashed_geometry
 load = _base_.load
 pack = _base_.pack
 train_pipeline = [*load, *geometry, pack]

@@ -3,7 +3,7 @@
 # the images of VOC2012's segmentation validation list that have boxes too.
 # VOC_DET, VOC_SEG and VOC_VAL choose other lists, such as mmbombo/det2_train
 # of voc_lists.py, or MXEdet/train where the authors' lists are unpacked.
-data_root = '{{$VOC_ROOT:data/VOCdevkit/}}'
+data_root = '{{$VOC_ROOT:data/VOCdevkit}}'.rstrip('/') + '/'
 det_list = 'ImageSets/{{$VOC_DET:mmbombo/det_train}}.txt'
 seg_list = 'ImageSets/{{$VOC_SEG:mmbombo/seg_train}}.txt'
 val_list = 'ImageSets/{{$VOC_VAL:mmbombo/val}}.txt'

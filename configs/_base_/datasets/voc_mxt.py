@@ -1,5 +1,6 @@
-# Boxes in VOC's 20 classes, masks in 10 (MXT): means of transport keep their
-# class, the others share one of 3. VOC's masks, read through a table of ids.
+# Boxes in VOC's 20 classes, masks in 10 (MXT): means of transport and persons
+# keep their class, animals share one and furniture too. VOC's masks, read
+# through a table of ids.
 _base_ = './voc.py'
 
 transportation = ('aeroplane', 'bicycle', 'boat', 'bus', 'car', 'motorbike',

@@ -2,22 +2,11 @@
 # to 320 x 320, the authors' augmentation, 7 + 7 images per step. The numbers
 # are those of the authors' code; where it reads the boxes of images that are
 # said to have a mask only (to place the zoom-crop), we do not.
-_base_ = './voc.py'
+_base_ = ['./voc.py', './squashed_320.py']
 
 scale = (320, 320)
-resize = dict(type='mmdet.Resize', scale=scale, keep_ratio=False)
-geometry = [
-    resize,
-    # each of the four with probability .5; hue in steps of 2 degrees
-    dict(
-        type='mmseg.PhotoMetricDistortion',
-        brightness_delta=32,
-        contrast_range=(0.5, 1.5),
-        saturation_range=(0.5, 1.5),
-        hue_delta=18),
-    dict(type='RandomZoomCrop', prob=0.75),
-    dict(type='mmdet.RandomFlip', prob=0.5)
-]
+resize = _base_.squash
+geometry = _base_.squashed_geometry
 load = _base_.load
 pack = _base_.pack
 train_pipeline = [*load, *geometry, pack]

@@ -36,10 +36,10 @@ class RandomZoomCrop(BaseTransform):
     times U(.5, 1), or divided by it; its centre is in the middle fifth. A
     window is rejected if any box is cut, i.e. between .25 and .75 of it are
     visible; if no box has its centre inside; or if what the map shows besides
-    background spans 9 pixels or fewer in either direction. After 10 positions
-    of 10 sizes the image stays as it is. Boxes whose centre is outside are
-    removed, the others are clipped. What is outside the image is gray (114),
-    and ignored in the map.
+    background (id 0) spans 9 pixels or fewer in either direction. After 10
+    positions of 10 sizes the image stays as it is. Boxes whose centre is
+    outside are removed, the others are clipped. What is outside the image is
+    gray (114), and ignored in the map.
 
     The numbers are those of the authors' code. Different from it, only the
     annotation that an image is declared to have takes part: the authors look

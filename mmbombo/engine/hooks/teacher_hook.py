@@ -1,15 +1,13 @@
 # Copyright (c) mmbombo contributors.
-from typing import Any, List
-
 import torch
 from mmcv.cnn import fuse_conv_bn
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader
-from torch import Tensor
 
 from mmbombo.models.detectors import MultiTaskDetector
+from mmbombo.models.utils import nested_tensors
 from mmbombo.registry import HOOKS, MODELS
 
 
@@ -68,8 +66,7 @@ class TeacherHook(Hook):
             fold_batch_norm(teacher, where)
         teacher.to(next(model.parameters()).device)
         for weak_loss in model.weak_losses:
-            if (getattr(weak_loss, 'predictor', None) == self.name
-                    and hasattr(weak_loss, 'check_teacher')):
+            if weak_loss.predictor == self.name:
                 weak_loss.check_teacher(model, teacher)
         model.set_predictor(self.name, teacher)
         runner.logger.info(f'{where}: {sorted(teacher.task_heads)} from '
@@ -187,20 +184,12 @@ def fold_batch_norm(teacher: MultiTaskDetector, where: str) -> None:
     """
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, 3, 128, 128, generator=generator)
-    before = tensors(teacher(image, mode='tensor'))
+    before = nested_tensors(teacher(image, mode='tensor'))
     fuse_conv_bn(teacher)
     teacher.requires_grad_(False)
-    for x, y in zip(before, tensors(teacher(image, mode='tensor'))):
+    after = nested_tensors(teacher(image, mode='tensor'))
+    for x, y in zip(before, after):
         if (x - y).abs().max() > 1e-3 * x.abs().max().clamp(min=1.):
             raise ValueError(
                 f'{where}: batch normalisation cannot be folded into its '
                 'convolutions; set fold_bn=False')
-
-
-def tensors(outputs: Any) -> List[Tensor]:
-    """All tensors in nested outputs."""
-    if isinstance(outputs, Tensor):
-        return [outputs]
-    if isinstance(outputs, dict):
-        outputs = list(outputs.values())
-    return [x for part in outputs for x in tensors(part)]

@@ -34,13 +34,22 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
         seg_pad_value (int): Value that fills the padding of semantic maps.
             Defaults to 255.
         **kwargs: Arguments of
-            :class:`mmdet.models.DetDataPreprocessor`, except ``pad_seg``.
+            :class:`mmdet.models.DetDataPreprocessor`, except ``pad_seg`` and
+            ``batch_augments``.
+
+    Raises:
+        TypeError: For one of these two.
     """
 
     def __init__(self, *args, seg_pad_value: int = 255, **kwargs) -> None:
         if 'pad_seg' in kwargs:
             raise TypeError('MultiTaskDataPreprocessor always pads semantic '
                             "maps in training: drop 'pad_seg'")
+        if kwargs.get('batch_augments'):
+            raise TypeError(
+                "MultiTaskDataPreprocessor takes no 'batch_augments': those "
+                'of MMDetection move images and boxes and leave pseudo masks '
+                'and components where they were; see DetBatchResize')
         super().__init__(
             *args, pad_seg=True, seg_pad_value=seg_pad_value, **kwargs)
 

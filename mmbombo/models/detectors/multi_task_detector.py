@@ -188,7 +188,7 @@ class MultiTaskDetector(BaseDetector):
             batch_inputs: Tensor,
             batch_data_samples: OptSampleList = None
     ) -> Dict[str, Union[Tensor, tuple]]:
-        """Raw outputs of every head, auxiliary heads included."""
+        """Raw outputs of every head; of auxiliary heads in training mode."""
         feats = self.extract_feat(batch_inputs)
         return {task: head(feats) for task, head in self.task_heads.items()}
 

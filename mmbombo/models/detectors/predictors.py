@@ -26,8 +26,6 @@ class Predictors:
         """The network of that name, or None while there is none."""
         return self._models.get(name)
 
-    def __deepcopy__(self, memo: dict) -> 'Predictors':
-        return Predictors()
-
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
+        """Copies and pickles are empty."""
         return Predictors, ()

@@ -6,7 +6,8 @@ from mmdet.structures import SampleList
 from mmdet.utils import ConfigType
 from torch import Tensor
 
-from mmbombo.models.utils import select_images, training_progress
+from mmbombo.models.utils import (evaluation_mode, select_images,
+                                  training_progress)
 from .other_network import OtherNetwork
 
 if TYPE_CHECKING:
@@ -223,8 +224,6 @@ class StepContext:
         outputs = head.as_evaluation_outputs(self.outputs(task, images))
         if outputs is None:
             feats = select_images(self.features, images, len(self.samples))
-            training = head.training
-            head.eval()
-            outputs = head(feats)
-            head.train(training)
+            with evaluation_mode(head):
+                outputs = head(feats)
         return outputs

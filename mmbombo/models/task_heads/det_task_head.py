@@ -4,8 +4,8 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 import torch
 from mmdet.models.dense_heads import (AutoAssignHead, FCOSHead,
                                       GuidedAnchorHead, RepPointsHead,
-                                      RPNHead, RTMDetInsHead, VFNetHead,
-                                      YOLACTHead)
+                                      RPNHead, RTMDetInsHead, TOODHead,
+                                      VFNetHead, YOLACTHead, YOLOXHead)
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.structures import SampleList
 from mmdet.utils import (ConfigType, InstanceList, OptConfigType,
@@ -24,6 +24,12 @@ IGNORED_LOGIT = -50.
 
 #: Dense heads that need more than boxes, or more than one stage.
 UNSUPPORTED_HEADS = (GuidedAnchorHead, RPNHead, RTMDetInsHead, YOLACTHead)
+
+#: Heads to which a class logit of no score does not say "ignore", and why.
+CANNOT_IGNORE = {
+    TOODHead: 'it gives probabilities, not logits',
+    YOLOXHead: 'it learns from every cell whether there is an object at all'
+}
 
 #: Heads whose outputs in training are not those of evaluation.
 MODE_DEPENDENT_HEADS = (AutoAssignHead, RepPointsHead, VFNetHead)
@@ -217,6 +223,10 @@ def check_dense_head(head: nn.Module) -> None:
         raise TypeError(
             f'DetTaskHead cannot use {name}: its loss needs more than the '
             'boxes of an image and its own outputs')
+    for kind, reason in CANNOT_IGNORE.items():
+        if isinstance(head, kind):
+            raise TypeError(f'DetTaskHead cannot use {name}: {reason}, so its '
+                            'cells cannot be ignored')
     if not hasattr(head, 'prior_generator'):
         raise TypeError(f'DetTaskHead cannot use {name}: it has no '
                         'prior_generator, so its cells cannot be ignored')

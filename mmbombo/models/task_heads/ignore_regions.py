@@ -109,9 +109,13 @@ def ignored_cells(regions: IgnoreRegions, targets: Tensor,
         unknown = regions.pixels[:, rows][:, :, columns]
         ignored = ignored | unknown[:, None]
 
-    margin = targets.new_tensor(
-        [-stride[0], -stride[1], stride[0], stride[1]])
-    near_target = covered_cells(targets + margin, target_classes, xs, ys)
+    # numbers, not a tensor of them: its making would wait for the device
+    x1, y1, x2, y2 = targets.unbind(dim=2)
+    beside = torch.stack([
+        x1 - stride[0], y1 - stride[1], x2 + stride[0], y2 + stride[1]
+    ],
+                         dim=2)
+    near_target = covered_cells(beside, target_classes, xs, ys)
     return ignored & ~near_target
 
 

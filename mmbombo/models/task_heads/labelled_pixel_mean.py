@@ -14,6 +14,9 @@ class LabelledPixelMean(nn.Module):
     loss keeps dividing by all pixels, and its result is rescaled with counts
     that never leave the device. A map without any label costs exactly zero.
 
+    With class weights a softmax's mean weighs each pixel by its class. (The
+    division of MMSegmentation 1.2.2 then fails on unlabelled pixels.)
+
     Args:
         loss (nn.Module): A ``mmseg.CrossEntropyLoss``.
     """
@@ -45,24 +48,26 @@ class LabelledPixelMean(nn.Module):
         Returns:
             Tensor: A scalar.
         """
+        num_pixels = label.numel()
+        # a sigmoid's class weights are those of its positive side, and it
+        # divides by the channels too
+        weighted = (
+            self.loss.class_weight is not None and not self.loss.use_sigmoid)
         loss = self.loss(
             cls_score,
             label,
             weight=weight,
+            avg_factor=num_pixels if weighted else None,
             ignore_index=ignore_index,
             **kwargs)
         labelled = label != ignore_index
-        if self.loss.class_weight is None:
-            divided_by = loss.new_tensor(float(label.numel()))
-            mass = labelled.sum().to(loss)
-        else:
-            # with class weights the wrapped loss divides by the weights of
-            # the labelled pixels
+        if weighted:
             weights = loss.new_tensor(self.loss.class_weight)
             mass = (weights[label * labelled] * labelled).sum()
-            divided_by = mass
-        total = mass.detach().clone()
+        else:
+            mass = labelled.sum().to(loss)
+        total = mass.clone()
         all_reduce(total)
+        divided_by = loss.new_full((), num_pixels)
         scale = divided_by * get_world_size() / total.clamp(min=1e-6)
-        # without a labelled pixel the wrapped loss may be 0 / 0
         return torch.where(mass > 0, loss * scale, cls_score.sum() * 0.)

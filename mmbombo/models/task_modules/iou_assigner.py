@@ -17,8 +17,8 @@ class IoUAssigner(BaseAssigner):
     The same anchors become positive, negative and ignored as with
     :class:`mmdet.MaxIoUAssigner` and ``gt_max_assign_all=False``: an anchor
     belongs to the box that it overlaps most, and the best anchor of each box
-    is positive whatever the overlap (of two boxes with one best anchor, the
-    later one gets it).
+    is positive however little the overlap (of two boxes with one best anchor,
+    the later one gets it). A box without area overlaps none.
 
     Two things are different. The paper's network ignores an anchor between
     the thresholds for the class of its box only, and learns that it is none
@@ -94,7 +94,8 @@ def nearest_boxes(overlaps: Tensor) -> Tuple[Tensor, Tensor]:
         return overlaps.new_zeros(num_anchors), none
     values, owners = overlaps.max(dim=0)
     numbers = torch.arange(1, num_boxes + 1, device=overlaps.device)
+    best, places = overlaps.max(dim=1)
     # the largest number is the last box
-    forced = none.scatter_reduce(0, overlaps.argmax(dim=1), numbers, 'amax')
+    forced = none.scatter_reduce(0, places, numbers * (best > 0), 'amax')
     return (values.masked_fill(forced > 0, 1.),
             torch.where(forced > 0, forced, owners + 1))

@@ -1,9 +1,13 @@
 # Copyright (c) mmbombo contributors.
 from .batch_slice import join_images, select_images
+from .evaluation_mode import evaluation_mode
+from .nested_tensors import nested_tensors
 from .training_progress import training_progress
 from .unreached_parameters import freeze_unreached_parameters
+from .valid_cells import valid_cells, valid_cells_of_levels
 
 __all__ = [
-    'freeze_unreached_parameters', 'join_images', 'select_images',
-    'training_progress'
+    'evaluation_mode', 'freeze_unreached_parameters', 'join_images',
+    'nested_tensors', 'select_images', 'training_progress', 'valid_cells',
+    'valid_cells_of_levels'
 ]

@@ -1,10 +1,13 @@
 # Copyright (c) mmbombo contributors.
 import logging
-from typing import Any, Iterator, List
+from typing import List
 
 import torch
 from mmengine.logging import print_log
-from torch import Tensor, nn
+from torch import nn
+
+from .evaluation_mode import evaluation_mode
+from .nested_tensors import nested_tensors
 
 
 def freeze_unreached_parameters(model: nn.Module,
@@ -17,22 +20,26 @@ def freeze_unreached_parameters(model: nn.Module,
     hide it at the price of a graph walk in every step.
 
     One image of zeros is sent through the model in evaluation mode, so
-    normalisation statistics stay as they are.
+    normalisation statistics stay as they are. The task heads themselves, not
+    their parts, are told that it is training, in which they run auxiliary
+    heads too.
 
     Args:
-        model (nn.Module): A model whose ``forward(inputs, mode='tensor')``
-            runs everything that training may run.
+        model (nn.Module): A model with ``task_heads`` whose
+            ``forward(inputs, mode='tensor')`` runs everything that training
+            may run.
         image_size (int): Side of the probe image in pixels. Defaults to 128.
 
     Returns:
         list[str]: Names of the parameters that were frozen.
     """
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     try:
-        with torch.enable_grad():
+        with evaluation_mode(model), torch.enable_grad():
+            for head in model.task_heads.values():
+                head.training = True
             outputs = model(torch.zeros(1, 3, image_size, image_size))
-            total = sum(x.float().sum() for x in _float_tensors(outputs))
+            total = sum(x.float().sum() for x in nested_tensors(outputs)
+                        if x.is_floating_point())
         named = [(name, parameter)
                  for name, parameter in model.named_parameters()
                  if parameter.requires_grad
@@ -47,9 +54,6 @@ def freeze_unreached_parameters(model: nn.Module,
             logger='current',
             level=logging.WARNING)
         return []
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
     frozen = []
     for (name, parameter), grad in zip(named, grads):
@@ -61,15 +65,3 @@ def freeze_unreached_parameters(model: nn.Module,
             'Frozen, because no output depends on them: ' + ', '.join(frozen),
             logger='current')
     return frozen
-
-
-def _float_tensors(outputs: Any) -> Iterator[Tensor]:
-    if isinstance(outputs, Tensor):
-        if outputs.is_floating_point():
-            yield outputs
-    elif isinstance(outputs, dict):
-        for value in outputs.values():
-            yield from _float_tensors(value)
-    elif isinstance(outputs, (tuple, list)):
-        for value in outputs:
-            yield from _float_tensors(value)

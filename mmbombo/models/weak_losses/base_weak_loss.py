@@ -1,12 +1,13 @@
 # Copyright (c) mmbombo contributors.
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING, Dict, List, Sequence
 
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.structures import BBOX
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector
@@ -30,6 +31,9 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
     source_kind: str
     #: Fields that a sample needs for the loss, and what to say without one.
     required_fields: Dict[str, str] = {}
+    #: Network that is asked for the weak label: 'self', 'ema' or a teacher's
+    #: name; 'none' for nobody.
+    predictor: str = 'none'
 
     def __init__(self, loss_weight: float = 1., ramp: float = 0.) -> None:
         super().__init__()
@@ -47,12 +51,43 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             model (MultiTaskDetector): The network, its heads built.
 
         Raises:
-            ValueError: If the network lacks the task.
+            ValueError: If the network lacks the task, or another loss writes
+                the same keys, of which one would be lost.
         """
         if self.task not in model.task_heads:
             raise ValueError(
                 f"{type(self).__name__} supervises the task '{self.task}', "
                 f'but the model has only {sorted(model.task_heads)}')
+        same = [x for x in model.weak_losses if x.name == self.name]
+        if len(same) > 1:
+            raise ValueError(
+                f"the model has {len(same)} weak losses named '{self.name}' "
+                f'({type(self).__name__}); one of them would be lost')
+
+    def check_teacher(self, model: 'MultiTaskDetector',
+                      teacher: nn.Module) -> None:
+        """Raise if the network that this loss asks cannot teach the model.
+
+        Args:
+            model (MultiTaskDetector): The student.
+            teacher (MultiTaskDetector): The teacher.
+
+        Raises:
+            ValueError: If the teacher lacks the task or knows other classes.
+        """
+        if self.task not in teacher.task_heads:
+            raise ValueError(
+                f"{type(self).__name__} asks the teacher '{self.predictor}' "
+                f"for the task '{self.task}', but it has only "
+                f'{sorted(teacher.task_heads)}')
+        kind = model.task_heads[self.task].annotation_kind
+        ours, theirs = (
+            x.class_map.det_classes if kind == BBOX else
+            x.class_map.seg_classes for x in (model, teacher))
+        if tuple(ours) != tuple(theirs):
+            raise ValueError(
+                f"the teacher '{self.predictor}' knows other classes of the "
+                f"task '{self.task}': {class_difference(ours, theirs)}")
 
     def images(self, ctx: StepContext) -> List[int]:
         """Positions of the images that have the source kind only."""
@@ -117,6 +152,17 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
         Returns:
             dict[str, Tensor]: Losses and diagnostics.
         """
+
+
+def class_difference(ours: Sequence[str], theirs: Sequence[str]) -> str:
+    """Say how the teacher's classes differ from the student's."""
+    missing = [name for name in ours if name not in theirs]
+    unknown = [name for name in theirs if name not in ours]
+    if missing or unknown:
+        return (f'only the student has {missing}, only the teacher has '
+                f'{unknown}')
+    return (f'same names in another order, {list(ours)} in the student, '
+            f'{list(theirs)} in the teacher')
 
 
 def scale(loss, weight: float):

@@ -7,11 +7,12 @@ from torch import Tensor
 from mmbombo.models.detectors.step_context import StepContext
 from mmbombo.models.losses.projection_loss import projection_loss
 from mmbombo.models.losses.rank_mean import full_precision
+from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX
 from mmbombo.weak_labels import IGNORE_INDEX, covered_pixels
 from .base_weak_loss import BaseWeakLoss
-from .box_table import BoxTable, image_area
+from .box_table import BoxTable
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector
@@ -97,8 +98,8 @@ class BoxProjectionLoss(BaseWeakLoss):
         """Masks ``(n, 1, H, W)``: background in no box, ignored elsewhere."""
         size = ctx.inputs.shape[-2:]
         in_box = covered_pixels(table.boxes, size)
-        in_image = image_area([ctx.samples[i] for i in images], size, size,
-                              ctx.inputs)
+        in_image = valid_cells(
+            ctx.metas(images), size, size, in_box.device)
         masks = torch.full_like(in_box, IGNORE_INDEX, dtype=torch.long)
         masks.masked_fill_(in_image & ~in_box, ctx.class_map.outside_id)
         return masks[:, None]

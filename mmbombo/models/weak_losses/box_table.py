@@ -79,26 +79,6 @@ def cell_centres(num_cells: int, num_pixels: int, like: Tensor) -> Tensor:
     return (cells + 0.5) * (num_pixels / num_cells)
 
 
-def image_area(samples: SampleList, size: torch.Size, image_size: torch.Size,
-               like: Tensor) -> Tensor:
-    """Which cells of a grid show an image and no padding.
-
-    Args:
-        samples (list[:obj:`DetDataSample`]): N samples.
-        size (torch.Size): Height and width of the grid in cells.
-        image_size (torch.Size): Height and width of the input in pixels.
-        like (Tensor): A tensor on the device.
-
-    Returns:
-        Tensor: ``(N, h, w)`` bool.
-    """
-    ys = cell_centres(size[0], image_size[0], like)
-    xs = cell_centres(size[1], image_size[1], like)
-    shapes = [sample.img_shape[:2] for sample in samples]
-    return torch.stack([(ys < height)[:, None] & (xs < width)
-                        for height, width in shapes])
-
-
 def _columns(sample) -> tuple:
     """Boxes, labels, whether they are certain, and cut, of one image."""
     certain, ignored = sample.gt_instances, sample.ignored_instances

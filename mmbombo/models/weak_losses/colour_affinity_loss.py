@@ -9,12 +9,13 @@ from torch import Tensor
 from mmbombo.models.detectors.step_context import StepContext
 from mmbombo.models.losses.colour_affinity_loss import colour_affinity_loss
 from mmbombo.models.losses.rank_mean import full_precision
+from mmbombo.models.utils import select_images, valid_cells
 from mmbombo.models.utils.colour import denormalise, rgb_to_lab
 from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX
 from .base_weak_loss import BaseWeakLoss
 from .box_projection_loss import check_softmax
-from .box_table import BoxTable, image_area
+from .box_table import BoxTable
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector
@@ -87,7 +88,8 @@ class ColourAffinityLoss(BaseWeakLoss):
         table = BoxTable.from_samples(samples, ctx.class_map)
         classes = table.one_hot(table.certain, ctx.class_map.num_det_classes)
         inside = table.covered(classes, size, image_size).any(dim=1)
-        valid = image_area(samples, size, image_size, ctx.inputs)
+        valid = valid_cells(
+            ctx.metas(images), size, image_size, logits.device)
         loss = colour_affinity_loss(logits, self._colours(ctx, images, size),
                                     inside, valid, self.similarity_thr,
                                     self.dilation)
@@ -97,6 +99,6 @@ class ColourAffinityLoss(BaseWeakLoss):
     def _colours(self, ctx: StepContext, images: List[int],
                  size: torch.Size) -> Tensor:
         """Mean colours ``(n, 3, h, w)`` of the cells in CIELAB."""
-        inputs = torch.stack([ctx.inputs[i] for i in images])
+        inputs = select_images(ctx.inputs, images, len(ctx.samples))
         rgb = denormalise(inputs, ctx.model.data_preprocessor)
         return rgb_to_lab(F.adaptive_avg_pool2d(rgb, size))

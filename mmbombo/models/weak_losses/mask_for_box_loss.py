@@ -203,7 +203,8 @@ class MaskForBoxLoss(BaseWeakLoss):
         boxes = refined.boxes
         if ctx.class_map.det_only:
             height, width = unknown.shape[1:]
-            image = boxes.new_tensor([0, 0, width, height])
+            image = boxes.new_zeros(4)
+            image[2], image[3] = width, height
             compatible = ctx.class_map.tensors(boxes.device).compatible
             everywhere = ~compatible.any(dim=0)
             boxes = torch.cat([boxes, image.expand(len(boxes), 1, 4)], dim=1)

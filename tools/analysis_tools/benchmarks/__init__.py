@@ -3,8 +3,9 @@
 
 A module of this package with a function ``run(options) -> list[Row]`` is found
 by its name; the first line of its docstring is shown in the help. ``options``
-are the command's: ``data``, ``images``, ``repeats``, ``threads``, ``device``.
-Modules of other content are in :data:`_SHARED`.
+are the command's: ``data``, ``images``, ``model``, ``batch``, ``size``,
+``repeats``, ``threads``, ``device``. Modules of other content are in
+:data:`_SHARED`.
 """
 import ast
 from importlib import import_module
@@ -13,7 +14,8 @@ from types import ModuleType
 from typing import List
 
 _FOLDER = Path(__file__).parent
-_SHARED = ('__init__', 'rows', 'split_merge_loop', 'photo_stamps')
+_SHARED = ('__init__', 'rows', 'running', 'batches', 'networks', 'stock',
+           'photo_stamps', 'voc_sources', 'split_merge_loop', 'start_child')
 
 
 def names() -> List[str]:

@@ -13,8 +13,9 @@ import torch
 from mmdet.structures.bbox import HorizontalBoxes
 
 from mmbombo.datasets.transforms import LoadPseudoMask
-from .photo_stamps import class_names, read_samples
+from .photo_stamps import read_samples
 from .rows import Row, ratio_of, timed
+from .voc_sources import class_names
 
 MILLISECOND = 1.
 #: Hits are alike: this many images are enough.

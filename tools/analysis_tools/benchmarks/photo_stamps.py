@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """Training images of PhotoStamps with boxes and the true object masks."""
 import hashlib
-import sys
 from pathlib import Path
 from typing import List, NamedTuple, Tuple
 
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from mmbombo.datasets.voc_xml import read_instances
+from .voc_sources import class_names
 
 
 class Sample(NamedTuple):
@@ -20,16 +20,6 @@ class Sample(NamedTuple):
     boxes: np.ndarray  # (K, 4) float64 x1, y1, x2, y2
     labels: np.ndarray  # (K,) int64
     objects: np.ndarray  # (H, W) uint8, number of the box + 1; 255 is void
-
-
-def class_names(root: Path) -> Tuple[str, ...]:
-    """Detection classes."""
-    path = root / 'classes.txt'
-    if not path.exists():
-        sys.exit(f'{path} is missing; make the data set with python '
-                 'tools/dataset_converters/photo_stamps.py --data photos, or '
-                 'name it with --data')
-    return tuple(path.read_text(encoding='utf-8').split())
 
 
 def for_reports(name: str) -> bool:

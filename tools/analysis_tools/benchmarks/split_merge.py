@@ -131,7 +131,7 @@ def to_batch(images, drawn, compatible: np.ndarray,
 
     tables = [table for _, table in images]
     batch = dict(
-        component_map=tensor([m for m, _ in images]).long(),
+        component_map=tensor([m for m, _ in images]),
         compatible=torch.as_tensor(compatible, device=device))
     for key in ('boxes', 'labels', 'areas', 'ignored'):
         batch[f'comp_{key}'] = tensor([table[key] for table in tables])

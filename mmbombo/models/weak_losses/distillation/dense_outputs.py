@@ -3,8 +3,7 @@
 from typing import Any, List, NamedTuple, Optional, Sequence
 
 import torch
-from mmdet.models.dense_heads import (AnchorHead, FCOSHead, GFLHead,
-                                      RTMDetHead, TOODHead)
+from mmdet.models.dense_heads import AnchorHead, FCOSHead, GFLHead, RTMDetHead
 from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
 from torch import Tensor, nn
 
@@ -44,8 +43,7 @@ def regression_of(head: nn.Module) -> str:
     Raises:
         TypeError: If its outputs are none of them, or no logits.
     """
-    refused = MODE_DEPENDENT_HEADS + (TOODHead, )
-    if not isinstance(head, refused):
+    if not isinstance(head, MODE_DEPENDENT_HEADS):
         if isinstance(head, GFLHead):
             return DISTRIBUTIONS
         if isinstance(head, (FCOSHead, RTMDetHead)):

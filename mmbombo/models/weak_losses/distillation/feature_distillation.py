@@ -1,6 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import torch
 from mmdet.utils import OptConfigType
@@ -10,11 +9,11 @@ from mmbombo.models.detectors.step_context import StepContext
 from mmbombo.models.losses.feature_distance import (feature_distance,
                                                     feature_mse)
 from mmbombo.models.task_heads import BaseTaskHead, SegTaskHead
-from mmbombo.models.utils import select_images
+from mmbombo.models.utils import (evaluation_mode, select_images,
+                                  valid_cells_of_levels)
 from mmbombo.registry import MODELS
 from .dense_outputs import sizes_of
 from .distillation_loss import DistillationLoss
-from .valid_cells import valid_cells_of_levels
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector
@@ -171,15 +170,3 @@ def probe_shapes(network: nn.Module,
     with evaluation_mode(network):
         feats = network.extract_feat(image)
     return [tuple(x.shape) for x in read_levels(task_head, feats)]
-
-
-@contextmanager
-def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while: no statistics are updated."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

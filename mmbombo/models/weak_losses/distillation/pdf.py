@@ -12,6 +12,7 @@ from mmbombo.registry import MODELS
 from .feature_distillation import FeatureDistillation
 from .soft_detection import DenseHeadDistillation
 
+
 @MODELS.register_module()
 class PDFLoss(FeatureDistillation, DenseHeadDistillation):
     """Learn a teacher's features where the predictions disagree.

@@ -67,6 +67,7 @@ class PseudoBoxLoss(DistillationLoss):
         found = ctx.predict(self.task, images, self.predictor,
                             self.decode_cfg)
         # the NMS has waited for the device already, to know how many they are
+        found = [x[has_area(x.bboxes)] for x in found]
         sure = [x.scores > self.score_thr for x in found]
         targets = [pick(x, chosen) for x, chosen in zip(found, sure)]
         ignore = IgnoreRegions.from_instances(
@@ -77,7 +78,12 @@ class PseudoBoxLoss(DistillationLoss):
         mean = sum(len(target) for target in targets) / len(images)
         return dict(
             ctx.loss(self.task, targets, images, ignore),
-            boxes_per_image=ctx.inputs.new_tensor(mean))
+            boxes_per_image=ctx.inputs.new_full((), mean))
+
+
+def has_area(boxes: Tensor) -> Tensor:
+    """Which boxes ``(P, 4)`` have one, after clipping to the image."""
+    return (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
 
 
 def pick(instances: InstanceData, chosen: Tensor) -> InstanceData:

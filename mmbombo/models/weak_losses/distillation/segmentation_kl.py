@@ -5,9 +5,9 @@ from torch import Tensor, nn
 
 from mmbombo.models.detectors.step_context import StepContext
 from mmbombo.models.losses.segmentation_kl import segmentation_kl
+from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from .distillation_loss import DistillationLoss
-from .valid_cells import valid_cells
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector

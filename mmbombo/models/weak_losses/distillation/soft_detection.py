@@ -10,11 +10,11 @@ from mmbombo.models.losses.soft_detection_loss import (binary_kl,
                                                        soft_offset_loss,
                                                        soft_score_loss)
 from mmbombo.models.losses.temperature_kl import temperature_kl
+from mmbombo.models.utils import valid_cells_of_levels
 from mmbombo.registry import MODELS
 from .dense_outputs import (DenseOutputs, flatten_outputs, misalignment,
                             regression_of, sizes_of)
 from .distillation_loss import DistillationLoss
-from .valid_cells import valid_cells_of_levels
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector

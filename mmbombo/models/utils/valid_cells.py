@@ -21,14 +21,14 @@ def valid_cells(metas: Sequence[dict], size: Sequence[int],
     Returns:
         Tensor: ``(n, H, W)`` bool.
     """
-    # made on the CPU, where the shapes are: nothing waits for the device
     shapes = torch.tensor([meta['img_shape'][:2] for meta in metas])
-    centres_y, centres_x = ((torch.arange(cells) + 0.5) * pixels / cells
-                            for cells, pixels in zip(size, input_size))
+    shapes = shapes.to(device, non_blocking=True)
+    centres_y, centres_x = (
+        (torch.arange(cells, device=device) + 0.5) * pixels / cells
+        for cells, pixels in zip(size, input_size))
     in_y = centres_y < shapes[:, :1]
     in_x = centres_x < shapes[:, 1:]
-    valid = in_y[:, :, None] & in_x[:, None]
-    return valid.to(device, non_blocking=True)
+    return in_y[:, :, None] & in_x[:, None]
 
 
 def valid_cells_of_levels(metas: Sequence[dict],

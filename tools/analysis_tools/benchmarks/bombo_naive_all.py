@@ -1,0 +1,101 @@
+# Copyright (c) mmbombo contributors.
+"""A BoMBo step against naive-all, and the shares of its pseudo labels.
+
+Naive-all runs both heads on all images too, so what is compared is making
+pseudo labels and the losses on them. The shares, of a BoMBo step, are of what
+is between the outputs of the heads and the pseudo labels: for Mask-for-Box
+decoding, NMS, split and merge; for Box-for-Mask the masks that the data
+loader's workers have made. They are from further steps: a GPU is waited for
+before and after.
+"""
+from argparse import Namespace
+from typing import Dict, List
+
+from torch import nn
+
+from .batches import own_batch
+from .networks import bombo_losses, build_naive_all, build_ours, make_predict
+from .rows import Row, in_turn, ratio_of, timed
+from .running import Stopwatch, Training, waiting
+from .stock import sizes
+
+SHARES = dict(b4m=('pseudo_masks', .01), m4b=('pseudo_boxes', .03))
+
+
+def run(options: Namespace) -> List[Row]:
+    """Time whole steps, then what makes the pseudo labels."""
+    batch = own_batch(options)
+    naive = Training(build_naive_all(options.model), batch, options.device)
+    rows = []
+    for predictor in ('self', 'none'):
+        bombo = confident_bombo(options, batch, predictor)
+        bombo_ms, naive_ms = in_turn(
+            waiting(options.device, bombo), waiting(options.device, naive),
+            options.repeats)
+        ratio, spread = ratio_of(bombo_ms, naive_ms)
+        rows.append(
+            Row(f'bombo_naive_all_{predictor}_{options.model}',
+                ratio,
+                1.05,
+                'at most',
+                spread,
+                f"time of a BoMBo step, predictor='{predictor}' / of a "
+                'naive-all step',
+                figures={
+                    **sizes(options), 'pseudo boxes of the batch':
+                    origins(bombo)
+                },
+                times=dict(bombo=bombo_ms, naive_all=naive_ms)))
+        rows += shares(options, bombo, predictor)
+    return rows
+
+
+def confident_bombo(options: Namespace, batch: dict,
+                    predictor: str) -> Training:
+    """A BoMBo network that predicts something, and its training."""
+    model = build_ours(options.model, bombo_losses(predictor))
+    bombo = Training(model, batch, options.device)
+    make_predict(model, batch, asked_score(model))
+    return bombo
+
+
+def asked_score(model: nn.Module) -> float:
+    """Score that predictions must pass for Mask-for-Box."""
+    return model.weak_losses[1].decode_cfg['score_thr']
+
+
+def origins(bombo: Training) -> Dict[str, int]:
+    """How many pseudo boxes of a step came from a split, a merge, ..."""
+    return {
+        key.split('/')[1]: int(value)
+        for key, value in bombo().items() if '/num_' in key
+    }
+
+
+def shares(options: Namespace, bombo: Training, predictor: str) -> List[Row]:
+    """Time what makes pseudo labels within steps."""
+    watches = {}
+    for weak_loss in bombo.model.weak_losses:
+        method, _ = SHARES[weak_loss.name]
+        watch = Stopwatch(getattr(weak_loss, method), options.device)
+        setattr(weak_loss, method, watch)
+        watches[weak_loss.name] = watch
+    step = waiting(options.device, bombo)
+    steps = [timed(step)[0] for _ in range(options.repeats)]
+    rows = []
+    for name, watch in watches.items():
+        method, goal = SHARES[name]
+        ratio, spread = ratio_of(watch.times, steps)
+        rows.append(
+            Row(f'{name}_share_{predictor}_{options.model}',
+                ratio,
+                goal,
+                'at most',
+                spread,
+                f"time of {method}, predictor='{predictor}' / of the step",
+                figures=sizes(options),
+                times={
+                    method: watch.times,
+                    'step': steps
+                }))
+    return rows

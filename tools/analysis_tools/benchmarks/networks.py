@@ -1,0 +1,182 @@
+# Copyright (c) mmbombo contributors.
+"""Our networks, those of the libraries with the same weights, and floors."""
+from argparse import Namespace
+from typing import Dict, Sequence, Tuple
+
+import torch
+from get_flops import complexity
+from mmengine.config import ConfigDict
+from mmengine.logging import MMLogger
+from torch import Tensor, nn
+
+from mmbombo.models.weak_losses import BaseWeakLoss
+from mmbombo.registry import MODELS
+from mmbombo.structures import BBOX, SEM_SEG
+from .batches import NUM_CLASSES, raw_inputs
+from .stock import build_detector, build_segmentor, network_cfg
+
+#: Forward, gradient of the inputs, gradient of the weights.
+PASSES_OF_TRAINING = 3
+#: Cells and classes of an image that pass a detection score, on average.
+CANDIDATES = 100
+
+
+def bombo_losses(predictor: str) -> Sequence[dict]:
+    """Configs of both weak losses."""
+    return (dict(type='BoxForMaskLoss'),
+            dict(type='MaskForBoxLoss', predictor=predictor))
+
+
+def build_ours(name: str, weak_losses: Sequence[dict] = ()) -> nn.Module:
+    """A :class:`MultiTaskDetector` with random weights, the same each time."""
+    # initialisation says a line for every weight
+    MMLogger.get_instance('benchmark', log_level='ERROR')
+    classes = [f'class {i}' for i in range(NUM_CLASSES)]
+    cfg = network_cfg(name, NUM_CLASSES)
+    cfg.class_map = dict(
+        det_classes=classes, seg_classes=['background', *classes])
+    cfg.weak_losses = list(weak_losses)
+    torch.manual_seed(0)
+    model = MODELS.build(ConfigDict(_scope_='mmbombo', **cfg))
+    model.init_weights()
+    return model
+
+
+class HeadOnAllImages(BaseWeakLoss):
+    """Naive-all: a head runs on the images too that it learns nothing from.
+
+    The gradient passes through what the head has done on them, as zeros.
+    """
+
+    def __init__(self, task: str, source_kind: str) -> None:
+        super().__init__()
+        self.name = f'all_{task}'
+        self.task, self.source_kind = task, source_kind
+
+    def loss(self, ctx, images) -> dict:
+        """No loss; the images are planned, which makes the head run."""
+        return {}
+
+
+def build_naive_all(name: str) -> nn.Module:
+    """Naive partial training with both heads on all images."""
+    model = build_ours(name)
+    model.weak_losses.append(HeadOnAllImages('det', SEM_SEG))
+    model.weak_losses.append(HeadOnAllImages('seg', BBOX))
+    return model
+
+
+def build_stock(name: str, ours: nn.Module) -> Tuple[nn.Module, nn.Module]:
+    """MMDetection's and MMSegmentation's network with the weights of ours."""
+    cfg = network_cfg(name, NUM_CLASSES)
+    det, seg = build_detector(cfg), build_segmentor(cfg)
+    for model in (det, seg):
+        model.backbone.load_state_dict(ours.backbone.state_dict())
+        model.neck.load_state_dict(ours.neck.state_dict())
+    det.bbox_head.load_state_dict(ours.task_heads.det.head.state_dict())
+    seg.decode_head.load_state_dict(ours.task_heads.seg.head.state_dict())
+    return det, seg
+
+
+@torch.no_grad()
+def make_predict(model: nn.Module, batch: dict, score: float) -> None:
+    """Let an untrained network predict about as many boxes as a trained one.
+
+    The biases of its classification are moved, so that decoding and NMS have
+    :data:`CANDIDATES` per image to work on.
+
+    Args:
+        model (nn.Module): Ours, in the mode that it will be measured in.
+        batch (dict): Images.
+        score (float): What these candidates pass.
+    """
+    head = model.task_heads.det
+    maps = head(model.extract_feat(raw_inputs(model, batch)))[0]
+    logits = torch.cat([scores.flatten() for scores in maps])
+    count = min(CANDIDATES * len(maps[0]), len(logits))
+    passing = logits.topk(count).values[-1]
+    shift = torch.logit(passing.new_tensor(score)) - passing
+    for module in head.modules():
+        if isinstance(module,
+                      nn.Conv2d) and module.out_channels == maps[0].shape[1]:
+            module.bias += shift
+
+
+@torch.no_grad()
+def same_losses(options: Namespace, ours: nn.Module, batch: dict,
+                others: Sequence[Tuple[nn.Module, dict]]) -> bool:
+    """Whether networks of equal weights have equal losses.
+
+    In evaluation mode: in training, the statistics of a batch with all images
+    are not those of a batch with half of them.
+
+    Args:
+        options (Namespace): The command's.
+        ours (nn.Module): Our network.
+        batch (dict): Its batch.
+        others (Sequence[tuple[nn.Module, dict]]): Networks and their batches.
+
+    Returns:
+        bool: Whether the sums of the losses agree.
+    """
+    sums = []
+    for pairs in ([(ours, batch)], others):
+        total = 0.
+        for model, data in pairs:
+            model.to(options.device).eval()
+            data = model.data_preprocessor(data, True)
+            losses = model(**data, mode='loss')
+            total += float(model.parse_losses(losses)[0])
+            model.train()
+        sums.append(total)
+    return bool(abs(sums[0] - sums[1]) <= 1e-4 * abs(sums[1]))
+
+
+def multiply_adds(name: str, size: int) -> Dict[str, int]:
+    """Multiply-adds of one image: trunk (backbone and neck), det and seg."""
+    parts = {
+        part.name: part.multiply_adds
+        for part in complexity(build_ours(name), (size, size))
+    }
+    return dict(
+        trunk=parts['backbone'] + parts['neck'],
+        det=parts['task_heads.det'],
+        seg=parts['task_heads.seg'])
+
+
+def floor_of_inference(name: str, size: int) -> float:
+    """Both tasks from one network, against one network for each."""
+    cost = multiply_adds(name, size)
+    heads = cost['det'] + cost['seg']
+    return (cost['trunk'] + heads) / (2 * cost['trunk'] + heads)
+
+
+def floor_of_bombo(name: str, size: int, ema: bool = False) -> float:
+    """A BoMBo step against a naive-own step, as many images of either kind.
+
+    With an EMA predictor a further forward pass gives boxes on the images
+    with masks; the averaging itself is not counted.
+    """
+    cost = multiply_adds(name, size)
+    heads = cost['det'] + cost['seg']
+    bombo = PASSES_OF_TRAINING * (cost['trunk'] + heads)
+    if ema:
+        bombo += (cost['trunk'] + cost['det']) / 2
+    return bombo / (PASSES_OF_TRAINING * (cost['trunk'] + heads / 2))
+
+
+def weights_in_bytes(*models: nn.Module) -> int:
+    """Parameters and buffers."""
+    return sum(tensor.numel() * tensor.element_size() for model in models
+               for tensor in (*model.parameters(), *model.buffers()))
+
+
+def tensors_in(values) -> Sequence[Tensor]:
+    """All tensors in nested containers."""
+    if isinstance(values, Tensor):
+        return [values]
+    if isinstance(values, dict):
+        values = values.values()
+    elif not isinstance(values, (list, tuple)):
+        return []
+    return [tensor for value in values for tensor in tensors_in(value)]

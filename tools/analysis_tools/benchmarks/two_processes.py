@@ -1,0 +1,158 @@
+# Copyright (c) mmbombo contributors.
+"""Two processes with a thread each against one process with two threads.
+
+A BoMBo step on the same images: each process has a half of either kind, and
+gradients are averaged by ``DistributedDataParallel`` over gloo. On a CPU only.
+"""
+import os
+import socket
+import sys
+from argparse import Namespace
+from collections import Counter
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Dict, List
+
+import torch
+import torch.distributed as dist
+from mmengine.model import MMDistributedDataParallel
+from torch import multiprocessing
+
+from .batches import fresh, own_batch
+from .bombo_naive_all import confident_bombo
+from .rows import Row, in_turn, ratio_of
+from .stock import sizes
+
+PROCESSES = 2
+#: Seconds that a process has to end by itself.
+PATIENCE = 30
+
+
+def run(options: Namespace) -> List[Row]:
+    """Keep both processes waiting while the one works, and the reverse."""
+    if options.device != 'cpu':
+        print('two_processes: on a CPU only, left out', flush=True)
+        return []
+    if options.batch % PROCESSES:
+        sys.exit('two_processes needs an even --batch')
+    torch.set_num_threads(PROCESSES)
+    one = confident_bombo(options, own_batch(options), 'self')
+    workers = Workers(options)
+    try:
+        one_ms, two_ms = in_turn(one, workers.step, options.repeats)
+        reduced = workers.count()
+    finally:
+        workers.stop()
+        torch.set_num_threads(options.threads)
+    ratio, spread = ratio_of(one_ms, two_ms)
+    return [
+        Row(f'two_processes_{options.model}',
+            ratio,
+            .95,
+            'at least',
+            spread,
+            'images per second of two processes / of one with two threads',
+            figures={
+                **sizes(options), 'threads': PROCESSES,
+                'all_reduce calls of a step, by file': reduced
+            },
+            times=dict(one=one_ms, two=two_ms))
+    ]
+
+
+class Workers:
+    """Processes that take a step when they are told to.
+
+    Args:
+        options (Namespace): The command's.
+    """
+
+    def __init__(self, options: Namespace) -> None:
+        context = multiprocessing.get_context('spawn')
+        port = free_port()
+        self.pipes, self.processes = [], []
+        for rank in range(PROCESSES):
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=work, args=(rank, port, options, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            self.pipes.append(ours)
+            self.processes.append(process)
+
+    def step(self) -> None:
+        """A step of all."""
+        self._ask('step')
+
+    def count(self) -> Dict[str, int]:
+        """Who calls ``all_reduce`` in a step, and how often."""
+        return self._ask('count')
+
+    def stop(self) -> None:
+        """End the processes."""
+        for pipe in self.pipes:
+            pipe.close()
+        for process in self.processes:
+            process.join(PATIENCE)
+            process.terminate()
+
+    def _ask(self, what: str):
+        for pipe in self.pipes:
+            pipe.send(what)
+        return [pipe.recv() for pipe in self.pipes][0]
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        return free.getsockname()[1]
+
+
+def work(rank: int, port: int, options: Namespace, pipe: Connection) -> None:
+    """A process: steps until the pipe is closed."""
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    dist.init_process_group('gloo', rank=rank, world_size=PROCESSES)
+    whole = own_batch(options)
+    # boxes first, then masks: every other image is half of either kind
+    batch = {key: values[rank::PROCESSES] for key, values in whole.items()}
+    training = confident_bombo(options, batch, 'self')
+    wrapped = MMDistributedDataParallel(training.model)
+
+    def step() -> None:
+        wrapped.train_step(fresh(batch), training.optim)
+
+    commands = dict(step=step, count=lambda: count_reductions(step))
+    while True:
+        try:
+            pipe.send(commands[pipe.recv()]())
+        except EOFError:
+            break
+    dist.destroy_process_group()
+
+
+def count_reductions(step) -> Dict[str, int]:
+    """Count ``all_reduce`` by the file that asks, in one step.
+
+    The gradients' are not among them: DistributedDataParallel makes them
+    elsewhere.
+    """
+    counts: Counter = Counter()
+    original = dist.all_reduce
+
+    def counting(*args, **kwargs):
+        frame = sys._getframe(1)
+        file = Path(frame.f_code.co_filename)
+        while 'mmengine' in file.parts or file.name == 'dist_utils.py':
+            frame = frame.f_back
+            file = Path(frame.f_code.co_filename)
+        counts[file.name] += 1
+        return original(*args, **kwargs)
+
+    dist.all_reduce = counting
+    try:
+        step()
+    finally:
+        dist.all_reduce = original
+    return dict(counts)
