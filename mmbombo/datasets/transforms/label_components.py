@@ -23,12 +23,13 @@ class LabelComponents(BaseTransform):
     Args:
         class_map (dict | ClassMap): Relation of the classes, as the model's.
         min_area (float): Smallest area of a target, in pixels of the
-            network's input. Defaults to 25.
+            network's input. Defaults to 80, as in the authors'
+            earlier code at 320 x 320.
     """
 
     def __init__(self,
                  class_map: Union[dict, ClassMap],
-                 min_area: float = 25) -> None:
+                 min_area: float = 80) -> None:
         if not isinstance(class_map, ClassMap):
             class_map = ClassMap(**class_map)
         self.class_map = class_map

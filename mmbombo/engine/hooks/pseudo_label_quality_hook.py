@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Dict, List, Optional
+from typing import Dict, Optional
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from mmengine.model import is_model_wrapper
 
 from mmbombo.evaluation.functional import BoxQuality, MaskQuality
 from mmbombo.models.detectors import MultiTaskDetector, StepContext
+from mmbombo.models.utils import evaluation_mode
 from mmbombo.models.weak_losses import BoxForMaskLoss, MaskForBoxLoss
 from mmbombo.registry import DATASETS, HOOKS
 
@@ -99,32 +100,11 @@ class PseudoLabelQualityHook(Hook):
             0,
             len(self.weak) - 1, min(self.num_images,
                                     len(self.weak))).astype(int)
-        training = model.training
-        model.eval()
-        for start in range(0, len(indices), self.batch_size):
-            chunk = indices[start:start + self.batch_size]
-            weak, truth = (
-                model.data_preprocessor(
-                    pseudo_collate([dataset[int(i)] for i in chunk]), True)
-                for dataset in (self.weak, self.truth))
-            ctx = StepContext(model, weak['inputs'], weak['data_samples'])
-            for weak_loss in model.weak_losses:
-                images = weak_loss.images(ctx)
-                if not images:
-                    continue
-                if isinstance(weak_loss, MaskForBoxLoss):
-                    found = weak_loss.pseudo_boxes(ctx, images)[0]
-                    for i, pseudo in zip(images, found):
-                        add_boxes(boxes, rectangles, pseudo,
-                                  ctx.samples[i], truth['data_samples'][i],
-                                  model.class_map)
-                elif isinstance(weak_loss, BoxForMaskLoss):
-                    found = weak_loss.pseudo_masks(ctx, images)[0]
-                    for i, pseudo in zip(images, found):
-                        true = truth['data_samples'][i].gt_sem_seg.sem_seg
-                        masks.add(pseudo[0].cpu().numpy(),
-                                  true[0].cpu().numpy())
-        model.train(training)
+        with evaluation_mode(model):
+            for start in range(0, len(indices), self.batch_size):
+                self._compare(
+                    model, indices[start:start + self.batch_size], boxes,
+                    rectangles, masks)
         return {
             f'{prefix}/{key}': value
             for prefix, quality in (('m4b', boxes), ('rectangles',
@@ -132,6 +112,32 @@ class PseudoLabelQualityHook(Hook):
                                                                    masks))
             for key, value in quality.summary().items()
         }
+
+    def _compare(self, model: MultiTaskDetector, chunk: np.ndarray,
+                 boxes: BoxQuality, rectangles: BoxQuality,
+                 masks: MaskQuality) -> None:
+        """Add the pseudo labels of some images to the qualities."""
+        weak, truth = (
+            model.data_preprocessor(
+                pseudo_collate([dataset[int(i)] for i in chunk]), True)
+            for dataset in (self.weak, self.truth))
+        ctx = StepContext(model, weak['inputs'], weak['data_samples'])
+        for weak_loss in model.weak_losses:
+            images = weak_loss.images(ctx)
+            if not images:
+                continue
+            if isinstance(weak_loss, MaskForBoxLoss):
+                found = weak_loss.pseudo_boxes(ctx, images)[0]
+                for i, pseudo in zip(images, found):
+                    add_boxes(boxes, rectangles, pseudo,
+                              ctx.samples[i], truth['data_samples'][i],
+                              model.class_map)
+            elif isinstance(weak_loss, BoxForMaskLoss):
+                found = weak_loss.pseudo_masks(ctx, images)[0]
+                for i, pseudo in zip(images, found):
+                    true = truth['data_samples'][i].gt_sem_seg.sem_seg
+                    masks.add(pseudo[0].cpu().numpy(),
+                              true[0].cpu().numpy())
 
 
 def add_boxes(boxes: BoxQuality, rectangles: BoxQuality, pseudo,
