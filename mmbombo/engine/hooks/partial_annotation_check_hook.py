@@ -155,8 +155,8 @@ def check_predictors(model: Any, hooks: List[Hook]) -> None:
                       'checkpoint=...)')
             raise ValueError(
                 f"weak loss '{weak_loss.name}' asks for the predictor "
-                f"'{wanted}', which no hook provides; add {remedy} to "
-                'custom_hooks')
+                f"'{wanted}', which is neither 'self' nor provided by a hook; "
+                f'add {remedy} to custom_hooks')
 
 
 def check_weak_labels(model: Any, dataset: Any) -> None:
