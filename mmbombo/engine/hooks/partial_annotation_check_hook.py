@@ -150,13 +150,12 @@ def check_predictors(model: Any, hooks: List[Hook]) -> None:
     for weak_loss in getattr(model, 'weak_losses', ()):
         wanted = getattr(weak_loss, 'predictor', 'none')
         if wanted not in ('none', 'self', *provided):
-            remedy = ("dict(type='PredictorEMAHook')" if wanted == 'ema' else
-                      f"dict(type='TeacherHook', name='{wanted}', config=..., "
-                      'checkpoint=...)')
             raise ValueError(
                 f"weak loss '{weak_loss.name}' asks for the predictor "
-                f"'{wanted}', which is neither 'self' nor provided by a hook; "
-                f'add {remedy} to custom_hooks')
+                f"'{wanted}', which no hook provides. 'none' and 'self' need "
+                "no hook, 'ema' needs dict(type='PredictorEMAHook') in "
+                "custom_hooks, and any other name dict(type='TeacherHook', "
+                f"name='{wanted}', config=..., checkpoint=...)")
 
 
 def check_weak_labels(model: Any, dataset: Any) -> None:
