@@ -211,20 +211,13 @@ def test_other_lists_by_name(root, config):
 
 def test_an_oracle_reads_all_that_there_is(prepared, config):
     cfg = config(prepared)
-    both = ('bbox', 'sem_seg')
-    parts = cfg.det_source.datasets
-    lists = 'ImageSets/mmbombo/det_{}_train.txt'
-    unmasked = dict(cfg.det_source, source='det_boxes', datasets=[
-        dict(part, ann_file=lists.format('unmasked')) for part in parts])
-    masked = dict(cfg.det_source, annotation_kinds=both, datasets=[
-        dict(parts[1], ann_file=lists.format('masked'))])
-    seg = dict(cfg.seg_source, annotation_kinds=both)
     data = DATASETS.build(
-        dict(type='MultiSourceDataset', datasets=[unmasked, masked, seg]))
+        dict(type='MultiSourceDataset', datasets=cfg.oracle_sources))
     assert data.source_sizes == [6, 3, 9]
     # all of them have boxes, which is why there are lists for the masks
     with pytest.raises(DatasetError, match='mask file.* missing'):
-        DATASETS.build(dict(cfg.det_source, annotation_kinds=both))
+        DATASETS.build(
+            dict(cfg.det_source, annotation_kinds=('bbox', 'sem_seg')))
 
 
 @pytest.mark.parametrize('name', COARSE)

@@ -15,6 +15,7 @@ from mmbombo.models.utils import nested_tensors
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, SEG_CLASSES, make_sample,
                              tiny_model_cfg)
+from mmbombo.utils import load_checkpoint_safely
 
 SIZE = 64
 KD = [
@@ -100,8 +101,8 @@ def hooks(tmp_path):
 def test_teachers_are_no_part_of_the_student(tmp_path, hooks):
     runner = train(tmp_path / 'run', hooks)
     model = runner.model
-    stored = torch.load(
-        tmp_path / 'run' / 'iter_2.pth', weights_only=False)['state_dict']
+    stored = load_checkpoint_safely(
+        str(tmp_path / 'run' / 'iter_2.pth'))['state_dict']
     assert set(stored) == set(MODELS.build(tiny_model_cfg()).state_dict())
     optimised = {
         id(p)

@@ -17,7 +17,7 @@ PROVENANCE = 'provenance.json'
 HASHES = 'files.sha256'
 
 
-def library_versions() -> Dict[str, str]:
+def package_versions() -> Dict[str, str]:
     """Versions of what decides the pixels."""
     return dict(
         python='.'.join(platform.python_version_tuple()[:2]),

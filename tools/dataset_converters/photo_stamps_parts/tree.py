@@ -134,7 +134,7 @@ def _is_current(out: Path, old: dict, options: Options) -> bool:
             f'recorded hash, the first is {damaged[0]}; the data set is drawn '
             'anew.')
         return False
-    here = records.library_versions()
+    here = records.package_versions()
     if old['libraries'] != here:
         warnings.warn(
             f'{out} is complete, but was drawn with {old["libraries"]}; '
@@ -149,7 +149,7 @@ def _warn_if_different(old: Optional[dict], options: Options,
         warnings.warn(
             'The same options gave other files than the last time '
             f'(libraries then: {old["libraries"]}, now: '
-            f'{records.library_versions()}). Numbers measured on the old '
+            f'{records.package_versions()}). Numbers measured on the old '
             'files may not hold for the new ones.')
 
 
@@ -280,7 +280,7 @@ def _describe(options: Options, material: Material, pools: Dict[str, Pool],
     palette = voc.colour_map()[:len(material.classes) + 1].tolist()
     return dict(
         options=options.record(),
-        libraries=records.library_versions(),
+        libraries=records.package_versions(),
         packages=material.packages,
         material_sha256=_material_digest(material),
         classes=list(material.classes),
