@@ -1,4 +1,5 @@
-# Mask-for-Box only: detection also learns from the images with masks.
+# Mask-for-Box only: detection also learns from the images with masks. No
+# pseudo mask is made.
 _base_ = './bombo_mobilenetv2_fpn-gfl_photo-stamps.py'
 
 model = dict(weak_losses=[
@@ -8,3 +9,9 @@ model = dict(weak_losses=[
         predictor='self',
         min_area=_base_.min_area)
 ])
+
+train_dataloader = dict(
+    dataset=dict(datasets=[
+        _base_.det_source,
+        dict(_base_.seg_source, pipeline=_base_.weak_pipeline)
+    ]))

@@ -2,6 +2,7 @@
 import importlib.util
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,38 @@ def test_fingerprint_sees_what_decides_and_nothing_else(ablation, bench_file):
     assert naive != key('naive')
 
 
+def test_the_bench_changes_every_row_but_a_row_has_the_last_word(
+        ablation, bench_file):
+    bench = sys.modules['ablation_parts.bench']
+    bench_file.write_text(
+        bench_file.read_text() +
+        'options: {model.weight: 5.0, model.depth: 3}\n')
+    content = bench.read_bench(bench_file)
+    naive = bench.load_config(content, content.rows['naive'], 0, {})
+    assert (naive.model.weight, naive.model.depth) == (5., 3)
+    bombo = bench.load_config(content, content.rows['bombo'], 0, {})
+    assert (bombo.model.weight, bombo.model.depth) == (2., 3)
+
+
+def test_a_failed_run_stops_those_that_have_not_begun(
+        ablation, bench_file, tmp_path, monkeypatch):
+    begun = []
+
+    def train(config, work_dir, threads):
+        begun.append(work_dir.name)
+        time.sleep(.2)
+        raise ablation.TrainingFailed('naive failed, see the log')
+
+    monkeypatch.setattr(ablation, 'train', train)
+    monkeypatch.setattr('sys.argv', [
+        'ablation.py', '--bench', str(bench_file), '--work-dir',
+        str(tmp_path), '--rows', 'naive', '--seeds', *map(str, range(9))
+    ])
+    with pytest.raises(SystemExit, match='naive failed, see the log'):
+        ablation.main()
+    assert len(begun) < 9
+
+
 def test_a_row_may_only_need_rows_above_it(ablation, bench_file):
     text = bench_file.read_text().replace('needs: [naive]', 'needs: [other]')
     bench_file.write_text(text)
@@ -131,7 +164,7 @@ def test_finished_runs_are_kept_and_changed_configs_are_not(
         ablation, bench_file, tmp_path, monkeypatch):
     trained = []
 
-    def train(config, work_dir):
+    def train(config, work_dir, threads):
         cfg = ablation.Config.fromfile(config)
         trained.append((work_dir.name.split('_')[0], cfg.randomness.seed,
                         cfg.train_cfg.max_iters, cfg.model.init))

@@ -15,8 +15,9 @@ import platform
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, Iterator, List, NamedTuple
 
 import torch
 from ablation_parts.bench import (Bench, Row, fingerprint, load_config,
@@ -46,6 +47,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--iters', type=int, help="instead of the bench's own number")
     parser.add_argument(
+        '--jobs', type=int, default=1,
+        help='runs at a time, which share the processor; default: 1. Two '
+        'runs of one thread finish earlier than one of two threads after '
+        'the other')
+    parser.add_argument(
         '--work-dir', type=Path, default=Path('work_dirs/ablation'))
     parser.add_argument(
         '--json', type=Path,
@@ -67,7 +73,36 @@ def chosen_rows(bench: Bench, names: List[str]) -> List[Row]:
     return [bench.rows[name] for name in dict.fromkeys(needed + names)]
 
 
-def train(config: Path, work_dir: Path) -> None:
+class TrainingFailed(Exception):
+    """A run ended with an error; the message names its log."""
+
+
+class Run(NamedTuple):
+    """A row and seed with all that is needed to train it.
+
+    Attributes:
+        row (Row): The row.
+        seed (int): The seed.
+        key (str): Fingerprint of config and data.
+        work_dir (Path): Where it is trained.
+        cfg (Config): What is trained.
+    """
+    row: Row
+    seed: int
+    key: str
+    work_dir: Path
+    cfg: Config
+
+    def stands_in(self, results: List[dict]) -> List[dict]:
+        """Its finished results, none or one."""
+        return [
+            result for result in results
+            if (result['row'], result['seed'],
+                result['config_hash']) == (self.row.name, self.seed, self.key)
+        ]
+
+
+def train(config: Path, work_dir: Path, threads: int) -> None:
     """Run ``tools/train.py`` in a process of its own, resuming if it can."""
     command = [
         sys.executable, str(ROOT / 'tools' / 'train.py'), str(config),
@@ -79,9 +114,21 @@ def train(config: Path, work_dir: Path) -> None:
     with log.open('a') as file:
         code = subprocess.call(
             command, stdout=file, stderr=subprocess.STDOUT,
-            env=dict(os.environ, PYTHONPATH=path))
+            env=dict(os.environ, PYTHONPATH=path,
+                     OMP_NUM_THREADS=str(threads)))
     if code:
-        sys.exit(f'{config} failed, see {log}')
+        raise TrainingFailed(f'{config} failed, see {log}')
+
+
+def finish(run: Run, threads: int) -> dict:
+    """Train a run and read its results."""
+    print(f'training {run.row.name}, seed {run.seed}: {run.work_dir}',
+          flush=True)
+    run.work_dir.mkdir(parents=True, exist_ok=True)
+    run.cfg.dump(run.work_dir / 'config.py')
+    train(run.work_dir / 'config.py', run.work_dir, threads)
+    return dict(row=run.row.name, seed=run.seed, config_hash=run.key,
+                commit=commit(), **read_log(run.work_dir))
 
 
 def read_log(work_dir: Path) -> Dict[str, float]:
@@ -127,8 +174,13 @@ def meta(bench: Bench, args: argparse.Namespace) -> dict:
     return dict(
         bench=args.bench.name, iters=bench.iters,
         environment=bench.environment, processor=processor,
-        threads=torch.get_num_threads(), python=platform.python_version(),
-        torch=torch.__version__)
+        threads=threads_of(args), jobs=args.jobs,
+        python=platform.python_version(), torch=torch.__version__)
+
+
+def threads_of(args: argparse.Namespace) -> int:
+    """Threads of each run."""
+    return max(1, torch.get_num_threads() // args.jobs)
 
 
 def write_results(runs: List[dict], bench: Bench,
@@ -145,22 +197,52 @@ def write_results(runs: List[dict], bench: Bench,
     return text
 
 
-def prepare(bench: Bench, row: Row, seed: int,
-            work_dir: Path) -> 'tuple[str, Path, Config]':
-    """Fingerprint, work directory and config of a run."""
+def prepare(bench: Bench, row: Row, seed: int, work_dir: Path) -> Run:
+    """All that is needed to train a row with a seed."""
     checkpoints = {
-        need: str(run_dir(bench, bench.rows[need], seed, work_dir) /
-                  f'iter_{bench.iters}.pth')
+        need: str(
+            prepare(bench, bench.rows[need], seed, work_dir).work_dir /
+            f'iter_{bench.iters}.pth')
         for need in row.needs
     }
     cfg = load_config(bench, row, seed, checkpoints)
     key = fingerprint(cfg)
-    return key, work_dir / f'{row.name}_{seed}_{key}', cfg
+    return Run(row, seed, key, work_dir / f'{row.name}_{seed}_{key}', cfg)
 
 
-def run_dir(bench: Bench, row: Row, seed: int, work_dir: Path) -> Path:
-    """Where a run leaves its checkpoints."""
-    return prepare(bench, row, seed, work_dir)[1]
+def read_results(file: Path) -> List[dict]:
+    """The runs that are finished already."""
+    return json.loads(file.read_text())['runs'] if file.is_file() else []
+
+
+def show(result: dict) -> None:
+    """Print the metrics of a run."""
+    print(f'{result["row"]} {result["seed"]}: ' + ', '.join(
+        f'{name} {result[name]:.1f}' for name in LOGGED if name in result),
+          flush=True)
+
+
+def train_all(todo: List[Run], args: argparse.Namespace) -> Iterator[dict]:
+    """Train runs, ``args.jobs`` at a time; results as they come."""
+    pool = ThreadPoolExecutor(args.jobs)
+    try:
+        futures = [
+            pool.submit(finish, run, threads_of(args)) for run in todo
+        ]
+        for future in as_completed(futures):
+            yield future.result()
+    except TrainingFailed as error:
+        sys.exit(str(error))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def with_new(results: List[dict], new: dict) -> List[dict]:
+    """The newest run of a row and seed stands, older configs go."""
+    return [
+        result for result in results
+        if (result['row'], result['seed']) != (new['row'], new['seed'])
+    ] + [new]
 
 
 def main() -> None:
@@ -168,40 +250,27 @@ def main() -> None:
     bench = read_bench(args.bench)
     if args.iters is not None:
         bench = bench._replace(iters=args.iters)
-    runs = []
-    if args.json.is_file():
-        runs = json.loads(args.json.read_text())['runs']
-    todo = [(row, seed) for seed in args.seeds
-            for row in chosen_rows(bench, args.rows)]
-    for number, (row, seed) in enumerate(todo, start=1):
-        key, work_dir, cfg = prepare(bench, row, seed, args.work_dir)
-        known = [
-            run for run in runs if (run['row'], run['seed'],
-                                    run['config_hash']) == (row.name, seed,
-                                                            key)
+    results = read_results(args.json)
+    runs = [
+        prepare(bench, row, seed, args.work_dir) for seed in args.seeds
+        for row in chosen_rows(bench, args.rows)
+    ]
+    for run in runs:
+        for result in run.stands_in(results):
+            show(result)
+    # those that others need are trained before them
+    for waits in (False, True):
+        todo = [
+            run for run in runs if bool(run.row.needs) == waits
+            and not run.stands_in(results)
         ]
-        if not known:
-            print(f'[{number}/{len(todo)}] training {row.name}, seed {seed}: '
-                  f'{work_dir}', flush=True)
-            work_dir.mkdir(parents=True, exist_ok=True)
-            cfg.dump(work_dir / 'config.py')
-            train(work_dir / 'config.py', work_dir)
-            # the newest run of a row and seed stands, older configs go
-            runs = [
-                run for run in runs
-                if (run['row'], run['seed']) != (row.name, seed)
-            ]
-            known = [
-                dict(row=row.name, seed=seed, config_hash=key,
-                     commit=commit(), **read_log(work_dir))
-            ]
-            runs += known
-            write_results(runs, bench, args)
-        print(f'{row.name} {seed}: ' + ', '.join(
-            f'{name} {known[0][name]:.1f}'
-            for name in LOGGED if name in known[0]), flush=True)
-    print(f'\n{write_results(runs, bench, args)}\n\nresults: {args.json}')
-    plot(summarise(runs, list(bench.rows)), args.json.with_suffix('.png'))
+        for new in train_all(todo, args):
+            results = with_new(results, new)
+            show(new)
+            write_results(results, bench, args)
+    print(f'\n{write_results(results, bench, args)}\n\n'
+          f'results: {args.json}')
+    plot(summarise(results, list(bench.rows)), args.json.with_suffix('.png'))
 
 
 if __name__ == '__main__':

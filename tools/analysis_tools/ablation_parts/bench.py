@@ -42,10 +42,13 @@ class Bench(NamedTuple):
     Attributes:
         environment (dict[str, str]): Variables that the configs read.
         iters (int): Training iterations.
+        options (dict): Values that replace those of every row's config; a
+            row's own options come after them.
         rows (dict[str, Row]): By name, in the order of the table.
     """
     environment: Dict[str, str]
     iters: int
+    options: Dict[str, Any]
     rows: Dict[str, Row]
 
 
@@ -53,8 +56,9 @@ def read_bench(path: Path) -> Bench:
     """Read a bench from a YAML file.
 
     Args:
-        path (Path): ``environment``, ``iters`` and ``rows``; the configs of
-            the rows are relative to the file.
+        path (Path): ``iters``, ``rows`` and, if wanted, ``environment``
+            and ``options``; the configs of the rows are relative to the
+            file.
 
     Raises:
         ValueError: If a row has an unknown key, or needs an unknown row.
@@ -74,7 +78,8 @@ def read_bench(path: Path) -> Bench:
         key: str(value)
         for key, value in content.get('environment', {}).items()
     }
-    return Bench(environment, content['iters'], rows)
+    return Bench(environment, content['iters'], content.get('options', {}),
+                 rows)
 
 
 def load_config(bench: Bench, row: Row, seed: int,
@@ -89,6 +94,7 @@ def load_config(bench: Bench, row: Row, seed: int,
     """
     os.environ.update(bench.environment)
     cfg = Config.fromfile(row.config)
+    cfg.merge_from_dict(bench.options)
     cfg.merge_from_dict(filled_in(row.options, checkpoints))
     scale_schedule(cfg, bench.iters)
     cfg.randomness = dict(seed=seed)
