@@ -1,22 +1,41 @@
 # Copyright (c) mmbombo contributors.
 import numpy as np
 
-from mmbombo.evaluation.functional import BoxQuality, MaskQuality
+from mmbombo.evaluation.functional import (BoxQuality, MaskQuality,
+                                           connectivity)
 
 
 def test_box_quality():
     quality = BoxQuality()
     true = np.array([[0, 0, 10, 10], [10, 0, 20, 10], [50, 50, 60, 60.]])
     labels = np.array([1, 1, 2])
-    touching = np.array([True, True, False])
+    cases = np.array(['touching', 'touching', 'single'])
     # one box around two objects, a right one, and a wrong class
     pseudo = np.array([[0, 0, 20, 10], [50, 50, 60, 60], [0, 0, 10, 10.]])
-    quality.add(pseudo, np.array([1, 2, 2]), true, labels, touching)
+    quality.add(pseudo, np.array([1, 2, 2]), true, labels, cases)
     assert quality.summary() == dict(
-        precision=2 / 3, recall=1., mean_iou=2 / 3, mean_iou_touching=.5)
+        precision=2 / 3, recall=1., mean_iou=2 / 3, mean_iou_single=1.,
+        mean_iou_touching=.5)
     quality.add(np.zeros((0, 4)), np.zeros(0), true[:1], labels[:1],
-                np.array([False]))
+                np.array(['occluded']))
     assert quality.summary()['recall'] == 3 / 4
+    assert quality.summary()['mean_iou_occluded'] == 0.
+
+
+def test_connectivity():
+    boxes = np.array([[0, 0, 10, 10], [10, 0, 21, 10], [50, 50, 90, 60],
+                      [10, 0, 20, 10], [30, 30, 40, 40.]])
+    labels = np.array([1, 1, 1, 2, 2])
+    # two objects in one component (one sticks out by a rounded pixel), one
+    # object in two pieces, and another class alone
+    rects = np.array([[0, 0, 20, 10], [50, 50, 65, 60], [75, 50, 90, 60],
+                      [10, 0, 20, 10.]])
+    rect_labels = np.array([1, 1, 1, 2])
+    assert connectivity(boxes, labels, rects, rect_labels).tolist() == [
+        'touching', 'touching', 'occluded', 'single', 'occluded'
+    ]
+    nothing = connectivity(boxes[:1], labels[:1], rects[:0], rect_labels[:0])
+    assert nothing.tolist() == ['occluded']
 
 
 def test_box_quality_without_any_box():

@@ -74,6 +74,15 @@ def test_summary_keeps_the_seeds_in_order(report):
     assert summary['bombo']['AP']['std'] is None
 
 
+def test_qualities_of_pseudo_labels_are_in_the_document(report):
+    text = report.document(dict(jobs=2), report.summarise(RUNS, ROWS))
+    assert text.startswith('# Ablation\n\n| | seeds |')
+    quality = text.split('## Pseudo labels: m4b\n\n')[1].splitlines()
+    assert quality[2] == '| bombo |  | 0.500 |  |  |  |  |'
+    assert '## Pseudo labels: b4m' not in text
+    assert '- jobs: `2`' in text
+
+
 def test_no_gap_without_a_better_oracle(report):
     runs = [
         run('naive', 0, 20., 40.),
@@ -189,8 +198,9 @@ def test_finished_runs_are_kept_and_changed_configs_are_not(
     content = json.loads((tmp_path / 'work' / 'ablation.json').read_text())
     assert content['rows']['naive']['AP']['seeds'] == [30.]
     assert [run['row'] for run in content['runs']] == ['kd', 'naive']
-    assert '| naive | 1 |  | 30.0 | 50.0 |' in (
-        tmp_path / 'work' / 'ablation.md').read_text()
+    text = (tmp_path / 'work' / 'ablation.md').read_text()
+    assert '| naive | 1 |  | 30.0 | 50.0 |' in text
+    assert '- bench: `bench.yml`\n- iters: `7`' in text
 
 
 def test_unknown_row(ablation, bench_file, monkeypatch):

@@ -11,7 +11,6 @@ whose config or data have changed since are trained again.
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,10 +19,11 @@ from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple
 
 import torch
-from ablation_parts.bench import (Bench, Row, fingerprint, load_config,
-                                  read_bench)
-from ablation_parts.report import plot, summarise, table
+from ablation_parts.bench import (Bench, Row, data_digest, fingerprint,
+                                  load_config, read_bench)
+from ablation_parts.report import document, plot, summarise, table
 from mmengine.config import Config
+from provenance import command, commit, machine
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGGED = dict(
@@ -158,24 +158,13 @@ def read_log(work_dir: Path) -> Dict[str, float]:
     return dict(metrics, pseudo=pseudo)
 
 
-def commit() -> str:
-    """Commit of the code, marked if there are changes on top of it."""
-    result = subprocess.run(
-        ['git', 'describe', '--always', '--dirty', '--exclude=*'], cwd=ROOT,
-        capture_output=True, text=True)
-    return result.stdout.strip() or 'unknown'
-
-
 def meta(bench: Bench, args: argparse.Namespace) -> dict:
     """On what, with what and how the runs are made."""
-    processor = platform.processor() or platform.machine()
-    if torch.cuda.is_available():
-        processor = torch.cuda.get_device_name()
     return dict(
-        bench=args.bench.name, iters=bench.iters,
-        environment=bench.environment, processor=processor,
+        command=command(), bench=args.bench.name, iters=bench.iters,
+        environment=bench.environment, data=data_digest(bench),
         threads=threads_of(args), jobs=args.jobs,
-        python=platform.python_version(), torch=torch.__version__)
+        **machine('cuda' if torch.cuda.is_available() else 'cpu'))
 
 
 def threads_of(args: argparse.Namespace) -> int:
@@ -187,14 +176,14 @@ def write_results(runs: List[dict], bench: Bench,
                   args: argparse.Namespace) -> str:
     """Write JSON, Markdown and plot; return the table."""
     summary = summarise(runs, list(bench.rows))
-    content = dict(meta=meta(bench, args), rows=summary, runs=runs)
+    about = meta(bench, args)
+    content = dict(meta=about, rows=summary, runs=runs)
     args.json.parent.mkdir(parents=True, exist_ok=True)
     partial = args.json.with_suffix('.partial')
     partial.write_text(json.dumps(content, indent=1) + '\n')
     partial.replace(args.json)
-    text = table(summary)
-    args.json.with_suffix('.md').write_text(text + '\n')
-    return text
+    args.json.with_suffix('.md').write_text(document(about, summary))
+    return table(summary)
 
 
 def prepare(bench: Bench, row: Row, seed: int, work_dir: Path) -> Run:

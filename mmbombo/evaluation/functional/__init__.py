@@ -1,8 +1,8 @@
 # Copyright (c) mmbombo contributors.
-from .pseudo_label_quality import BoxQuality, MaskQuality
+from .pseudo_label_quality import BoxQuality, MaskQuality, connectivity
 from .voc_ap import AP_MODES, best_truths, box_ious, voc_average_precision
 
 __all__ = [
     'AP_MODES', 'BoxQuality', 'MaskQuality', 'best_truths', 'box_ious',
-    'voc_average_precision'
+    'connectivity', 'voc_average_precision'
 ]

@@ -8,23 +8,53 @@ from mmdet.evaluation import bbox_overlaps
 from mmbombo.weak_labels.class_map import IGNORE_INDEX
 
 
+#: How the mask shows an object: as a component of its own, in one component
+#: with others, or in pieces because something covers it.
+SINGLE, TOUCHING, OCCLUDED = CASES = ('single', 'touching', 'occluded')
+
+
+def connectivity(boxes: np.ndarray, labels: np.ndarray, rects: np.ndarray,
+                 rect_labels: np.ndarray, slack: float = 2.) -> np.ndarray:
+    """How the components of a mask show each object.
+
+    An object is ``touching`` if a component of its class spans it and another
+    object of the class, ``single`` if one spans it alone, and otherwise
+    ``occluded``: its pieces are components.
+
+    Args:
+        boxes (np.ndarray): True boxes ``(T, 4)``.
+        labels (np.ndarray): Their classes ``(T, )``.
+        rects (np.ndarray): Circumscribed rectangles ``(R, 4)``.
+        rect_labels (np.ndarray): Their classes ``(R, )``.
+        slack (float): Pixels by which a box may leave a rectangle: resizing
+            boxes and maps rounds differently. Defaults to 2.
+
+    Returns:
+        np.ndarray: ``(T, )`` of :data:`CASES`.
+    """
+    low = (boxes[:, None, :2] >= rects[None, :, :2] - slack).all(axis=2)
+    high = (boxes[:, None, 2:] <= rects[None, :, 2:] + slack).all(axis=2)
+    inside = low & high & (labels[:, None] == rect_labels[None])
+    crowded = inside.sum(axis=0) >= 2
+    return np.select([(inside & crowded).any(axis=1), inside.any(axis=1)],
+                     [TOUCHING, SINGLE], OCCLUDED)
+
+
 class BoxQuality:
     """Agreement of pseudo boxes with true boxes, over images.
 
-    A true box that shares its component with another one is what a
-    circumscribed rectangle must get wrong, so these "touching" ones are also
-    reported alone.
+    Objects that a circumscribed rectangle must get wrong are also reported
+    alone, see :func:`connectivity`.
     """
 
     def __init__(self) -> None:
         self.best_ious: List[float] = []
-        self.touching: List[bool] = []
+        self.cases: List[str] = []
         self.num_pseudo = 0
         self.num_right = 0
 
     def add(self, pseudo_boxes: np.ndarray, pseudo_labels: np.ndarray,
-            boxes: np.ndarray, labels: np.ndarray,
-            touching: np.ndarray) -> None:
+            boxes: np.ndarray, labels: np.ndarray, cases: np.ndarray) -> None:
         """Add one image.
 
         Args:
@@ -32,10 +62,10 @@ class BoxQuality:
             pseudo_labels (np.ndarray): ``(P, )``.
             boxes (np.ndarray): True boxes ``(T, 4)``.
             labels (np.ndarray): ``(T, )``.
-            touching (np.ndarray): ``(T, )`` bool.
+            cases (np.ndarray): ``(T, )`` of :data:`CASES`.
         """
         self.num_pseudo += len(pseudo_boxes)
-        self.touching += touching.tolist()
+        self.cases += cases.tolist()
         if not len(pseudo_boxes) or not len(boxes):
             self.best_ious += [0.] * len(boxes)
             return
@@ -48,17 +78,19 @@ class BoxQuality:
         """Precision and recall at IoU 0.5, and mean IoU of the true boxes.
 
         Returns:
-            dict[str, float]: What is undefined is left out.
+            dict[str, float]: ``precision``, ``recall``, ``mean_iou`` and
+            ``mean_iou_{case}``; what is undefined is left out.
         """
-        ious, touching = np.array(self.best_ious), np.array(self.touching)
+        ious, cases = np.array(self.best_ious), np.array(self.cases)
         summary = {}
         if self.num_pseudo:
             summary['precision'] = self.num_right / self.num_pseudo
         if len(ious):
             summary['recall'] = float((ious >= .5).mean())
             summary['mean_iou'] = float(ious.mean())
-        if touching.any():
-            summary['mean_iou_touching'] = float(ious[touching].mean())
+        for case in CASES:
+            if case in self.cases:
+                summary[f'mean_iou_{case}'] = float(ious[cases == case].mean())
         return summary
 
 

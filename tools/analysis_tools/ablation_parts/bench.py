@@ -122,10 +122,19 @@ def fingerprint(cfg: Config) -> str:
         for key in DECISIVE if key in cfg
     }
     text = json.dumps(decisive, sort_keys=True, default=str)
-    manifest = Path(cfg.get('data_root', '')) / 'manifest.json'
-    if manifest.is_file():
-        text += manifest.read_text()
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256((text + manifest(cfg)).encode()).hexdigest()[:12]
+
+
+def manifest(cfg: Config) -> str:
+    """The data set's own account of how it was made; empty without one."""
+    file = Path(cfg.get('data_root', '')) / 'manifest.json'
+    return file.read_text() if file.is_file() else ''
+
+
+def data_digest(bench: Bench) -> str:
+    """Hash of the manifest of the first row's data."""
+    cfg = Config.fromfile(next(iter(bench.rows.values())).config)
+    return hashlib.sha256(manifest(cfg).encode()).hexdigest()
 
 
 def without_indifferent(value: Any) -> Any:

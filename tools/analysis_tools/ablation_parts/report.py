@@ -2,7 +2,7 @@
 """What the runs of an ablation say: means, deviations, gaps, a plot."""
 import statistics
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
 METRICS = ('AP50', 'AP', 'mIoU')
 #: Metrics of which the closed gap is reported.
@@ -99,6 +99,59 @@ def table(summary: Dict[str, dict]) -> str:
         ratio = line['step_time_ratio']
         cells.append('' if ratio is None else f'{ratio:.2f}')
         lines.append('| ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)
+
+
+#: Where the qualities of pseudo labels are logged, and what is tabulated.
+QUALITIES = {
+    'rectangles': ('precision', 'recall', 'mean_iou', 'mean_iou_single',
+                   'mean_iou_touching', 'mean_iou_occluded'),
+    'm4b': ('precision', 'recall', 'mean_iou', 'mean_iou_single',
+            'mean_iou_touching', 'mean_iou_occluded'),
+    'b4m': ('labelled', 'accuracy', 'mIoU')
+}
+
+
+def document(meta: dict, summary: Dict[str, dict]) -> str:
+    """All that there is to say of an ablation, as Markdown.
+
+    Args:
+        meta (dict): With what the runs were made.
+        summary (dict): What :func:`summarise` gives.
+    """
+    sections = [
+        '# Ablation', table(summary), 'Mean and sample deviation over seeds; '
+        'AP is the COCO-style AP .5:.95. The gap is that between `naive` '
+        '(each head learns from its own annotations only) and `oracle` '
+        '(every image has boxes and mask); the step time is relative to '
+        '`naive`.'
+    ]
+    for prefix, keys in QUALITIES.items():
+        lines = quality_table(summary, prefix, keys)
+        if lines:
+            sections += [f'## Pseudo labels: {prefix}', lines]
+    sections += [
+        '## With what', '\n'.join(f'- {key}: `{value}`'
+                                  for key, value in meta.items())
+    ]
+    return '\n\n'.join(sections) + '\n'
+
+
+def quality_table(summary: Dict[str, dict], prefix: str,
+                  keys: Sequence[str]) -> str:
+    """Pseudo-label qualities of each row that has some, as Markdown."""
+    rows = {
+        row: [line['pseudo'].get(f'{prefix}/{key}') for key in keys]
+        for row, line in summary.items()
+        if any(name.startswith(f'{prefix}/') for name in line['pseudo'])
+    }
+    if not rows:
+        return ''
+    lines = ['| | ' + ' | '.join(keys) + ' |',
+             '| --- |' + ' ---: |' * len(keys)]
+    for row, values in rows.items():
+        cells = ['' if value is None else f'{value:.3f}' for value in values]
+        lines.append(f'| {row} | ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
 
 

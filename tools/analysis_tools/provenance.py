@@ -1,0 +1,60 @@
+# Copyright (c) mmbombo contributors.
+"""With what a figure was measured: the commit, the machine, the libraries."""
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Dict
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ('torch', 'numpy', 'opencv-python', 'opencv-python-headless',
+            'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection',
+            'onedl-mmsegmentation', 'mmengine', 'mmcv', 'mmdet',
+            'mmsegmentation')
+
+
+def command() -> str:
+    """The command line that is running."""
+    return ' '.join(['python', *sys.argv])
+
+
+def commit() -> str:
+    """Commit of the code, marked if there are changes on top of it."""
+    result = subprocess.run(
+        ['git', 'describe', '--always', '--dirty', '--exclude=*'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True)
+    return result.stdout.strip() or 'unknown'
+
+
+def machine(device: str = 'cpu') -> Dict[str, object]:
+    """Processor, cores, Python and the versions of the libraries.
+
+    Args:
+        device (str): What computed, 'cpu' or a CUDA device. Defaults to
+            'cpu'.
+    """
+    name = platform.machine()
+    if device != 'cpu':
+        name = torch.cuda.get_device_name(device)
+    return dict(
+        device=name,
+        cores=os.cpu_count(),
+        python=platform.python_version(),
+        versions={
+            package: found
+            for package in PACKAGES
+            if (found := _version(package)) is not None
+        })
+
+
+def _version(package: str):
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
