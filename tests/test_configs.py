@@ -8,8 +8,9 @@ import yaml
 from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 
-from mmbombo.registry import MODELS
-from mmbombo.testing import make_sample
+from mmbombo.datasets import SeededIndex
+from mmbombo.registry import DATASETS, MODELS
+from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, write_voc
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('bombo*.py')) + sorted(
@@ -49,6 +50,7 @@ def samples_of(cfg):
         kinds = tuple(source.annotation_kinds)
         for seed in range(2):
             sample = make_sample(kinds, seed=seed, size=SIZE)
+            sample.set_metainfo(dict(source=source.source))
             if kinds == ('bbox', ):
                 ids = torch.randint(0, 3, (1, SIZE, SIZE))
                 sample.pseudo_sem_seg = PixelData(sem_seg=ids, data=ids)
@@ -107,15 +109,56 @@ def test_rows_of_a_family(row, family, data):
         steps = {step.type for step in source.pipeline}
         for loss, (kind, step) in PREPARED.items():
             if tuple(source.annotation_kinds) == (kind, ):
-                # PhotoStamps' rows with a weak loss prepare those of both
-                needed = weak if family == 'mobilenetv2' else loss in weak
-                assert (step in steps) == bool(needed)
+                assert (step in steps) == (loss in weak)
     tasks = {'det'} if row == 'det' else {'seg'} if row == 'seg' else {
         'det', 'seg'
     }
     assert set(cfg.model.task_heads) == set(cfg.val_evaluator.metrics) == tasks
+    if 'forward_groups' in cfg.model:
+        named = [n for names in cfg.model.forward_groups.values()
+                 for n in names]
+        assert named == [source.source for source in sources]
+    else:
+        assert row != 'oracle' or cfg.model.get('forward_mode') != 'per_task'
     # as many images of each task as the single-task rows have
     assert cfg.train_dataloader.batch_size == images * len(tasks)
+
+
+@pytest.mark.parametrize('data', ['photo_stamps', 'voc'])
+@pytest.mark.parametrize('kind', ['bbox', 'sem_seg'])
+def test_preparing_a_weak_label_changes_no_augmentation(data, kind, tmp_path):
+    """So rows differ in what they learn from, not in what they see."""
+    cfg = Config.fromfile(
+        ROOT / 'configs' / '_base_' / 'datasets' / f'{data}.py')
+    root = write_voc(tmp_path / 'data', num_images=3)
+    for step in cfg.weak_pipeline:
+        if 'class_map' in step:
+            step.class_map = dict(
+                det_classes=CLASSES, seg_classes=SEG_CLASSES)
+    # addressed by its place in configs/ablation.yml
+    assert cfg.weak_pipeline[2].type == 'LoadPseudoMask'
+    cfg.weak_pipeline[2].cache_dir = None
+    plain, weak = (
+        DATASETS.build(
+            dict(
+                type='PartialVOCDataset',
+                data_root=str(root),
+                ann_file='ImageSets/Main/train.txt',
+                source='x',
+                annotation_kinds=(kind, ),
+                metainfo=dict(classes=CLASSES, seg_classes=SEG_CLASSES),
+                pipeline=pipeline))
+        for pipeline in (cfg.train_pipeline, cfg.weak_pipeline))
+    for index in (SeededIndex(i, seed) for i in range(3) for seed in (1, 2)):
+        one, other = plain[index], weak[index]
+        assert torch.equal(one['inputs'], other['inputs'])
+        added = ('pseudo_sem_seg' if kind == 'bbox' else 'components')
+        assert added in other['data_samples']
+        assert added not in one['data_samples']
+        if kind == 'bbox':
+            boxes, others = (x['data_samples'].gt_instances.bboxes.tensor
+                             for x in (one, other))
+            assert torch.equal(boxes, others)
 
 
 def test_model_index_names_files_that_exist():

@@ -3,29 +3,54 @@
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from mmengine.config import Config
+from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.registry import MODELS
+from mmbombo.testing import make_sample
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / 'configs' / 'distillation'
+PHOTO_STAMPS = 'mobilenetv2_fpn-gfl_photo-stamps'
+VOC = 'r18_cem-fpn_anchor_voc'
 STUDENTS = [
-    'kd-soft', 'kd-mse', 'kd-pdf', 'kd-defeat', 'kd-boxes', 'bombo-kd',
-    'self-training-complement'
-]
+    f'{row}_{PHOTO_STAMPS}' for row in ('kd-soft', 'kd-mse', 'kd-pdf',
+                                        'kd-defeat', 'kd-boxes', 'bombo-kd',
+                                        'self-training-complement')
+] + [f'kd-soft_{VOC}', f'self-training-complement_{VOC}']
+SIZE = 64
 
 
 def build(cfg):
     cfg.model.backbone.init_cfg = None
+    if 'batch_resize' in cfg.model:
+        cfg.model.batch_resize.sizes = (SIZE, )
     return MODELS.build(cfg.model)
 
 
-@pytest.mark.parametrize('row', STUDENTS + ['kd-soft-voc'])
-def test_teachers_fit_their_students(row):
-    name = f'{row}_mobilenetv2_fpn-gfl_photo-stamps'
-    if row == 'kd-soft-voc':
-        name = 'kd-soft_r18_cem-fpn_anchor_voc'
+def samples_of(cfg):
+    """Two images of each source, with what its pipeline would add."""
+    for source in cfg.train_dataloader.dataset.datasets:
+        for seed in range(2):
+            sample = make_sample(
+                tuple(source.annotation_kinds), seed=seed, size=SIZE)
+            sample.pseudo_sem_seg = PixelData(
+                sem_seg=torch.randint(0, 3, (1, SIZE, SIZE)))
+            inside = torch.zeros(1, SIZE, SIZE, dtype=torch.long)
+            inside[:, 8:40, 8:48] = 1
+            sample.component_map = PixelData(data=inside)
+            sample.components = InstanceData(
+                bboxes=torch.tensor([[8., 8., 48., 40.]]),
+                labels=torch.tensor([1]),
+                areas=torch.tensor([1280.]),
+                ignored=torch.tensor([False]))
+            yield sample
+
+
+@pytest.mark.parametrize('name', STUDENTS)
+def test_teachers_fit_their_students(name):
     cfg = Config.fromfile(FOLDER / f'{name}.py')
     hooks = [x for x in cfg.custom_hooks if x.type == 'TeacherHook']
     teachers = {x.name: build(Config.fromfile(ROOT / x.config)) for x in hooks}
@@ -37,6 +62,21 @@ def test_teachers_fit_their_students(row):
     assert {x.predictor for x in asked} == set(teachers)
     for weak_loss in asked:
         weak_loss.check_teacher(student, teachers[weak_loss.predictor])
+    for key, teacher in teachers.items():
+        student.set_predictor(key, teacher.requires_grad_(False))
+    samples = list(samples_of(cfg))
+    losses = student.train()(
+        torch.randn(len(samples), 3, SIZE, SIZE), samples, 'loss')
+    assert {x.name for x in student.weak_losses} <= {
+        key.split('/')[0] for key in losses if 'loss' in key
+    }
+    loss, _ = student.parse_losses(losses)
+    loss.backward()
+    assert loss.isfinite()
+    assert not [
+        key for key, p in student.named_parameters()
+        if p.requires_grad and p.grad is None
+    ]
     for hook in hooks:
         assert Path(hook.checkpoint).parent.name == Path(hook.config).stem
         last = Config.fromfile(ROOT / hook.config).train_cfg.max_iters
@@ -65,6 +105,43 @@ def test_self_training_sees_no_annotation(subset, wanted):
     indices = source.get('indices', 800)
     indices = range(indices) if isinstance(indices, int) else indices
     assert list(indices) == list(wanted) and not source.annotation_kinds
+
+
+def test_self_training_on_voc():
+    """The teacher has the first images of both years, students the others, or
+    all; they sum to the 7,558 of det_train."""
+
+    def ids(name):
+        source, = Config.fromfile(
+            FOLDER / f'{name}.py').train_dataloader.dataset.datasets
+        found = {}
+        for part, count in zip(source.datasets, (4589, 2969)):
+            year = [(part.data_root, i) for i in range(count)]
+            taken = part.get('indices', count)
+            found.update(dict.fromkeys(
+                year[:taken] if taken > 0 else year[taken:]))
+        return set(found), tuple(source.annotation_kinds)
+
+    taught, kinds = ids('weak-teacher_r50_cem-pafpn_anchor_voc')
+    assert kinds == ('bbox', ) and len(taught) == 1889
+    unseen, none = ids(f'self-training-complement_{VOC}')
+    every, neither = ids(f'self-training-overlap_{VOC}')
+    assert none == neither == ()
+    assert not taught & unseen and taught | unseen == every
+    assert len(every) == 7558
+
+
+def test_cached_teachers_see_fixed_images():
+    cfg = Config.fromfile(FOLDER / f'kd-soft-cached_{PHOTO_STAMPS}.py')
+    for hook in cfg.custom_hooks:
+        assert hook.type == 'TeacherHook' and hook.cache_dir
+    for source in cfg.train_dataloader.dataset.datasets:
+        assert [step.type for step in source.pipeline] == [
+            'LoadImageFromFile', 'LoadPartialAnnotations', 'mmdet.Resize',
+            'PackMultiTaskInputs'
+        ]
+        assert source.pipeline[2].scale[0] == source.pipeline[2].scale[1]
+        assert not source.pipeline[2].keep_ratio
 
 
 def test_metafile_names_every_config():

@@ -1,5 +1,7 @@
-# Oracle: the same images, each with boxes and mask.
+# Oracle: the same images, each with boxes and mask, in the same two batches.
 _base_ = './naive_r18_cem-fpn_anchor_coco.py'
+
+model = dict(forward_groups=dict(det=['det'], seg=['seg']))
 
 both_kinds = ('bbox', 'sem_seg')
 train_dataloader = dict(

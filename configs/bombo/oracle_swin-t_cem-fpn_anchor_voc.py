@@ -1,5 +1,9 @@
-# Oracle: the same images, each with boxes and, as far as there is one, a mask.
+# Oracle: the same images, each with boxes and, as far as there is one, a mask,
+# in the same two batches.
 _base_ = './naive_swin-t_cem-fpn_anchor_voc.py'
+
+model = dict(
+    forward_groups=dict(det=['det_unmasked', 'det_masked'], seg=['seg']))
 
 train_dataloader = dict(
     sampler=dict(source_ratio=[4, 3, 7]),

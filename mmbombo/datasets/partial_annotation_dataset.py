@@ -10,11 +10,12 @@ from mmengine.logging import print_log
 from mmbombo.registry import DATASETS
 from mmbombo.structures import BBOX, SEM_SEG
 from .boxes import fit_box
-from .coco_json import (check_category_names, check_image_folder,
-                        check_map_record, read_coco_json)
+from .coco_json import (MAP_RECORD, check_category_names,
+                        check_image_folder, check_map_record, read_coco_json)
 from .errors import DatasetError, list_problems
 from .file_checks import (ListedFile, check_data_root, check_masks,
                           read_image_sizes)
+from .index_cache import IndexCache
 from .seg_ids import IGNORE_INDEX, build_id_table, build_mmseg_id_table
 from .source import SourceMixin
 
@@ -28,7 +29,9 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
     The wrapped set lists the images and annotations; this one keeps those of
     the declared kinds, drops all else (so the boxes, or the polygons, of a
     set that is declared as masks, or as boxes, cannot leak into training),
-    and checks the files.
+    and checks the files. A large ``mmdet.CocoDataset``, whose list is one file
+    of annotations, is read again only if a file has changed, see
+    :mod:`~mmbombo.datasets.index_cache`.
 
     Args:
         dataset (dict): Config of the wrapped set, with its library's prefix
@@ -79,8 +82,22 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self.drop_bad_boxes = drop_bad_boxes
         self.data_help = data_help
         self._coco: Optional[dict] = None
+        self._cache: Optional[IndexCache] = None
+        self._index: Optional[dict] = None
+        self._notes: List[str] = []
         self.wrapped = self._build_wrapped(dataset, test_mode, data_help)
-        self._require_kinds()
+        if type(self.wrapped) is CocoDataset:
+            self._open_coco(
+                dict(
+                    dataset=dataset,
+                    test_mode=test_mode,
+                    kinds=self.annotation_kinds,
+                    metainfo=metainfo,
+                    seg_id_map=seg_id_map,
+                    seg_ignore_ids=seg_ignore_ids,
+                    drop_bad_boxes=drop_bad_boxes))
+        if self._index is None:
+            self._require_kinds()
         metainfo = self._merge_metainfo(metainfo or {})
         self._label_map = self._build_label_map(metainfo.get('classes', ()))
         if SEM_SEG in self.annotation_kinds:
@@ -117,10 +134,24 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                 config.setdefault('test_mode', test_mode)
                 # Serialising an empty list fails before we can explain it.
                 config['serialize_data'] = False
-            if issubclass(kind_of_set, CocoDataset):
+            if kind_of_set is CocoDataset:
+                config['lazy_init'] = True
+            elif issubclass(kind_of_set, CocoDataset):
                 # Before MMDetection reads it, which takes what it finds.
                 self._coco = read_coco_json(ann_file)
             return registry.build(config)
+
+    def _open_coco(self, recipe: dict) -> None:
+        """Get the index from the cache, or let the file be read."""
+        wrapped = self.wrapped
+        root = wrapped.data_root or osp.dirname(wrapped.ann_file)
+        self._cache = IndexCache(root, recipe)
+        self._index = self._cache.load()
+        self._is_detection_set = True
+        self._place = str(wrapped.ann_file)
+        if self._index is None:
+            self._coco = read_coco_json(wrapped.ann_file)
+            wrapped.full_init()
 
     def _require_kinds(self) -> None:
         """Raise if the wrapped set is empty or lacks a declared kind."""
@@ -174,8 +205,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         ``classes``.
         """
         labels = {label: label for label in range(len(classes))}
-        if (BBOX not in self.annotation_kinds
-                or not isinstance(self.wrapped, CocoDataset)):
+        if (BBOX not in self.annotation_kinds or self._coco is None):
             return labels
         check_category_names(
             self._coco, self.wrapped.ann_file, classes,
@@ -193,7 +223,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
     def _build_id_table(self, num_classes: int,
                         id_map: Optional[Dict[int, int]],
                         ignore_ids: Sequence[int]) -> np.ndarray:
-        own = self.wrapped.get_data_info(0)
+        # An index is of MMDetection's reader, which translates no ids.
+        own = {} if self._index else self.wrapped.get_data_info(0)
         reduce_zero = bool(own.get('reduce_zero_label'))
         label_map = own.get('label_map')
         if not reduce_zero and label_map is None:
@@ -212,6 +243,25 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
 
     def load_data_list(self) -> List[dict]:
         """Keep what the kinds name of the wrapped set's annotations."""
+        index, self._index = self._index, None
+        if index is None:
+            index = dict(data_list=self._read(), notes=self._notes)
+            if self._cache is not None:
+                self._cache.store(index, self._files(index['data_list']))
+        for note in index['notes']:
+            print_log(note, logger='current')
+        return index['data_list']
+
+    def _files(self, data_list: List[dict]) -> List[str]:
+        """All files that the data list of a COCO set was read from."""
+        files = [self._place, *(info['img_path'] for info in data_list)]
+        if SEM_SEG in self.annotation_kinds:
+            files += [info['seg_map_path'] for info in data_list]
+            files.append(osp.join(osp.dirname(files[-1]), MAP_RECORD))
+        return files
+
+    def _read(self) -> List[dict]:
+        """Open and check all files."""
         if self._coco is not None:
             self._check_coco(self._coco)
             self._coco = None
@@ -235,10 +285,9 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         height, width = size
         listed = info.get('height', height), info.get('width', width)
         if listed != (height, width):
-            print_log(
+            self._notes.append(
                 f'{info["img_path"]} is {width}x{height}, not '
-                f'{listed[1]}x{listed[0]} as {self._place} says',
-                logger='current')
+                f'{listed[1]}x{listed[0]} as {self._place} says')
         # A path is unique over sources; a given id is what metrics that read
         # the annotation file themselves look up.
         return dict(
@@ -319,7 +368,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             raise DatasetError(
                 f'{message}\n  Correct them, or leave them out with '
                 '`drop_bad_boxes=True`')
-        print_log(f'{message}\n  left out', logger='current')
+        self._notes.append(f'{message}\n  left out')
 
 
 def _dropped_by_mmdet(annotation: Dict[str, Any]) -> Optional[str]:

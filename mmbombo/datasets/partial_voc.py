@@ -9,6 +9,7 @@ from mmbombo.structures import BBOX, SEM_SEG
 from .errors import DatasetError
 from .file_checks import (ListedFile, check_data_root, check_exist,
                           check_masks, number_lines, read_image_sizes)
+from .index_cache import IndexCache
 from .seg_ids import build_id_table
 from .source import SourceMixin
 from .voc_metainfo import complete_metainfo
@@ -21,7 +22,8 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
 
     With the kind ``bbox`` the XML files are read, with ``sem_seg`` the masks,
     with neither only the images. A file of another kind is never opened.
-    All files are checked when the data set is built.
+    All files are checked when the data set is built; of a large set again
+    only if one has changed, see :mod:`~mmbombo.datasets.index_cache`.
 
     Boxes are [xmin - 1, ymin - 1, xmax, ymax] of the XML file: pixels that
     are counted from 1, both ends included, become continuous coordinates.
@@ -95,8 +97,41 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
 
     def load_data_list(self) -> List[dict]:
         """Read the list of images and the annotations that it may read."""
-        lines = self._read_ids()
-        self.require_images(lines, self.ann_file)
+        cache = IndexCache(self.data_root, self._recipe())
+        data_list = cache.load()
+        if data_list is None:
+            lines = self._read_ids()
+            self.require_images(lines, self.ann_file)
+            data_list = self._read(lines)
+            cache.store(data_list, self._files(lines))
+        return data_list
+
+    def _recipe(self) -> dict:
+        """What the data list depends on beside the files."""
+        kinds, metainfo = self.annotation_kinds, self._metainfo
+        return dict(
+            reader=f'{type(self).__module__}.{type(self).__qualname__}',
+            ann_file=self.ann_file,
+            folders=self.data_prefix,
+            suffix=self.img_suffix,
+            kinds=kinds,
+            classes=metainfo['classes'] if BBOX in kinds else None,
+            seg_ids=self.seg_id_table.tolist() if SEM_SEG in kinds else None)
+
+    def _files(self, lines: Dict[str, int]) -> List[str]:
+        """All files that the data list was read from."""
+        parts = [('img_path', self.img_suffix)]
+        if BBOX in self.annotation_kinds:
+            parts.append(('ann_path', '.xml'))
+        if SEM_SEG in self.annotation_kinds:
+            parts.append(('seg_map_path', '.png'))
+        return [self.ann_file] + [
+            file.path for folder, suffix in parts
+            for file in self._listed_files(lines, folder, suffix)
+        ]
+
+    def _read(self, lines: Dict[str, int]) -> List[dict]:
+        """Open and check all files."""
         ids = list(lines)
         images = self._listed_files(lines, 'img_path', self.img_suffix)
         sizes = read_image_sizes(images, self.source, self.data_help)

@@ -7,6 +7,7 @@ goes through its ``CheckpointLoader``, whose schemes
 :func:`use_checked_loader` replaces.
 """
 import ast
+import hashlib
 import os
 import os.path as osp
 import re
@@ -242,9 +243,13 @@ def _url_of_name(name: str) -> str:
 
 
 def _download(url: str) -> str:
-    """Fetch a file once into torch's cache; rank 0 does it for its machine."""
-    folder = osp.join(torch.hub.get_dir(), 'checkpoints')
-    path = osp.join(folder, osp.basename(urlparse(url).path))
+    """Fetch a file once into torch's cache; rank 0 does it for its machine.
+
+    Each URL has a folder of its own: files of two URLs may share their name.
+    """
+    folder = hashlib.sha256(url.encode()).hexdigest()[:16]
+    path = osp.join(torch.hub.get_dir(), 'checkpoints', folder,
+                    osp.basename(urlparse(url).path))
     if get_rank() == 0:
         _fetch(url, path)
     barrier()

@@ -2,15 +2,15 @@
 """Pseudo masks on disk, shared by any number of processes."""
 import hashlib
 import json
-import os
 import struct
-import uuid
 import zlib
 from pathlib import Path
 from typing import Any, Mapping, Optional, Union
 
 import cv2
 import numpy as np
+
+from mmbombo.utils.whole_files import whole_file
 
 #: To be raised whenever a method comes to paint differently: it is part of
 #: the key, so that masks of older versions are not found any more.
@@ -106,18 +106,24 @@ class PseudoMaskCache:
         _, encoded = cv2.imencode('.png', mask,
                                   [cv2.IMWRITE_PNG_COMPRESSION, 1])
         png = encoded.tobytes()
-        data = png[:_HEADER_SIZE] + _note(key, png) + png[_HEADER_SIZE:]
+        write_whole(
+            self.path(key),
+            png[:_HEADER_SIZE] + _note(key, png) + png[_HEADER_SIZE:])
 
-        path = self.path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own for each writer, in the same folder: a rename
-        # within a file system is atomic.
-        unfinished = path.with_name(f'.{uuid.uuid4().hex}.tmp')
-        try:
-            unfinished.write_bytes(data)
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that appears under its name only when it is complete.
+
+    Args:
+        path (Path): The file; its folder is made, a file there is replaced.
+        data (bytes): Its content.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(data)
 
 
 def _note(key: str, png: bytes) -> bytes:

@@ -78,6 +78,12 @@ class ClassMap:
             self.num_seg_classes, self.num_det_classes, dtype=torch.bool)
         for label, ids in enumerate(targets):
             self.compatible[list(ids), label] = True
+        #: Segmentation ids that show at least one detection class.
+        self.thing_ids: Tuple[int, ...] = tuple(
+            sorted({i for ids in targets for i in ids}))
+        #: Detection labels that no segmentation class shows.
+        self.det_only: Tuple[int, ...] = tuple(
+            label for label, ids in enumerate(targets) if not ids)
         self._on_device: Dict[torch.device, ClassMapTensors] = {}
 
     def _resolve(self, mapping: Mapping) -> Tuple[Tuple[int, ...], ...]:
@@ -126,20 +132,10 @@ class ClassMap:
         return len(self.seg_classes)
 
     @property
-    def thing_ids(self) -> Tuple[int, ...]:
-        """Segmentation ids that show at least one detection class."""
-        return tuple(torch.where(self.compatible.any(dim=1))[0].tolist())
-
-    @property
     def seg_only(self) -> Tuple[int, ...]:
         """Segmentation ids, background apart, without a detection class."""
         return tuple(i for i in range(self.num_seg_classes)
                      if i != self.background_id and i not in self.thing_ids)
-
-    @property
-    def det_only(self) -> Tuple[int, ...]:
-        """Detection labels that no segmentation class shows."""
-        return tuple(torch.where(~self.compatible.any(dim=0))[0].tolist())
 
     @property
     def outside_id(self) -> int:

@@ -78,12 +78,15 @@ def _label_classes(
     num_found = 0
     for seg_id in sorted(set(thing_ids) & set(present.tolist())):
         is_class = seg_map == seg_id
+        # The rest of the map would be the larger part of the work.
+        x, y, width, height = cv2.boundingRect(is_class.view(np.uint8))
+        view = slice(y, y + height), slice(x, x + width)
         num, class_map, class_stats, _ = cv2.connectedComponentsWithStats(
-            is_class.view(np.uint8), connectivity=_CONNECTIVITY)
+            is_class[view].view(np.uint8), connectivity=_CONNECTIVITY)
         # Row 0 of OpenCV's statistics is what is not of the class.
-        np.add(class_map, num_found, out=raw, where=is_class)
+        np.add(class_map, num_found, out=raw[view], where=is_class[view])
         labels.append(np.full(num - 1, seg_id, dtype=np.int64))
-        stats.append(class_stats[1:].astype(np.int64))
+        stats.append(class_stats[1:].astype(np.int64) + (x, y, 0, 0, 0))
         num_found += num - 1
     return raw, np.concatenate(labels), np.concatenate(stats)
 

@@ -180,9 +180,9 @@ def refine_boxes(component_map: Tensor,
     pred_regions = classes.gather(
         1, split.home[..., None].expand(-1, -1, classes.size(2)))
     # A merged box has components of several classes, and no home.
-    siblings = (compatible.T.float() @ compatible.float()) > 0  # (D, D)
-    pred_regions = torch.where(merged[..., None], siblings[preds.labels],
-                               pred_regions)
+    shown_by = compatible.T[preds.labels].float()  # (N, P, S)
+    siblings = (shown_by @ compatible.float()) > 0  # (N, P, D)
+    pred_regions = torch.where(merged[..., None], siblings, pred_regions)
     boxes = torch.cat([pred_out_boxes, comps.boxes], dim=1)
     labels = torch.cat([preds.labels, comp_out_labels], dim=1)
     found = torch.cat([split.targets | merged, from_comp], dim=1)

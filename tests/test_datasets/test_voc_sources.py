@@ -220,6 +220,22 @@ def test_an_oracle_reads_all_that_there_is(prepared, config):
             dict(cfg.det_source, annotation_kinds=('bbox', 'sem_seg')))
 
 
+def test_an_oracle_reads_the_list_that_is_chosen(root, config):
+    voc_devkit.write_list(root / 'VOC2007', 'MXEdet/train', ['000001'])
+    voc_devkit.write_list(root / 'VOC2012', 'MXEdet/train',
+                          ['2008_000012', '2008_000005'])
+    cfg = config(root, 'voc_paper', VOC_DET='MXEdet/train')
+    # the list alone is not enough, and the message says what is missing
+    with pytest.raises(DatasetError, match='train_unmasked.txt does not'):
+        DATASETS.build(cfg.oracle_sources[0])
+    assert voc_lists.main([str(root), '--by-mask', 'MXEdet/train']) == 0
+    unmasked, masked, _ = map(DATASETS.build, cfg.oracle_sources)
+    assert [len(unmasked), len(masked)] == [2, 1]
+    assert masked.get_data_info(0)['img_id'] == '2008_000005'
+    assert masked.get_data_info(0)['seg_map_path'].endswith(
+        'SegmentationClassAug/2008_000005.png')
+
+
 @pytest.mark.parametrize('name', COARSE)
 def test_coarse_label_spaces(prepared, config, name):
     cfg = config(prepared, name)

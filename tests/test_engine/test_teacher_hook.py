@@ -10,11 +10,13 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmbombo.engine.hooks.fixed_views import random_step
 from mmbombo.engine.hooks.teacher_hook import fold_batch_norm
+from mmbombo.models.detectors.other_network import OtherNetwork
 from mmbombo.models.utils import nested_tensors
-from mmbombo.registry import MODELS
+from mmbombo.registry import DATASETS, MODELS
 from mmbombo.testing import (CLASSES, SEG_CLASSES, make_sample,
-                             tiny_model_cfg)
+                             tiny_model_cfg, write_voc)
 from mmbombo.utils import load_checkpoint_safely
 
 SIZE = 64
@@ -68,14 +70,21 @@ def write_teacher(folder, cfg, meta=None, change=None, seed=1):
         checkpoint=str(folder / 'teacher.pth'))
 
 
-def train(work_dir, hooks, weak_losses=KD, max_iters=2, **kwargs):
+def train(work_dir,
+          hooks,
+          weak_losses=KD,
+          max_iters=2,
+          images=None,
+          model=(),
+          **kwargs):
     torch.manual_seed(0)
-    model = MODELS.build(tiny_model_cfg(weak_losses=weak_losses))
+    cfg = tiny_model_cfg(weak_losses=weak_losses, **dict(model))
+    model = MODELS.build(cfg)
     runner = Runner(
         model=model,
         work_dir=str(work_dir),
         train_dataloader=DataLoader(
-            Images(), batch_size=2, collate_fn=pseudo_collate),
+            images or Images(), batch_size=2, collate_fn=pseudo_collate),
         train_cfg=dict(by_epoch=False, max_iters=max_iters),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=.01, momentum=.9)),
         default_hooks=dict(
@@ -104,6 +113,11 @@ def test_teachers_are_no_part_of_the_student(tmp_path, hooks):
     stored = load_checkpoint_safely(
         str(tmp_path / 'run' / 'iter_2.pth'))['state_dict']
     assert set(stored) == set(MODELS.build(tiny_model_cfg()).state_dict())
+    train(tmp_path / 'alone', [], weak_losses=[])
+    sizes = [(tmp_path / folder / 'iter_2.pth').stat().st_size
+             for folder in ('run', 'alone')]
+    # (the log has more keys)
+    assert abs(sizes[0] - sizes[1]) < 10_000 < sizes[1] / 10
     optimised = {
         id(p)
         for group in runner.optim_wrapper.optimizer.param_groups
@@ -252,6 +266,14 @@ def test_missing_checkpoint_says_how_to_make_it(tmp_path, hooks):
         train(tmp_path / 'run', [hook], weak_losses=KD[:1])
 
 
+def test_only_multi_task_detectors_teach(tmp_path, hooks):
+    Config(dict(model=dict(type='mmdet.MobileNetV2'))).dump(
+        str(tmp_path / 'other.py'))
+    hook = dict(hooks[0], config=str(tmp_path / 'other.py'))
+    with pytest.raises(TypeError, match='is a MobileNetV2, not a MultiTask'):
+        train(tmp_path / 'run', [hook], weak_losses=KD[:1])
+
+
 def test_moving_average_and_teacher_together(tmp_path, hooks):
     weak_losses = [KD[0], dict(KD[1], teacher='ema')]
     runner = train(
@@ -260,3 +282,82 @@ def test_moving_average_and_teacher_together(tmp_path, hooks):
     ema = runner.model.predictors.get('ema')
     assert ema.predictors.get('det_teacher') is None
     assert set(ema.state_dict()) == set(runner.model.state_dict())
+
+
+def test_answers_from_disk_change_nothing(tmp_path, hooks, monkeypatch):
+    passed = []
+    extract = OtherNetwork._extract
+    monkeypatch.setattr(
+        OtherNetwork, '_extract', lambda self, images: passed.extend(images) or
+        extract(self, images))
+    weak_losses = KD + [
+        dict(type='FeatureMSELoss', teacher='det_teacher', task='det')
+    ]
+    cached = [dict(hook, cache_dir=str(tmp_path / 'cache')) for hook in hooks]
+    runs = dict(plain=hooks, filling=cached, reading=cached)
+    models, counts = [], []
+    for name, its_hooks in runs.items():
+        models.append(
+            train(
+                tmp_path / name,
+                its_hooks,
+                weak_losses,
+                max_iters=4,
+                randomness=dict(seed=0)).model.state_dict())
+        counts.append(len(passed))
+        passed.clear()
+    # two epochs of four images, of which a teacher sees one each
+    assert counts == [8, 4, 0]
+    # outputs and features of two, outputs of the others
+    assert len(list((tmp_path / 'cache').rglob('*.pt'))) == 6
+    for model in models[1:]:
+        for key, value in models[0].items():
+            torch.testing.assert_close(
+                model[key], value, rtol=0, atol=0, msg=key)
+
+
+class Jittered(Images):
+
+    def __getitem__(self, i):
+        torch.rand(1)
+        return super().__getitem__(i)
+
+
+@pytest.mark.parametrize('kwargs, message', [
+    (dict(images=Jittered()), "source 'Jittered' has __getitem__"),
+    (dict(model=dict(
+        forward_mode='per_task',
+        batch_resize=dict(type='DetBatchResize', sizes=[64, 96]))),
+     'the model has a batch_resize'),
+])
+def test_random_images_are_not_cached(tmp_path, hooks, kwargs, message):
+    cached = dict(hooks[0], cache_dir=str(tmp_path / 'cache'))
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path / 'run', [cached], KD[:1], **kwargs)
+    assert not (tmp_path / 'cache').exists()
+
+
+@pytest.mark.parametrize('step, found', [
+    (None, None),
+    (dict(type='mmdet.RandomFlip', prob=.01), 'RandomFlip'),
+    (dict(type='mmdet.PhotoMetricDistortion'), 'PhotoMetricDistortion'),
+])
+def test_random_step_of_a_source(tmp_path, step, found):
+    source = DATASETS.build(
+        dict(
+            type='PartialVOCDataset',
+            data_root=str(write_voc(tmp_path / 'voc', num_images=2)),
+            ann_file='ImageSets/Main/train.txt',
+            annotation_kinds=('bbox', ),
+            source='det',
+            metainfo=dict(classes=CLASSES, seg_classes=SEG_CLASSES),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadPartialAnnotations'),
+                dict(type='mmdet.Resize', scale=(64, 64), keep_ratio=False),
+                *([] if step is None else [step]),
+                dict(type='PackMultiTaskInputs')
+            ]))
+    before = torch.get_rng_state()
+    assert random_step(source) == found
+    assert torch.equal(before, torch.get_rng_state())

@@ -4,10 +4,10 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from mmbombo.models.task_heads.det_task_head import IGNORED_LOGIT
 from mmbombo.models.task_heads.ignore_regions import (IgnoreRegions,
                                                       ignored_cells)
 from mmbombo.models.utils import select_images
+from mmbombo.models.utils.ignored_logit import IGNORED_LOGIT
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, DET_CONFIGS, SIZE, det_head_cfg,
                              make_feats, make_sample)

@@ -287,6 +287,29 @@ def test_half_precision_stays_finite():
             assert value.dtype == torch.float32 and torch.isfinite(value)
 
 
+@EACH
+def test_teacher_speaks_in_the_precision_of_the_step(cfg):
+    student, teacher = pair(cfg)
+    plain = total(losses_of(student))
+    inputs, samples = batch([('bbox', ), ('sem_seg', )])
+    with torch.autocast('cpu', torch.bfloat16):
+        ctx = StepContext(student, inputs, samples)
+        weak_loss, = student.weak_losses
+        loss = total(weak_loss(ctx))
+        for task in ('det', 'seg'):
+            said = ctx.outputs_of('t', task, [0])
+            assert said[0][0].dtype == torch.bfloat16
+            assert said[0][0].dtype == student.task_heads[task](
+                ctx.features)[0][0].dtype
+    loss.backward()
+    assert all(
+        p.grad.isfinite().all() for p in student.parameters()
+        if p.grad is not None)
+    if cfg not in (BOXES, RAW[5]):
+        # (which boxes pass a score is no smooth function)
+        torch.testing.assert_close(loss, plain, rtol=.1, atol=1e-3)
+
+
 def test_boxes_of_the_teacher_become_targets_and_doubts_are_ignored():
     student, teacher = pair(BOXES)
     weak_loss = student.weak_losses[0]

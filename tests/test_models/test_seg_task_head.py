@@ -162,6 +162,27 @@ def test_heads_that_do_not_fit_are_refused_by_name(head, name):
         MODELS.build(dict(type='SegTaskHead', head=head))
 
 
+def test_one_logit_for_two_classes_is_refused_and_two_do_it():
+    """MMSegmentation's binary loss fails where no pixel has a label."""
+    cfg = seg_head_cfg('fpn')
+    cfg['head'].update(
+        num_classes=2, out_channels=1, threshold=.5,
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True))
+    with pytest.raises(TypeError, match='FPNHead with out_channels=1'):
+        MODELS.build(cfg)
+    for use_sigmoid in (False, True):
+        cfg['head'].update(
+            num_classes=2, out_channels=None, threshold=None,
+            loss_decode=dict(
+                type='CrossEntropyLoss', use_sigmoid=use_sigmoid))
+        head = MODELS.build(cfg)
+        losses = head.loss_on_targets(
+            head(make_feats(1, levels=4, first_stride=4)),
+            torch.full((1, 1, SIZE, SIZE), 255),
+            [make_sample(()).metainfo], None)
+        assert losses['loss_ce'] == 0
+
+
 def test_unknown_or_incomplete_test_mode_is_an_error():
     cfg = seg_head_cfg('fpn')
     with pytest.raises(ValueError, match='crop_size'):

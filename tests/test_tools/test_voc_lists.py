@@ -18,7 +18,8 @@ import voc_devkit  # noqa: E402
 import voc_lists  # noqa: E402
 from voc_lists_parts.leaks import count_test_twins, find_leaks  # noqa: E402
 from voc_lists_parts.split import (DET_SHARE, WITHOUT_BOXES,  # noqa: E402
-                                   divide, take_subset)
+                                   divide, divide_by_mask,
+                                   take_subset)
 
 
 class Lists:
@@ -82,8 +83,6 @@ def test_counts_are_those_of_mxe(real, lists):
     assert {name: counts(years) for name, years in lists.items()} == dict(
         det_train={'07': 4589, '12': 2969},
         seg_train={'07': 205, '12': 7451},
-        det_masked_train={'12': 2820},
-        det_unmasked_train={'07': 4589, '12': 149},
         val={'12': 1443},
         val1449={'12': 1449})
     assert len(set(lists['det_train']['VOC2012']) & set(real.sbd)) == 2820
@@ -94,6 +93,16 @@ def test_counts_are_those_of_mxe(real, lists):
     assert find_leaks(
         {name: lists[name] for name in ('det_train', 'seg_train')}, real,
         lists['val1449']) == []
+
+
+def test_an_oracle_has_two_lists_of_the_images_with_boxes(real, lists):
+    parts = divide_by_mask('det_train', lists['det_train'], real)
+    assert {name: counts(years) for name, years in parts.items()} == dict(
+        det_train_masked={'12': 2820},
+        det_train_unmasked={'07': 4589, '12': 149})
+    assert sorted(parts['det_train_masked']['VOC2012'] +
+                  parts['det_train_unmasked']['VOC2012']) == \
+        lists['det_train']['VOC2012']
 
 
 def test_seed_and_share(real, lists):
@@ -235,6 +244,32 @@ def test_files_and_record(root, capsys):
     output = capsys.readouterr().out
     assert 'mmbombo/det_train: 9 images (VOC2007 5, VOC2012 4)' in output
     assert '| aeroplane' in output
+
+
+def test_lists_by_mask(root, capsys):
+    assert voc_lists.main([str(root)]) == 0
+    for name in ('det_train', 'det2_train'):
+        both = [read(root, 'VOC2012', f'mmbombo/{name}_{part}')
+                for part in ('masked', 'unmasked')]
+        assert sorted(sum(both, [])) == read(root, 'VOC2012',
+                                             f'mmbombo/{name}')
+        assert set(both[0]) <= set(voc_devkit.SBD)
+        assert not set(both[1]) & set(voc_devkit.SBD)
+        assert read(root, 'VOC2007', f'mmbombo/{name}_unmasked') == read(
+            root, 'VOC2007', f'mmbombo/{name}')
+    voc_devkit.write_list(root / 'VOC2007', 'MXEdet/train', ['000001'])
+    voc_devkit.write_list(root / 'VOC2012', 'MXEdet/train',
+                          ['2008_000012', '2008_000005'])
+    capsys.readouterr()
+    before = read(root, 'VOC2012', 'mmbombo/det_train')
+    assert voc_lists.main([str(root), '--by-mask', 'MXEdet/train']) == 0
+    assert read(root, 'VOC2012', 'MXEdet/train_masked') == ['2008_000005']
+    assert read(root, 'VOC2012', 'MXEdet/train_unmasked') == ['2008_000012']
+    assert read(root, 'VOC2007', 'MXEdet/train_unmasked') == ['000001']
+    assert capsys.readouterr().out == (
+        'MXEdet/train_masked: 1 images\nMXEdet/train_unmasked: 2 images\n')
+    assert read(root, 'VOC2012', 'mmbombo/det_train') == before
+    assert voc_lists.main([str(root), '--by-mask', 'Third/train']) == 1
 
 
 def test_without_sbd(root, capsys):

@@ -264,6 +264,19 @@ def test_named_weights_are_looked_up(loader, tmp_path, monkeypatch):
     assert len(asked) == 1 and asked[0].endswith('.pth')
 
 
+def test_files_of_two_urls_may_share_their_name(loader, tmp_path,
+                                                monkeypatch):
+
+    def download(url, path, progress):
+        torch.save(dict(x=torch.tensor(len(url))), path)
+
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    for url in ('https://a.org/epoch_12.pth', 'https://bb.org/epoch_12.pth',
+                'https://a.org/epoch_12.pth'):
+        assert CheckpointLoader.load_checkpoint(url)['x'] == len(url)
+
+
 def test_trust_loads_it(loader, tmp_path):
     use_checked_loader(trust=True)
     path = malicious(tmp_path / 'mine.pth', Touch, tmp_path)

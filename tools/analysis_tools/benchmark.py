@@ -10,10 +10,6 @@ neighbours, and their quartiles as spread.
 import argparse
 import json
 import os
-import platform
-import subprocess
-import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import List
 
@@ -22,12 +18,9 @@ import torch
 from benchmarks import load, names, summary
 from benchmarks.rows import Row
 from benchmarks.stock import NETWORKS
+from provenance import command, commit, machine
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ('torch', 'numpy', 'opencv-python', 'opencv-python-headless',
-            'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection',
-            'onedl-mmsegmentation', 'mmengine', 'mmcv', 'mmdet',
-            'mmsegmentation')
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,6 +32,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'what', nargs='+', choices=['all', *names()], metavar='WHAT')
     parser.add_argument('--json', type=Path, help='write the rows to a file')
+    parser.add_argument(
+        '--plot', type=Path, help='draw the curves of growth to a file')
     parser.add_argument(
         '--data',
         type=Path,
@@ -79,36 +74,12 @@ def parse_args() -> argparse.Namespace:
 
 def describe(args: argparse.Namespace) -> dict:
     """What the figures depend on beside the code measured."""
-    commit = subprocess.run(['git', 'rev-parse', 'HEAD'],
-                            cwd=ROOT,
-                            capture_output=True,
-                            text=True)
-    dirty = subprocess.run(['git', 'status', '--porcelain', '-uno'],
-                           cwd=ROOT,
-                           capture_output=True,
-                           text=True)
-    device = platform.machine()
-    if args.device != 'cpu':
-        device = torch.cuda.get_device_name(args.device)
     return dict(
-        command=' '.join(['python', *sys.argv]),
-        commit=commit.stdout.strip() + ('+' if dirty.stdout else ''),
-        device=device,
-        cores=os.cpu_count(),
+        command=command(),
+        commit=commit(),
         load=os.getloadavg()[0],
         threads=dict(torch=torch.get_num_threads(), cv2=cv2.getNumThreads()),
-        python=platform.python_version(),
-        versions={
-            name: found
-            for name in PACKAGES if (found := _version(name)) is not None
-        })
-
-
-def _version(package: str):
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+        **machine(args.device))
 
 
 def main() -> None:

@@ -18,7 +18,6 @@ images each) were not published; these are our reconstruction.
 import argparse
 import hashlib
 import json
-import os
 import sys
 from collections import Counter
 from fractions import Fraction
@@ -27,6 +26,7 @@ from typing import Dict, List, Sequence, Set, Union
 
 from mmbombo.datasets.coco_json import read_coco_json
 from mmbombo.datasets.errors import DatasetError
+from mmbombo.utils.whole_files import file_sha256, whole_file
 
 #: What remains of images and annotations.
 IMAGE_KEYS = ('id', 'file_name', 'height', 'width')
@@ -147,13 +147,9 @@ def describe(part: dict) -> dict:
 
 def write_json(path: Path, content: dict, **kwargs) -> None:
     """Write a file that appears when it is complete."""
-    unfinished = path.with_name(f'.{path.name}.tmp')
-    try:
+    with whole_file(path) as unfinished:
         unfinished.write_text(
             json.dumps(content, **kwargs) + '\n', encoding='utf-8')
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def report(record: dict) -> None:
@@ -198,7 +194,7 @@ def run(args: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     record = dict(
         instances=args.instances.name,
-        sha256=hashlib.sha256(args.instances.read_bytes()).hexdigest(),
+        sha256=file_sha256(args.instances),
         seed=args.seed,
         images=len(content['images']),
         annotated_images=len(annotated),

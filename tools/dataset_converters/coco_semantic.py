@@ -11,12 +11,10 @@ regions are ignored, below all objects. Maps that are there already are kept,
 so an interrupted run continues.
 """
 import argparse
-import hashlib
 import json
 import multiprocessing
 import os
 import sys
-import uuid
 from collections import defaultdict
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -32,10 +30,10 @@ from mmbombo.datasets.coco_json import (MAP_RECORD, category_names,
 from mmbombo.datasets.errors import DatasetError
 from mmbombo.datasets.seg_ids import IGNORE_INDEX
 from mmbombo.datasets.voc_metainfo import voc_palette
+from mmbombo.utils.whole_files import UNFINISHED, file_sha256, whole_file
 
 #: To be raised whenever maps come to be drawn differently.
 FORMAT_VERSION = 1
-UNFINISHED = '.tmp'
 PALETTE = sum(map(list, voc_palette(256)), [])
 
 
@@ -135,13 +133,8 @@ def write_map(drawing: Drawing) -> Optional[str]:
     except DatasetError as error:
         return f'{error} ({Path(drawing.path).stem})'
     image.putpalette(PALETTE)
-    path = Path(drawing.path)
-    unfinished = path.with_name(f'.{uuid.uuid4().hex}{UNFINISHED}')
-    try:
+    with whole_file(Path(drawing.path)) as unfinished:
         image.save(unfinished, format='PNG')
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return None
 
 
@@ -246,7 +239,7 @@ def run(args: argparse.Namespace) -> None:
         dict(
             version=FORMAT_VERSION,
             instances=args.instances.name,
-            sha256=hashlib.sha256(args.instances.read_bytes()).hexdigest(),
+            sha256=file_sha256(args.instances),
             classes=['background', *category_names(content)]))
     if args.only:
         keep_images(content, args.only)

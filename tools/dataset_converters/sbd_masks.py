@@ -28,6 +28,7 @@ from mmengine.utils import ProgressBar
 from PIL import Image
 
 from mmbombo.datasets.voc_metainfo import VOC_CLASSES, voc_palette
+from mmbombo.utils.whole_files import whole_file
 
 OUT = 'SegmentationClassAug'
 
@@ -92,9 +93,8 @@ def convert_sbd(path: Path, out: Path, images: Path) -> None:
                           f'its image {image_path} is {size[0]}x{size[1]}')
     picture = Image.fromarray(mask)
     picture.putpalette([value for rgb in voc_palette(256) for value in rgb])
-    content = BytesIO()
-    picture.save(content, format='PNG')
-    _write(out, content.getvalue())
+    with whole_file(out) as unfinished:
+        picture.save(unfinished, format='PNG')
 
 
 def copy_official(path: Path, out: Path) -> None:
@@ -114,17 +114,8 @@ def copy_official(path: Path, out: Path) -> None:
         raise DamagedFile(f'truncated or not an image ({error})') from error
     if mode != 'P':
         raise DamagedFile(f'{mode} pixels, where a palette image is due')
-    _write(out, content)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file that appears under its name only when it is complete."""
-    unfinished = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
+    with whole_file(out) as unfinished:
         unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def list_jobs(sbd: Path, voc: Path) -> List[Tuple[Path, Callable]]:

@@ -7,8 +7,8 @@ writes ``ImageSets/mmbombo`` of both years:
 
 - ``det_train.txt`` and ``seg_train.txt``: no photograph in common;
 - parts of them (``--subsets``), such as ``det2_train.txt``;
-- ``det_masked_train.txt`` and ``det_unmasked_train.txt``: what det_train has
-  with and without masks, for an oracle;
+- ``det_train_masked.txt`` and ``det_train_unmasked.txt``: what det_train has
+  with and without masks, for an oracle; parts of it have them too;
 - ``val1449.txt``: VOC2012's segmentation validation list; ``val.txt``: the
   1,443 images of it that have boxes too;
 
@@ -23,6 +23,12 @@ reconstruction. The masks are needed: run ``sbd_masks.py`` first.
 checks lists that are there, named as in ``ImageSets``: photographs listed
 twice, in two lists, in the validation list, or in VOC2007's test set, under
 whichever name (``2007_000032`` of VOC2012 is ``000032`` of VOC2007).
+
+    python tools/dataset_converters/voc_lists.py data/VOCdevkit \
+        --by-mask MXEdet/train
+
+writes the two lists for an oracle, ``MXEdet/train_masked.txt`` and
+``MXEdet/train_unmasked.txt``, of a list that is there.
 """
 import argparse
 import hashlib
@@ -36,16 +42,17 @@ from terminaltables import AsciiTable
 from voc_lists_parts.balance import Balance, measure_balance
 from voc_lists_parts.devkit import VOC2012, Devkit, YearLists
 from voc_lists_parts.leaks import Finding, count_test_twins, find_leaks
-from voc_lists_parts.split import DET_SHARE, divide, take_subset
+from voc_lists_parts.split import (DET_SHARE, divide, divide_by_mask,
+                                   take_subset)
 
 FOLDER = 'mmbombo'
 
 
 def write_lists(devkit: Devkit, lists: Dict[str, YearLists]) -> None:
-    """Write one file per list and year."""
+    """Write one file per list, named as in ``ImageSets``, and year."""
     for name, years in lists.items():
         for year, ids in years.items():
-            path = devkit.list_path(year, f'{FOLDER}/{name}')
+            path = devkit.list_path(year, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(_content(ids))
 
@@ -87,11 +94,13 @@ def make(devkit: Devkit, seed: int, det_share: float,
     if findings:
         raise DatasetError('VOC\'s own lists contradict each other:\n' +
                            '\n'.join(map(_describe_finding, findings)))
+    for name in [x for x in lists if x.startswith('det')]:
+        lists.update(divide_by_mask(name, lists[name], devkit))
     balance = {
         name: measure_balance(devkit, years, _task(name))
         for name, years in lists.items() if name.endswith('_train')
     }
-    write_lists(devkit, lists)
+    write_lists(devkit, {f'{FOLDER}/{x}': y for x, y in lists.items()})
     record = dict(
         seed=seed,
         det_share=det_share,
@@ -119,6 +128,23 @@ def print_record(devkit: Devkit, record: dict) -> None:
     print(f'{record["val_images_in_voc2007_test"]} validation images are test '
           'images of VOC2007 too')
     print(f'record: {devkit.root / f"{FOLDER}_lists.json"}')
+
+
+def write_by_mask(devkit: Devkit, names: Sequence[str]) -> None:
+    """Write and count the two parts of lists that are there.
+
+    Args:
+        devkit (Devkit): The data.
+        names (Sequence[str]): Such as ``'MXEdet/train'``.
+
+    Raises:
+        DatasetError: If a list is missing or there are no masks.
+    """
+    for name in names:
+        parts = divide_by_mask(name, devkit.read_years(name), devkit)
+        write_lists(devkit, parts)
+        for part, years in parts.items():
+            print(f'{part}: {sum(map(len, years.values()))} images')
 
 
 def check(devkit: Devkit, names: Sequence[str],
@@ -193,6 +219,12 @@ def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
         help='folder of VOC2012 with the masks to train with; '
         'SegmentationClass does without SBD')
     parser.add_argument(
+        '--by-mask',
+        nargs='+',
+        metavar='LIST',
+        help='divide these lists, such as MXEdet/train, into images with and '
+        'without masks, and do nothing else')
+    parser.add_argument(
         '--check',
         nargs='+',
         metavar='LIST',
@@ -209,6 +241,9 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     args = parse_args(args)
     try:
         devkit = Devkit(args.root, args.masks)
+        if args.by_mask is not None:
+            write_by_mask(devkit, args.by_mask)
+            return 0
         if args.check is None:
             record = make(devkit, args.seed, args.det_share / 100,
                           args.subsets)

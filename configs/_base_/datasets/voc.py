@@ -2,9 +2,12 @@
 # masks of the other half (VOC2012's official ones over SBD's), validation on
 # the images of VOC2012's segmentation validation list that have boxes too.
 # VOC_DET, VOC_SEG and VOC_VAL choose other lists, such as mmbombo/det2_train
-# of voc_lists.py, or MXEdet/train where the authors' lists are unpacked.
+# of voc_lists.py, or MXEdet/train where the authors' lists are unpacked (for
+# an oracle, `voc_lists.py --by-mask` divides such a list).
 data_root = '{{$VOC_ROOT:data/VOCdevkit}}'.rstrip('/') + '/'
 det_list = 'ImageSets/{{$VOC_DET:mmbombo/det_train}}.txt'
+det_masked_list = 'ImageSets/{{$VOC_DET:mmbombo/det_train}}_masked.txt'
+det_unmasked_list = 'ImageSets/{{$VOC_DET:mmbombo/det_train}}_unmasked.txt'
 seg_list = 'ImageSets/{{$VOC_SEG:mmbombo/seg_train}}.txt'
 val_list = 'ImageSets/{{$VOC_VAL:mmbombo/val}}.txt'
 data_help = (
@@ -99,16 +102,14 @@ oracle_sources = [
         det_source,
         source='det_unmasked',
         datasets=[
-            dict(part, ann_file='ImageSets/mmbombo/det_unmasked_train.txt')
-            for part in (voc2007, voc2012)
+            dict(voc2007, ann_file=det_unmasked_list),
+            dict(voc2012, ann_file=det_unmasked_list)
         ]),
     dict(
         det_source,
         source='det_masked',
         annotation_kinds=both_kinds,
-        datasets=[
-            dict(voc2012, ann_file='ImageSets/mmbombo/det_masked_train.txt')
-        ]),
+        datasets=[dict(voc2012, ann_file=det_masked_list)]),
     dict(seg_source, annotation_kinds=both_kinds)
 ]
 

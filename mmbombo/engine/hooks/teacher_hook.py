@@ -1,4 +1,7 @@
 # Copyright (c) mmbombo contributors.
+from functools import partial
+from typing import Optional
+
 import torch
 from mmcv.cnn import fuse_conv_bn
 from mmengine.config import Config
@@ -8,7 +11,11 @@ from mmengine.runner import CheckpointLoader
 
 from mmbombo.models.detectors import MultiTaskDetector
 from mmbombo.models.utils import nested_tensors
+from mmbombo.models.weak_losses.distillation import (AnswerCache,
+                                                     CachedNetwork,
+                                                     identity_of)
 from mmbombo.registry import HOOKS, MODELS
+from .fixed_views import check_fixed_views
 
 
 @HOOKS.register_module()
@@ -33,17 +40,27 @@ class TeacherHook(Hook):
         fold_bn (bool): Whether to fold batch normalisation into the
             convolution before it, which saves the teacher's time. Defaults to
             True.
+        cache_dir (str, optional): Folder in which the teacher's answers are
+            kept, for training without augmentation: an image then passes
+            through the teacher once, in the first epoch of the first run.
+            Found again is what has the same weights, config and pixels,
+            padding included, so images should have one size. It saves what
+            the teacher costs and costs the reading of what the losses ask
+            for, and on a GPU a wait for the images, whose hash is a key.
+            Defaults to None, nothing is kept.
     """
 
     def __init__(self,
                  name: str,
                  config: str,
                  checkpoint: str,
-                 fold_bn: bool = True) -> None:
+                 fold_bn: bool = True,
+                 cache_dir: Optional[str] = None) -> None:
         self.name = name
         self.config = config
         self.checkpoint = checkpoint
         self.fold_bn = fold_bn
+        self.cache_dir = cache_dir
 
     def before_train(self, runner) -> None:
         """Build, load and check the teacher, and hand it over.
@@ -52,18 +69,23 @@ class TeacherHook(Hook):
             FileNotFoundError: If there is no such checkpoint.
             TypeError: If student or teacher is no :class:`MultiTaskDetector`.
             ValueError: If the teacher does not fit its checkpoint or the
-                student; the message says what differs.
+                student, or there is a cache and the images are augmented; the
+                message says what differs.
         """
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
         if not isinstance(model, MultiTaskDetector):
             raise TypeError(f'{type(model).__name__} takes no teacher; use '
                             'MultiTaskDetector')
-        teacher = self._load()
         where = f"teacher '{self.name}' ({self.config})"
+        if self.cache_dir is not None:
+            check_fixed_views(runner.train_dataloader.dataset, model, where)
+        teacher = self._load()
         check_normalisation(model, teacher, where)
         if self.fold_bn:
             fold_batch_norm(teacher, where)
+        if self.cache_dir is not None:
+            self._cache_answers(teacher)
         teacher.to(next(model.parameters()).device)
         for weak_loss in model.weak_losses:
             if weak_loss.predictor == self.name:
@@ -92,6 +114,12 @@ class TeacherHook(Hook):
         load_all_weights(teacher, checkpoint, f'{where}, {self.checkpoint}')
         check_trained_classes(teacher, checkpoint, where)
         return teacher.requires_grad_(False).eval()
+
+    def _cache_answers(self, teacher: MultiTaskDetector) -> None:
+        """Let the step context ask the cache before the teacher."""
+        text = repr(Config.fromfile(self.config).model)
+        cache = AnswerCache(self.cache_dir, identity_of(teacher, text))
+        teacher.ask_through = partial(CachedNetwork, cache=cache)
 
 
 def load_all_weights(teacher: MultiTaskDetector, checkpoint: dict,

@@ -27,8 +27,16 @@ class VOCAPMetric(BaseMetric):
     Boxes are edges in pixels (x2 = last pixel + 1, as
     :class:`PartialVOCDataset` reads them), so an IoU here equals the one of
     VOC's development kit, which adds one to the difference of the first and
-    the last pixel. The mathematics is that of MMDetection's ``eval_map``,
-    for ten thresholds at once.
+    the last pixel.
+
+    The mathematics is that of MMDetection's ``eval_map``, on which
+    ``mmdet.VOCMetric`` rests, and a test holds the two together (on random
+    boxes the means over ten thresholds were equal to 9 digits). It is not
+    called because it compares in float32, where an IoU of 0.7 misses the
+    threshold 0.7; because it leaves the order of equal scores, which the
+    reference code's rounding makes, to an unstable sort; and because it
+    matches anew for each threshold: 8 times the processor time for 400 images
+    of 100 detections.
 
     Args:
         mode (str): 'area', all points of the curve (from VOC2010 on), or

@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,8 @@ class DetBatchResize(nn.Module):
 
     The images, their boxes and their maps (such as the pseudo masks of
     Box-for-Mask) are resized together: images bilinearly, maps to the nearest
-    pixel. Batches without boxes stay as they are.
+    pixel. Batches without boxes stay as they are, and so do those that are
+    another task's.
 
     The size comes from torch's random state on the CPU, so drawing does not
     wait for the device; :class:`StepSeedHook` seeds it from (seed of the run,
@@ -53,20 +54,25 @@ class DetBatchResize(nn.Module):
         self.sizes = tuple(sizes)
         self.until = until
 
-    def forward(self, inputs: Tensor,
-                samples: SampleList) -> Tuple[Tensor, SampleList]:
+    def forward(self,
+                inputs: Tensor,
+                samples: SampleList,
+                task: Optional[str] = None) -> Tuple[Tensor, SampleList]:
         """Resize a batch whose images have boxes.
 
         Args:
             inputs (Tensor): Square images ``(n, 3, S, S)``, normalised.
-            samples (list[:obj:`DetDataSample`]): Their samples, of the same
-                annotation kinds.
+            samples (list[:obj:`DetDataSample`]): Their samples, all with boxes
+                or all without.
+            task (str, optional): Whose batch it is, where more than the
+                annotation kinds decides. Defaults to None.
 
         Returns:
             tuple[Tensor, list[:obj:`DetDataSample`]]: Images
             ``(n, 3, S', S')`` and new samples, or what was given.
         """
         if (BBOX not in samples[0].annotation_kinds
+                or task not in (None, 'det')
                 or training_progress() >= self.until):
             return inputs, samples
         draw = torch.randint(len(self.sizes), (), device='cpu')

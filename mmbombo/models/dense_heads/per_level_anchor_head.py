@@ -10,11 +10,10 @@ from mmdet.utils import (ConfigType, InstanceList, OptConfigType,
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmbombo.models.task_modules.box_numbers import of_numbered_box
 from mmbombo.models.utils.conv_block import conv_block
+from mmbombo.models.utils.ignored_logit import IGNORED_LOGIT
 from mmbombo.registry import MODELS
-
-#: A sigmoid of this logit is zero, so it costs nothing.
-IGNORED_LOGIT = -50.
 
 BoxOutputs = Tuple[List[Tensor], List[Tensor]]
 
@@ -255,9 +254,7 @@ class PerLevelAnchorHead(AnchorHead):
         """Targets of one image, without the first dimension."""
         result = self.assigner.assign(predictions, gt, gt_ignored)
         gt_inds = result.gt_inds
-        # one row for "no box" in front, because boxes count from 1
-        background = gt.labels.new_full((1, ), self.num_classes)
-        labels = torch.cat([background, gt.labels])[gt_inds.clamp(min=0)]
+        labels = of_numbered_box(gt.labels, gt_inds, self.num_classes)
 
         ignored = (gt_inds < 0)[:, None].expand(-1, self.num_classes)
         ignored_labels = result.get_extra_property('ignored_labels')
@@ -274,9 +271,7 @@ class PerLevelAnchorHead(AnchorHead):
             box_weights = qualities = (gt_inds > 0).to(predictions.priors)
 
         priors = predictions.priors
-        boxes = get_box_tensor(gt.bboxes)
-        boxes = torch.cat([boxes.new_zeros(1, 4), boxes])
-        boxes = boxes[box_gt_inds.clamp(min=0)]
+        boxes = of_numbered_box(get_box_tensor(gt.bboxes), box_gt_inds, 0.)
         boxes = torch.where(box_gt_inds[:, None] > 0, boxes, priors)
         return DenseTargets(labels, ignored, qualities,
                             self.bbox_coder.encode(priors, boxes), box_weights)

@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mmdet.structures import SampleList
 from torch import Tensor
@@ -26,6 +26,52 @@ def group_by_kinds(samples: SampleList) -> List[List[int]]:
     return list(groups.values())
 
 
+def group_by_sources(
+        samples: SampleList,
+        sources: Dict[str, Sequence[str]]) -> List[Tuple[str, List[int]]]:
+    """Group the images of a batch by the task whose batch they belong to.
+
+    Args:
+        samples (list[:obj:`DetDataSample`]): Samples of the batch.
+        sources (dict[str, Sequence[str]]): Task to the names of its sources.
+
+    Returns:
+        list[tuple[str, list[int]]]: Task and ascending positions of each
+        group's images; in the order of ``sources``.
+
+    Raises:
+        ValueError: If an image is of a source that no task has.
+    """
+    tasks = {name: task for task, names in sources.items() for name in names}
+    groups: Dict[str, List[int]] = {task: [] for task in sources}
+    for i, sample in enumerate(samples):
+        if sample.source not in tasks:
+            raise ValueError(
+                f"the source '{sample.source}' is in none of the "
+                f'forward_groups, which name {sorted(tasks)}')
+        groups[tasks[sample.source]].append(i)
+    return [(task, images) for task, images in groups.items() if images]
+
+
+def group_images(
+    samples: SampleList, sources: Optional[Dict[str, Sequence[str]]]
+) -> List[Tuple[Optional[str], List[int]]]:
+    """The groups of a batch that each have a forward pass of their own.
+
+    Args:
+        samples (list[:obj:`DetDataSample`]): Samples of the batch.
+        sources (dict[str, Sequence[str]], optional): See
+            :func:`group_by_sources`; None groups by annotation kinds.
+
+    Returns:
+        list[tuple[str | None, list[int]]]: Task (None where the kinds decide)
+        and positions of each group's images.
+    """
+    if sources is not None:
+        return group_by_sources(samples, sources)
+    return [(None, images) for images in group_by_kinds(samples)]
+
+
 def mean_over_groups(parts: Sequence[Tuple[dict, int]]) -> Dict[str, Any]:
     """Merge what one loss gave on several groups.
 
@@ -33,12 +79,13 @@ def mean_over_groups(parts: Sequence[Tuple[dict, int]]) -> Dict[str, Any]:
     values are averaged, each group by its number of images.
 
     Args:
-        parts (Sequence[tuple[dict, int]]): Per group the losses (tensors, or
-            lists of tensors that are to be summed) and n >= 1 images.
+        parts (Sequence[tuple[dict, int]]): Per group, of which there is at
+            least one, the losses (tensors, or lists of tensors that are to be
+            summed) and n >= 1 images.
 
     Returns:
         dict[str, Tensor | list[Tensor]]: Losses under the same keys; those of
-        a single group unchanged, none if there is no group.
+        a single group unchanged.
     """
     if len(parts) == 1:
         return dict(parts[0][0])

@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmdet.models.detectors import BaseDetector
 from mmdet.structures import OptSampleList, SampleList
@@ -8,9 +8,10 @@ from mmengine.model import ModuleDict, ModuleList
 from torch import Tensor, nn
 
 from mmbombo.models.utils import freeze_unreached_parameters, select_images
+from mmbombo.models.utils.zero_loss import zero_loss
 from mmbombo.registry import MODELS
 from mmbombo.weak_labels.class_map import ClassMap
-from .annotation_groups import group_by_kinds, mean_over_groups
+from .annotation_groups import group_images, mean_over_groups
 from .predictors import Predictors
 from .step_context import StepContext
 
@@ -34,8 +35,9 @@ class MultiTaskDetector(BaseDetector):
       heads, so that batch normalisation sees one group at a time (there is
       one set of running statistics), and may have its own size. Losses are
       summed and there is one backward pass. Images with both kinds are one
-      group that supervises both tasks; if a task is annotated in several
-      groups, its loss is the mean over them, weighted by images.
+      group that supervises both tasks, unless ``forward_groups`` says which
+      task's batch they belong to; if a task is annotated in several groups,
+      its loss is the mean over them, weighted by images.
 
     Without batch statistics and resizing both ways give the same losses for
     data of one kind per image.
@@ -52,6 +54,10 @@ class MultiTaskDetector(BaseDetector):
         weak_losses (Sequence[dict]): Configs of the weak losses. Defaults to
             none, which is naive partial training.
         forward_mode (str): 'joint' or 'per_task'. Defaults to 'joint'.
+        forward_groups (dict[str, Sequence[str]], optional): Task to the names
+            of the sources that make up its batch; only with 'per_task'. An
+            oracle, whose images have both kinds, keeps the batches of partial
+            training with it. Defaults to None, groups of equal kinds.
         batch_resize (dict, optional): Config of what resizes each group in
             training, ``dict(type='DetBatchResize', ...)``; only with
             'per_task'. Defaults to None.
@@ -63,7 +69,7 @@ class MultiTaskDetector(BaseDetector):
         TypeError: If a head cannot be adapted.
         ValueError: If a head's classes differ from the class map's, a weak
             loss is for a task that the network does not have, or the forward
-            mode is unknown or cannot resize groups.
+            mode is unknown or cannot group or resize images.
     """
 
     def __init__(self,
@@ -73,6 +79,7 @@ class MultiTaskDetector(BaseDetector):
                  neck: OptConfigType = None,
                  weak_losses: Sequence[ConfigType] = (),
                  forward_mode: str = 'joint',
+                 forward_groups: Optional[Dict[str, Sequence[str]]] = None,
                  batch_resize: OptConfigType = None,
                  data_preprocessor: OptConfigType = None,
                  init_cfg: OptMultiConfig = None) -> None:
@@ -89,10 +96,16 @@ class MultiTaskDetector(BaseDetector):
         if forward_mode not in ('joint', 'per_task'):
             raise ValueError("forward_mode must be 'joint' or 'per_task', not "
                              f'{forward_mode!r}')
-        if batch_resize is not None and forward_mode == 'joint':
-            raise ValueError("batch_resize needs forward_mode='per_task': a "
-                             'joint batch has one size')
+        if forward_mode == 'joint' and (batch_resize or forward_groups):
+            raise ValueError('batch_resize and forward_groups need '
+                             "forward_mode='per_task': a joint batch has one "
+                             'size and one forward')
+        unknown = sorted({*(forward_groups or ())} - {*task_heads})
+        if unknown:
+            raise ValueError(f'forward_groups names the task(s) {unknown}, '
+                             f'but the model has {sorted(task_heads)}')
         self.forward_mode = forward_mode
+        self.forward_groups = forward_groups
         self.batch_resize = (None if batch_resize is None else
                              MODELS.build(batch_resize))
         self.predictors = Predictors()
@@ -142,12 +155,12 @@ class MultiTaskDetector(BaseDetector):
         for task, head in self.task_heads.items():
             parts = [(ctx.supervised_loss(task), len(ctx.annotated(task)))
                      for ctx in contexts if ctx.annotated(task)]
-            loss = mean_over_groups(parts) if parts else head.zero_loss()
+            loss = mean_over_groups(parts) if parts else zero_loss(head)
             losses.update(add_prefix(task, loss))
         for weak_loss in self.weak_losses:
             parts = [(weak_loss(ctx), len(weak_loss.images(ctx)))
                      for ctx in contexts if weak_loss.images(ctx)]
-            loss = mean_over_groups(parts)
+            loss = mean_over_groups(parts) if parts else zero_loss(weak_loss)
             losses.update(add_prefix(weak_loss.name, loss))
         return losses
 
@@ -157,11 +170,12 @@ class MultiTaskDetector(BaseDetector):
         if self.forward_mode == 'joint':
             return [StepContext(self, inputs, samples)]
         contexts = []
-        for images in group_by_kinds(samples):
+        for task, images in group_images(samples, self.forward_groups):
             group_inputs = select_images(inputs, images, len(samples))
             group = [samples[i] for i in images]
             if self.batch_resize is not None:
-                group_inputs, group = self.batch_resize(group_inputs, group)
+                group_inputs, group = self.batch_resize(
+                    group_inputs, group, task)
             contexts.append(StepContext(self, group_inputs, group))
         return contexts
 

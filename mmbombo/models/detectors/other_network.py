@@ -28,8 +28,19 @@ class OtherNetwork:
         self.name = name
         self.network = network
         self.inputs = inputs
-        self.features = OncePerImage(self._extract)
+        self._features = OncePerImage(self._extract)
         self._outputs: Dict[str, OncePerImage] = {}
+
+    def features(self, images: Sequence[int]) -> Tuple[Tensor, ...]:
+        """Feature maps of the neck.
+
+        Args:
+            images (Sequence[int]): Positions of the images.
+
+        Returns:
+            tuple[Tensor]: Maps ``(len(images), C, H_l, W_l)``.
+        """
+        return self._features(images)
 
     def outputs(self, task: str, images: Sequence[int]) -> Any:
         """Raw outputs of a head.
@@ -50,7 +61,7 @@ class OtherNetwork:
         if task not in self._outputs:
             head = self.network.task_heads[task]
             self._outputs[task] = OncePerImage(
-                lambda images: head(self.features(images)))
+                lambda images: head(self._features(images)))
         return self._outputs[task](images)
 
     def _extract(self, images: List[int]) -> Tuple[Tensor, ...]:

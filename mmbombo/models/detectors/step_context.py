@@ -154,7 +154,9 @@ class StepContext:
     def _other(self, by: str) -> Optional[OtherNetwork]:
         network = self.model.predictors.get(by)
         if network is not None and by not in self._others:
-            self._others[by] = OtherNetwork(by, network, self.inputs)
+            # such as a CachedNetwork
+            ask = getattr(network, 'ask_through', OtherNetwork)
+            self._others[by] = ask(by, network, self.inputs)
         return self._others.get(by)
 
     def loss(self,

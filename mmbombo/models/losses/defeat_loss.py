@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from typing import Tuple
 
-import torch
 from torch import Tensor
 
 from .rank_mean import weighted_mean
@@ -32,26 +31,3 @@ def defeat_loss(distance: Tensor, foreground: Tensor,
     """
     return (weighted_mean(distance, foreground & valid) / 2,
             weighted_mean(distance, ~foreground & valid) / 2)
-
-
-def cells_in_boxes(boxes: Tensor, size: Tuple[int, int],
-                   input_size: Tuple[int, int]) -> Tensor:
-    """Cells of one feature level whose centre lies in a box.
-
-    Args:
-        boxes (Tensor): ``(N, P, 4)`` in input pixels, (x1, y1, x2, y2); rows
-            of zeros are padding.
-        size (tuple[int, int]): Height and width of the level in cells.
-        input_size (tuple[int, int]): Height and width of the input in
-            pixels.
-
-    Returns:
-        Tensor: ``(N, H, W)`` bool.
-    """
-    ys, xs = (
-        (torch.arange(cells, device=boxes.device) + 0.5) * pixels / cells
-        for cells, pixels in zip(size, input_size))
-    x1, y1, x2, y2 = boxes[..., None].unbind(dim=2)
-    in_x = (xs >= x1) & (xs <= x2)  # (N, P, W)
-    in_y = (ys >= y1) & (ys <= y2)  # (N, P, H)
-    return (in_y[..., None] & in_x[..., None, :]).any(dim=1)

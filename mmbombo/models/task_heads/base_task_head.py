@@ -99,17 +99,6 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
         """
         return outputs
 
-    def zero_loss(self) -> dict:
-        """An exact zero that touches every parameter of the head.
-
-        For a step without an image of the task, so that distributed training
-        finds a gradient for each parameter.
-        """
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        if not parameters:
-            return {}
-        return dict(loss_no_images=sum(p.sum() for p in parameters) * 0.)
-
 
 def library_scope(head: ConfigType, default: str) -> ConfigType:
     """Make a head's config resolve its parts in the head's own library.
@@ -127,7 +116,8 @@ def library_scope(head: ConfigType, default: str) -> ConfigType:
     """
     head = head.copy()
     prefix, dot, _ = str(head['type']).rpartition('.')
-    head.setdefault('_scope_', prefix if dot and '.' not in prefix else default)
+    own_library = dot and '.' not in prefix
+    head.setdefault('_scope_', prefix if own_library else default)
     return head
 
 

@@ -13,14 +13,13 @@ from mmdet.utils import (ConfigType, InstanceList, OptConfigType,
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
+from mmbombo.models.losses.rank_mean import full_precision
+from mmbombo.models.utils.ignored_logit import IGNORED_LOGIT
 from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX
 from mmbombo.weak_labels.class_map import ClassMap
 from .base_task_head import BaseTaskHead, library_scope, overridden
 from .ignore_regions import IgnoreRegions, boxes_and_classes, ignored_cells
-
-#: A sigmoid of this logit is zero in every floating-point type that trains.
-IGNORED_LOGIT = -50.
 
 #: Dense heads that need more than boxes, or more than one stage.
 UNSUPPORTED_HEADS = (GuidedAnchorHead, RPNHead, RTMDetInsHead, YOLACTHead)
@@ -177,6 +176,9 @@ class DetTaskHead(BaseTaskHead):
                cfg: Optional[ConfigType] = None) -> InstanceList:
         """Decoded boxes in input pixels, after NMS.
 
+        In full precision, also in a step with AMP: boxes in bfloat16 are off
+        by a pixel or more, and NMS on a CPU does not take them.
+
         Args:
             outputs (tuple[list[Tensor]]): Evaluation outputs for n images.
             metas (Sequence[dict]): Meta information of the n images.
@@ -187,8 +189,13 @@ class DetTaskHead(BaseTaskHead):
         """
         merged = ConfigDict(self.test_cfg.to_dict())
         merged.update(cfg or {})
-        return self.head.predict_by_feat(
-            *outputs, batch_img_metas=list(metas), cfg=merged, rescale=False)
+        outputs = [[full_precision(x) for x in maps] for maps in outputs]
+        with torch.autocast(outputs[0][0].device.type, enabled=False):
+            return self.head.predict_by_feat(
+                *outputs,
+                batch_img_metas=list(metas),
+                cfg=merged,
+                rescale=False)
 
     @torch.no_grad()
     def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,

@@ -38,7 +38,8 @@ class SegTaskHead(BaseTaskHead):
         init_cfg (dict, optional): Initialisation config. Defaults to None.
 
     Raises:
-        TypeError: If a head is not a plain decode head; the message names it.
+        TypeError: If a head is not a plain decode head, or gives one logit
+            for two classes; the message names it.
     """
 
     annotation_kind = SEM_SEG
@@ -171,8 +172,6 @@ class SegTaskHead(BaseTaskHead):
 
     def _class_ids(self, logits: Tensor) -> Tensor:
         """Class ids ``(1, H, W)`` of logits ``(C, H, W)``."""
-        if logits.shape[0] == 1:
-            return (logits.sigmoid() > self.head.threshold).long()
         return logits.argmax(dim=0, keepdim=True)
 
     def _slide(self, inputs: Tensor, extract_feat: Callable) -> Tensor:
@@ -205,7 +204,8 @@ def build_decode_head(head: ConfigType) -> BaseDecodeHead:
         BaseDecodeHead: The head, its cross-entropies wrapped.
 
     Raises:
-        TypeError: If the head is not a plain decode head.
+        TypeError: If the head is not a plain decode head, or gives one
+            logit for two classes.
     """
     head = MODELS.build(library_scope(head, 'mmseg'))
     name = type(head).__name__
@@ -219,6 +219,13 @@ def build_decode_head(head: ConfigType) -> BaseDecodeHead:
         raise TypeError(
             f'SegTaskHead cannot use {name}: it needs the output of another '
             'head, or more than a map to train on')
+    if head.out_channels == 1:
+        raise TypeError(
+            f'SegTaskHead cannot use {name} with out_channels=1: '
+            "MMSegmentation's binary loss fails on images without a labelled "
+            'pixel, and weak losses need a channel per class. Give two '
+            'classes two channels: num_classes=2 without out_channels and '
+            'threshold, and a cross-entropy without use_sigmoid')
     if isinstance(head.loss_decode, nn.ModuleList):
         head.loss_decode = nn.ModuleList(
             wrap_cross_entropy(loss) for loss in head.loss_decode)

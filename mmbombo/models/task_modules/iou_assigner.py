@@ -8,6 +8,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmbombo.registry import TASK_UTILS
+from .box_numbers import of_numbered_box
 
 
 @TASK_UTILS.register_module()
@@ -65,9 +66,7 @@ class IoUAssigner(BaseAssigner):
         ignored = (values >= self.neg_iou_thr) & (values < self.pos_iou_thr)
         positive = values >= self.pos_iou_thr
 
-        labels = gt_instances.labels
-        # one row for "no box" in front, because boxes count from 1
-        labels = torch.cat([labels.new_full((1, ), -1), labels])[gt_inds]
+        labels = of_numbered_box(gt_instances.labels, gt_inds, -1)
         result = AssignResult(
             len(boxes),
             gt_inds * positive - ignored.long(),

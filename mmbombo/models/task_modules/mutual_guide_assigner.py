@@ -8,6 +8,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmbombo.registry import TASK_UTILS
+from .box_numbers import of_numbered_box
 
 
 @TASK_UTILS.register_module()
@@ -31,15 +32,16 @@ class MutualGuideAssigner(BaseAssigner):
     Only tensor operations: nothing waits for the device.
 
     Args:
-        sigma (float): How little the class counts. Defaults to 2.
         topk (int): Number of values that are added up. Defaults to 15.
     """
+
+    #: How little the class counts.
+    sigma = 2.
 
     #: ``assign`` needs ``bboxes`` and ``scores`` beside ``priors``.
     needs_predictions = True
 
-    def __init__(self, sigma: float = 2., topk: int = 15) -> None:
-        self.sigma = sigma
+    def __init__(self, topk: int = 15) -> None:
         self.topk = topk
 
     @torch.no_grad()
@@ -73,9 +75,11 @@ class MutualGuideAssigner(BaseAssigner):
 
         gt_inds, quality = self._choose(predicted)
         box_gt_inds, box_weights = self._choose(guided)
-        table = torch.cat([labels.new_full((1, ), -1), labels])
         result = AssignResult(
-            len(boxes), gt_inds, quality, labels=table[gt_inds])
+            len(boxes),
+            gt_inds,
+            quality,
+            labels=of_numbered_box(labels, gt_inds, -1))
         result.set_extra_property('box_gt_inds', box_gt_inds)
         result.set_extra_property('box_weights', box_weights)
         return result

@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import TYPE_CHECKING, Dict, List
+from typing import Dict, List
 
 import torch
 from torch import Tensor
@@ -13,9 +13,6 @@ from mmbombo.structures import BBOX
 from mmbombo.weak_labels import IGNORE_INDEX, covered_pixels
 from .base_weak_loss import BaseWeakLoss
 from .box_table import BoxTable
-
-if TYPE_CHECKING:
-    from mmbombo.models.detectors import MultiTaskDetector
 
 
 @MODELS.register_module()
@@ -54,11 +51,6 @@ class BoxProjectionLoss(BaseWeakLoss):
                  outside: bool = True) -> None:
         super().__init__(loss_weight=loss_weight, ramp=ramp)
         self.outside = outside
-
-    def check_model(self, model: 'MultiTaskDetector') -> None:
-        """Raise if the network lacks the task or a softmax over classes."""
-        super().check_model(model)
-        check_softmax(self, model)
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
         """Projection loss, and the head's loss outside the boxes.
@@ -103,13 +95,3 @@ class BoxProjectionLoss(BaseWeakLoss):
         masks = torch.full_like(in_box, IGNORE_INDEX, dtype=torch.long)
         masks.masked_fill_(in_image & ~in_box, ctx.class_map.outside_id)
         return masks[:, None]
-
-
-def check_softmax(loss: BaseWeakLoss, model: 'MultiTaskDetector') -> None:
-    """Raise ``ValueError`` if the segmentation head has a single logit."""
-    head = model.task_heads[loss.task].head
-    if head.out_channels == 1:
-        raise ValueError(
-            f'{type(loss).__name__} needs a segmentation head with a softmax '
-            f'over classes, but {type(head).__name__} has out_channels=1; '
-            'use out_channels=2')

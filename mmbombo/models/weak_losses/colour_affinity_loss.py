@@ -14,7 +14,6 @@ from mmbombo.models.utils.colour import denormalise, rgb_to_lab
 from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX
 from .base_weak_loss import BaseWeakLoss
-from .box_projection_loss import check_softmax
 from .box_table import BoxTable
 
 if TYPE_CHECKING:
@@ -64,7 +63,6 @@ class ColourAffinityLoss(BaseWeakLoss):
     def check_model(self, model: 'MultiTaskDetector') -> None:
         """Raise if the network's inputs cannot be turned into colours."""
         super().check_model(model)
-        check_softmax(self, model)
         if not isinstance(model.data_preprocessor, ImgDataPreprocessor):
             raise ValueError(
                 'ColourAffinityLoss looks at colours, but the normalisation '

@@ -4,7 +4,7 @@
 A module of this package with a function ``run(options) -> list[Row]`` is found
 by its name; the first line of its docstring is shown in the help. ``options``
 are the command's: ``data``, ``images``, ``model``, ``batch``, ``size``,
-``repeats``, ``threads``, ``device``. Modules of other content are in
+``repeats``, ``threads``, ``device``, ``plot``. Modules of other content are in
 :data:`_SHARED`.
 """
 import ast

@@ -9,11 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import List
 
 import numpy as np
-import torch
-from mmdet.structures.bbox import HorizontalBoxes
 
 from mmbombo.datasets.transforms import LoadPseudoMask
-from .photo_stamps import read_samples
+from .photo_stamps import as_recipe, read_samples
 from .rows import Row, ratio_of, timed
 from .voc_sources import class_names
 
@@ -32,16 +30,7 @@ def run(options: Namespace) -> List[Row]:
         background='background')
     with TemporaryDirectory() as folder:
         transform = LoadPseudoMask(class_map, cache_dir=folder)
-        recipes = [
-            dict(
-                img=sample.image,
-                img_path=str(sample.path),
-                gt_bboxes=HorizontalBoxes(
-                    torch.as_tensor(sample.boxes, dtype=torch.float32)),
-                gt_bboxes_labels=sample.labels,
-                gt_ignore_flags=np.zeros(len(sample.boxes), bool))
-            for sample in samples
-        ]
+        recipes = [as_recipe(sample) for sample in samples]
         made = [transform.pseudo_mask(recipe) for recipe in recipes]
         hits = []
         for _ in range(options.repeats):

@@ -6,6 +6,8 @@ from typing import List, NamedTuple, Tuple
 
 import cv2
 import numpy as np
+import torch
+from mmdet.structures.bbox import HorizontalBoxes
 from PIL import Image
 
 from mmbombo.datasets.voc_xml import read_instances
@@ -37,6 +39,17 @@ def read_samples(root: Path, limit: int) -> List[Sample]:
     listed = (root / 'ImageSets' / 'Main' / 'det_train.txt').read_text()
     chosen = [name for name in listed.split() if for_reports(name)]
     return [_read(root, name, classes) for name in chosen[:limit]]
+
+
+def as_recipe(sample: Sample) -> dict:
+    """An image with its boxes, as they reach ``LoadPseudoMask``."""
+    return dict(
+        img=sample.image,
+        img_path=str(sample.path),
+        gt_bboxes=HorizontalBoxes(
+            torch.as_tensor(sample.boxes, dtype=torch.float32)),
+        gt_bboxes_labels=sample.labels,
+        gt_ignore_flags=np.zeros(len(sample.boxes), bool))
 
 
 def _read(root: Path, name: str, classes: Tuple[str, ...]) -> Sample:

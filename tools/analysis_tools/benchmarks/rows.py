@@ -2,7 +2,7 @@
 """Rows of the result, and the measuring of two sides in turn."""
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -14,7 +14,8 @@ class Row:
     name: str
     #: Median of the ratios.
     ratio: float
-    goal: float
+    #: None where the ratio is only stated.
+    goal: Optional[float]
     #: Whether a good ratio is 'at least' or 'at most' the goal.
     sense: str
     #: First and third quartile of the ratios.
@@ -31,7 +32,7 @@ class Row:
     @property
     def ok(self) -> bool:
         """The goal is reached and the conditions hold."""
-        reached = (
+        reached = self.goal is None or (
             self.ratio >= self.goal
             if self.sense == 'at least' else self.ratio <= self.goal)
         return bool(reached and all(self.conditions.values()))
@@ -47,9 +48,10 @@ class Row:
     def line(self) -> str:
         """For people."""
         low, high = self.spread
+        goal = f', goal {self.sense} {self.goal:g}' if self.goal else ''
         parts = [
-            f'{self.name}: {self.ratio:.3g} [{low:.3g}, {high:.3g}], goal '
-            f'{self.sense} {self.goal:g}: {"ok" if self.ok else "MISSED"}',
+            f'{self.name}: {self.ratio:.3g} [{low:.3g}, {high:.3g}]{goal}: '
+            f'{"ok" if self.ok else "MISSED"}',
             f'  {self.text}'
         ]
         parts += [

@@ -1,11 +1,11 @@
 # Copyright (c) mmbombo contributors.
 """Reading of the lists of a VOCdevkit folder."""
-import hashlib
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Set
 
 from mmbombo.datasets.errors import DatasetError, list_problems
 from mmbombo.datasets.file_checks import number_lines
+from mmbombo.utils.whole_files import file_sha256
 
 VOC2007 = 'VOC2007'
 VOC2012 = 'VOC2012'
@@ -75,8 +75,7 @@ class Devkit:
         path = self.list_path(year, name)
         if not path.is_file():
             raise DatasetError(f'{path} does not exist: it comes with {year}')
-        self.hashes[str(path.relative_to(self.root))] = hashlib.sha256(
-            path.read_bytes()).hexdigest()
+        self.hashes[str(path.relative_to(self.root))] = file_sha256(path)
         return [line for _, line in number_lines(str(path))]
 
     def read_years(self, name: str) -> YearLists:

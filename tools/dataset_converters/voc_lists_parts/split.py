@@ -44,9 +44,7 @@ def divide(devkit: Devkit, seed: int,
 
     Returns:
         dict[str, dict]: ``det_train``, ``seg_train``, ``val`` and
-        ``val1449``, each by year; and ``det_train`` in two for an oracle,
-        which trains with all annotation that there is:
-        ``det_masked_train`` has masks too, ``det_unmasked_train`` none.
+        ``val1449``, each by year.
 
     Raises:
         DatasetError: If the share cannot be reached.
@@ -80,13 +78,32 @@ def divide(devkit: Devkit, seed: int,
     return dict(
         det_train=det,
         seg_train=seg,
-        det_masked_train={VOC2012: sorted(drawn)},
-        det_unmasked_train={
-            VOC2007: det[VOC2007],
-            VOC2012: sorted(only_det)
-        },
         val={VOC2012: [i for i in val if i not in WITHOUT_BOXES]},
         val1449={VOC2012: val})
+
+
+def divide_by_mask(name: str, years: YearLists,
+                   devkit: Devkit) -> Dict[str, YearLists]:
+    """A list in two, for an oracle that trains with all that there is.
+
+    Args:
+        name (str): Name of the list, such as ``'det_train'``.
+        years (dict): Its image ids by year.
+        devkit (Devkit): The data.
+
+    Returns:
+        dict[str, dict]: ``<name>_masked``, the images of VOC2012 that have a
+        mask, and ``<name>_unmasked``, all others; each by year.
+    """
+    masked = devkit.with_mask()
+    new = years.get(VOC2012, [])
+    return {
+        f'{name}_masked': {VOC2012: [i for i in new if i in masked]},
+        f'{name}_unmasked': {
+            **years,
+            VOC2012: [i for i in new if i not in masked]
+        }
+    }
 
 
 def _num_drawn(det_share: float, fixed: int, num_free: int,

@@ -1,12 +1,12 @@
 # Copyright (c) mmbombo contributors.
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import torch
 from torch import Tensor
 
 from mmbombo.models.detectors.step_context import StepContext
-from mmbombo.models.losses.defeat_loss import cells_in_boxes, defeat_loss
-from mmbombo.models.task_heads.ignore_regions import pad_boxes
+from mmbombo.models.losses.defeat_loss import defeat_loss
+from mmbombo.models.task_heads.ignore_regions import covered_cells, pad_boxes
 from mmbombo.registry import MODELS
 from .feature_distillation import FeatureDistillation
 
@@ -82,3 +82,30 @@ class DeFeatLoss(FeatureDistillation):
                                 self.decode_cfg)
             boxes.update((i, x.bboxes) for i, x in zip(others, found))
         return pad_boxes([boxes[i] for i in images])[0]
+
+
+def cells_in_boxes(boxes: Tensor, size: Tuple[int, int],
+                   input_size: Tuple[int, int]) -> Tensor:
+    """Cells of one feature level whose centre lies in or on a box.
+
+    A centre on the right or lower edge counts, as in MulTaS' released code;
+    for :func:`covered_cells`, which ends before that edge, boxes reach to the
+    next number.
+
+    Args:
+        boxes (Tensor): ``(N, P, 4)`` in input pixels, (x1, y1, x2, y2); rows
+            of zeros are padding.
+        size (tuple[int, int]): Height and width of the level in cells.
+        input_size (tuple[int, int]): Height and width of the input in
+            pixels.
+
+    Returns:
+        Tensor: ``(N, H, W)`` bool.
+    """
+    ys, xs = (
+        (torch.arange(cells, device=boxes.device) + 0.5) * pixels / cells
+        for cells, pixels in zip(size, input_size))
+    ends = boxes[..., 2:]
+    closed = torch.cat([boxes[..., :2], ends.nextafter(ends + 1)], dim=2)
+    one_class = boxes.new_ones(boxes.shape[:2] + (1, ))
+    return covered_cells(closed, one_class, xs, ys)[:, 0]
