@@ -10,8 +10,8 @@ from mmengine.logging import print_log
 from mmbombo.registry import DATASETS
 from mmbombo.structures import BBOX, SEM_SEG
 from .boxes import fit_box
-from .coco_json import (MAP_RECORD, check_category_names,
-                        check_image_folder, check_map_record, read_coco_json)
+from .coco_json import (MAP_RECORD, check_category_names, check_image_folder,
+                        check_map_record, read_coco_json)
 from .errors import DatasetError, list_problems
 from .file_checks import (ListedFile, check_data_root, check_masks,
                           read_image_sizes)

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from mmbombo.datasets import DatasetError, PartialVOCDataset
-from mmbombo.datasets.transforms import (LoadPartialAnnotations,
-                                         LoadPseudoMask)
+from mmbombo.datasets.transforms import LoadPartialAnnotations, LoadPseudoMask
 from mmbombo.models.data_preprocessors import MultiTaskDataPreprocessor
 
 CLASS_MAP = dict(

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmbombo.datasets import DatasetError, PartialVOCDataset
-from mmbombo.datasets import file_checks
+from mmbombo.datasets import DatasetError, PartialVOCDataset, file_checks
 from mmbombo.datasets.file_checks import (ListedFile, check_masks,
                                           read_image_sizes)
 from mmbombo.datasets.seg_ids import build_id_table, build_mmseg_id_table

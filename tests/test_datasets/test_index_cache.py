@@ -27,7 +27,7 @@ def no_reading(monkeypatch):
     """A function from whose call on no header, XML or JSON is read."""
 
     def forbid():
-        from mmbombo.datasets import (partial_annotation_dataset, partial_voc)
+        from mmbombo.datasets import partial_annotation_dataset, partial_voc
 
         def refuse(*args):
             raise AssertionError('read anew')

@@ -16,7 +16,7 @@ from mmbombo.engine.hooks.partial_annotation_check_hook import (
     check_weak_labels)
 from mmbombo.evaluation import SourceSummary
 from mmbombo.registry import MODELS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg)
+from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
 
 
 class Source:

@@ -5,7 +5,7 @@ import pytest
 
 from mmbombo.engine.hooks import PseudoLabelQualityHook
 from mmbombo.registry import MODELS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, tiny_model_cfg, write_voc)
+from mmbombo.testing import CLASSES, SEG_CLASSES, tiny_model_cfg, write_voc
 
 CLASS_MAP = dict(
     det_classes=CLASSES, seg_classes=SEG_CLASSES, background='background')

@@ -15,8 +15,8 @@ from mmbombo.engine.hooks.teacher_hook import fold_batch_norm
 from mmbombo.models.detectors.other_network import OtherNetwork
 from mmbombo.models.utils import nested_tensors
 from mmbombo.registry import DATASETS, MODELS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, make_sample,
-                             tiny_model_cfg, write_voc)
+from mmbombo.testing import (CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg,
+                             write_voc)
 from mmbombo.utils import load_checkpoint_safely
 
 SIZE = 64

@@ -1,8 +1,7 @@
 # Copyright (c) mmbombo contributors.
 import numpy as np
 
-from mmbombo.evaluation.functional import (BoxQuality, MaskQuality,
-                                           connectivity)
+from mmbombo.evaluation.functional import BoxQuality, MaskQuality, connectivity
 
 
 def test_box_quality():

@@ -9,8 +9,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmbombo.models.detectors import StepContext
 from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS
-from mmbombo.testing import (SIZE, make_sample, seg_head_cfg,
-                             tiny_model_cfg)
+from mmbombo.testing import SIZE, make_sample, seg_head_cfg, tiny_model_cfg
 
 KINDS = [('bbox', ), ('bbox', ), ('sem_seg', ), (), ('bbox', 'sem_seg')]
 WEAK = [

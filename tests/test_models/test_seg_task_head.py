@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from mmseg.models.losses import CrossEntropyLoss
 
-from mmbombo.registry import MODELS
 from mmbombo.models.task_heads.labelled_pixel_mean import LabelledPixelMean
 from mmbombo.models.task_heads.seg_task_head import window_starts
 from mmbombo.models.utils import select_images
+from mmbombo.registry import MODELS
 from mmbombo.testing import (SEG_CONFIGS, SIZE, make_feats, make_sample,
                              seg_head_cfg)
 

@@ -7,8 +7,7 @@ import torch
 from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData, PixelData
 
-from mmbombo.engine.hooks.partial_annotation_check_hook import \
-    check_predictors
+from mmbombo.engine.hooks.partial_annotation_check_hook import check_predictors
 from mmbombo.models.detectors import StepContext
 from mmbombo.models.weak_losses.loss_parts import part_of, select_losses
 from mmbombo.registry import MODELS, TASK_UTILS

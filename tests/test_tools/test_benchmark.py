@@ -139,8 +139,9 @@ def test_worst_difference_is_of_losses(rows):
 
 
 def test_index_from_the_cache(rows, options, monkeypatch):
-    from mmbombo.datasets import index_cache as cache
     from benchmarks import load
+
+    from mmbombo.datasets import index_cache as cache
     index_cache = load('index_cache')
     for name in ('VOC_IMAGES', 'COCO_IMAGES'):
         monkeypatch.setattr(index_cache, name, 4)

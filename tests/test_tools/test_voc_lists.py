@@ -18,8 +18,7 @@ import voc_devkit  # noqa: E402
 import voc_lists  # noqa: E402
 from voc_lists_parts.leaks import count_test_twins, find_leaks  # noqa: E402
 from voc_lists_parts.split import (DET_SHARE, WITHOUT_BOXES,  # noqa: E402
-                                   divide, divide_by_mask,
-                                   take_subset)
+                                   divide, divide_by_mask, take_subset)
 
 
 class Lists:

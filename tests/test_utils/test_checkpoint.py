@@ -16,8 +16,7 @@ from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmbombo.utils.checkpoint import (load_checkpoint_safely,
-                                      use_checked_loader)
+from mmbombo.utils.checkpoint import load_checkpoint_safely, use_checked_loader
 
 
 class Touch:

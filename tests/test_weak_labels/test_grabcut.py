@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmbombo.weak_labels import boxes_to_mask
-from mmbombo.weak_labels.grabcut import (_refine, centre,
-                                         grabcut_foreground)
+from mmbombo.weak_labels.grabcut import _refine, centre, grabcut_foreground
 
 
 def picture(height, width, *shapes, seed=0):

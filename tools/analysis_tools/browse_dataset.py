@@ -21,8 +21,7 @@ from torch.utils.data import DataLoader
 
 from mmbombo.datasets.errors import DatasetError
 from mmbombo.registry import VISUALIZERS
-from mmbombo.visualization.layers import (IGNORE_INDEX, annotation_text,
-                                          map_ids)
+from mmbombo.visualization.layers import IGNORE_INDEX, annotation_text, map_ids
 
 
 def parse_args() -> argparse.Namespace:

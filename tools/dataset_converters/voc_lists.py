@@ -37,13 +37,14 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from mmbombo.datasets.errors import DatasetError, list_problems
 from terminaltables import AsciiTable
 from voc_lists_parts.balance import Balance, measure_balance
 from voc_lists_parts.devkit import VOC2012, Devkit, YearLists
 from voc_lists_parts.leaks import Finding, count_test_twins, find_leaks
 from voc_lists_parts.split import (DET_SHARE, divide, divide_by_mask,
                                    take_subset)
+
+from mmbombo.datasets.errors import DatasetError, list_problems
 
 FOLDER = 'mmbombo'
 

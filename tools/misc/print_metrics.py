@@ -2,8 +2,8 @@
 """Print the metrics file of ``tools/test.py --out`` as a table.
 
 All numbers are percentages. AP is COCO's average over the IoU thresholds .5
-to .95, AP50 the one at .5. Metrics with a prefix of their own (``det/voc/...``)
-are left out.
+to .95, AP50 the one at .5. Metrics with a prefix of their own
+(``det/voc/...``) are left out.
 """
 import argparse
 import json

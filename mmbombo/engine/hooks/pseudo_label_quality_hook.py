@@ -11,8 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.model import is_model_wrapper
 
-from mmbombo.evaluation.functional import (BoxQuality, MaskQuality,
-                                           connectivity)
+from mmbombo.evaluation.functional import BoxQuality, MaskQuality, connectivity
 from mmbombo.models.detectors import MultiTaskDetector, StepContext
 from mmbombo.models.utils import evaluation_mode
 from mmbombo.models.weak_losses import BoxForMaskLoss, MaskForBoxLoss

@@ -7,7 +7,6 @@ from mmdet.evaluation import bbox_overlaps
 
 from mmbombo.weak_labels.class_map import IGNORE_INDEX
 
-
 #: How the mask shows an object: as a component of its own, in one component
 #: with others, or in pieces because something covers it.
 SINGLE, TOUCHING, OCCLUDED = CASES = ('single', 'touching', 'occluded')

@@ -3,13 +3,12 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import torch
 from mmdet.models.dense_heads import (AutoAssignHead, FCOSHead,
-                                      GuidedAnchorHead, RepPointsHead,
-                                      RPNHead, RTMDetInsHead, TOODHead,
-                                      VFNetHead, YOLACTHead, YOLOXHead)
+                                      GuidedAnchorHead, RepPointsHead, RPNHead,
+                                      RTMDetInsHead, TOODHead, VFNetHead,
+                                      YOLACTHead, YOLOXHead)
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.structures import SampleList
-from mmdet.utils import (ConfigType, InstanceList, OptConfigType,
-                         OptMultiConfig)
+from mmdet.utils import ConfigType, InstanceList, OptConfigType, OptMultiConfig
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 

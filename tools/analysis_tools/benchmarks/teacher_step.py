@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from mmbombo.engine.hooks.teacher_hook import fold_batch_norm
 from mmbombo.models.detectors.other_network import OtherNetwork
 from mmbombo.models.utils import nested_tensors
-from mmbombo.models.weak_losses.distillation import (AnswerCache,
-                                                     CachedNetwork)
+from mmbombo.models.weak_losses.distillation import AnswerCache, CachedNetwork
 from .batches import own_batch
 from .networks import (PASSES_OF_TRAINING, build_naive_all, build_ours,
                        multiply_adds, raw_inputs)

@@ -11,7 +11,6 @@ from PIL import Image
 from mmbombo.datasets.errors import DatasetError
 from mmbombo.datasets.voc_metainfo import VOC_CLASSES
 from mmbombo.datasets.voc_xml import parse_xml
-
 from .devkit import Devkit, YearLists
 
 NUM_THREADS = 16

@@ -11,7 +11,6 @@ import re
 from typing import Dict, Iterable, List, Sequence, Tuple
 
 from mmbombo.datasets.errors import DatasetError
-
 from .devkit import VOC2007, VOC2012, Devkit, YearLists, identify
 
 #: Of the 1,449 images of VOC2012's segmentation validation list, those that

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Dict, List, Tuple
 from torch import Tensor, nn
 
 from mmbombo.models.detectors.step_context import StepContext
-from mmbombo.models.losses.rank_mean import (full_precision,
-                                             ratio_over_ranks)
+from mmbombo.models.losses.rank_mean import full_precision, ratio_over_ranks
 from mmbombo.models.losses.soft_detection_loss import (binary_kl,
                                                        soft_offset_loss,
                                                        soft_score_loss)
