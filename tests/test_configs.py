@@ -173,16 +173,16 @@ def test_model_index_names_files_that_exist():
 
 def test_rows_of_the_bench(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'analysis_tools'))
-    from ablation_parts.bench import load_config, read_bench
+    from ablation_parts.bench import fingerprint, load_config, read_bench
     monkeypatch.setenv('PHOTO_STAMPS_SHORT_SIDE', '160')
     bench = read_bench(ROOT / 'configs' / 'ablation.yml')
-    texts = set()
+    fingerprints = set()
     for row in bench.rows.values():
         cfg = load_config(bench, row, 0,
                           {need: 'checkpoint' for need in row.needs})
         resize, = (step for step in cfg.test_pipeline
                    if step.type == 'mmdet.Resize')
         assert resize.scale == (320, 160)
-        texts.add(cfg.pretty_text)
+        fingerprints.add(fingerprint(cfg))
     # no row is another one under a new name
-    assert len(texts) == len(bench.rows)
+    assert len(fingerprints) == len(bench.rows)
