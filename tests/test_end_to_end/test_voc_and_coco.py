@@ -100,7 +100,8 @@ def test_training_evaluation_and_resuming(data, request, commands, logs,
         metrics = run.val[-1]
         assert metrics['step'] == iters
         assert 0 <= metrics['det/bbox_mAP'] <= 1
-        assert 0 < metrics['seg/mIoU'] <= 100
+        # untrained, it may be wrong everywhere
+        assert 0 <= metrics['seg/mIoU'] <= 100
         assert (work_dir / f'iter_{iters}.pth').is_file()
 
 
