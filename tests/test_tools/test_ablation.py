@@ -60,11 +60,11 @@ ROWS = ['det', 'seg', 'naive', 'bombo', 'oracle']
 
 def test_table(report):
     lines = report.table(report.summarise(RUNS, ROWS)).splitlines()
-    assert lines[2] == '| det | 1 | 39.0 | 19.0 |  | -20 % |  |  |'
+    assert lines[2] == '| det | 1 | 39.0 | 19.0 |  | -9 % |  |  |'
     assert lines[3] == ('| naive | 2 | 41.0 ± 1.4 | 21.0 ± 1.4 | 40.0 ± 0.0 '
                         '|  |  | 1.00 |')
     assert lines[4] == ('| bombo | 1 | 46.0 | 26.0 | 43.0 '
-                        '| 50 % | 50 % | 1.50 |')
+                        '| 55 % | 50 % | 1.50 |')
     assert lines[5] == '| oracle | 1 | 51.0 | 31.0 | 46.0 |  |  |  |'
 
 
@@ -92,6 +92,18 @@ def test_no_gap_without_a_better_oracle(report):
     ]
     assert report.gap_closed(runs, 'bombo', 'AP') is None
     assert report.gap_closed(runs, 'bombo', 'mIoU') == .5
+
+
+def test_the_gap_is_that_of_the_seeds_of_the_row(report):
+    runs = [
+        run('naive', 0, 20., 40.), run('naive', 1, 90., 40.),
+        run('oracle', 0, 30., 46.), run('oracle', 1, 92., 46.),
+        run('bombo', 0, 25., 43.)
+    ]
+    assert report.gap_closed(runs, 'bombo', 'AP') == .5
+    assert report.gap_closed(runs + [run('bombo', 1, 92., 43.)], 'bombo',
+                             'AP') == 7 / 12
+    assert report.gap_closed(runs, 'b4m', 'AP') is None
 
 
 def test_plot_is_a_picture(report, tmp_path):

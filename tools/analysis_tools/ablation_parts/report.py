@@ -17,14 +17,19 @@ def values_of(runs: List[dict], row: str, metric: str) -> List[float]:
 
 
 def gap_closed(runs: List[dict], row: str, metric: str) -> Optional[float]:
-    """(row - naive) / (oracle - naive) of the means, None if undefined."""
-    means = [
-        values_of(runs, name, metric) for name in (row, BASELINE, ORACLE)
-    ]
-    if not all(means):
-        return None
-    here, naive, oracle = map(statistics.mean, means)
-    return None if oracle <= naive else (here - naive) / (oracle - naive)
+    """(row - naive) / (oracle - naive) of means over the seeds of all three.
+
+    Runs of a seed share their first weights and the order of the images, so
+    only they are compared. None if undefined.
+    """
+    here, naive, oracle = (
+        {run['seed']: run[metric] for run in runs
+         if run['row'] == name and metric in run}
+        for name in (row, BASELINE, ORACLE))
+    seeds = set(here) & set(naive) & set(oracle)
+    gain = sum(here[seed] - naive[seed] for seed in seeds)
+    gap = sum(oracle[seed] - naive[seed] for seed in seeds)
+    return gain / gap if gap > 0 else None
 
 
 def summarise(runs: List[dict], rows: List[str]) -> Dict[str, dict]:
@@ -123,8 +128,8 @@ def document(meta: dict, summary: Dict[str, dict]) -> str:
         '# Ablation', table(summary), 'Mean and sample deviation over seeds; '
         'AP is the COCO-style AP .5:.95. The gap is that between `naive` '
         '(each head learns from its own annotations only) and `oracle` '
-        '(every image has boxes and mask); the step time is relative to '
-        '`naive`.'
+        '(every image has boxes and mask), over the seeds that a row has; the '
+        'step time is relative to `naive`.'
     ]
     for prefix, keys in QUALITIES.items():
         lines = quality_table(summary, prefix, keys)
@@ -165,7 +170,7 @@ def cell(values: Optional[dict]) -> str:
 
 def percent(share: Optional[float]) -> str:
     """A share as a percentage, empty without one."""
-    return '' if share is None else f'{100 * share:.0f} %'
+    return '' if share is None else f'{round(100 * share)} %'
 
 
 def plot(summary: Dict[str, dict], path: Path) -> None:
