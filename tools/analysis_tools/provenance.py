@@ -23,13 +23,22 @@ def command() -> str:
 
 
 def commit() -> str:
-    """Commit of the code, marked if there are changes on top of it."""
-    result = subprocess.run(
-        ['git', 'describe', '--always', '--dirty', '--exclude=*'],
-        cwd=ROOT,
-        capture_output=True,
-        text=True)
-    return result.stdout.strip() or 'unknown'
+    """Commit of the code, marked if there are changes on top of it.
+
+    Results that a tool writes into the repository do not count.
+    """
+    found = _git('rev-parse', '--short', 'HEAD')
+    changes = _git('status', '--porcelain', '--untracked-files=no', '--', '.',
+                   ':(exclude)docs')
+    return (found or 'unknown') + ('-dirty' if changes else '')
+
+
+def _git(*arguments: str) -> str:
+    result = subprocess.run(['git', *arguments],
+                            cwd=ROOT,
+                            capture_output=True,
+                            text=True)
+    return result.stdout.strip()
 
 
 def machine(device: str = 'cpu') -> Dict[str, object]:
