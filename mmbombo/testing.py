@@ -1,16 +1,21 @@
 # Copyright (c) mmbombo contributors.
 """Small networks, heads from stock configs, and samples, for tests."""
 import copy
+import gc
 import json
 import os.path as osp
+from contextlib import contextmanager
+from datetime import timedelta
 
 import mmdet
 import mmseg
 import numpy as np
 import torch
+import torch.distributed as dist
 from mmdet.datasets import CocoDataset
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData, PixelData
 from PIL import Image
 
@@ -278,3 +283,21 @@ def _coco_objects(image, image_id, rng):
                 segmentation=dict(
                     size=[height, width], counts=[rest, 10 * height])))
     return annotations
+
+
+@contextmanager
+def gloo_process(rank, world_size=2):
+    """A process of a group, with a thread; its address is in the environment.
+
+    What uses the group must be out of scope at the end: where DDP is the last
+    to hold it, taking DDP apart waits for gloo's thread and keeps the
+    interpreter, for which that thread waits.
+    """
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        'gloo', rank=rank, world_size=world_size,
+        timeout=timedelta(seconds=120))
+    DefaultScope.get_instance('gloo-process', scope_name='mmbombo')
+    yield
+    gc.collect()  # DDP refers to itself
+    dist.destroy_process_group()

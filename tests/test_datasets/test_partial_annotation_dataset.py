@@ -222,8 +222,8 @@ def test_a_declared_kind_must_be_there(foreign, kinds, dataset, missing):
 def test_classes_must_be_known(foreign):
     with pytest.raises(DatasetError, match="give metainfo.'seg_classes'."):
         make(coco(foreign, seg='masks/'), ('sem_seg', ))
-    with pytest.raises(DatasetError, match="unknown key.*'clases'"):
-        make(coco(foreign), ('bbox', ), metainfo=dict(clases=CLASSES))
+    with pytest.raises(DatasetError, match="unknown key.*'classes'"):
+        make(coco(foreign), ('bbox', ), metainfo=dict(classes=CLASSES))
 
 
 def test_empty_and_missing(foreign):

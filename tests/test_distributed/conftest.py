@@ -6,13 +6,6 @@ import sys
 
 import pytest
 
-#: Runs a file as python does, and ends without taking anything apart: DDP's
-#: last reference to gloo may go while gloo's thread waits for the interpreter,
-#: and then neither goes on.
-RUN = ('import os, runpy, sys; del sys.argv[0]; '
-       "runpy.run_path(sys.argv[0], run_name='__main__'); "
-       'sys.stdout.flush(); os._exit(0)')
-
 
 @pytest.fixture
 def run_two_processes():
@@ -33,11 +26,11 @@ def run_two_processes():
             MASTER_PORT=str(port))
         processes = [
             subprocess.Popen(
-                [sys.executable, '-c', RUN, file, str(rank), *arguments],
+                [sys.executable, file, str(rank), *arguments],
                 env=environment) for rank in range(2)
         ]
         try:
-            codes = [process.wait(timeout=600) for process in processes]
+            codes = [process.wait(timeout=300) for process in processes]
         finally:
             for process in processes:
                 process.kill()

@@ -4,15 +4,13 @@ import sys
 
 import pytest
 import torch
-import torch.distributed as dist
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import DefaultScope
 from torch.nn.parallel import DistributedDataParallel
 
 from mmbombo.datasets.samplers import PartialAnnotationSampler
 from mmbombo.registry import DATASETS, MODELS
 from mmbombo.testing import (CLASSES, SEG_CLASSES, det_head_cfg,
-                             tiny_model_cfg, write_voc)
+                             gloo_process, tiny_model_cfg, write_voc)
 
 STEPS = 2
 CLASS_MAP = dict(det_classes=CLASSES, seg_classes=SEG_CLASSES)
@@ -101,13 +99,10 @@ def gradients(root, batch_size, forward_mode, ddp):
 
 
 def worker(rank, root, forward_mode, out):
-    torch.set_num_threads(1)
-    dist.init_process_group('gloo', rank=rank, world_size=2)
-    DefaultScope.get_instance('two-processes', scope_name='mmbombo')
-    steps = gradients(root, 4, forward_mode, ddp=True)
+    with gloo_process(rank):
+        steps = gradients(root, 4, forward_mode, ddp=True)
     if rank == 0:
         torch.save(steps, out)
-    dist.destroy_process_group()
 
 
 @pytest.fixture(scope='module')

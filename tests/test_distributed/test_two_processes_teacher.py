@@ -3,12 +3,10 @@
 import sys
 
 import torch
-import torch.distributed as dist
-from mmengine.registry import DefaultScope
 from torch.nn.parallel import DistributedDataParallel
 
 from mmbombo.registry import MODELS
-from mmbombo.testing import SIZE, make_sample, tiny_model_cfg
+from mmbombo.testing import SIZE, gloo_process, make_sample, tiny_model_cfg
 
 ADAPT = dict(in_channels=16, out_channels=16, num_levels=4)
 WEAK_LOSSES = [
@@ -67,13 +65,10 @@ def gradients(positions, ddp):
 
 
 def worker(rank, out):
-    torch.set_num_threads(1)
-    dist.init_process_group('gloo', rank=rank, world_size=2)
-    DefaultScope.get_instance('two-processes', scope_name='mmbombo')
-    found = gradients([2 * rank, 2 * rank + 1], ddp=True)
+    with gloo_process(rank):
+        found = gradients([2 * rank, 2 * rank + 1], ddp=True)
     if rank == 0:
         torch.save(found, out)
-    dist.destroy_process_group()
 
 
 def test_gradients_equal_those_of_the_doubled_batch(run_two_processes,

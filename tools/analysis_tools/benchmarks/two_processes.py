@@ -128,8 +128,7 @@ def work(rank: int, port: int, options: Namespace, pipe: Connection) -> None:
         try:
             pipe.send(commands[pipe.recv()]())
         except EOFError:
-            break
-    dist.destroy_process_group()
+            return
 
 
 def count_reductions(step) -> Dict[str, int]:
