@@ -15,8 +15,9 @@ from typing import Any, Iterator, List, Mapping, Optional, Sequence, Union
 
 from mmengine.logging import print_log
 
+from mmbombo.utils.whole_files import (read_with_checksum,
+                                       write_with_checksum)
 from mmbombo.version import __version__
-from mmbombo.weak_labels.cache import write_whole
 
 #: To be raised whenever a source comes to list or check its files
 #: differently within a version of the package.
@@ -49,17 +50,18 @@ class IndexCache:
         text = json.dumps([FORMAT_VERSION, __version__, recipe],
                           sort_keys=True,
                           default=repr)
-        self._key = hashlib.sha256(text.encode()).hexdigest()
-        self.path = Path(root) / FOLDER / f'{self._key[:32]}.json'
+        key = hashlib.sha256(text.encode()).hexdigest()
+        self._title = f'index {key}'
+        self.path = Path(root) / FOLDER / f'{key[:32]}.json'
         self._asked_at = time.time_ns()
 
     def load(self) -> Any:
         """The index, or None if there is no good one."""
         try:
-            head, _, body = self.path.read_bytes().partition(b'\n')
+            body = read_with_checksum(self.path, self._title)
         except OSError:
             return None
-        if head != self._head(body):
+        if body is None:
             return None
         with _no_garbage():
             entry = json.loads(body)
@@ -84,17 +86,12 @@ class IndexCache:
             dict(files=files, stamps=_digest(stamps), index=index),
             separators=(',', ':')).encode()
         try:
-            write_whole(self.path, self._head(body) + b'\n' + body)
+            write_with_checksum(self.path, self._title, body)
         except OSError as error:
             print_log(
                 f'the index of the data is not kept, and read anew each time '
                 f'({error})',
                 logger='current')
-
-    def _head(self, body: bytes) -> bytes:
-        """First line of the file, which says what the rest is."""
-        return (f'mmbombo index {self._key} '
-                f'{hashlib.sha256(body).hexdigest()}').encode()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any, Mapping, Optional, Union
 import cv2
 import numpy as np
 
-from mmbombo.utils.whole_files import whole_file
+from mmbombo.utils.whole_files import write_whole
 
 #: To be raised whenever a method comes to paint differently: it is part of
 #: the key, so that masks of older versions are not found any more.
@@ -109,21 +109,6 @@ class PseudoMaskCache:
         write_whole(
             self.path(key),
             png[:_HEADER_SIZE] + _note(key, png) + png[_HEADER_SIZE:])
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that appears under its name only when it is complete.
-
-    Args:
-        path (Path): The file; its folder is made, a file there is replaced.
-        data (bytes): Its content.
-
-    Raises:
-        OSError: If the file cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as unfinished:
-        unfinished.write_bytes(data)
 
 
 def _note(key: str, png: bytes) -> bytes:

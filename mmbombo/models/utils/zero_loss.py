@@ -4,19 +4,21 @@ from typing import Dict
 from torch import Tensor, nn
 
 
-def zero_loss(module: nn.Module) -> Dict[str, Tensor]:
+def zero_loss(module: nn.Module,
+              name: str = 'loss_no_images') -> Dict[str, Tensor]:
     """An exact zero that touches every parameter of a module.
 
-    For a step without an image for it, so that distributed training finds a
+    For a step that has nothing for it, so that distributed training finds a
     gradient for each parameter.
 
     Args:
         module (nn.Module): A task head or a weak loss.
+        name (str): Key of the loss, which says what is missing.
 
     Returns:
-        dict[str, Tensor]: ``loss_no_images``; empty if nothing is trained.
+        dict[str, Tensor]: The loss; empty if nothing is trained.
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
     if not parameters:
         return {}
-    return dict(loss_no_images=sum(p.sum() for p in parameters) * 0.)
+    return {name: sum(p.sum() for p in parameters) * 0.}

@@ -8,7 +8,8 @@ from typing import Any, Optional, Union
 import torch
 from torch import Tensor, nn
 
-from mmbombo.weak_labels.cache import write_whole
+from mmbombo.utils.whole_files import (read_with_checksum,
+                                       write_with_checksum)
 
 #: To be raised whenever networks of equal weights come to answer differently:
 #: it is part of the key, so that older answers are not found any more.
@@ -71,12 +72,8 @@ class AnswerCache:
             Any or None: Nested tensors, in the precision of the step that
             made them.
         """
-        try:
-            data = self.path(key).read_bytes()
-        except FileNotFoundError:
-            return None
-        label, _, content = data.partition(b'\n')
-        if label != _label(key, content):
+        content = read_with_checksum(self.path(key), f'answer {key}')
+        if content is None:
             return None
         return torch.load(
             io.BytesIO(content), map_location=device, weights_only=True)
@@ -94,8 +91,8 @@ class AnswerCache:
         """
         buffer = io.BytesIO()
         torch.save(answer, buffer)
-        content = buffer.getvalue()
-        write_whole(self.path(key), _label(key, content) + b'\n' + content)
+        write_with_checksum(
+            self.path(key), f'answer {key}', buffer.getvalue())
 
 
 def identity_of(network: nn.Module, config: str) -> str:
@@ -121,8 +118,3 @@ def raw_bytes(values: Tensor) -> memoryview:
     """The numbers of a tensor as bytes; waits for its device."""
     flat = values.detach().cpu().contiguous().flatten()
     return memoryview(flat.view(torch.uint8).numpy())
-
-
-def _label(key: str, content: bytes) -> bytes:
-    checksum = hashlib.sha256(content).hexdigest()
-    return f'mmbombo answer {key} {checksum}'.encode()

@@ -4,6 +4,7 @@ from typing import Dict, List
 from torch import Tensor
 
 from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.utils.zero_loss import zero_loss
 from ..base_weak_loss import BaseWeakLoss
 
 
@@ -74,7 +75,4 @@ class DistillationLoss(BaseWeakLoss):
                 f"'{self.predictor}', which no hook provides; add dict(type="
                 f"'TeacherHook', name='{self.predictor}', config=..., "
                 'checkpoint=...) to custom_hooks')
-        parameters = list(self.parameters())
-        if not parameters:
-            return {}
-        return dict(loss_no_teacher=sum(p.sum() for p in parameters) * 0.)
+        return zero_loss(self, 'loss_no_teacher')
