@@ -322,6 +322,7 @@ def test_rows_in_the_promised_format(data, tmp_path):
     done = run(*names, '--data', data, '--images', 2, '--repeats', 2,
                '--json', out)
     assert done.returncode == 0, done.stderr
+    assert '| cache_hit |' in out.with_suffix('.md').read_text()
     written = json.loads(out.read_text())
     assert written['meta']['threads'] == dict(torch=1, cv2=1)
     assert f"benchmark.py {' '.join(names)}" in written['meta']['command']
@@ -340,6 +341,33 @@ def test_rows_in_the_promised_format(data, tmp_path):
     masks = by_name['pseudo_masks']
     assert masks['figures']['images, boxes'][0] == 2
     assert all(.1 < iou <= 1 for iou in masks['figures']['IoU'].values())
+
+
+def test_file_is_continued(rows, tmp_path):
+    from benchmarks.report import continue_file
+    file = tmp_path / 'rows.json'
+    meta = dict(command='python benchmark.py a', commit='abc', device='cpu',
+                size=64, batch=2, cores=2, load=0., threads=1, python='3.11',
+                versions=dict(torch='2'))
+
+    def put(name, ratio, **changed):
+        row = rows.Row(name, ratio, 1., 'at most', (ratio, ratio), 'A / B',
+                       times=dict(A=[1., 3.]))
+        continue_file(file, dict(meta, **changed), [row.as_json()])
+
+    put('first', .5)
+    put('second', 2.)
+    put('first', .75)
+    put('first', .25, device='gpu')
+    found = [(row['name'], row['measured']['device'], row['ratio'])
+             for row in json.loads(file.read_text())['rows']]
+    assert found == [('second', 'cpu', 2.), ('first', 'cpu', .75),
+                     ('first', 'gpu', .25)]
+    text = (tmp_path / 'rows.md').read_text()
+    assert '| second | 64 | 2 | 2 to 2 | at most 1 | **missed** |' in text
+    assert '| first | 64 | 0.75 | 0.75 to 0.75 | at most 1 | reached |' in text
+    assert text.count('- median A: 2 ms') == 3
+    assert text.count('## `python benchmark.py a`') == 2
 
 
 def test_help_lists_what_there_is(rows):

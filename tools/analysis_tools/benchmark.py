@@ -16,6 +16,7 @@ from typing import List
 import cv2
 import torch
 from benchmarks import load, names, summary
+from benchmarks.report import continue_file
 from benchmarks.rows import Row
 from benchmarks.stock import NETWORKS
 from provenance import command, commit, machine
@@ -31,7 +32,11 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         'what', nargs='+', choices=['all', *names()], metavar='WHAT')
-    parser.add_argument('--json', type=Path, help='write the rows to a file')
+    parser.add_argument(
+        '--json',
+        type=Path,
+        help='put the rows into a file, which keeps those of other runs, and '
+        'write it as Markdown beside it')
     parser.add_argument(
         '--plot', type=Path, help='draw the curves of growth to a file')
     parser.add_argument(
@@ -77,6 +82,8 @@ def describe(args: argparse.Namespace) -> dict:
     return dict(
         command=command(),
         commit=commit(),
+        size=args.size,
+        batch=args.batch,
         load=os.getloadavg()[0],
         threads=dict(torch=torch.get_num_threads(), cv2=cv2.getNumThreads()),
         **machine(args.device))
@@ -88,18 +95,13 @@ def main() -> None:
     cv2.setNumThreads(args.threads)
     meta = describe(args)
     print(json.dumps(meta), flush=True)
-    wanted = names() if 'all' in args.what else args.what
-    rows: List[Row] = []
-    for name in wanted:
+    for name in names() if 'all' in args.what else args.what:
+        rows: List[Row] = []
         for row in load(name).run(args):
             print(row.line(), flush=True)
             rows.append(row)
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(
-            json.dumps(
-                dict(meta=meta, rows=[row.as_json() for row in rows]),
-                indent=1) + '\n')
+        if args.json:
+            continue_file(args.json, meta, [row.as_json() for row in rows])
 
 
 if __name__ == '__main__':

@@ -14,8 +14,9 @@ from types import ModuleType
 from typing import List
 
 _FOLDER = Path(__file__).parent
-_SHARED = ('__init__', 'rows', 'running', 'batches', 'networks', 'stock',
-           'photo_stamps', 'voc_sources', 'split_merge_loop', 'start_child')
+_SHARED = ('__init__', 'report', 'rows', 'running', 'batches', 'networks',
+           'stock', 'photo_stamps', 'voc_sources', 'split_merge_loop',
+           'start_child')
 
 
 def names() -> List[str]:
