@@ -57,19 +57,6 @@ class MultiSourceDataset(ConcatDataset):
         return [len(source) for source in self.datasets]
 
     @property
-    def source_names(self) -> List[str]:
-        """Name of each source."""
-        return [source.source for source in self.datasets]
-
-    @property
-    def kinds_of_source(self) -> Dict[str, Tuple[str, ...]]:
-        """Annotation kinds of each source, by its name."""
-        return {
-            source.source: source.annotation_kinds
-            for source in self.datasets
-        }
-
-    @property
     def annotation_kinds(self) -> Tuple[str, ...]:
         """Kinds that at least one source has."""
         return tuple(kind for kind in (BBOX, SEM_SEG) if any(

@@ -8,7 +8,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmbombo.registry import DATASETS
-from mmbombo.structures import BBOX, SEM_SEG
+from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
 from .boxes import fit_box
 from .coco_json import (MAP_RECORD, check_category_names, check_image_folder,
                         check_map_record, read_coco_json)
@@ -16,7 +16,7 @@ from .errors import DatasetError, list_problems
 from .file_checks import (ListedFile, check_data_root, check_masks,
                           read_image_sizes)
 from .index_cache import IndexCache
-from .seg_ids import IGNORE_INDEX, build_id_table, build_mmseg_id_table
+from .seg_ids import build_id_table, build_mmseg_id_table
 from .source import SourceMixin
 
 META_KEYS = ('classes', 'palette', 'seg_classes', 'seg_palette')

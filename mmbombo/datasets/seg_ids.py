@@ -10,8 +10,8 @@ from typing import Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 
-#: Ignored pixels in every map of this package.
-IGNORE_INDEX = 255
+from mmbombo.structures import IGNORE_INDEX
+
 #: Entry of an id that must not occur.
 UNKNOWN_ID = -1
 

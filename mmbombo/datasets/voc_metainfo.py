@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 from typing import List, Optional, Tuple
 
-from .seg_ids import IGNORE_INDEX
+from mmbombo.structures import IGNORE_INDEX
 
 VOC_CLASSES = ('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car',
                'cat', 'chair', 'cow', 'diningtable', 'dog', 'horse',

@@ -1,4 +1,4 @@
 # Copyright (c) mmbombo contributors.
-from .annotation_kinds import BBOX, KINDS, SEM_SEG, check_kinds
+from .annotation_kinds import BBOX, IGNORE_INDEX, KINDS, SEM_SEG, check_kinds
 
-__all__ = ['BBOX', 'KINDS', 'SEM_SEG', 'check_kinds']
+__all__ = ['BBOX', 'IGNORE_INDEX', 'KINDS', 'SEM_SEG', 'check_kinds']

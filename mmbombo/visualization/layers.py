@@ -10,7 +10,6 @@ from mmengine.structures import InstanceData, PixelData
 from mmbombo.structures import BBOX, SEM_SEG
 
 DET, SEG = 'det', 'seg'
-IGNORE_INDEX = 255
 
 
 class LabelledBox(NamedTuple):

@@ -10,9 +10,9 @@ from mmengine.dist import master_only
 from mmengine.visualization import Visualizer
 
 from mmbombo.registry import VISUALIZERS
+from mmbombo.structures import IGNORE_INDEX
 from .drawing import Box, draw_boxes, draw_map, font_size
-from .layers import (IGNORE_INDEX, SEG, LabelledBox, Layer, gt_layer,
-                     pred_layer, pseudo_layer)
+from .layers import SEG, LabelledBox, Layer, gt_layer, pred_layer, pseudo_layer
 from .layout import Panel, join_row, legend, stack
 from .palette import BACKGROUND, ClassStyle, Colour, class_styles, style_of
 

@@ -1,13 +1,13 @@
 # Copyright (c) mmbombo contributors.
 from .boxes_to_masks import METHODS, boxes_to_mask
 from .cache import PseudoMaskCache
-from .class_map import IGNORE_INDEX, ClassMap
+from .class_map import ClassMap
 from .components import label_components
 from .masks_to_boxes import RefinedBoxes, refine_boxes
 from .prediction_filter import covered_pixels, filter_predictions
 
 __all__ = [
-    'ClassMap', 'IGNORE_INDEX', 'METHODS', 'PseudoMaskCache', 'RefinedBoxes',
+    'ClassMap', 'METHODS', 'PseudoMaskCache', 'RefinedBoxes',
     'boxes_to_mask', 'covered_pixels', 'filter_predictions',
     'label_components', 'refine_boxes'
 ]

@@ -10,7 +10,7 @@ from typing import Callable, Dict, Tuple
 
 import numpy as np
 
-from .class_map import IGNORE_INDEX
+from mmbombo.structures import IGNORE_INDEX
 from .grabcut import centre, grabcut_foreground, window
 
 

@@ -1,21 +1,11 @@
 # Copyright (c) mmbombo contributors.
 """Which detection label means which segmentation id, and the reverse."""
-from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
 
-#: Value of a pixel in a segmentation map that says nothing.
-IGNORE_INDEX = 255
-
-
-class ClassMapTensors(NamedTuple):
-    """The tables of a :class:`ClassMap` on one device."""
-
-    #: (D,) int64, segmentation id painted for a detection label, or -1.
-    det_to_seg: Tensor
-    #: (S, D) bool, a region of class s may show an object of label d.
-    compatible: Tensor
+from mmbombo.structures import IGNORE_INDEX
 
 
 class ClassMap:
@@ -84,7 +74,7 @@ class ClassMap:
         #: Detection labels that no segmentation class shows.
         self.det_only: Tuple[int, ...] = tuple(
             label for label, ids in enumerate(targets) if not ids)
-        self._on_device: Dict[torch.device, ClassMapTensors] = {}
+        self._on_device: Dict[torch.device, Tensor] = {}
 
     def _resolve(self, mapping: Mapping) -> Tuple[Tuple[int, ...], ...]:
         """Segmentation ids of each detection label."""
@@ -149,13 +139,20 @@ class ClassMap:
             return IGNORE_INDEX
         return self.background_id
 
-    def tensors(self, device: Union[str, torch.device]) -> ClassMapTensors:
-        """The tables on ``device``, copied there by the first call only."""
+    def compatible_on(self, device: Union[str, torch.device]) -> Tensor:
+        """``compatible`` on a device, copied there by the first call only."""
         device = torch.device(device)
         if device not in self._on_device:
-            self._on_device[device] = ClassMapTensors(
-                self.det_to_seg.to(device), self.compatible.to(device))
+            self._on_device[device] = self.compatible.to(device)
         return self._on_device[device]
+
+    def same_as(self, other: 'ClassMap') -> bool:
+        """Whether another relation paints and finds the same."""
+        return (self.det_classes == other.det_classes
+                and self.seg_classes == other.seg_classes
+                and self.outside_id == other.outside_id
+                and torch.equal(self.det_to_seg, other.det_to_seg)
+                and torch.equal(self.compatible, other.compatible))
 
     def __repr__(self) -> str:
         pairs = ', '.join(

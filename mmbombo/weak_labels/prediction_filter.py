@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .class_map import IGNORE_INDEX
+from mmbombo.structures import IGNORE_INDEX
 
 #: Boxes in one int64, which keeps clear of the sign.
 _BITS = 62

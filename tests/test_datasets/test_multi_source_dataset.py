@@ -92,8 +92,8 @@ def test_numbers_and_names(voc):
     data = make(voc)
     assert data.source_sizes == [3, 3] and len(data) == 6
     assert data.cumulative_sizes == [3, 6]
-    assert data.source_names == ['det', 'seg']
-    assert data.kinds_of_source == dict(det=('bbox', ), seg=('sem_seg', ))
+    assert [(x.source, x.annotation_kinds) for x in data.datasets] == [
+        ('det', ('bbox', )), ('seg', ('sem_seg', ))]
     assert data.annotation_kinds == ('bbox', 'sem_seg')
     infos = [data.get_data_info(i) for i in range(6)]
     assert [info['sample_idx'] for info in infos] == list(range(6))
@@ -178,7 +178,8 @@ def test_all_mixes_of_kinds_share_a_batch(voc):
         ['component_map', 'components', 'gt_sem_seg'],
         ['gt_instances', 'gt_sem_seg', 'ignored_instances'],
     ]
-    assert [sample.source for sample in batch] == data.source_names
+    assert [sample.source for sample in batch] == [
+        x.source for x in data.datasets]
 
 
 @pytest.mark.parametrize('change, match', [

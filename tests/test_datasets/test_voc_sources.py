@@ -77,9 +77,9 @@ def load_only(cfg):
 def test_two_years_are_one_source(prepared, config):
     cfg = config(prepared)
     data = DATASETS.build(cfg.train_dataloader.dataset)
-    assert data.source_names == ['det', 'seg']
     assert data.source_sizes == [9, 9]
-    assert data.kinds_of_source == dict(det=('bbox', ), seg=('sem_seg', ))
+    assert [(x.source, x.annotation_kinds) for x in data.datasets] == [
+        ('det', ('bbox', )), ('seg', ('sem_seg', ))]
     infos = [data.get_data_info(i) for i in range(18)]
     assert [info['sample_idx'] for info in infos] == list(range(18))
     paths = [Path(info['img_path']) for info in infos]

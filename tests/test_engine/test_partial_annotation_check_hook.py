@@ -4,19 +4,21 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.dataset import DefaultSampler, pseudo_collate
+from mmengine.dataset import Compose, DefaultSampler, pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmbombo.datasets.samplers import PartialAnnotationSampler
+from mmbombo.datasets.transforms import LabelComponents
 from mmbombo.engine.hooks import PredictorEMAHook, TeacherHook
 from mmbombo.engine.hooks.partial_annotation_check_hook import (
-    check_classes, check_predictors, check_sampler, check_sources, check_tasks,
-    check_weak_labels)
+    check_class_maps, check_classes, check_predictors, check_sampler,
+    check_sources, check_tasks, check_weak_labels)
 from mmbombo.evaluation import SourceSummary
 from mmbombo.registry import MODELS
 from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
+from mmbombo.weak_labels import ClassMap
 
 
 class Source:
@@ -189,6 +191,19 @@ def test_classes_in_another_order():
         check_classes(model, dict(classes=('b', 'a')))
     with pytest.raises(ValueError, match=r"'seg_classes'.*\['x'\].*\[\]"):
         check_classes(model, dict(seg_classes=('a', 'b')))
+
+
+def test_transforms_with_another_class_map():
+    """A model whose classes are related differently than the weak labels."""
+    classes = dict(det_classes=('a', 'b'), seg_classes=('background', 'a'))
+    source = boxes()
+    source.pipeline = Compose([
+        LabelComponents(class_map=dict(classes))])
+    model = SimpleNamespace(class_map=ClassMap(**classes))
+    check_class_maps(model, Sources(source))
+    model.class_map = ClassMap(**classes, det_to_seg=dict(b='a'))
+    with pytest.raises(ValueError, match="LabelComponents.*'boxes'"):
+        check_class_maps(model, Sources(source))
 
 
 def test_weakly_supervised_task_needs_no_images_of_its_own():

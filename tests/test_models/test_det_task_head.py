@@ -121,6 +121,55 @@ def test_training_outputs_decode_as_in_evaluation(name):
         assert len(a) > 0 and torch.equal(a.labels, b.labels)
 
 
+def test_centernet_decodes_as_in_evaluation():
+    """It says pixels in evaluation and strides in training."""
+    head = MODELS.build(
+        dict(
+            type='DetTaskHead',
+            head=dict(
+                type='CenterNetUpdateHead', num_classes=3, in_channels=32,
+                feat_channels=32, strides=[8, 16, 32, 64, 128],
+                loss_cls=dict(
+                    type='GaussianFocalLoss', pos_weight=.25, neg_weight=.75),
+                loss_bbox=dict(type='GIoULoss'),
+                test_cfg=dict(nms_pre=10, score_thr=0., max_per_img=5,
+                              nms=dict(type='nms', iou_threshold=.5)))))
+    feats = make_feats(2)
+    assert head.train().as_evaluation_outputs(head(feats)) is None
+    outputs = head.eval()(feats)
+    assert head.as_evaluation_outputs(outputs) is outputs
+
+
+def test_settings_replace_those_of_the_head():
+    """As a whole: those of another NMS would not fit."""
+    cfg = det_head_cfg('retinanet')
+    cfg['test_cfg']['nms'] = dict(
+        type='soft_nms', iou_threshold=.5, min_score=.05)
+    head = MODELS.build(cfg).eval()
+    head.init_weights()
+    outputs = head(feats_of('retinanet', 1))
+    metas = [make_sample(()).metainfo]
+    nms = dict(type='nms', iou_threshold=.5)
+    result, = head.decode(outputs, metas, dict(score_thr=0., nms=nms))
+    assert len(result) > 0 and head.test_cfg.nms.type == 'soft_nms'
+
+
+def test_boxes_are_decoded_in_full_precision():
+    """A step with AMP and a validation with AMP alike."""
+    head = build('gfl').eval()
+    feats = feats_of('gfl', 1)
+    sample = make_sample(())
+    sample.set_metainfo(dict(scale_factor=(1., 1.)))
+    head.head.test_cfg.score_thr = 0.
+    with torch.autocast('cpu', torch.bfloat16):
+        assert head(feats)[0][0].dtype is torch.bfloat16
+        head.add_predictions(feats, None, [sample], None)
+        decoded, = head.decode(head(feats), [sample.metainfo])
+    boxes = sample.pred_instances.bboxes
+    assert boxes.dtype is torch.float32 and len(boxes) > 0
+    torch.testing.assert_close(boxes, decoded.bboxes)
+
+
 def slow_ignored_cells(boxes, classes, pixels, targets, labels, size, stride,
                        offset):
     """One cell, one class and one box at a time."""
@@ -208,6 +257,8 @@ def test_ignored_logit_is_zero_in_half_precision():
      'TOODHead: it gives probabilities'),
     (dict(type='YOLOXHead', num_classes=3, in_channels=8, feat_channels=8),
      'YOLOXHead: it learns from every cell'),
+    (dict(type='AutoAssignHead', num_classes=3, in_channels=32,
+          feat_channels=32), 'AutoAssignHead: its loss needs more'),
 ])
 def test_heads_that_do_not_fit_are_refused_by_name(head, reason):
     with pytest.raises(TypeError, match=reason):

@@ -71,9 +71,11 @@ def test_ground_truth_keeps_its_shape_in_validation():
     assert samples[2].gt_sem_seg.data.dtype == torch.int64
 
 
-def test_pad_seg_cannot_be_switched_off():
-    with pytest.raises(TypeError, match='pad_seg'):
-        build(pad_seg=False)
+@pytest.mark.parametrize('option', [
+    dict(pad_seg=False), dict(seg_pad_value=0)])
+def test_padding_is_always_ignored(option):
+    with pytest.raises(TypeError, match=next(iter(option))):
+        build(**option)
 
 
 def test_augmentation_that_would_leave_the_maps_behind_is_refused():

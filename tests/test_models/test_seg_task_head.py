@@ -156,10 +156,21 @@ def test_window_starts(size, window, step, wanted):
           num_classes=4), 'PointHead'),
     (dict(type='OCRHead', in_channels=8, channels=8, ocr_channels=8,
           num_classes=4), 'OCRHead'),
+    (dict(type='STDCHead', in_channels=8, channels=8, num_classes=4,
+          boundary_threshold=.1), 'STDCHead'),
+    (dict(type='DDRHead', in_channels=8, channels=8, num_classes=4),
+     'DDRHead'),
 ])
 def test_heads_that_do_not_fit_are_refused_by_name(head, name):
     with pytest.raises(TypeError, match=name):
         MODELS.build(dict(type='SegTaskHead', head=head))
+
+
+def test_ignored_pixels_have_one_value():
+    head = dict(type='FCNHead', in_channels=8, channels=8, num_classes=4)
+    with pytest.raises(ValueError, match='FCNHead has ignore_index=0'):
+        MODELS.build(
+            dict(type='SegTaskHead', head=dict(head, ignore_index=0)))
 
 
 def test_one_logit_for_two_classes_is_refused_and_two_do_it():

@@ -91,12 +91,11 @@ def test_what_does_not_fit_is_refused_by_name(kwargs, named):
         ClassMap(**{**good, **kwargs})
 
 
-def test_tensors_are_made_once_per_device():
+def test_the_table_is_copied_once_per_device():
     class_map = ClassMap(('cat', ), ('background', 'cat'))
-    tables = class_map.tensors('cpu')
-    assert class_map.tensors(torch.device('cpu')) is tables
-    assert torch.equal(tables.det_to_seg, torch.tensor([1]))
-    assert tables.compatible.tolist() == [[False], [True]]
+    table = class_map.compatible_on('cpu')
+    assert class_map.compatible_on(torch.device('cpu')) is table
+    assert table.tolist() == [[False], [True]]
 
 
 def test_repr_tells_what_belongs_together():

@@ -21,7 +21,8 @@ from torch.utils.data import DataLoader
 
 from mmbombo.datasets.errors import DatasetError
 from mmbombo.registry import VISUALIZERS
-from mmbombo.visualization.layers import IGNORE_INDEX, annotation_text, map_ids
+from mmbombo.structures import IGNORE_INDEX
+from mmbombo.visualization.layers import annotation_text, map_ids
 
 
 def parse_args() -> argparse.Namespace:

@@ -28,8 +28,8 @@ from pycocotools import mask as mask_utils
 from mmbombo.datasets.coco_json import (MAP_RECORD, category_names,
                                         check_category_names, read_coco_json)
 from mmbombo.datasets.errors import DatasetError
-from mmbombo.datasets.seg_ids import IGNORE_INDEX
 from mmbombo.datasets.voc_metainfo import voc_palette
+from mmbombo.structures import IGNORE_INDEX
 from mmbombo.utils.whole_files import UNFINISHED, file_sha256, whole_file
 
 #: To be raised whenever maps come to be drawn differently.

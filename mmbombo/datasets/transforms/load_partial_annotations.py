@@ -8,12 +8,11 @@ from mmengine.fileio import get
 from PIL import Image
 
 from mmbombo.registry import TRANSFORMS
-from mmbombo.structures import BBOX, SEM_SEG
+from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
 from ..errors import DatasetError
 from ..file_checks import (MASK_MODES, describe_mask_mode,
                            describe_size_mismatch)
-from ..seg_ids import (IGNORE_INDEX, UNKNOWN_ID, describe_unknown_ids,
-                       unknown_ids)
+from ..seg_ids import UNKNOWN_ID, describe_unknown_ids, unknown_ids
 
 
 @TRANSFORMS.register_module()

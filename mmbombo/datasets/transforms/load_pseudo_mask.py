@@ -6,11 +6,10 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmbombo.registry import TRANSFORMS
-from mmbombo.structures import BBOX, SEM_SEG
+from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
 from mmbombo.weak_labels import (METHODS, ClassMap, PseudoMaskCache,
                                  boxes_to_mask)
 from ..errors import DatasetError
-from ..seg_ids import IGNORE_INDEX
 
 
 @TRANSFORMS.register_module()

@@ -14,9 +14,8 @@ import torch
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.logging import print_log
 
-from mmbombo.structures import BBOX, SEM_SEG
+from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
 from ..draw_seed import SeededIndex, seeded_draw
-from ..seg_ids import IGNORE_INDEX
 
 _MOVES_NO_MAP = 'it does not move segmentation maps'
 _READS_ALL = 'use LoadPartialAnnotations, which reads what the kinds name'

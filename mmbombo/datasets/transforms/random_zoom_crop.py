@@ -7,7 +7,7 @@ import torch
 from mmcv.transforms import BaseTransform
 
 from mmbombo.registry import TRANSFORMS
-from ..seg_ids import IGNORE_INDEX
+from mmbombo.structures import IGNORE_INDEX
 
 #: Side of the window, and how much shorter the other side may be; centre of
 #: the window. All relative to the image.

@@ -11,6 +11,8 @@ from mmbombo.datasets.samplers import PartialAnnotationSampler
 from mmbombo.evaluation import (SourceSummary, check_metric_kinds,
                                 summarize_sources)
 from mmbombo.registry import HOOKS
+from mmbombo.utils.class_difference import class_difference
+from mmbombo.weak_labels import ClassMap
 from .predictor_ema_hook import PredictorEMAHook
 from .teacher_hook import TeacherHook
 
@@ -45,6 +47,7 @@ class PartialAnnotationCheckHook(Hook):
         check_sampler(loader, get_world_size())
         check_sources(sources)
         check_classes(model, loader.dataset.metainfo)
+        check_class_maps(model, loader.dataset)
         check_tasks(model, sources)
         check_predictors(model, runner.hooks)
         check_weak_labels(model, loader.dataset)
@@ -103,17 +106,27 @@ def check_classes(model: Any, metainfo: dict) -> None:
         if ours and theirs and ours != theirs:
             raise ValueError(
                 f"model.class_map['{in_map}'] is not the '{in_data}' of the "
-                f'training data set: {_difference(ours, theirs)}')
+                'training data set: ' + class_difference(
+                    ours, theirs, ('the class map', 'the data set')))
 
 
-def _difference(ours: Sequence[str], theirs: Sequence[str]) -> str:
-    only_ours = [name for name in ours if name not in theirs]
-    only_theirs = [name for name in theirs if name not in ours]
-    if only_ours or only_theirs:
-        return (f'only in the class map: {only_ours}, only in the data set: '
-                f'{only_theirs}')
-    return (f'same names in another order: {list(ours)} in the class map, '
-            f'{list(theirs)} in the data set')
+def check_class_maps(model: Any, dataset: Any) -> None:
+    """Check that transforms relate the classes as the model does.
+
+    Args:
+        model (nn.Module): A model with a ``class_map``.
+        dataset (Dataset): The training data set.
+    """
+    ours = getattr(model, 'class_map', None)
+    for source in leaf_datasets(dataset) if ours else ():
+        pipeline = getattr(source, 'pipeline', None)
+        for transform in getattr(pipeline, 'transforms', ()):
+            theirs = getattr(transform, 'class_map', None)
+            if isinstance(theirs, ClassMap) and not theirs.same_as(ours):
+                raise ValueError(
+                    f'class_map of {type(transform).__name__} in the training '
+                    f"source '{source.source}' is not that of the model: "
+                    f'{theirs}, but {ours}. Give both the same variable')
 
 
 def check_tasks(model: Any, sources: Sequence[SourceSummary]) -> None:

@@ -11,7 +11,7 @@ from mmbombo.registry import HOOKS
 class PredictorEMAHook(EMAHook):
     """EMA of the model, which also predicts for the weak losses.
 
-    The averaged model is handed to the detector under a name. It is a plain
+    The averaged model is handed to the detector as 'ema'. It is a plain
     reference, no part of the model, in evaluation mode. There is none before
     the first update, when the average is no more than the initial weights;
     after resuming there is one at once if there was one before.
@@ -23,16 +23,16 @@ class PredictorEMAHook(EMAHook):
     the weights of the model and of the average.
 
     Args:
-        name (str): Name under which weak losses find the averaged model.
-            Defaults to 'ema'.
         **kwargs: Arguments of :class:`mmengine.hooks.EMAHook`, such as
             ``ema_type='mmdet.ExpMomentumEMA'`` and ``momentum``.
     """
 
-    def __init__(self, name: str = 'ema', **kwargs) -> None:
+    #: Under which weak losses find the averaged model.
+    name = 'ema'
+
+    def __init__(self, **kwargs) -> None:
         kwargs.setdefault('update_buffers', True)
         super().__init__(**kwargs)
-        self.name = name
         self._handed_over = False
 
     def before_run(self, runner) -> None:

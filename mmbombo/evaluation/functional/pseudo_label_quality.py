@@ -5,7 +5,7 @@ from typing import Dict, List
 import numpy as np
 from mmdet.evaluation import bbox_overlaps
 
-from mmbombo.weak_labels.class_map import IGNORE_INDEX
+from mmbombo.structures import IGNORE_INDEX
 
 #: How the mask shows an object: as a component of its own, in one component
 #: with others, or in pieces because something covers it.

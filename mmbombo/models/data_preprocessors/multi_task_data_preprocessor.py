@@ -8,12 +8,13 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import PixelData
 
 from mmbombo.registry import MODELS
+from mmbombo.structures import IGNORE_INDEX
 
 #: Pixel fields of a sample: the key that holds the map, and the value that
-#: fills the padding (``None``: the preprocessor's ``seg_pad_value``).
+#: fills the padding.
 PIXEL_FIELDS = dict(
-    gt_sem_seg=('sem_seg', None),
-    pseudo_sem_seg=('sem_seg', None),
+    gt_sem_seg=('sem_seg', IGNORE_INDEX),
+    pseudo_sem_seg=('sem_seg', IGNORE_INDEX),
     component_map=('data', 0))
 
 
@@ -31,27 +32,24 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
     the annotation, not the annotation to the network.
 
     Args:
-        seg_pad_value (int): Value that fills the padding of semantic maps.
-            Defaults to 255.
         **kwargs: Arguments of
-            :class:`mmdet.models.DetDataPreprocessor`, except ``pad_seg`` and
-            ``batch_augments``.
+            :class:`mmdet.models.DetDataPreprocessor`, except ``pad_seg``,
+            ``seg_pad_value`` and ``batch_augments``.
 
     Raises:
-        TypeError: For one of these two.
+        TypeError: For one of these three.
     """
 
-    def __init__(self, *args, seg_pad_value: int = 255, **kwargs) -> None:
-        if 'pad_seg' in kwargs:
+    def __init__(self, *args, **kwargs) -> None:
+        for option in {'pad_seg', 'seg_pad_value'} & set(kwargs):
             raise TypeError('MultiTaskDataPreprocessor always pads semantic '
-                            "maps in training: drop 'pad_seg'")
+                            f'maps in training, as ignored: drop {option!r}')
         if kwargs.get('batch_augments'):
             raise TypeError(
                 "MultiTaskDataPreprocessor takes no 'batch_augments': those "
                 'of MMDetection move images and boxes and leave pseudo masks '
                 'and components where they were; see DetBatchResize')
-        super().__init__(
-            *args, pad_seg=True, seg_pad_value=seg_pad_value, **kwargs)
+        super().__init__(*args, pad_seg=True, **kwargs)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Preprocess one batch.
@@ -85,7 +83,6 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
                 if field not in sample:
                     continue
                 pixels = sample.get(field).get(key)
-                fill = self.seg_pad_value if fill is None else fill
                 h, w = pixels.shape[-2:]
                 padded = F.pad(
                     pixels, (0, width - w, 0, height - h), value=fill)

@@ -2,7 +2,8 @@
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import torch
-from mmdet.models.dense_heads import (AutoAssignHead, FCOSHead,
+from mmdet.models.dense_heads import (AutoAssignHead, CenterNetUpdateHead,
+                                      CondInstBboxHead, FCOSHead,
                                       GuidedAnchorHead, RepPointsHead, RPNHead,
                                       RTMDetInsHead, TOODHead, VFNetHead,
                                       YOLACTHead, YOLOXHead)
@@ -20,8 +21,10 @@ from mmbombo.weak_labels.class_map import ClassMap
 from .base_task_head import BaseTaskHead, library_scope, overridden
 from .ignore_regions import IgnoreRegions, boxes_and_classes, ignored_cells
 
-#: Dense heads that need more than boxes, or more than one stage.
-UNSUPPORTED_HEADS = (GuidedAnchorHead, RPNHead, RTMDetInsHead, YOLACTHead)
+#: Dense heads that need more than boxes, or more than one stage, or have
+#: parameters of which their outputs do not show whether they are trained.
+UNSUPPORTED_HEADS = (AutoAssignHead, CondInstBboxHead, GuidedAnchorHead,
+                     RPNHead, RTMDetInsHead, YOLACTHead)
 
 #: Heads to which a class logit of no score does not say "ignore", and why.
 CANNOT_IGNORE = {
@@ -30,7 +33,7 @@ CANNOT_IGNORE = {
 }
 
 #: Heads whose outputs in training are not those of evaluation.
-MODE_DEPENDENT_HEADS = (AutoAssignHead, RepPointsHead, VFNetHead)
+MODE_DEPENDENT_HEADS = (CenterNetUpdateHead, RepPointsHead, VFNetHead)
 
 
 @MODELS.register_module()
@@ -175,9 +178,6 @@ class DetTaskHead(BaseTaskHead):
                cfg: Optional[ConfigType] = None) -> InstanceList:
         """Decoded boxes in input pixels, after NMS.
 
-        In full precision, also in a step with AMP: boxes in bfloat16 are off
-        by a pixel or more, and NMS on a CPU does not take them.
-
         Args:
             outputs (tuple[list[Tensor]]): Evaluation outputs for n images.
             metas (Sequence[dict]): Meta information of the n images.
@@ -186,25 +186,29 @@ class DetTaskHead(BaseTaskHead):
         Returns:
             list[:obj:`InstanceData`]: ``bboxes``, ``scores``, ``labels``.
         """
-        merged = ConfigDict(self.test_cfg.to_dict())
-        merged.update(cfg or {})
+        # an update would merge the ``nms`` of either
+        merged = ConfigDict({**self.test_cfg.to_dict(), **(cfg or {})})
+        return self._boxes(outputs, metas, rescale=False, cfg=merged)
+
+    def _boxes(self, outputs: Tuple[List[Tensor], ...],
+               metas: Sequence[dict], **kwargs) -> InstanceList:
+        """Boxes after NMS.
+
+        In full precision, also under AMP: boxes in bfloat16 are off by a
+        pixel or more, and NMS on a CPU does not take them.
+        """
         outputs = [[full_precision(x) for x in maps] for maps in outputs]
         with torch.autocast(outputs[0][0].device.type, enabled=False):
             return self.head.predict_by_feat(
-                *outputs,
-                batch_img_metas=list(metas),
-                cfg=merged,
-                rescale=False)
+                *outputs, batch_img_metas=list(metas), **kwargs)
 
     @torch.no_grad()
     def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
                         samples: SampleList,
                         extract_feat: Callable) -> None:
         """Store ``pred_instances`` at the original size in the samples."""
-        results = self.head.predict_by_feat(
-            *self(feats),
-            batch_img_metas=[sample.metainfo for sample in samples],
-            rescale=True)
+        metas = [sample.metainfo for sample in samples]
+        results = self._boxes(self(feats), metas, rescale=True)
         for sample, result in zip(samples, results):
             sample.pred_instances = result
 
@@ -228,7 +232,7 @@ def check_dense_head(head: nn.Module) -> None:
     if replaced or isinstance(head, UNSUPPORTED_HEADS):
         raise TypeError(
             f'DetTaskHead cannot use {name}: its loss needs more than the '
-            'boxes of an image and its own outputs')
+            'boxes of an image and its outputs')
     for kind, reason in CANNOT_IGNORE.items():
         if isinstance(head, kind):
             raise TypeError(f'DetTaskHead cannot use {name}: {reason}, so its '

@@ -13,7 +13,7 @@ from mmseg.models.losses import CrossEntropyLoss
 from torch import Tensor, nn
 
 from mmbombo.registry import MODELS
-from mmbombo.structures import SEM_SEG
+from mmbombo.structures import IGNORE_INDEX, SEM_SEG
 from mmbombo.weak_labels.class_map import ClassMap
 from .base_task_head import BaseTaskHead, library_scope, overridden
 from .labelled_pixel_mean import LabelledPixelMean
@@ -39,6 +39,7 @@ class SegTaskHead(BaseTaskHead):
     Raises:
         TypeError: If a head is not a plain decode head, or gives one logit
             for two classes; the message names it.
+        ValueError: If its ``ignore_index`` is not 255.
     """
 
     annotation_kind = SEM_SEG
@@ -105,8 +106,8 @@ class SegTaskHead(BaseTaskHead):
         Args:
             outputs (tuple[Tensor]): Logits of each head for n images.
             targets (Tensor): Class ids ``(n, 1, H, W)``, int64; unlabelled
-                pixels hold the head's ``ignore_index``.
-            metas (Sequence[dict]): Meta information of the n images.
+                pixels are 255.
+            metas (Sequence[dict]): Not used.
             ignore (None): Unlabelled pixels say it already.
 
         Returns:
@@ -114,9 +115,8 @@ class SegTaskHead(BaseTaskHead):
             with ``aux_i.``, as in MMSegmentation.
         """
         samples = [
-            DetDataSample(
-                metainfo=dict(meta), gt_sem_seg=PixelData(data=target))
-            for meta, target in zip(metas, targets)
+            DetDataSample(gt_sem_seg=PixelData(data=target))
+            for target in targets
         ]
         losses = self.head.loss_by_feat(outputs[0], samples)
         for i, head in enumerate(self.auxiliary_heads):
@@ -205,6 +205,7 @@ def build_decode_head(head: ConfigType) -> BaseDecodeHead:
     Raises:
         TypeError: If the head is not a plain decode head, or gives one
             logit for two classes.
+        ValueError: If its ``ignore_index`` is not 255.
     """
     head = MODELS.build(library_scope(head, 'mmseg'))
     name = type(head).__name__
@@ -213,7 +214,8 @@ def build_decode_head(head: ConfigType) -> BaseDecodeHead:
             f'SegTaskHead cannot use {name}: it takes decode heads that give '
             'a map of logits (FPNHead, FCNHead, UPerHead, SegformerHead, '
             '...), not mask-classification heads')
-    replaced = overridden(head, BaseDecodeHead, ['loss', 'predict'])
+    replaced = overridden(head, BaseDecodeHead,
+                          ['loss', 'predict', 'loss_by_feat'])
     if replaced or isinstance(head, BaseCascadeDecodeHead):
         raise TypeError(
             f'SegTaskHead cannot use {name}: it needs the output of another '
@@ -225,6 +227,11 @@ def build_decode_head(head: ConfigType) -> BaseDecodeHead:
             'pixel, and weak losses need a channel per class. Give two '
             'classes two channels: num_classes=2 without out_channels and '
             'threshold, and a cross-entropy without use_sigmoid')
+    if head.ignore_index != IGNORE_INDEX:
+        raise ValueError(
+            f'{name} has ignore_index={head.ignore_index}, but ignored pixels '
+            f'are {IGNORE_INDEX} in all maps; leave it out, and say in the '
+            'data set which ids of its files to ignore')
     if isinstance(head.loss_decode, nn.ModuleList):
         head.loss_decode = nn.ModuleList(
             wrap_cross_entropy(loss) for loss in head.loss_decode)

@@ -14,7 +14,7 @@ def select_images(batch: Any, positions: Sequence[int], size: int) -> Any:
 
     Args:
         batch (Any): Tensor ``(N, ...)``, or a tuple, list or dict of such.
-        positions (Sequence[int]): Positions in the batch, ascending.
+        positions (Sequence[int]): Positions in the batch.
         size (int): Number of images in the batch, N.
 
     Returns:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmbombo.models.detectors.step_context import StepContext
 from mmbombo.structures import BBOX
+from mmbombo.utils.class_difference import class_difference
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector
@@ -87,7 +88,8 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
         if tuple(ours) != tuple(theirs):
             raise ValueError(
                 f"the teacher '{self.predictor}' knows other classes of the "
-                f"task '{self.task}': {class_difference(ours, theirs)}")
+                f"task '{self.task}': " + class_difference(
+                    ours, theirs, ('the student', 'the teacher')))
 
     def images(self, ctx: StepContext) -> List[int]:
         """Positions of the images that have the source kind only."""
@@ -152,17 +154,6 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
         Returns:
             dict[str, Tensor]: Losses and diagnostics.
         """
-
-
-def class_difference(ours: Sequence[str], theirs: Sequence[str]) -> str:
-    """Say how the teacher's classes differ from the student's."""
-    missing = [name for name in ours if name not in theirs]
-    unknown = [name for name in theirs if name not in ours]
-    if missing or unknown:
-        return (f'only the student has {missing}, only the teacher has '
-                f'{unknown}')
-    return (f'same names in another order, {list(ours)} in the student, '
-            f'{list(theirs)} in the teacher')
 
 
 def scale(loss, weight: float):

@@ -9,8 +9,8 @@ from mmbombo.models.losses.projection_loss import projection_loss
 from mmbombo.models.losses.rank_mean import full_precision
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
-from mmbombo.structures import BBOX
-from mmbombo.weak_labels import IGNORE_INDEX, covered_pixels
+from mmbombo.structures import BBOX, IGNORE_INDEX
+from mmbombo.weak_labels import covered_pixels
 from .base_weak_loss import BaseWeakLoss
 from .box_table import BoxTable
 
@@ -80,8 +80,10 @@ class BoxProjectionLoss(BaseWeakLoss):
             table.covered(table.one_hot(flags, num_classes), *grid)
             for flags in (table.certain & ~table.cut_along,
                           table.certain & ~table.cut_across))
-        shown = ctx.class_map.tensors(logits.device).compatible.to(logits)
-        probs = torch.einsum('nshw,sd->ndhw', logits.softmax(dim=1), shown)
+        shown = ctx.class_map.compatible_on(logits.device).to(logits)
+        # AMP would take the product in half precision
+        with torch.autocast(logits.device.type, enabled=False):
+            probs = torch.einsum('nshw,sd->ndhw', logits.softmax(dim=1), shown)
         return projection_loss(probs, columns, rows)
 
     @torch.no_grad()

@@ -46,7 +46,7 @@ class BoxTable(NamedTuple):
         columns = zip(*(_columns(sample) for sample in samples))
         boxes, labels, certain, across, along = (
             pad_sequence(column, batch_first=True) for column in columns)
-        shown = class_map.tensors(boxes.device).compatible.any(dim=0)
+        shown = class_map.compatible_on(boxes.device).any(dim=0)
         return cls(boxes, labels, certain & shown[labels], across, along)
 
     def one_hot(self, flags: Tensor, num_classes: int) -> Tensor:

@@ -4,14 +4,13 @@
 MMDetection has no word for it but the names of the losses. Localisation is
 everything that is computed from the boxes of matched cells: regression,
 distributions over edges, quality of the location (centerness, IoU). Of the
-names that are left those with a word for "is there an object, and which" are
-classification. ``loss_bbox_cls`` of SABL classifies buckets of an edge, so
-localisation is looked for first.
+names that are left those of a classification say so. Others, such as the bags
+of FreeAnchor, are about both.
 """
 from typing import Any, Dict
 
-LOCALISATION = ('bbox', 'dfl', 'centerness', 'iou', 'pts', 'l1', 'xy', 'wh')
-CLASSIFICATION = ('cls', 'obj', 'conf', 'bag')
+LOCALISATION = ('bbox', 'dfl', 'centerness', 'iou', 'pts')
+CLASSIFICATION = ('cls', )
 
 #: What ``supervise`` can be, and the part that it keeps.
 SUPERVISE = ('both', 'cls', 'loc')

@@ -9,8 +9,7 @@ from torch import Tensor
 from mmbombo.models.detectors.step_context import StepContext
 from mmbombo.models.task_heads.ignore_regions import IgnoreRegions, pad_boxes
 from mmbombo.registry import MODELS
-from mmbombo.structures import SEM_SEG
-from mmbombo.weak_labels.class_map import IGNORE_INDEX
+from mmbombo.structures import IGNORE_INDEX, SEM_SEG
 from mmbombo.weak_labels.masks_to_boxes import RefinedBoxes, refine_boxes
 from .base_weak_loss import BaseWeakLoss
 from .loss_parts import SUPERVISE, select_losses
@@ -174,7 +173,7 @@ class MaskForBoxLoss(BaseWeakLoss):
             maps, comp_boxes, pad([x.labels for x in tables]),
             pad([x.areas for x in tables]), comp_valid,
             pad([x.ignored for x in tables]), *predictions,
-            ctx.class_map.tensors(maps.device).compatible, **self.refine_cfg)
+            ctx.class_map.compatible_on(maps.device), **self.refine_cfg)
         unknown = torch.cat([x.gt_sem_seg.sem_seg for x in samples])
         ignore = self._ignore(ctx, refined, unknown == IGNORE_INDEX)
         return split_targets(refined), ignore, refined.counts
@@ -205,7 +204,7 @@ class MaskForBoxLoss(BaseWeakLoss):
             height, width = unknown.shape[1:]
             image = boxes.new_zeros(4)
             image[2], image[3] = width, height
-            compatible = ctx.class_map.tensors(boxes.device).compatible
+            compatible = ctx.class_map.compatible_on(boxes.device)
             everywhere = ~compatible.any(dim=0)
             boxes = torch.cat([boxes, image.expand(len(boxes), 1, 4)], dim=1)
             classes = torch.cat(

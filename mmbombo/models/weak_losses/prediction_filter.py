@@ -59,7 +59,7 @@ class PredictionFilter:
             return prepared, {}
         table = BoxTable.from_samples([ctx.samples[i] for i in images],
                                       ctx.class_map)
-        shows = ctx.class_map.tensors(prepared.device).compatible.T
+        shows = ctx.class_map.compatible_on(prepared.device).T
         agrees = shows[table.labels] & table.certain[..., None]
         mask, empty = filter_predictions(predicted[:, 0], prepared[:, 0],
                                          table.boxes, agrees)
