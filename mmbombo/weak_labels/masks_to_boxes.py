@@ -87,6 +87,17 @@ class _Pairs(NamedTuple):
     iou: Tensor
 
 
+class _Thresholds(NamedTuple):
+    """When boxes belong together, see the module."""
+
+    iou: float
+    containment: float
+    cover: float
+    min_area: float
+    rounds: int
+    max_splits: int
+
+
 class _Split(NamedTuple):
     """Outcome of the first step."""
 
@@ -150,6 +161,8 @@ def refine_boxes(component_map: Tensor,
         RefinedBoxes: With M = P + K slots. Without predictions the targets
         are the rectangles of the components.
     """
+    thr = _Thresholds(iou_thr, containment_thr, cover_thr, min_area, rounds,
+                      max_splits)
     comps, comp_ignored, comp_order = _sort_components(
         comp_boxes, comp_labels, comp_areas, comp_valid, comp_ignored)
     preds = _sort_predictions(pred_boxes, pred_scores, pred_labels,
@@ -159,37 +172,28 @@ def refine_boxes(component_map: Tensor,
     free_comp = possible & ~comp_ignored
     pairs = _compare(preds, comps._replace(usable=free_comp), compatible)
 
-    split = _split(component_map, comp_order, comps, preds, pairs, iou_thr,
-                   containment_thr, cover_thr, min_area, rounds, max_splits)
+    split = _split(component_map, comp_order, comps, preds, pairs, thr)
     free_comp = free_comp & ~split.comp_split & ~split.comp_ambiguous
     free_pred = preds.usable & ~split.pred_used
     merged_boxes, merged, free_comp, free_pred = _merge(
-        preds, comps, pairs, free_comp, free_pred, iou_thr, containment_thr,
-        rounds)
-    direct_labels, direct = _match(preds, pairs, free_comp, free_pred,
-                                   iou_thr, rounds)
+        preds, comps, pairs, free_comp, free_pred, thr)
+    direct_labels, direct = _match(preds, pairs, free_comp, free_pred, thr)
     left = free_comp & ~direct
     kept = left & (classes.sum(dim=2) == 1)
-
-    from_comp = direct | kept
     comp_regions = (possible & comp_ignored) | split.comp_ambiguous | (
         left & ~kept)
-    comp_out_labels = torch.where(direct, direct_labels,
-                                  classes.to(torch.uint8).argmax(dim=2))
-    pred_out_boxes = torch.where(merged[..., None], merged_boxes, split.boxes)
-    pred_regions = classes.gather(
-        1, split.home[..., None].expand(-1, -1, classes.size(2)))
-    # A merged box has components of several classes, and no home.
-    shown_by = compatible.T[preds.labels].float()  # (N, P, S)
-    siblings = (shown_by @ compatible.float()) > 0  # (N, P, D)
-    pred_regions = torch.where(merged[..., None], siblings, pred_regions)
-    boxes = torch.cat([pred_out_boxes, comps.boxes], dim=1)
-    labels = torch.cat([preds.labels, comp_out_labels], dim=1)
-    found = torch.cat([split.targets | merged, from_comp], dim=1)
+    comp_labels = torch.where(direct, direct_labels,
+                              classes.to(torch.uint8).argmax(dim=2))
+
+    boxes = torch.where(merged[..., None], merged_boxes, split.boxes)
+    boxes = torch.cat([boxes, comps.boxes], dim=1)
+    labels = torch.cat([preds.labels, comp_labels], dim=1)
+    found = torch.cat([split.targets | merged, direct | kept], dim=1)
     quality = _quality(boxes, labels, found, preds)
     valid = found & (quality >= min_quality)
     ignored = torch.cat([split.dropped, comp_regions], dim=1) | (
         found & ~valid)
+    pred_classes = _classes_of_parts(split, merged, preds, classes, compatible)
     num_preds = preds.labels.size(1)
     pred_valid, comp_valid = valid[:, :num_preds], valid[:, num_preds:]
     return RefinedBoxes(
@@ -197,7 +201,7 @@ def refine_boxes(component_map: Tensor,
         labels=labels,
         valid=valid,
         ignored=ignored,
-        ignored_classes=torch.cat([pred_regions, classes], dim=1)
+        ignored_classes=torch.cat([pred_classes, classes], dim=1)
         & ignored[..., None],
         quality=quality.float(),
         counts=dict(
@@ -206,6 +210,19 @@ def refine_boxes(component_map: Tensor,
             num_direct=(direct & comp_valid).sum().float(),
             num_kept=(kept & comp_valid).sum().float(),
             num_ignored=ignored.sum().float()))
+
+
+def _classes_of_parts(split: _Split, merged: Tensor, preds: _Boxes,
+                      classes: Tensor, compatible: Tensor) -> Tensor:
+    """Classes ``(N, P, D)`` that a split part or a merged box may show.
+
+    A part shows what its component does. A merged box has components of
+    several classes, and no home.
+    """
+    home = split.home[..., None].expand(-1, -1, classes.size(2))
+    shown_by = compatible.T[preds.labels].float()  # (N, P, S)
+    siblings = (shown_by @ compatible.float()) > 0  # (N, P, D)
+    return torch.where(merged[..., None], siblings, classes.gather(1, home))
 
 
 def _quality(boxes: Tensor, labels: Tensor, found: Tensor,
@@ -220,16 +237,13 @@ def _quality(boxes: Tensor, labels: Tensor, found: Tensor,
 
 
 def _split(component_map: Tensor, comp_order: Tensor, comps: _Boxes,
-           preds: _Boxes, pairs: _Pairs, iou_thr: float,
-           containment_thr: float, cover_thr: float, min_area: float,
-           rounds: int, max_splits: int) -> _Split:
+           preds: _Boxes, pairs: _Pairs, thr: _Thresholds) -> _Split:
     """Split components that hold several predictions."""
-    max_splits = max(1, min(max_splits, preds.labels.size(1)))
-    inside = pairs.matching & (pairs.of_pred >= containment_thr)
+    max_splits = max(1, min(thr.max_splits, preds.labels.size(1)))
+    inside = pairs.matching & (pairs.of_pred >= thr.containment)
     member = _first_best(pairs.iou, inside)  # (N, P, K), one per row
     home = member.to(torch.uint8).argmax(dim=2)
-    chosen, undecided = _drop_overlapping(preds, member, iou_thr,
-                                          containment_thr, rounds)
+    chosen, undecided = _drop_overlapping(preds, member, thr)
 
     ambiguous = (member & undecided[..., None]).any(dim=1)
     member_chosen = member & chosen[..., None]
@@ -243,13 +257,13 @@ def _split(component_map: Tensor, comp_order: Tensor, comps: _Boxes,
                          preds.boxes, active, home, slot, max_splits)
     count, covered = group.count, group.covered
 
-    large = active & (count >= min_area) & (count > 0)
+    large = active & (count >= thr.min_area) & (count > 0)
     in_comp = member & active[..., None]
     total = (in_comp * count[..., None]).sum(dim=1)
     total_covered = (in_comp * covered[..., None]).sum(dim=1)
     num_large = (member & large[..., None]).sum(dim=1)
     comp_split = several & (num_large >= 2) & (
-        total_covered.double() / total >= cover_thr)
+        total_covered.double() / total >= thr.cover)
     done = active & comp_split.gather(1, home)
     in_ambiguous = (member & ambiguous[:, None, :]).any(dim=2)
     return _Split(
@@ -262,9 +276,8 @@ def _split(component_map: Tensor, comp_order: Tensor, comps: _Boxes,
         comp_ambiguous=ambiguous)
 
 
-def _drop_overlapping(preds: _Boxes, member: Tensor, iou_thr: float,
-                      containment_thr: float,
-                      rounds: int) -> Tuple[Tensor, Tensor]:
+def _drop_overlapping(preds: _Boxes, member: Tensor,
+                      thr: _Thresholds) -> Tuple[Tensor, Tensor]:
     """Of predictions of one component that overlap the better one stays.
 
     A round takes the predictions that no better undecided one overlaps, and
@@ -275,14 +288,14 @@ def _drop_overlapping(preds: _Boxes, member: Tensor, iou_thr: float,
     """
     inter = _intersection(preds.boxes, preds.boxes)
     area_a, area_b = preds.areas[:, :, None], preds.areas[:, None, :]
-    overlap = (inter / (area_a + area_b - inter) >= iou_thr) | (
-        inter / torch.minimum(area_a, area_b) >= containment_thr)
+    overlap = (inter / (area_a + area_b - inter) >= thr.iou) | (
+        inter / torch.minimum(area_a, area_b) >= thr.containment)
     shares_comp = torch.bmm(member.float(), member.float().mT) > 0
     loses_to = (overlap & shares_comp).tril(diagonal=-1)
 
     undecided = member.any(dim=2)
     taken = torch.zeros_like(undecided)
-    for _ in range(rounds):
+    for _ in range(thr.rounds):
         waits = (loses_to & undecided[:, None, :]).any(dim=2)
         taken = taken | (undecided & ~waits)
         lost = (loses_to & taken[:, None, :]).any(dim=2)
@@ -293,23 +306,23 @@ def _drop_overlapping(preds: _Boxes, member: Tensor, iou_thr: float,
 
 
 def _merge(preds: _Boxes, comps: _Boxes, pairs: _Pairs, free_comp: Tensor,
-           free_pred: Tensor, iou_thr: float, containment_thr: float,
-           rounds: int) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+           free_pred: Tensor,
+           thr: _Thresholds) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
     """Merge components that one prediction contains.
 
     Returns:
         tuple: (N, P, 4) joint rectangles, (N, P) bool where there is one, and
         what is left of ``free_comp`` and ``free_pred``.
     """
-    inside = pairs.matching & (pairs.of_comp >= containment_thr)
+    inside = pairs.matching & (pairs.of_comp >= thr.containment)
     boxes = torch.zeros_like(preds.boxes)
     merged = torch.zeros_like(free_pred)
-    for _ in range(rounds):
+    for _ in range(thr.rounds):
         member = inside & free_comp[:, None, :] & free_pred[..., None]
         joint = _joint_rectangle(comps.boxes, member)
         inter = _overlap(joint, preds.boxes)
         iou = inter / (_area(joint) + preds.areas - inter)
-        fits = (member.sum(dim=2) >= 2) & (iou >= iou_thr)
+        fits = (member.sum(dim=2) >= 2) & (iou >= thr.iou)
         competes = torch.bmm(member.float(), member.float().mT) > 0
         better = (competes & fits[:, None, :]).tril(diagonal=-1).any(dim=2)
         accepted = fits & ~better
@@ -345,17 +358,17 @@ def _joint_rectangle(boxes: Tensor, member: Tensor) -> Tensor:
 
 
 def _match(preds: _Boxes, pairs: _Pairs, free_comp: Tensor, free_pred: Tensor,
-           iou_thr: float, rounds: int) -> Tuple[Tensor, Tensor]:
+           thr: _Thresholds) -> Tuple[Tensor, Tensor]:
     """Match components and predictions one to one.
 
     Returns:
         tuple: (N, K) labels of the predictions, (N, K) bool where there is
         one.
     """
-    close = pairs.matching & (pairs.iou >= iou_thr)
+    close = pairs.matching & (pairs.iou >= thr.iou)
     labels = torch.zeros_like(free_comp, dtype=torch.long)
     matched = torch.zeros_like(free_comp)
-    for _ in range(rounds):
+    for _ in range(thr.rounds):
         wanted = _first_best(
             pairs.iou, close & free_comp[:, None, :] & free_pred[..., None])
         won = wanted & (wanted.long().cumsum(dim=1) == 1)

@@ -84,13 +84,12 @@ class TeacherHook(Hook):
         check_normalisation(model, teacher, where)
         if self.fold_bn:
             fold_batch_norm(teacher, where)
-        if self.cache_dir is not None:
-            self._cache_answers(teacher)
+        how = {} if self.cache_dir is None else self._through_cache(teacher)
         teacher.to(next(model.parameters()).device)
         for weak_loss in model.weak_losses:
             if weak_loss.predictor == self.name:
                 weak_loss.check_teacher(model, teacher)
-        model.set_predictor(self.name, teacher)
+        model.set_predictor(self.name, teacher, **how)
         runner.logger.info(f'{where}: {sorted(teacher.task_heads)} from '
                            f'{self.checkpoint}')
 
@@ -115,11 +114,11 @@ class TeacherHook(Hook):
         check_trained_classes(teacher, checkpoint, where)
         return teacher.requires_grad_(False).eval()
 
-    def _cache_answers(self, teacher: MultiTaskDetector) -> None:
-        """Let the step context ask the cache before the teacher."""
+    def _through_cache(self, teacher: MultiTaskDetector) -> dict:
+        """Let the cache be asked before the teacher."""
         text = repr(Config.fromfile(self.config).model)
         cache = AnswerCache(self.cache_dir, identity_of(teacher, text))
-        teacher.ask_through = partial(CachedNetwork, cache=cache)
+        return dict(ask=partial(CachedNetwork, cache=cache))
 
 
 def load_all_weights(teacher: MultiTaskDetector, checkpoint: dict,

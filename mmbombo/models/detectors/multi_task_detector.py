@@ -115,15 +115,16 @@ class MultiTaskDetector(BaseDetector):
             weak_loss.check_model(self)
         freeze_unreached_parameters(self)
 
-    def set_predictor(self, name: str, model: nn.Module) -> None:
+    def set_predictor(self, name: str, model: nn.Module, **kwargs) -> None:
         """Let the weak losses ask another network, see :class:`Predictors`.
 
         Args:
             name (str): Name that a weak loss asks by, such as 'ema'.
             model (nn.Module): A :class:`MultiTaskDetector` in evaluation
                 mode.
+            **kwargs: Arguments of :meth:`Predictors.set`.
         """
-        self.predictors.set(name, model)
+        self.predictors.set(name, model, **kwargs)
 
     def extract_feat(self, batch_inputs: Tensor) -> Tuple[Tensor, ...]:
         """Run backbone and neck.

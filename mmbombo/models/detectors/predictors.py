@@ -1,7 +1,9 @@
 # Copyright (c) mmbombo contributors.
-from typing import Dict, Optional
+from typing import Callable, Dict, Optional
 
-from torch import nn
+from torch import Tensor, nn
+
+from .other_network import OtherNetwork
 
 
 class Predictors:
@@ -16,15 +18,37 @@ class Predictors:
 
     def __init__(self) -> None:
         self._models: Dict[str, nn.Module] = {}
+        self._asked_through: Dict[str, Callable[..., OtherNetwork]] = {}
 
-    def set(self, name: str, model: nn.Module) -> None:
-        """Remember a network under a name, such as 'ema', and set it to
-        evaluation mode."""
+    def set(self,
+            name: str,
+            model: nn.Module,
+            ask: Callable[..., OtherNetwork] = OtherNetwork) -> None:
+        """Remember a network under a name, and set it to evaluation mode.
+
+        Args:
+            name (str): Such as 'ema'.
+            model (nn.Module): The network.
+            ask (Callable): Takes the arguments of :class:`OtherNetwork`, and
+                asks the network about the images of a step.
+        """
         self._models[name] = model.eval()
+        self._asked_through[name] = ask
 
     def get(self, name: str) -> Optional[nn.Module]:
         """The network of that name, or None while there is none."""
         return self._models.get(name)
+
+    def ask(self, name: str, inputs: Tensor) -> Optional[OtherNetwork]:
+        """What the network of that name says about images, or None.
+
+        Args:
+            name (str): Such as 'ema'.
+            inputs (Tensor): Images ``(N, 3, H, W)`` of a step, normalised.
+        """
+        if name not in self._models:
+            return None
+        return self._asked_through[name](name, self._models[name], inputs)
 
     def __reduce__(self) -> tuple:
         """Copies and pickles are empty."""

@@ -43,7 +43,7 @@ class StepContext:
         self._with_grad = torch.is_grad_enabled()
         self._features: Optional[Tuple[Tensor, ...]] = None
         self._outputs: Dict[str, Any] = {}
-        self._others: Dict[str, OtherNetwork] = {}
+        self._others: Dict[str, Optional[OtherNetwork]] = {}
 
     def _plan(self) -> Dict[str, List[int]]:
         plan = {task: set(self.annotated(task)) for task in self.tasks}
@@ -152,12 +152,9 @@ class StepContext:
         return None if other is None else other.outputs(task, images)
 
     def _other(self, by: str) -> Optional[OtherNetwork]:
-        network = self.model.predictors.get(by)
-        if network is not None and by not in self._others:
-            # such as a CachedNetwork
-            ask = getattr(network, 'ask_through', OtherNetwork)
-            self._others[by] = ask(by, network, self.inputs)
-        return self._others.get(by)
+        if by not in self._others:
+            self._others[by] = self.model.predictors.ask(by, self.inputs)
+        return self._others[by]
 
     def loss(self,
              task: str,

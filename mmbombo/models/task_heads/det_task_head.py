@@ -14,6 +14,7 @@ from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
 from mmbombo.models.losses.rank_mean import full_precision
+from mmbombo.models.utils import prior_offset
 from mmbombo.models.utils.ignored_logit import IGNORED_LOGIT
 from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX
@@ -143,8 +144,7 @@ class DetTaskHead(BaseTaskHead):
         """Replace the class logits of ignored cells, level by level."""
         boxes, classes = boxes_and_classes(targets, self.num_classes)
         priors = self.head.prior_generator
-        offset = getattr(priors, 'center_offset', None)
-        offset = priors.offset if offset is None else offset
+        offset = prior_offset(priors)
         masked = []
         for scores, stride in zip(cls_scores, priors.strides):
             cells = ignored_cells(ignore, boxes, classes, scores.shape[-2:],

@@ -4,6 +4,8 @@ from typing import Sequence, Tuple
 import torch
 from torch import Tensor
 
+from .cells import cell_centres
+
 
 def valid_cells(metas: Sequence[dict], size: Sequence[int],
                 input_size: Sequence[int],
@@ -23,9 +25,7 @@ def valid_cells(metas: Sequence[dict], size: Sequence[int],
     """
     shapes = torch.tensor([meta['img_shape'][:2] for meta in metas])
     shapes = shapes.to(device, non_blocking=True)
-    centres_y, centres_x = (
-        (torch.arange(cells, device=device) + 0.5) * pixels / cells
-        for cells, pixels in zip(size, input_size))
+    centres_y, centres_x = cell_centres(size, input_size, device)
     in_y = centres_y < shapes[:, :1]
     in_x = centres_x < shapes[:, 1:]
     return in_y[:, :, None] & in_x[:, None]

@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, Dict, List, Sequence
+from typing import TYPE_CHECKING, Dict, List
 
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModule

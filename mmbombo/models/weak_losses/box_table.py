@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmbombo.models.task_heads.ignore_regions import covered_cells
+from mmbombo.models.utils import cell_centres
 from mmbombo.weak_labels.class_map import ClassMap
 
 
@@ -68,15 +69,8 @@ class BoxTable(NamedTuple):
         Returns:
             Tensor: ``(N, D, h, w)`` bool.
         """
-        ys = cell_centres(size[0], image_size[0], self.boxes)
-        xs = cell_centres(size[1], image_size[1], self.boxes)
+        ys, xs = cell_centres(size, image_size, self.boxes.device)
         return covered_cells(self.boxes, classes, xs, ys)
-
-
-def cell_centres(num_cells: int, num_pixels: int, like: Tensor) -> Tensor:
-    """Centres ``(num_cells, )`` of cells in pixels, on the device of like."""
-    cells = torch.arange(num_cells, device=like.device, dtype=like.dtype)
-    return (cells + 0.5) * (num_pixels / num_cells)
 
 
 def _columns(sample) -> tuple:

@@ -12,6 +12,7 @@ from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX, SEM_SEG
 from mmbombo.weak_labels.masks_to_boxes import RefinedBoxes, refine_boxes
 from .base_weak_loss import BaseWeakLoss
+from .decode_cfg import decode_cfg
 from .loss_parts import SUPERVISE, select_losses
 
 
@@ -114,10 +115,7 @@ class MaskForBoxLoss(BaseWeakLoss):
                 'nothing to agree with')
         self.predictor = predictor
         self.supervise = supervise
-        self.decode_cfg = dict(
-            score_thr=score_thr,
-            nms=dict(type='nms', iou_threshold=nms_iou_thr),
-            max_per_img=max_predictions)
+        self.decode_cfg = decode_cfg(score_thr, nms_iou_thr, max_predictions)
         self.refine_cfg = dict(
             score_thr=score_thr,
             iou_thr=iou_thr,

@@ -7,7 +7,9 @@ from torch import Tensor
 from mmbombo.models.detectors.step_context import StepContext
 from mmbombo.models.losses.defeat_loss import defeat_loss
 from mmbombo.models.task_heads.ignore_regions import covered_cells, pad_boxes
+from mmbombo.models.utils import cell_centres
 from mmbombo.registry import MODELS
+from ..decode_cfg import decode_cfg
 from .feature_distillation import FeatureDistillation
 
 
@@ -38,10 +40,7 @@ class DeFeatLoss(FeatureDistillation):
                  max_predictions: int = 30,
                  **kwargs) -> None:
         super().__init__(teacher, **kwargs)
-        self.decode_cfg = dict(
-            score_thr=score_thr,
-            nms=dict(type='nms', iou_threshold=nms_iou_thr),
-            max_per_img=max_predictions)
+        self.decode_cfg = decode_cfg(score_thr, nms_iou_thr, max_predictions)
 
     def head_images(self, ctx: StepContext) -> List[int]:
         """None: the features are enough."""
@@ -102,9 +101,7 @@ def cells_in_boxes(boxes: Tensor, size: Tuple[int, int],
     Returns:
         Tensor: ``(N, H, W)`` bool.
     """
-    ys, xs = (
-        (torch.arange(cells, device=boxes.device) + 0.5) * pixels / cells
-        for cells, pixels in zip(size, input_size))
+    ys, xs = cell_centres(size, input_size, boxes.device)
     ends = boxes[..., 2:]
     closed = torch.cat([boxes[..., :2], ends.nextafter(ends + 1)], dim=2)
     one_class = boxes.new_ones(boxes.shape[:2] + (1, ))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmbombo.models.task_heads import DetTaskHead
 from mmbombo.models.task_heads.det_task_head import MODE_DEPENDENT_HEADS
+from mmbombo.models.utils import prior_offset
 
 #: What a head says about a box: coded differences from an anchor, distances
 #: in pixels from a point to the four sides, or a distribution of each such
@@ -136,8 +137,7 @@ def describe(head: nn.Module) -> dict:
             for level in priors.base_anchors
         ]
         return facts
-    offset = getattr(priors, 'center_offset', None)
-    facts['offset of a cell'] = priors.offset if offset is None else offset
+    facts['offset of a cell'] = prior_offset(priors)
     if regression == DISTRIBUTIONS:
         facts['reg_max'] = head.reg_max
     return facts

@@ -7,6 +7,7 @@ from torch import Tensor
 from mmbombo.models.detectors.step_context import StepContext
 from mmbombo.models.task_heads.ignore_regions import IgnoreRegions
 from mmbombo.registry import MODELS
+from ..decode_cfg import decode_cfg
 from .distillation_loss import DistillationLoss
 
 
@@ -48,10 +49,7 @@ class PseudoBoxLoss(DistillationLoss):
             raise ValueError(f'PseudoBoxLoss: doubt_thr={doubt_thr} must not '
                              f'be above score_thr={score_thr}')
         self.score_thr = score_thr
-        self.decode_cfg = dict(
-            score_thr=doubt_thr,
-            nms=dict(type='nms', iou_threshold=nms_iou_thr),
-            max_per_img=max_predictions)
+        self.decode_cfg = decode_cfg(doubt_thr, nms_iou_thr, max_predictions)
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
         """The detection head's loss on the teacher's boxes.
