@@ -132,6 +132,19 @@ def test_backbone_and_heads_run_once_per_step():
     assert sorted(calls) == ['backbone', 'det', 'neck', 'seg']
 
 
+def test_backbone_and_heads_run_once_per_prediction():
+    model = build(weak_losses=WEAK).eval()
+    calls = []
+    for module, name in [(model.backbone, 'backbone'), (model.neck, 'neck'),
+                         (model.task_heads.det.head, 'det'),
+                         (model.task_heads.seg.head, 'seg')]:
+        module.register_forward_hook(
+            lambda *_, name=name: calls.append(name))
+    with torch.no_grad():
+        model.predict(*batch())
+    assert sorted(calls) == ['backbone', 'det', 'neck', 'seg']
+
+
 def test_heads_run_only_where_a_loss_needs_them():
     inputs, samples = batch()
     naive = StepContext(build(), inputs, samples)

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mmseg.models.losses import CrossEntropyLoss
+from mmseg.models.losses import CrossEntropyLoss, accuracy
 
+from mmbombo.models.task_heads.decode_head_loss import cell_accuracy
 from mmbombo.models.task_heads.labelled_pixel_mean import LabelledPixelMean
 from mmbombo.models.task_heads.seg_task_head import window_starts
 from mmbombo.models.utils import select_images
@@ -55,6 +56,45 @@ def test_loss_is_the_mean_over_labelled_pixels(name):
             outputs[i], (SIZE, SIZE), mode='bilinear', align_corners=False)
         wanted = slow_cross_entropy(logits, targets[:, 0]) * weight
         np.testing.assert_allclose(losses[key].item(), wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize('sampler', [
+    None, dict(type='OHEMPixelSampler', thresh=.3, min_kept=500)])
+def test_loss_is_that_of_the_decode_head(sampler):
+    """Two losses of one name and one of another, and hard pixels only."""
+    cfg = seg_head_cfg('fpn')
+    cfg['head'].update(
+        dropout_ratio=0., sampler=sampler,
+        loss_decode=[
+            dict(type='CrossEntropyLoss', loss_weight=.5),
+            dict(type='CrossEntropyLoss', loss_weight=.25),
+            dict(type='LovaszLoss', reduction='none')])
+    head = MODELS.build(cfg).eval()
+    samples = [make_sample(('sem_seg', ), seed=i) for i in range(2)]
+    samples[0].gt_sem_seg.sem_seg[:, :50] = 255
+    targets, _ = head.targets(samples)
+    for sample, target in zip(samples, targets):
+        sample.gt_sem_seg.data = target
+    logits = head(make_feats(2, levels=4, first_stride=4))[0]
+    wanted = head.head.loss_by_feat(logits, samples)
+    got = head.loss_on_targets((logits, ), targets, [], None)
+    assert got.keys() == wanted.keys() == {
+        'loss_ce', 'loss_lovasz', 'acc_seg'}
+    for key in ('loss_ce', 'loss_lovasz'):
+        torch.testing.assert_close(got[key], wanted[key])
+
+
+def test_accuracy_is_that_of_mmseg_at_full_resolution():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 4, 12, 10), torch.randint(4, (2, 12, 10))
+    labels[:, 5:] = 255
+    wanted = accuracy(logits, labels, ignore_index=255)[0]
+    torch.testing.assert_close(cell_accuracy(logits, labels), wanted)
+    # of a coarser map: labels in the centres of its cells
+    coarse = logits[..., ::2, ::2]
+    wanted = accuracy(coarse, labels[:, 1::2, 1::2], ignore_index=255)[0]
+    torch.testing.assert_close(cell_accuracy(coarse, labels), wanted)
+    assert cell_accuracy(logits, torch.full_like(labels, 255)) == 0
 
 
 def test_a_map_without_labels_costs_nothing():

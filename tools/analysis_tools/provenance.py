@@ -48,11 +48,9 @@ def machine(device: str = 'cpu') -> Dict[str, object]:
         device (str): What computed, 'cpu' or a CUDA device. Defaults to
             'cpu'.
     """
-    name = platform.machine()
-    if device != 'cpu':
-        name = torch.cuda.get_device_name(device)
     return dict(
-        device=name,
+        device=_processor() if device == 'cpu' else
+        torch.cuda.get_device_name(device),
         cores=os.cpu_count(),
         python=platform.python_version(),
         versions={
@@ -60,6 +58,15 @@ def machine(device: str = 'cpu') -> Dict[str, object]:
             for package in PACKAGES
             if (found := _version(package)) is not None
         })
+
+
+def _processor() -> str:
+    """Model of the CPU where Linux says it, otherwise its architecture."""
+    info = Path('/proc/cpuinfo')
+    lines = info.read_text().splitlines() if info.is_file() else []
+    models = [line.split(':', 1)[1].strip() for line in lines
+              if line.startswith('model name')]
+    return models[0] if models else platform.machine()
 
 
 def _version(package: str):

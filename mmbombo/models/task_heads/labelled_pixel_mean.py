@@ -25,6 +25,15 @@ class LabelledPixelMean(nn.Module):
         super().__init__()
         self.loss = loss
         self.loss.avg_non_ignore = False
+        # a sigmoid's class weights are those of its positive side, and it
+        # divides by the channels too
+        self.weighted = (
+            loss.class_weight is not None and not loss.use_sigmoid)
+        if self.weighted:
+            self.register_buffer(
+                'weights',
+                torch.tensor(loss.class_weight, dtype=torch.float),
+                persistent=False)
 
     @property
     def loss_name(self) -> str:
@@ -49,25 +58,20 @@ class LabelledPixelMean(nn.Module):
             Tensor: A scalar.
         """
         num_pixels = label.numel()
-        # a sigmoid's class weights are those of its positive side, and it
-        # divides by the channels too
-        weighted = (
-            self.loss.class_weight is not None and not self.loss.use_sigmoid)
         loss = self.loss(
             cls_score,
             label,
             weight=weight,
-            avg_factor=num_pixels if weighted else None,
+            avg_factor=num_pixels if self.weighted else None,
             ignore_index=ignore_index,
             **kwargs)
         labelled = label != ignore_index
-        if weighted:
-            weights = loss.new_tensor(self.loss.class_weight)
-            mass = (weights[label * labelled] * labelled).sum()
+        if self.weighted:
+            mass = (self.weights[label * labelled] * labelled).sum()
         else:
             mass = labelled.sum().to(loss)
         total = mass.clone()
         all_reduce(total)
         divided_by = loss.new_full((), num_pixels)
         scale = divided_by * get_world_size() / total.clamp(min=1e-6)
-        return torch.where(mass > 0, loss * scale, cls_score.sum() * 0.)
+        return loss * scale.masked_fill(mass == 0, 0.)

@@ -16,6 +16,7 @@ from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX, SEM_SEG
 from mmbombo.weak_labels.class_map import ClassMap
 from .base_task_head import BaseTaskHead, library_scope, overridden
+from .decode_head_loss import decode_head_loss
 from .labelled_pixel_mean import LabelledPixelMean
 
 
@@ -114,15 +115,14 @@ class SegTaskHead(BaseTaskHead):
             dict[str, Tensor]: Losses; those of auxiliary head i are prefixed
             with ``aux_i.``, as in MMSegmentation.
         """
-        samples = [
-            DetDataSample(gt_sem_seg=PixelData(data=target))
-            for target in targets
-        ]
-        losses = self.head.loss_by_feat(outputs[0], samples)
+        labels = targets[:, 0]
+        losses = decode_head_loss(self.head, outputs[0], labels)
         for i, head in enumerate(self.auxiliary_heads):
-            for key, value in head.loss_by_feat(outputs[1 + i],
-                                                samples).items():
-                losses[f'aux_{i}.{key}'] = value
+            auxiliary = decode_head_loss(head, outputs[1 + i], labels)
+            losses.update({
+                f'aux_{i}.{key}': value
+                for key, value in auxiliary.items()
+            })
         return losses
 
     @torch.no_grad()

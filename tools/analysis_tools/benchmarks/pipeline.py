@@ -1,10 +1,11 @@
 # Copyright (c) mmbombo contributors.
 """The training data pipeline of one worker against mmdet's own transforms.
 
-The same files, boxes and map; samples of equal seeds are compared first. The
-data sets are in the times: each hands over the annotation of an image, and
-ours seeds each draw. A further row reads boxes and, in place of the map, the
-pseudo mask from the cache.
+The same files, boxes and map; samples of equal seeds are compared first, and
+the same seeds are drawn in each pass, so that either side does the same work.
+The data sets are in the times: each hands over the annotation of an image and
+seeds the draw. A further row reads boxes and, in place of the map, the pseudo
+mask from the cache.
 """
 from argparse import Namespace
 from tempfile import TemporaryDirectory
@@ -68,13 +69,16 @@ class Listed(BaseDetDataset):
             for key, value in info.items() if key not in ours
         } for info in infos]
 
+    def __getitem__(self, idx: int) -> dict:
+        """Draws what ours draws; MMDetection itself does not seed."""
+        with seeded_draw(idx):
+            return super().__getitem__(idx)
+
 
 def same_sample(ours: BaseDataset, stock: BaseDataset, index: int) -> bool:
     """Whether one seed gives the same sample."""
     seeded = SeededIndex(index, index)
-    first = ours[seeded]
-    with seeded_draw(seeded):
-        second = stock[index]
+    first, second = ours[seeded], stock[seeded]
     a, b = first['data_samples'], second['data_samples']
     return bool((first['inputs'] == second['inputs']).all() and torch.equal(
         a.gt_instances.bboxes.tensor, b.gt_instances.bboxes.tensor)

@@ -86,8 +86,15 @@ def in_turn(first: Callable[[], object], second: Callable[[], object],
     Returns:
         tuple: Milliseconds of each call, of either.
     """
+    return alternate(lambda: timed(first)[0], lambda: timed(second)[0],
+                     repeats)
+
+
+def alternate(first: Callable[[], float], second: Callable[[], float],
+              repeats: int) -> Tuple[List[float], List[float]]:
+    """As :func:`in_turn`, of functions that return their milliseconds."""
     first(), second()
-    times = [(timed(first)[0], timed(second)[0]) for _ in range(repeats)]
+    times = [(first(), second()) for _ in range(repeats)]
     return [a for a, _ in times], [b for _, b in times]
 
 
@@ -97,3 +104,26 @@ def ratio_of(above: Sequence[float],
     ratios = np.asarray(above, float) / np.asarray(below, float)
     low, middle, high = np.percentile(ratios, (25, 50, 75))
     return float(middle), (float(low), float(high))
+
+
+def interval_of(above: Sequence[float],
+                below: Sequence[float],
+                resamples: int = 2000) -> Tuple[float, float]:
+    """95 % bootstrap interval of the median of the ratios of neighbours.
+
+    The quartiles of :func:`ratio_of` say how much a ratio varies; this says
+    how well their median is known, and gets narrower with more repeats.
+
+    Args:
+        above (Sequence[float]): Times of one side.
+        below (Sequence[float]): Times of the other, as many.
+        resamples (int): Draws of as many ratios, with replacement. Defaults
+            to 2000.
+
+    Returns:
+        tuple[float, float]: Both ends; the same ones each time.
+    """
+    ratios = np.asarray(above, float) / np.asarray(below, float)
+    drawn = np.random.default_rng(0).choice(ratios, (resamples, len(ratios)))
+    low, high = np.percentile(np.median(drawn, axis=1), (2.5, 97.5))
+    return float(low), float(high)
