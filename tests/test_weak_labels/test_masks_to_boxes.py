@@ -586,7 +586,7 @@ def test_overlapping_objects_are_split_to_a_bound(width, other, lap, drop):
 
 
 # ------------------------------------------------------------------ device
-def test_batch_of_training_size_needs_little_memory_and_no_gradient():
+def test_batch_of_training_size_has_no_gradient():
     rng = np.random.default_rng(0)
     seg_map = rng.integers(0, 3, (40, 40)).repeat(8, 0).repeat(8, 1)
     image = image_of(seg_map.astype(np.uint8), min_area=80)
