@@ -76,7 +76,8 @@ def test_summary_keeps_the_seeds_in_order(report):
 
 
 def test_qualities_of_pseudo_labels_are_in_the_document(report):
-    text = report.document(dict(jobs=2), report.summarise(RUNS, ROWS))
+    text = report.document(
+        dict(jobs=2), report.summarise(RUNS, ROWS), 'ablation.png')
     assert text.startswith('# Ablation\n\n| | seeds |')
     quality = text.split('## Pseudo labels: m4b\n\n')[1].splitlines()
     assert quality[2] == '| bombo |  | 0.500 |  |  |  |  |'
@@ -210,7 +211,16 @@ def test_finished_runs_are_kept_and_changed_configs_are_not(
     assert len(trained) == 3
     content = json.loads((tmp_path / 'work' / 'ablation.json').read_text())
     assert content['rows']['naive']['AP']['seeds'] == [30.]
-    assert [run['row'] for run in content['runs']] == ['kd', 'naive']
+    # runs of another length are kept, and not compared with these
+    assert list(content['rows']) == ['naive']
+    assert [run['row'] for run in content['runs']] == ['naive', 'kd', 'naive']
+    monkeypatch.setattr('sys.argv', argv + ['kd'])
+    ablation.main()
+    assert len(trained) == 3
+    content = json.loads((tmp_path / 'work' / 'ablation.json').read_text())
+    assert list(content['rows']) == ['naive', 'kd']
+    monkeypatch.setattr('sys.argv', argv + ['naive', '--iters', '7'])
+    ablation.main()
     text = (tmp_path / 'work' / 'ablation.md').read_text()
     assert '| naive | 1 |  | 30.0 | 50.0 |' in text
     assert '- bench: `bench.yml`\n- iters: `7`' in text

@@ -6,7 +6,8 @@
 trains the rows of ``configs/ablation.yml`` with each seed, all with the same
 data, resolution and number of iterations. Every finished run is kept in the
 results' JSON file; the same command continues after an interruption. Runs
-whose config or data have changed since are trained again.
+whose config or data have changed since are trained again, and the table is of
+those that have not.
 """
 import argparse
 import json
@@ -16,7 +17,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple
+from typing import Dict, Iterator, List, NamedTuple, Set
 
 import torch
 from ablation_parts.bench import (Bench, Row, data_digest, fingerprint,
@@ -24,6 +25,8 @@ from ablation_parts.bench import (Bench, Row, data_digest, fingerprint,
 from ablation_parts.report import document, plot, summarise, table
 from mmengine.config import Config
 from provenance import command, commit, machine
+
+from mmbombo.utils.whole_files import write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGGED = dict(
@@ -93,13 +96,10 @@ class Run(NamedTuple):
     work_dir: Path
     cfg: Config
 
-    def stands_in(self, results: List[dict]) -> List[dict]:
-        """Its finished results, none or one."""
-        return [
-            result for result in results
-            if (result['row'], result['seed'],
-                result['config_hash']) == (self.row.name, self.seed, self.key)
-        ]
+    @property
+    def identity(self) -> tuple:
+        """As that of its result, see :func:`identity`."""
+        return self.row.name, self.seed, self.key
 
 
 def train(config: Path, work_dir: Path, threads: int) -> None:
@@ -162,7 +162,8 @@ def meta(bench: Bench, args: argparse.Namespace) -> dict:
     """On what, with what and how the runs are made."""
     return dict(
         command=command(), bench=args.bench.name, iters=bench.iters,
-        environment=bench.environment, data=data_digest(bench),
+        environment=bench.environment, data=data_digest(
+            Config.fromfile(next(iter(bench.rows.values())).config)),
         threads=threads_of(args), jobs=args.jobs,
         **machine('cuda' if torch.cuda.is_available() else 'cpu'))
 
@@ -172,18 +173,34 @@ def threads_of(args: argparse.Namespace) -> int:
     return max(1, torch.get_num_threads() // args.jobs)
 
 
-def write_results(runs: List[dict], bench: Bench,
+def write_results(runs: List[dict], today: Set[tuple], bench: Bench,
                   args: argparse.Namespace) -> str:
-    """Write JSON, Markdown and plot; return the table."""
-    summary = summarise(runs, list(bench.rows))
+    """Write all runs, and the summary of those of today; return a table."""
+    summary = summarise([run for run in runs if identity(run) in today],
+                        list(bench.rows))
     about = meta(bench, args)
     content = dict(meta=about, rows=summary, runs=runs)
-    args.json.parent.mkdir(parents=True, exist_ok=True)
-    partial = args.json.with_suffix('.partial')
-    partial.write_text(json.dumps(content, indent=1) + '\n')
-    partial.replace(args.json)
-    args.json.with_suffix('.md').write_text(document(about, summary))
+    write_whole(args.json, (json.dumps(content, indent=1) + '\n').encode())
+    picture = args.json.with_suffix('.png')
+    plot(summary, picture)
+    args.json.with_suffix('.md').write_text(
+        document(about, summary, picture.name))
     return table(summary)
+
+
+def identity(result: dict) -> tuple:
+    """Row, seed, and fingerprint of config and data of a finished run."""
+    return result['row'], result['seed'], result['config_hash']
+
+
+def identities_of_today(results: List[dict], runs: List[Run], bench: Bench,
+                        work_dir: Path) -> Set[tuple]:
+    """What :func:`identity` gives if config and data have not changed."""
+    others = {(result['row'], result['seed']) for result in results}
+    return {run.identity for run in runs} | {
+        prepare(bench, bench.rows[row], seed, work_dir).identity
+        for row, seed in others if row in bench.rows
+    }
 
 
 def prepare(bench: Bench, row: Row, seed: int, work_dir: Path) -> Run:
@@ -226,14 +243,6 @@ def train_all(todo: List[Run], args: argparse.Namespace) -> Iterator[dict]:
         pool.shutdown(cancel_futures=True)
 
 
-def with_new(results: List[dict], new: dict) -> List[dict]:
-    """The newest run of a row and seed stands, older configs go."""
-    return [
-        result for result in results
-        if (result['row'], result['seed']) != (new['row'], new['seed'])
-    ] + [new]
-
-
 def main() -> None:
     args = parse_args()
     bench = read_bench(args.bench)
@@ -244,22 +253,23 @@ def main() -> None:
         prepare(bench, row, seed, args.work_dir) for seed in args.seeds
         for row in chosen_rows(bench, args.rows)
     ]
-    for run in runs:
-        for result in run.stands_in(results):
+    today = identities_of_today(results, runs, bench, args.work_dir)
+    for result in results:
+        if identity(result) in {run.identity for run in runs}:
             show(result)
     # those that others need are trained before them
     for waits in (False, True):
+        finished = {identity(result) for result in results}
         todo = [
             run for run in runs if bool(run.row.needs) == waits
-            and not run.stands_in(results)
+            and run.identity not in finished
         ]
         for new in train_all(todo, args):
-            results = with_new(results, new)
+            results.append(new)
             show(new)
-            write_results(results, bench, args)
-    print(f'\n{write_results(results, bench, args)}\n\n'
+            write_results(results, today, bench, args)
+    print(f'\n{write_results(results, today, bench, args)}\n\n'
           f'results: {args.json}')
-    plot(summarise(results, list(bench.rows)), args.json.with_suffix('.png'))
 
 
 if __name__ == '__main__':

@@ -122,19 +122,14 @@ def fingerprint(cfg: Config) -> str:
         for key in DECISIVE if key in cfg
     }
     text = json.dumps(decisive, sort_keys=True, default=str)
-    return hashlib.sha256((text + manifest(cfg)).encode()).hexdigest()[:12]
+    return hashlib.sha256((text + data_digest(cfg)).encode()).hexdigest()[:12]
 
 
-def manifest(cfg: Config) -> str:
-    """The data set's own account of how it was made; empty without one."""
+def data_digest(cfg: Config) -> str:
+    """The digest of all pixels and annotations that a data set's manifest
+    holds, whatever drew them; empty without one."""
     file = Path(cfg.get('data_root', '')) / 'manifest.json'
-    return file.read_text() if file.is_file() else ''
-
-
-def data_digest(bench: Bench) -> str:
-    """Hash of the manifest of the first row's data."""
-    cfg = Config.fromfile(next(iter(bench.rows.values())).config)
-    return hashlib.sha256(manifest(cfg).encode()).hexdigest()
+    return json.loads(file.read_text())['digest'] if file.is_file() else ''
 
 
 def without_indifferent(value: Any) -> Any:

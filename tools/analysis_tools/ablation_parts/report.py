@@ -117,19 +117,20 @@ QUALITIES = {
 }
 
 
-def document(meta: dict, summary: Dict[str, dict]) -> str:
+def document(meta: dict, summary: Dict[str, dict], picture: str) -> str:
     """All that there is to say of an ablation, as Markdown.
 
     Args:
         meta (dict): With what the runs were made.
         summary (dict): What :func:`summarise` gives.
+        picture (str): File beside it that shows the same.
     """
     sections = [
         '# Ablation', table(summary), 'Mean and sample deviation over seeds; '
         'AP is the COCO-style AP .5:.95. The gap is that between `naive` '
         '(each head learns from its own annotations only) and `oracle` '
         '(every image has boxes and mask), over the seeds that a row has; the '
-        'step time is relative to `naive`.'
+        'step time is relative to `naive`.', f'![AP and mIoU]({picture})'
     ]
     for prefix, keys in QUALITIES.items():
         lines = quality_table(summary, prefix, keys)
