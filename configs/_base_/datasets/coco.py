@@ -9,16 +9,17 @@ val_list = 'annotations/instances_val2017.json'
 data_help = (
     'How to get COCO 2017: '
     '1. unpack train2017.zip (18 GB), val2017.zip (1 GB) and '
-    'annotations_trainval2017.zip so that data/coco/train2017, '
-    'data/coco/val2017 and data/coco/annotations exist; '
+    f'annotations_trainval2017.zip so that {data_root}train2017, '
+    f'{data_root}val2017 and {data_root}annotations exist; '
     '2. make the lists: python tools/dataset_converters/coco_lists.py '
-    'data/coco/annotations/instances_train2017.json --det 14655 --seg 14655; '
+    f'{data_root}annotations/instances_train2017.json '
+    '--det 14655 --seg 14655; '
     '3. draw the masks: python tools/dataset_converters/coco_semantic.py '
-    'data/coco/annotations/instances_train2017.json '
-    'data/coco/semantic/train2017 --only '
-    'data/coco/annotations/mmbombo/det_train.json '
-    'data/coco/annotations/mmbombo/seg_train.json, and the same for val2017 '
-    'without --only')
+    f'{data_root}annotations/instances_train2017.json '
+    f'{data_root}semantic/train2017 --only '
+    f'{data_root}annotations/mmbombo/det_train.json '
+    f'{data_root}annotations/mmbombo/seg_train.json, and the same for '
+    'val2017 without --only')
 det_classes = ('person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus',
                'train', 'truck', 'boat', 'traffic light', 'fire hydrant',
                'stop sign', 'parking meter', 'bench', 'bird', 'cat', 'dog',
