@@ -1,5 +1,7 @@
 # Copyright (c) mmbombo contributors.
-"""Predict boxes and masks: ``python demo/image_demo.py PHOTO CONFIG WEIGHTS``.
+"""Predict boxes and masks of an image.
+
+    python demo/image_demo.py PHOTO CONFIG --weights CHECKPOINT
 
 A folder may stand for the photo. Pictures, JSON files and palette PNGs go to
 ``--out-dir``. Exits with 1 if an image could not be read, after the others.
@@ -18,16 +20,13 @@ def parse_args() -> argparse.Namespace:
         description='Predict boxes and masks for an image or a folder')
     parser.add_argument('inputs', help='image file or folder of images')
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
-    parser.add_argument(
-        '--weights', help='checkpoint file, as an option instead')
+    parser.add_argument('--weights', required=True, help='checkpoint file')
     parser.add_argument(
         '--out-dir', default='outputs', help='where results go')
     parser.add_argument(
         '--device', help="such as cpu or cuda:0; by default what there is")
     parser.add_argument(
         '--pred-score-thr',
-        '--score-thr',
         type=float,
         default=0.3,
         help='lowest score of a box that is drawn; the JSON has all boxes')
@@ -48,13 +47,6 @@ def parse_args() -> argparse.Namespace:
         action=DictAction,
         help='override settings of the config, key=value')
     args = parser.parse_args()
-    if args.checkpoint and args.weights:
-        parser.error('give the checkpoint once: as the third argument or as '
-                     '--weights')
-    args.weights = args.weights or args.checkpoint
-    if not args.weights:
-        parser.error('give a checkpoint as the third argument or as '
-                     '--weights')
     if args.batch_size < 1:
         parser.error('--batch-size must be at least 1')
     return args

@@ -14,7 +14,7 @@ that are done are skipped; a training that was interrupted is resumed.
   --stack onedl|official  family of OpenMMLab libraries (default: onedl)
   --data photos|shapes    composed photographs (downloads about 500 MB of
                           Debian packages) or drawn shapes, which need no
-                          download (default: photos)
+                          download (default: photos; with --smoke: shapes)
   --iters N               training iterations (default: the config's)
   --smoke                 a check of all steps in a few minutes: a handful of
                           drawn shapes and 10 iterations
@@ -25,7 +25,7 @@ EOF
 }
 
 stack=onedl
-data=photos
+data=''
 iters=''
 smoke=false
 while [ $# -gt 0 ]; do
@@ -38,15 +38,18 @@ while [ $# -gt 0 ]; do
         *) fail "unknown option '$1'" "see: bash tools/quickstart.sh --help" ;;
     esac
 done
+[ "$smoke" = true ] && default_data=shapes || default_data=photos
+data=${data:-$default_data}
 [[ "$data" =~ ^(photos|shapes)$ ]] ||
     fail "--data is 'photos' or 'shapes', not '$data'"
+[ "$smoke $data" != 'true photos' ] ||
+    fail "--smoke checks the steps with shapes: leave out --data photos"
 [[ "$iters" =~ ^([1-9][0-9]*)?$ ]] ||
     fail "--iters is a positive whole number, not '$iters'"
 VENV=$(venv_of "$stack")
 PY=$VENV/bin/python
 
 if [ "$smoke" = true ]; then
-    data=shapes
     iters=${iters:-10}
     data_root=data/shapes_smoke
     data_options=(--num-train 48 --num-val 12 --short-side 96 160)
@@ -91,24 +94,15 @@ fi
 run_step pseudo_masks "$logs/pseudo_masks_$(basename "$data_root").log" \
     "read the log; running the same command again continues" \
     "$PY" tools/dataset_converters/pseudo_masks.py "$config"
-options=()
-if [ -n "$iters" ]; then
-    warmup=$(((iters + 9) / 10))
-    options=(--cfg-options
-        "train_cfg.max_iters=$iters" "train_cfg.val_interval=$iters"
-        "param_scheduler.0.end=$warmup" "param_scheduler.1.begin=$warmup"
-        "param_scheduler.1.end=$iters")
-fi
 
 # What decides the result names the work directory: other options, data or
 # code train anew, and an interrupted training finds its own checkpoints.
 resolved=$logs/config.py
 run_step config "$logs/config.log" "read the log" \
-    "$PY" tools/misc/print_config.py "$config" --save-path "$resolved" \
-    ${options[@]+"${options[@]}"}
+    "$PY" tools/misc/print_config.py "$config" --save-path "$resolved"
 sources=$(find mmbombo -name '*.py' -print0 | sort -z | xargs -0 cat |
     sha256sum)
-key=$(fingerprint "$resolved" "$sources" "$stack" "$weights" \
+key=$(fingerprint "$resolved" "$sources" "$stack" "$weights" "$iters" \
     "$data_root/manifest.json")
 work_dir=$REPO_ROOT/work_dirs/quickstart_$(basename "$data_root")_${key:0:8}
 checkpoint_note=$work_dir/last_checkpoint
@@ -120,7 +114,7 @@ else
         "read the log; running the same command again resumes from the last\
  checkpoint" \
         "$PY" tools/train.py "$config" --work-dir "$work_dir" --resume auto \
-        ${options[@]+"${options[@]}"}
+        ${iters:+--iters "$iters"}
     stamp "$work_dir/.trained" "$key"
 fi
 [ -f "$checkpoint_note" ] ||
@@ -136,8 +130,7 @@ else
     run_step evaluation "$work_dir/test.log" \
         "read the log; delete $work_dir to train anew" \
         "$PY" tools/test.py "$config" "$checkpoint" \
-        --work-dir "$work_dir/test" --out "$metrics" \
-        ${options[@]+"${options[@]}"}
+        --work-dir "$work_dir/test" --out "$metrics"
     stamp "$work_dir/.evaluated" "$key"
 fi
 

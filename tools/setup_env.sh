@@ -19,9 +19,9 @@ Environment variables:
   PYTHON      interpreter to use, Python 3.10 to 3.12 (default: the first that
               fits of python3, python3.12, python3.11, python3.10)
   TORCH_SPEC  what pip shall install as PyTorch, options included (default:
-              torch==2.13.0). Without it, a torch that the interpreter, an
-              active environment or the virtual environment already has is
-              used as it is.
+              torch==2.13.0); 2.5 or newer is needed. Without it, a torch
+              that the interpreter, an active environment or the virtual
+              environment already has is used as it is.
   MAX_JOBS    parallel compilations of MMCV's operators
 EOF
 }
@@ -42,6 +42,8 @@ PY=$VENV/bin/python
 STAMPS=$VENV/.setup
 LOGS=$REPO_ROOT/work_dirs/setup/$stack
 DEFAULT_TORCH=torch==2.13.0
+# The first that can load a checkpoint without running what is in it.
+OLDEST_TORCH=2.5
 
 if [ "$stack" = onedl ]; then
     LIBRARIES=$REPO_ROOT/requirements/mminstall_onedl.txt
@@ -68,15 +70,15 @@ python_fits() {
 }
 
 find_python() {
-    local candidate
-    for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.10}; do
+    local candidate candidates=(python3 python3.12 python3.11 python3.10)
+    [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
         if python_fits "$candidate"; then
             "$candidate" -c 'import sys; print(sys.executable)'
             return
         fi
     done
-    fail "Python 3.10, 3.11 or 3.12 is needed; tried:\
- ${PYTHON:-python3 python3.12 python3.11 python3.10}" \
+    fail "Python 3.10, 3.11 or 3.12 is needed; tried: ${candidates[*]}" \
         "remedy: apt-get install python3 python3-venv python3-dev, or set\
  PYTHON=/path/to/python3.11"
 }
@@ -192,6 +194,13 @@ ensure_torch() {
         pip_install ${TORCH_SPEC:-$DEFAULT_TORCH}
 }
 
+require_torch() {
+    printf '%s\n' "$OLDEST_TORCH" "$1" | sort -V -C ||
+        fail "PyTorch $OLDEST_TORCH or newer is needed, $VENV uses $1" \
+            "remedy: delete $VENV, set TORCH_SPEC=$DEFAULT_TORCH and run the\
+ same command again"
+}
+
 # The usual OpenCV needs libGL and GLib, which a machine without a screen may
 # lack. The headless build of the same version then takes its place; the
 # record of the usual one stays, because MMCV asks for it by name.
@@ -245,6 +254,7 @@ install_step build-tools "$NETWORK" \
     pip_install --upgrade pip -r "$REPO_ROOT/requirements/build.txt"
 ensure_torch
 torch=$(torch_version)
+require_torch "$torch"
 install_step mmcv "read the log; compiling needs a C++ compiler and Python's\
  headers (apt-get install build-essential python3-dev) and, with a GPU, the\
  CUDA toolkit that fits PyTorch; an OpenCV that cannot be loaded needs apt-get\

@@ -48,6 +48,7 @@ def parse_args() -> argparse.Namespace:
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Write the command-line options into the config."""
+    cfg.setdefault('default_scope', 'mmbombo')
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
@@ -57,9 +58,18 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.show_dir:
-        cfg.default_hooks.visualization.update(
-            draw=True, test_out_dir=args.show_dir)
+        draw_predictions(cfg, args.show_dir)
     return cfg
+
+
+def draw_predictions(cfg: Config, show_dir: str) -> None:
+    """Make the config's visualization hook draw, or add ours."""
+    cfg.setdefault('visualizer', dict(type='MultiTaskLocalVisualizer'))
+    hooks = cfg.get('default_hooks') or {}
+    hook = hooks.get('visualization') or dict(
+        type='MultiTaskVisualizationHook')
+    cfg.default_hooks = dict(
+        hooks, visualization=dict(hook, draw=True, test_out_dir=show_dir))
 
 
 def main() -> None:

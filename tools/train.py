@@ -62,6 +62,7 @@ def parse_args() -> argparse.Namespace:
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Write the command-line options into the config."""
+    cfg.setdefault('default_scope', 'mmbombo')
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
@@ -70,7 +71,10 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         'work_dirs', name)
 
     if args.iters is not None:
-        scale_schedule(cfg, args.iters)
+        try:
+            scale_schedule(cfg, args.iters)
+        except ValueError as error:
+            sys.exit(f'--iters: {error}')
     if args.amp:
         if get_device() == 'cpu':
             sys.exit('--amp: MMEngine trains with mixed precision on GPUs '

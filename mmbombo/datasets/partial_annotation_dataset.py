@@ -257,7 +257,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         files = [self._place, *(info['img_path'] for info in data_list)]
         if SEM_SEG in self.annotation_kinds:
             files += [info['seg_map_path'] for info in data_list]
-            files.append(osp.join(osp.dirname(files[-1]), MAP_RECORD))
+            files.append(osp.join(self._mask_folder(files[-1]), MAP_RECORD))
         return files
 
     def _read(self) -> List[dict]:
@@ -270,7 +270,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             for index in range(len(self.wrapped))
         ]
         images = [ListedFile(info['img_path'], self._place) for info in infos]
-        sizes = read_image_sizes(images, self.source)
+        sizes = read_image_sizes(images, self.source, self.data_help)
         data_list = [
             self._keep(info, size) for info, size in zip(infos, sizes)
         ]
@@ -319,7 +319,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         masks = [
             ListedFile(info['seg_map_path'], self._place) for info in infos
         ]
-        folder = osp.dirname(masks[0].path)
+        folder = self._mask_folder(masks[0].path)
         if not osp.isdir(folder):
             raise DatasetError(
                 f'source {self.source!r}: the folder of masks {folder} does '
@@ -327,10 +327,16 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         if self._keeps_ids:
             check_map_record(folder, self._metainfo['seg_classes'])
         check_masks(masks, sizes, self.seg_id_table,
-                    self._metainfo['seg_classes'], self.source)
+                    self._metainfo['seg_classes'], self.source,
+                    self.data_help)
         for data_info, mask in zip(data_list, masks):
             data_info['seg_map_path'] = mask.path
             data_info['seg_fields'] = []
+
+    def _mask_folder(self, mask: str) -> str:
+        """Folder of a COCO set's masks, which may lie in folders of it."""
+        prefix = getattr(self.wrapped, 'data_prefix', None) or {}
+        return (prefix.get('seg') or osp.dirname(mask)).rstrip('/')
 
     def _check_coco(self, content: Dict[str, Any]) -> None:
         """Look at the images, and at the boxes that MMDetection drops.

@@ -293,14 +293,15 @@ def test_demo(config, checkpoint, photos, tmp_path, monkeypatch, capsys,
         assert len(list((out / folder).iterdir())) == 3
 
     (photos / 'd.jpg').write_text('broken')
-    code = run_demo(monkeypatch, photos, config_file, checkpoint, '--out-dir',
-                    out, '--no-save-vis', '--no-save-pred')
+    code = run_demo(monkeypatch, photos, config_file, '--weights', checkpoint,
+                    '--out-dir', out, '--no-save-vis', '--no-save-pred')
     assert code == 1 and 'd.jpg' in logged[0]
     assert '3 image(s)' in capsys.readouterr().out
 
-    code = run_demo(monkeypatch, photos, config_file, checkpoint,
+    code = run_demo(monkeypatch, photos, config_file, '--weights', checkpoint,
                     '--cfg-options', 'model.size=2')
     assert 'does not fit the config' in code
-    code = run_demo(monkeypatch, photos / 'd.jpg', config_file, checkpoint)
+    code = run_demo(monkeypatch, photos / 'd.jpg', config_file, '--weights',
+                    checkpoint)
     assert 'd.jpg: truncated or not an image' in code
     assert run_demo(monkeypatch, photos, config_file) == 2

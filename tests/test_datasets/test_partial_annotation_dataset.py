@@ -8,6 +8,7 @@ import pytest
 
 from mmbombo.datasets import (DatasetError, MultiSourceDataset,
                               PartialAnnotationDataset)
+from mmbombo.datasets.coco_json import MAP_RECORD
 
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadPartialAnnotations')]
 CLASSES = ('tank', 'tree', 'tower')
@@ -222,8 +223,8 @@ def test_a_declared_kind_must_be_there(foreign, kinds, dataset, missing):
 def test_classes_must_be_known(foreign):
     with pytest.raises(DatasetError, match="give metainfo.'seg_classes'."):
         make(coco(foreign, seg='masks/'), ('sem_seg', ))
-    with pytest.raises(DatasetError, match="unknown key.*'classes'"):
-        make(coco(foreign), ('bbox', ), metainfo=dict(classes=CLASSES))
+    with pytest.raises(DatasetError, match="unknown key.*'labels'"):
+        make(coco(foreign), ('bbox', ), metainfo=dict(labels=CLASSES))
 
 
 def test_empty_and_missing(foreign):
@@ -250,6 +251,39 @@ def test_missing_files_and_unknown_ids(foreign):
     (foreign / 'images/1.jpg').unlink()
     with pytest.raises(DatasetError, match=r'images/1.jpg.*boxes\.json'):
         make(coco(foreign), ('bbox', ))
+
+
+@pytest.mark.parametrize('missing', ['images/1.jpg', 'masks/2.png'])
+def test_missing_files_come_with_what_to_do(foreign, missing):
+    (foreign / missing).unlink()
+    with pytest.raises(DatasetError, match=rf'{missing}[^\0]*run make_data'):
+        make(
+            coco(foreign, seg='masks/'), ('sem_seg', ),
+            metainfo=dict(seg_classes=CLASSES),
+            data_help='run make_data',
+            **ID_MAP)
+
+
+def test_record_of_maps_in_folders(foreign):
+    content = json.loads((foreign / 'boxes.json').read_text())
+    for kind in ('images', 'masks'):
+        (foreign / kind / 'street').mkdir()
+        for path in list((foreign / kind).glob('*.*')):
+            path.rename(path.parent / 'street' / path.name)
+    for image in content['images']:
+        image['file_name'] = f'street/{image["file_name"]}'
+    write_json(foreign, content['images'], content['annotations'])
+    for k in range(4):
+        path = foreign / f'masks/street/{k}.png'
+        cv2.imwrite(str(path), np.zeros((30, 40 + k), np.uint8))
+    record = foreign / 'masks' / MAP_RECORD
+    source = coco(foreign, seg='masks/')
+    meta = dict(metainfo=dict(seg_classes=CLASSES))
+    record.write_text(json.dumps(dict(classes=CLASSES)))
+    assert len(make(source, ('sem_seg', ), **meta)) == 4
+    record.write_text(json.dumps(dict(classes=CLASSES[::-1])))
+    with pytest.raises(DatasetError, match="id 0 of these maps is 'tower'"):
+        make(source, ('sem_seg', ), **meta)
 
 
 @pytest.mark.parametrize('changes, complaint', [

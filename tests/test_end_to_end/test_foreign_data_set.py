@@ -287,8 +287,8 @@ def test_prediction_by_command_line(trained, foreign, commands, tmp_path):
     out = tmp_path / 'predicted'
     done = commands.run(
         'demo/image_demo.py', foreign.data / 'photos/street0.jpg',
-        trained.config, trained.checkpoint, '--out-dir', out,
-        '--score-thr', 0.01)
+        trained.config, '--weights', trained.checkpoint, '--out-dir', out,
+        '--pred-score-thr', 0.01)
     assert done.returncode == 0, done.output[-5000:]
     prediction, = [json.loads(path.read_text())
                    for path in out.rglob('*.json')]

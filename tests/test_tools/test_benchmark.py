@@ -110,6 +110,18 @@ def test_rows_of_networks(rows, options, name):
         if condition.startswith(('same', 'metrics'))
     ]
     assert all(same)
+    if name == 'bombo_naive_all':
+        share = found['m4b_share_self_mobilenetv2']
+        assert share.conditions == {'components are split, and merged': True}
+        assert share.figures['pseudo boxes of the batch']['num_split'] > 1
+    if name == 'joint_step':
+        row, = found.values()
+        low, high = row.figures['95 % interval of the median ratio']
+        assert low == high == pytest.approx(row.ratio, abs=1e-4)
+        assert row.conditions['the 95 % interval begins at 1.00 or less'] is (
+            row.ratio <= 1)
+        assert row.figures[
+            'process of the baseline'] == 'its own, without mmbombo'
     assert len(same) == dict(joint_step=1, inference=2, validation=2).get(
         name, 0)
 
@@ -125,6 +137,19 @@ def test_compiled_steps_have_the_same_losses(rows, options, monkeypatch):
     ]
     for row in found.values():
         assert row.goal is None and row.ok, row.line()
+
+
+@pytest.mark.parametrize('times, steps', [
+    # after 3 steps 10 against 9, after 4 it is 11 against 12
+    ((8, 3, 1), '4'),
+    ((9, 3, 1), '4'),
+    ((10, 3, 1), '5'),
+    ((2, 3, 1), '1'),
+    ((8, 3, 3), 'never'),
+])
+def test_compiling_pays_after_some_steps(rows, times, steps):
+    from benchmarks import load
+    assert load('amp_compile').pays_after(*times) == steps
 
 
 def test_worst_difference_is_of_losses(rows):
@@ -209,6 +234,28 @@ def test_pipeline_reads_the_same(rows, options):
     assert found['pipeline'].figures['images'] == 2
 
 
+def test_either_pipeline_draws_the_same_in_each_pass(rows, options):
+    from benchmarks import load
+    pipeline = load('pipeline')
+    from mmengine.registry import DefaultScope
+
+    from mmbombo.datasets.draw_seed import SeededIndex
+    sources = sys.modules['benchmarks.voc_sources']
+    with DefaultScope.overwrite_default_scope('mmbombo'):
+        ours = pipeline.DATASETS.build(
+            sources.our_source(options.data, 'det', pipeline.BOTH,
+                               sources.our_pipeline()))
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            stock = pipeline.Listed(ours,
+                                    sources.mmdet_pipeline(with_seg=True))
+        passes = [[side[SeededIndex(0, 5)]['inputs'] for _ in range(2)]
+                  for side in (ours, stock)]
+        other = stock[SeededIndex(0, 6)]['inputs']
+    first = passes[0][0]
+    assert all((x == first).all() for side in passes for x in side)
+    assert other.shape != first.shape or (other != first).any()
+
+
 def test_start_of_training_in_a_process(rows, options, tmp_path):
     from benchmarks import load
     start_up = load('start_up')
@@ -243,18 +290,67 @@ def test_start_up_compares_whole_processes(rows, options, monkeypatch):
 
 
 def test_naive_all_has_the_losses_of_naive_own(rows, options):
-    from benchmarks import batches, networks
+    from benchmarks import batches, networks, running
     batch = batches.own_batch(options)
     naive_all = networks.build_naive_all(options.model)
     naive_own = networks.build_ours(options.model)
-    assert networks.same_losses(options, naive_own, batches.fresh(batch),
-                                [(naive_all, batches.fresh(batch))])
+    assert running.sum_of_losses(naive_all, batch) == pytest.approx(
+        running.sum_of_losses(naive_own, batch), rel=1e-4)
     seen = []
     head = naive_all.task_heads.seg.head
     head.register_forward_hook(lambda *args: seen.append(len(args[2])))
     naive_all.train()(**naive_all.data_preprocessor(
-        batches.fresh(batch), True), mode='loss')
+        running.fresh(batch), True), mode='loss')
     assert seen == [4], 'once, on all images'
+
+
+def test_baseline_is_a_process_without_mmbombo(rows, options):
+    from benchmarks import baseline, batches, networks
+    batch = batches.own_batch(options)
+    ours = networks.build_ours(options.model)
+    packed = batches.for_mmdet(batch), batches.for_mmseg(batch)
+    with baseline.Baseline(options) as stock:
+        stock.build(networks.weights_of(ours), *packed)
+        assert stock.ask('imports_ours') is False
+        loss = stock.ask('sum_of_losses')
+        found = stock.time('step')()
+        assert 0 < found < 1e6
+        with pytest.raises(RuntimeError, match='failed to ask'):
+            stock.ask('imports_nothing')
+    here = baseline.Stock(options, networks.weights_of(ours), *packed)
+    assert here.imports_ours(), 'this process has'
+    assert here.sum_of_losses() == pytest.approx(loss, rel=1e-4)
+    assert stock.process.returncode, 'it has failed, and ended'
+    options.model = 'paper'
+    assert 'imports mmbombo' in baseline.Baseline.figures(stock)[
+        'process of the baseline']
+
+
+def test_predictions_are_compared_in_all_they_say(rows):
+    import torch
+    from benchmarks import load
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData, PixelData
+    from mmseg.structures import SegDataSample
+
+    def sample(**changed):
+        fields = dict(bboxes=torch.ones(2, 4), scores=torch.tensor([.9, .5]),
+                      labels=torch.tensor([3, 1]))
+        return DetDataSample(
+            pred_instances=InstanceData(**{**fields, **changed}),
+            pred_sem_seg=PixelData(sem_seg=torch.zeros(1, 4, 4)))
+
+    seg = SegDataSample(pred_sem_seg=PixelData(data=torch.zeros(1, 4, 4)))
+    same = load('inference').same_predictions
+    assert same([sample()], [sample()], [seg])
+    for changed in (dict(bboxes=torch.zeros(2, 4)),
+                    dict(scores=torch.tensor([.9, .6])),
+                    dict(labels=torch.tensor([3, 2])),
+                    dict(bboxes=torch.ones(1, 4), scores=torch.ones(1),
+                         labels=torch.ones(1))):
+        assert not same([sample()], [sample(**changed)], [seg])
+    seg.pred_sem_seg.data[0, 1, 2] = 1
+    assert not same([sample()], [sample()], [seg])
 
 
 def test_floor_is_the_ratio_of_multiply_adds(rows, monkeypatch):
@@ -420,6 +516,34 @@ def test_ratio_is_of_neighbours(rows):
     assert rows.ratio_of([1, 2, 3], [1, 1, 1]) == (2, (1.5, 2.5))
 
 
+def test_interval_is_of_the_median(rows):
+    assert rows.interval_of([2] * 5, [1] * 5) == (2, 2)
+    rng = np.random.default_rng(1)
+    few, many = rng.normal(1, .1, 20), rng.normal(1, .1, 2000)
+    (low, high), (lower, upper) = (
+        rows.interval_of(x, np.ones_like(x)) for x in (few, many))
+    assert low < np.median(few) < high
+    # 1.96 standard errors of the median, 1.2533 * sigma / sqrt(n), each way
+    assert high - low == pytest.approx(.11, rel=.4)
+    assert upper - lower == pytest.approx(.011, rel=.2)
+    assert rows.interval_of(few, np.ones(20)) == (low, high)
+    # neighbours are paired, as in ratio_of
+    assert rows.interval_of(10 * few, 10 * np.ones(20)) == pytest.approx(
+        (low, high))
+
+
+def test_sides_that_measure_themselves(rows):
+    first, second = iter([9., 1., 2.]), iter([8., 3., 4.])
+    assert rows.alternate(lambda: next(first), lambda: next(second), 2) == (
+        [1., 2.], [3., 4.])
+
+
+def test_different_sides_are_not_timed(rows):
+    rows.require_same(True, 'losses')
+    with pytest.raises(RuntimeError, match='losses of ours'):
+        rows.require_same(False, 'losses')
+
+
 def test_two_sides_take_turns(rows):
     calls = []
     times = rows.in_turn(lambda: calls.append('a'), lambda: calls.append('b'),
@@ -438,3 +562,14 @@ def test_tuned_and_reported_images_are_different(monkeypatch):
     assert reported[:4] == [
         'det_000001', 'det_000002', 'det_000005', 'det_000006'
     ]
+
+
+def test_processor_has_a_name(rows, tmp_path):
+    from provenance import machine, platform, processor
+    info = tmp_path / 'cpuinfo'
+    assert processor(info) == platform.machine()
+    info.write_text('processor\t: 0\nflags\t: fpu\n')
+    assert processor(info) == platform.machine()
+    info.write_text('processor\t: 0\nmodel name\t: CPU: 2 GHz\n' * 2)
+    assert processor(info) == 'CPU: 2 GHz'
+    assert machine()['device'] == processor()

@@ -17,13 +17,15 @@ from mmbombo.registry import DATASETS
 from mmbombo.testing import coco_categories, write_coco
 
 ROOT = Path(__file__).resolve().parents[2]
+CONVERTERS = ROOT / 'tools/dataset_converters'
+sys.path.insert(0, str(CONVERTERS))  # where the tools find their parts
 NAMES = [category['name'] for category in coco_categories()]
 IDS = {category['name']: category['id'] for category in coco_categories()}
 
 
 def load_tool(name):
     spec = importlib.util.spec_from_file_location(
-        name, ROOT / f'tools/dataset_converters/{name}.py')
+        name, CONVERTERS / f'{name}.py')
     # Worker processes find what they run by the module's name.
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -158,6 +160,43 @@ def test_interrupted_run_continues(tmp_path, monkeypatch, capsys):
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
     for path in out.glob('*[2-5].png'):
         assert path.stat().st_mtime_ns == times[path.name]
+
+
+def test_maps_are_named_as_the_images(tmp_path, monkeypatch, capsys):
+    images = [
+        dict(id=i, file_name=name, height=20, width=30)
+        for i, name in enumerate(['a/1.jpg', 'b/1.jpg', '1.v2.jpg'], start=1)
+    ]
+    file = write_instances(
+        tmp_path / 'instances.json',
+        [annotation(1, 'person', [rectangle(0, 0, 30, 20)], image=2)],
+        images=images)
+    out = tmp_path / 'maps'
+    run(semantic, monkeypatch, file, out, '--jobs', 1)
+    assert {
+        path.relative_to(out).as_posix(): read_map(path).max()
+        for path in out.rglob('*.png')
+    } == {'a/1.png': 0, 'b/1.png': 1, '1.v2.png': 0}
+    (out / 'b/.abc.tmp').write_bytes(b'half of a map')
+    run(semantic, monkeypatch, file, out, '--jobs', 1)
+    assert '3 of 3 maps are there' in capsys.readouterr().out
+    assert not (out / 'b/.abc.tmp').exists()
+
+
+@pytest.mark.parametrize('name',
+                         [None, '', '/1.jpg', '../1.jpg', 'a/../1.jpg'])
+@pytest.mark.parametrize('tool', [semantic, lists])
+def test_names_outside_the_folder(tmp_path, monkeypatch, tool, name):
+    image = dict(id=5, file_name=name, height=20, width=30)
+    if name is None:  # as in LVIS
+        del image['file_name']
+    file = write_instances(
+        tmp_path / 'bad.json',
+        [annotation(1, 'cat', [rectangle(2, 2, 9, 9)], image=5)],
+        images=[image])
+    message = f'bad.json: image 5 has the file_name {name!r}'
+    with pytest.raises(DatasetError, match=message):
+        run(tool, monkeypatch, file, *['maps'] * (tool is semantic))
 
 
 def test_maps_of_two_files_do_not_mix(tmp_path, monkeypatch):
@@ -368,6 +407,7 @@ def test_masks_that_are_not_drawn_yet(coco, monkeypatch):
     monkeypatch.setenv('COCO_ROOT', f'{coco}/')
     cfg = Config.fromfile(ROOT / 'configs/_base_/datasets/coco.py')
     dataset = cfg.val_dataloader.dataset
+    assert f'{coco}/semantic/train2017 ' in dataset.data_help
     dataset.dataset.data_prefix.seg = 'semantic/nowhere/'
     with pytest.raises(DatasetError) as error:
         DATASETS.build(dataset)

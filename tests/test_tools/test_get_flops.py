@@ -153,5 +153,5 @@ def test_wrong_shape_is_an_error(get_flops, monkeypatch, capsys, shape):
     monkeypatch.setattr(sys, 'argv', ['get_flops.py', 'x.py', '--shape',
                                       *shape])
     with pytest.raises(SystemExit):
-        get_flops.parse_args()
+        get_flops.parse_args('description')
     assert 'one or two positive numbers' in capsys.readouterr().err

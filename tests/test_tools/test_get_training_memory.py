@@ -72,8 +72,8 @@ def test_command_adds_up(tool, monkeypatch, capsys):
     weights = sum(p.numel() for p in model.parameters())
     # weights, gradients, momentum, moving average
     assert tool.parameter_bytes(model, cfg) == 16 * weights
-    assert tool.images_of_step(cfg, (320, 320)) == {
-        (384, 384): 7, (320, 320): 7}
+    assert tool.images_of_step(cfg, (320, 320)) == [((384, 384), 7),
+                                                    ((320, 320), 7)]
     monkeypatch.setattr(tool, 'activation_bytes', lambda model, shape:
                         shape[0] * MIB)
     monkeypatch.setattr(sys, 'argv', ['tool', str(config)])
@@ -82,3 +82,18 @@ def test_command_adds_up(tool, monkeypatch, capsys):
     assert lines[1].split()[-2:] == [str(7 * 384), 'MiB']
     total = 16 * weights / MIB + 7 * 384 + 7 * 320
     assert lines[-1] == f'sum {total / 1024:.1f} GiB'
+
+
+def test_every_image_of_a_step_is_counted(tool):
+    folder = TOOLS.parents[1] / 'configs/bombo'
+    largest = 384, 384
+
+    def groups(name, shape):
+        cfg = Config.fromfile(folder / f'{name}_r18_cem-fpn_anchor_voc.py')
+        return tool.images_of_step(cfg, shape)
+
+    # both batches may have one size
+    assert groups('naive', largest) == [(largest, 7), (largest, 7)]
+    # the only batch is resized, or never
+    assert groups('det', (320, 320)) == [(largest, 7)]
+    assert groups('seg', (320, 320)) == [((320, 320), 7)]

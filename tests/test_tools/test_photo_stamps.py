@@ -657,6 +657,22 @@ def test_command(tmp_path):
     assert second.returncode == 0 and 'is there already' in second.stdout
 
 
+@pytest.mark.parametrize('options, folder', [
+    ([], 'data/photo_stamps'),
+    (['--data', 'shapes'], 'data/shapes'),
+    (['--data', 'shapes', '--out', 'mine'], 'mine'),
+])
+def test_shapes_do_not_take_the_place_of_photographs(options, folder):
+    assert photo_stamps.parse_args(options).out == folder
+
+
+@pytest.mark.parametrize('jobs', ['0', '-1', 'all'])
+def test_no_process_is_refused(jobs, capsys):
+    with pytest.raises(SystemExit):
+        photo_stamps.parse_args(['--jobs', jobs])
+    assert f"--jobs: '{jobs}' is not a positive" in capsys.readouterr().err
+
+
 def test_command_reports_errors_in_one_line(tmp_path):
     result = run_command('--data', 'shapes', '--out', str(tmp_path / 'set'),
                          '--short-side', '96', '64')

@@ -73,6 +73,22 @@ def test_masks_are_made_ahead_and_then_only_read(config, tmp_path):
     assert [file.stat().st_mtime_ns for file in files] == times
 
 
+@pytest.mark.parametrize('before, step, message', [
+    # unseen until a worker looks at an image
+    ("dict(type='LoadPseudoMask'", "dict(type='mmdet.Resize', scale=(40, 40))",
+     'DatasetError: LoadPseudoMask must come directly after'),
+    ("dict(type='PackMultiTaskInputs'", "dict(type='mmdet.Mosaic')",
+     'PipelineError: mmdet.Mosaic cannot be used'),
+])
+def test_unfit_pipeline_is_named(config, before, step, message):
+    text = config.read_text()
+    config.write_text(text.replace(before, f'{step}, {before}'))
+    result = run(config, '--jobs', '1')
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines()[-1].startswith(message)
+    assert 'Traceback' not in result.stderr
+
+
 def test_nothing_to_do_is_said(config):
     text = config.read_text().replace("('bbox', )", "('bbox', 'sem_seg')")
     config.write_text(text)

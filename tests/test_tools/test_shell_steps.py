@@ -125,6 +125,8 @@ def is_running(pid):
     ('quickstart.sh', '--smok', "unknown option '--smok'"),
     ('quickstart.sh', 'photos', "unknown option 'photos'"),
     ('quickstart.sh', '--data films', "not 'films'"),
+    ('quickstart.sh', '--smoke --data photos', 'leave out --data photos'),
+    ('quickstart.sh', '--data photos --smoke', 'leave out --data photos'),
     ('quickstart.sh', '--iters 0', "whole number, not '0'"),
     ('quickstart.sh', '--iters ten', "whole number, not 'ten'"),
     ('quickstart.sh', '--stack both', "not 'both'"),
@@ -147,21 +149,58 @@ def test_help_names_every_option(script):
         assert option in done.stdout
 
 
-def test_unfit_python_is_named(tmp_path):
-    (tmp_path / 'tools').mkdir()
+def setup_env(root, **env):
+    """Run a copy of the script that finds its environments in ``root``."""
+    (root / 'tools').mkdir()
     for name in ('steps.sh', 'setup_env.sh'):
-        (tmp_path / 'tools' / name).write_bytes((TOOLS / name).read_bytes())
-    done = bash(
-        'bash tools/setup_env.sh',
-        cwd=tmp_path,
-        env={
-            **os.environ, 'PYTHON': '/bin/false'
+        (root / 'tools' / name).write_bytes((TOOLS / name).read_bytes())
+    return bash(
+        'bash tools/setup_env.sh', cwd=root, env={
+            **os.environ,
+            **env
         })
+
+
+def write_python(path, script):
+    path.parent.mkdir(parents=True)
+    path.write_text(f'#!/bin/bash\n{script}\n')
+    path.chmod(0o755)
+    return path
+
+
+def test_unfit_python_is_named(tmp_path):
+    done = setup_env(tmp_path, PYTHON='/bin/false')
     assert done.returncode == 1
     assert 'Python 3.10, 3.11 or 3.12 is needed; tried: /bin/false' \
         in done.stderr
     assert 'remedy:' in done.stderr
     assert not (tmp_path / '.venv').exists()
+
+
+def test_path_of_python_may_have_a_space(tmp_path):
+    python = write_python(tmp_path / 'my programs/python', (
+        'case "$*" in *executable*) echo "$0" ;;'
+        ' -m*) echo "asked: $2"; exit 3 ;; esac'))
+    done = setup_env(tmp_path, PYTHON=str(python))
+    assert "the step 'environment' failed" in done.stderr
+    assert 'asked: venv' in done.stderr
+
+
+@pytest.mark.parametrize('version, fits', [('2.4.1+cpu', False),
+                                           ('2.5.0', True),
+                                           ('2.13.0+cu130', True)])
+def test_old_torch_is_refused_before_mmcv_compiles(tmp_path, version, fits):
+    # "-" asks for the other family's MMCV: it is not there
+    write_python(tmp_path / '.venv/bin/python', (
+        f'case "$*" in *\'version("torch")\'*) echo {version} ;;'
+        ' "-m pip install -v"* | -\\ *) exit 1 ;; esac'))
+    done = setup_env(tmp_path, TORCH_SPEC='')
+    assert done.returncode == 1
+    assert ('[mmcv]' in done.stdout) == fits
+    if not fits:
+        assert 'PyTorch 2.5 or newer is needed' in done.stderr
+        assert f'uses {version}' in done.stderr
+        assert 'TORCH_SPEC=torch==' in done.stderr
 
 
 @pytest.mark.parametrize('script, needed', [

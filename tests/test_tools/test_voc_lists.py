@@ -271,6 +271,12 @@ def test_lists_by_mask(root, capsys):
     assert voc_lists.main([str(root), '--by-mask', 'Third/train']) == 1
 
 
+def test_dividing_lists_and_checking_them_exclude_each_other(root, capsys):
+    with pytest.raises(SystemExit):
+        voc_lists.main([str(root), '--by-mask', 'a/b', '--check', 'a/b'])
+    assert 'not allowed with argument --by-mask' in capsys.readouterr().err
+
+
 def test_without_sbd(root, capsys):
     shutil.rmtree(root / 'VOC2012/SegmentationClassAug')
     assert voc_lists.main([str(root)]) == 1

@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--number', type=int, default=12, help='number of images')
     parser.add_argument(
-        '--score-thr',
+        '--pred-score-thr',
         type=float,
         default=0.3,
         help='lowest score of a box that is drawn')
@@ -143,13 +143,13 @@ def make_sheet(args: argparse.Namespace) -> np.ndarray:
         empty = Layer('', [], None)
         layers = [
             gt_layer(sample) or empty,
-            pred_layer(sample, args.score_thr) or empty
+            pred_layer(sample, args.pred_score_thr) or empty
         ]
         images.append(draw_panels(visualizer, image, layers))
         all_layers += layers
     ignored = any(has_ignored_pixels(layer) for layer in all_layers)
     title = (f'{osp.basename(args.config)}, {osp.basename(args.checkpoint)}, '
-             f'boxes with score ≥ {args.score_thr:g}')
+             f'boxes with score ≥ {args.pred_score_thr:g}')
     return compose(images, title, (visualizer.styles_in(all_layers), ignored))
 
 

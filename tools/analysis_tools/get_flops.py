@@ -37,9 +37,8 @@ class Part(NamedTuple):
     multiply_adds: int
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description='Parameters and multiply-adds of a network, by part')
+def parse_args(description: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--shape',
@@ -47,7 +46,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=[320, 320],
         metavar='PIXELS',
-        help='height and width of the input, or one side of a square')
+        help='height and width of an image, or one side of a square')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -140,7 +139,7 @@ def table(parts: List[Part]) -> str:
 
 
 def main() -> None:
-    args = parse_args()
+    args = parse_args('Parameters and multiply-adds of a network, by part')
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     parts = complexity(build_model(cfg), args.shape)

@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """Memory that training a config takes, computed and not measured.
 
-    python tools/analysis_tools/get_training_memory.py CONFIG --shape 320 320
+    python tools/analysis_tools/get_training_memory.py CONFIG --shape 320
 
 Shapes alone are sent through the network, in training mode. What autograd
 keeps for the backward pass is added up, every storage once, and so are what
@@ -11,35 +11,15 @@ of the weights for a moving average. All in float32.
 Both heads are counted on all images, as in BoMBo and in an oracle. The losses'
 own tensors, the workspaces of cuDNN and what the allocator loses come on top.
 """
-import argparse
-from typing import Dict, Tuple
+from typing import Dict, List, Tuple
 
 import torch
-from get_flops import build_model
-from mmengine.config import Config, DictAction
+from get_flops import build_model, parse_args
+from mmengine.config import Config
 from torch import Tensor, nn
 
 #: Numbers per parameter that an optimizer keeps.
 OPTIMIZER_STATE = dict(SGD=1, AdamW=2)
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description='Memory that training a config takes, computed')
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs=2,
-        default=[320, 320],
-        metavar='PIXELS',
-        help='height and width of the images')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, key=value')
-    return parser.parse_args()
 
 
 def activation_bytes(model: nn.Module, shape: Tuple[int, int]) -> int:
@@ -84,29 +64,33 @@ def parameter_bytes(model: nn.Module, cfg: Config) -> int:
     return 4 * ((1 + averaged) * weights + (1 + state) * trained)
 
 
-def images_of_step(cfg: Config,
-                   shape: Tuple[int, int]) -> Dict[Tuple[int, int], int]:
-    """How many images of which size a step has, at most.
+def images_of_step(
+        cfg: Config,
+        shape: Tuple[int, int]) -> List[Tuple[Tuple[int, int], int]]:
+    """Sizes of the images of a step, and how many have each, at most.
 
-    With :class:`DetBatchResize` half of them may have its largest size.
+    With :class:`DetBatchResize` half of them may have its largest size, and
+    all of them if the network only detects.
     """
     count = cfg.train_dataloader.batch_size
     resize = cfg.model.get('batch_resize')
     if resize is None:
-        return {tuple(shape): count}
+        return [(shape, count)]
     largest = max(resize.sizes)
-    return {(largest, largest): count // 2, tuple(shape): count - count // 2}
+    resized = count if list(cfg.model.task_heads) == ['det'] else count // 2
+    groups = [((largest, largest), resized), (shape, count - resized)]
+    return [group for group in groups if group[1]]
 
 
 def main() -> None:
-    args = parse_args()
+    args = parse_args('Memory that training a config takes, computed')
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     model = build_model(cfg)
     total = parameter_bytes(model, cfg)
     print(f'parameters, gradients, optimizer, average {total / 2**20:10.0f} '
           'MiB')
-    for shape, count in images_of_step(cfg, args.shape).items():
+    for shape, count in images_of_step(cfg, args.shape):
         one = activation_bytes(model, shape)
         total += count * one
         print(f'{count:2} images of {shape[0]} x {shape[1]}, '

@@ -49,8 +49,8 @@ def machine(device: str = 'cpu') -> Dict[str, object]:
             'cpu'.
     """
     return dict(
-        device=_processor() if device == 'cpu' else
-        torch.cuda.get_device_name(device),
+        device=processor()
+        if device == 'cpu' else torch.cuda.get_device_name(device),
         cores=os.cpu_count(),
         python=platform.python_version(),
         versions={
@@ -60,12 +60,13 @@ def machine(device: str = 'cpu') -> Dict[str, object]:
         })
 
 
-def _processor() -> str:
+def processor(info: Path = Path('/proc/cpuinfo')) -> str:
     """Model of the CPU where Linux says it, otherwise its architecture."""
-    info = Path('/proc/cpuinfo')
     lines = info.read_text().splitlines() if info.is_file() else []
-    models = [line.split(':', 1)[1].strip() for line in lines
-              if line.startswith('model name')]
+    models = [
+        line.split(':', 1)[1].strip() for line in lines
+        if line.startswith('model name')
+    ]
     return models[0] if models else platform.machine()
 
 

@@ -105,6 +105,30 @@ def divide(ids: Sequence[int], amounts: Dict[str, Union[int, Fraction]],
         seg=sorted(order[len(order) - numbers['seg']:]))
 
 
+def read_named_images(path: Path) -> dict:
+    """Read a file of instances whose images have names in their folder.
+
+    Args:
+        path (Path): The file.
+
+    Returns:
+        dict: Its content.
+
+    Raises:
+        DatasetError: If it is no such file, or an image has no name, as in
+            LVIS, or one that leads out of the folder.
+    """
+    content = read_coco_json(str(path))
+    for image in content['images']:
+        name = Path(image.get('file_name', ''))
+        if not name.name or name.is_absolute() or '..' in name.parts:
+            raise DatasetError(
+                f'{path}: image {image["id"]} has the file_name '
+                f'{image.get("file_name")!r}, where a path in the folder of '
+                'the images is due')
+    return content
+
+
 def restrict(content: dict, ids: Sequence[int]) -> dict:
     """The file of instances of some images, without polygons."""
     wanted = set(ids)
@@ -186,7 +210,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> None:
-    content = read_coco_json(str(args.instances))
+    content = read_named_images(args.instances)
     annotated = annotated_images(content)
     lists = divide(
         sorted(annotated), dict(det=args.det, seg=args.seg), args.seed)

@@ -4,33 +4,35 @@
     python tools/dataset_converters/coco_semantic.py \
         data/coco/annotations/instances_val2017.json data/coco/semantic/val2017
 
-writes one PNG per image: 0 is the background, 1 to 80 are the classes in the
-order of their category ids, 255 is ignored. Where objects overlap, the one
-with fewer pixels is on top, because the large one is mostly behind it. Crowd
-regions are ignored, below all objects. Maps that are there already are kept,
-so an interrupted run continues.
+writes one PNG per image, named as the image: 0 is the background, 1 to 80 are
+the classes in the order of their category ids, 255 is ignored. Where objects
+overlap, the one with fewer pixels is on top, because the large one is mostly
+behind it. Crowd regions are ignored, below all objects. Maps that are there
+already are kept, so an interrupted run continues.
 """
 import argparse
 import json
 import multiprocessing
-import os
 import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
+from coco_lists import read_named_images
+from jobs_option import add_jobs_option
 from mmdet.datasets import CocoDataset
 from mmengine.utils import ProgressBar
 from PIL import Image
 from pycocotools import mask as mask_utils
 
 from mmbombo.datasets.coco_json import (MAP_RECORD, category_names,
-                                        check_category_names, read_coco_json)
+                                        check_category_names)
 from mmbombo.datasets.errors import DatasetError
 from mmbombo.datasets.voc_metainfo import voc_palette
 from mmbombo.structures import IGNORE_INDEX
-from mmbombo.utils.whole_files import UNFINISHED, file_sha256, whole_file
+from mmbombo.utils.whole_files import (UNFINISHED, file_sha256, whole_file,
+                                       write_whole)
 
 #: To be raised whenever maps come to be drawn differently.
 FORMAT_VERSION = 1
@@ -133,7 +135,9 @@ def write_map(drawing: Drawing) -> Optional[str]:
     except DatasetError as error:
         return f'{error} ({Path(drawing.path).stem})'
     image.putpalette(PALETTE)
-    with whole_file(Path(drawing.path)) as unfinished:
+    path = Path(drawing.path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as unfinished:
         image.save(unfinished, format='PNG')
     return None
 
@@ -152,7 +156,7 @@ def list_drawings(content: dict, out: Path) -> Iterator[Drawing]:
         objects[annotation['image_id']].append(
             (annotation, IGNORE_INDEX if crowd else class_id))
     for image in content['images']:
-        path = out / (Path(image['file_name']).stem + '.png')
+        path = out / Path(image['file_name']).with_suffix('.png')
         if not path.exists():
             yield Drawing(
                 str(path), (image['height'], image['width']),
@@ -164,7 +168,7 @@ def keep_images(content: dict, lists: Sequence[Path]) -> None:
     wanted = {
         image['file_name']
         for path in lists
-        for image in read_coco_json(str(path))['images']
+        for image in read_named_images(path)['images']
     }
     unknown = wanted - {image['file_name'] for image in content['images']}
     if unknown:
@@ -195,12 +199,11 @@ def check_record(out: Path, record: dict) -> None:
             raise DatasetError(f'{out} holds maps of another file or version '
                                f'(see {path}): remove it, or choose another '
                                'folder')
-    elif out.is_dir() and any(out.glob('*.png')):
+    elif out.is_dir() and any(out.rglob('*.png')):
         raise DatasetError(f'{out} holds PNG files, but no {MAP_RECORD} of '
                            'this tool: choose another folder')
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
-    for unfinished in out.glob(f'.*{UNFINISHED}'):
+    write_whole(path, (json.dumps(record, indent=1) + '\n').encode())
+    for unfinished in out.rglob(f'.*{UNFINISHED}'):
         unfinished.unlink()  # of a run that was killed
 
 
@@ -220,16 +223,12 @@ def parse_args() -> argparse.Namespace:
         '--any-classes',
         action='store_true',
         help='take the categories of the file in place of the 80 of COCO')
-    parser.add_argument(
-        '--jobs',
-        type=int,
-        default=len(os.sched_getaffinity(0)),
-        help='processes; default: all cores')
+    add_jobs_option(parser)
     return parser.parse_args()
 
 
 def run(args: argparse.Namespace) -> None:
-    content = read_coco_json(str(args.instances))
+    content = read_named_images(args.instances)
     if not args.any_classes:
         check_category_names(
             content, str(args.instances), CocoDataset.METAINFO['classes'],

@@ -17,12 +17,16 @@ import sys
 from pathlib import Path
 from typing import Optional, Tuple
 
+from jobs_option import add_jobs_option
 from photo_stamps_parts.classes import PHOTO_CLASSES, SHAPE_CLASSES
 from photo_stamps_parts.items import PhotoStampsError
 from photo_stamps_parts.manifest import read_manifest
 from photo_stamps_parts.photos import gather_photos
 from photo_stamps_parts.shapes import draw_material
-from photo_stamps_parts.tree import Options, make_tree, usable_cores
+from photo_stamps_parts.tree import Options, make_tree
+
+#: Where the configs look for what ``--data`` makes.
+DEFAULT_OUT = dict(photos='data/photo_stamps', shapes='data/shapes')
 
 __all__ = [
     'PHOTO_CLASSES', 'SHAPE_CLASSES', 'PhotoStampsError', 'build_photos',
@@ -98,7 +102,10 @@ def parse_args(args=None) -> argparse.Namespace:
         description='Build the PhotoStamps data set (VOC layout).')
     parser.add_argument(
         '--data', choices=('photos', 'shapes'), default='photos')
-    parser.add_argument('--out', default='data/photo_stamps')
+    parser.add_argument(
+        '--out',
+        help='folder (default: data/photo_stamps for photos, data/shapes for '
+        'shapes)')
     parser.add_argument('--num-train', type=int, default=1600)
     parser.add_argument('--num-val', type=int, default=400)
     parser.add_argument('--seed', type=int, default=0)
@@ -109,8 +116,7 @@ def parse_args(args=None) -> argparse.Namespace:
         default=(200, 320),
         metavar=('MIN', 'MAX'),
         help='range of the shorter side of the images, pixels')
-    parser.add_argument(
-        '--jobs', type=int, default=usable_cores(), help='processes')
+    add_jobs_option(parser)
     parser.add_argument(
         '--stamps-dir',
         help='own cut-outs instead of the Debian package: one folder of RGBA '
@@ -121,7 +127,9 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument(
         '--download-dir',
         help='where packages are unpacked and kept (default: <out>_sources)')
-    return parser.parse_args(args)
+    args = parser.parse_args(args)
+    args.out = args.out or DEFAULT_OUT[args.data]
+    return args
 
 
 def main(args=None) -> int:

@@ -9,16 +9,16 @@ Training makes the missing ones itself; this tool keeps the first epoch fast.
 """
 import argparse
 import multiprocessing
-import os
 import sys
 from typing import Callable, List, Tuple
 
 import cv2
+from jobs_option import add_jobs_option
 from mmengine.config import Config, DictAction
 from mmengine.registry import DefaultScope
 from mmengine.utils import ProgressBar
 
-from mmbombo.datasets.errors import DatasetError
+from mmbombo.datasets import DatasetError, PipelineError
 from mmbombo.datasets.transforms import LoadPseudoMask
 from mmbombo.registry import DATASETS
 from mmbombo.structures import BBOX, SEM_SEG
@@ -32,11 +32,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--jobs',
-        type=int,
-        default=len(os.sched_getaffinity(0)),
-        help='processes; default: all cores')
+    add_jobs_option(parser)
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     return parser.parse_args()
 
@@ -74,17 +70,13 @@ def make_one(number: int) -> None:
         results = transform(results)
 
 
-def main() -> None:
-    args = parse_args()
+def run(args: argparse.Namespace) -> None:
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     DefaultScope.get_instance(
         'pseudo-masks', scope_name=cfg.get('default_scope', 'mmbombo'))
-    try:
-        dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    except DatasetError as error:
-        sys.exit(f'DatasetError: {error}')
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
     JOBS.extend(list_jobs(dataset))
     if not JOBS:
         sys.exit(f'{args.config}: no training source has boxes, no mask, and '
@@ -97,6 +89,14 @@ def main() -> None:
             bar.update()
     roots = sorted({str(job[2][-1].cache.root) for job in JOBS})
     print(f'\n{len(JOBS)} pseudo masks in {", ".join(roots)}')
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        run(args)
+    except (DatasetError, PipelineError) as error:
+        sys.exit(f'{type(error).__name__}: {error}')
 
 
 if __name__ == '__main__':

@@ -16,7 +16,6 @@ Needs scipy (``requirements/optional.txt``).
 """
 import argparse
 import multiprocessing
-import os
 import sys
 from functools import partial
 from io import BytesIO
@@ -24,11 +23,12 @@ from pathlib import Path
 from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
+from jobs_option import add_jobs_option
 from mmengine.utils import ProgressBar
 from PIL import Image
 
 from mmbombo.datasets.voc_metainfo import VOC_CLASSES, voc_palette
-from mmbombo.utils.whole_files import whole_file
+from mmbombo.utils.whole_files import whole_file, write_whole
 
 OUT = 'SegmentationClassAug'
 
@@ -114,8 +114,7 @@ def copy_official(path: Path, out: Path) -> None:
         raise DamagedFile(f'truncated or not an image ({error})') from error
     if mode != 'P':
         raise DamagedFile(f'{mode} pixels, where a palette image is due')
-    with whole_file(out) as unfinished:
-        unfinished.write_bytes(content)
+    write_whole(out, content)
 
 
 def list_jobs(sbd: Path, voc: Path) -> List[Tuple[Path, Callable]]:
@@ -174,11 +173,7 @@ def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
     parser.add_argument(
         'sbd', type=Path, help='folder `dataset` of benchmark_RELEASE')
     parser.add_argument('voc', type=Path, help='folder of VOC2012')
-    parser.add_argument(
-        '--jobs',
-        type=int,
-        default=len(os.sched_getaffinity(0)),
-        help='processes; default: all cores')
+    add_jobs_option(parser)
     return parser.parse_args(args)
 
 

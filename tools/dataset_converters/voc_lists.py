@@ -45,6 +45,7 @@ from voc_lists_parts.split import (DET_SHARE, divide, divide_by_mask,
                                    take_subset)
 
 from mmbombo.datasets.errors import DatasetError, list_problems
+from mmbombo.utils.whole_files import write_whole
 
 FOLDER = 'mmbombo'
 
@@ -53,9 +54,9 @@ def write_lists(devkit: Devkit, lists: Dict[str, YearLists]) -> None:
     """Write one file per list, named as in ``ImageSets``, and year."""
     for name, years in lists.items():
         for year, ids in years.items():
-            path = devkit.list_path(year, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_content(ids))
+            write_whole(
+                devkit.list_path(year, name),
+                _content(ids).encode())
 
 
 def describe(years: YearLists) -> dict:
@@ -114,7 +115,7 @@ def make(devkit: Devkit, seed: int, det_share: float,
         val_images_in_voc2007_test=count_test_twins(lists['val'], devkit),
         made_from=devkit.hashes)
     path = devkit.root / f'{FOLDER}_lists.json'
-    path.write_text(json.dumps(record, indent=2) + '\n')
+    write_whole(path, (json.dumps(record, indent=2) + '\n').encode())
     return record
 
 
@@ -219,13 +220,14 @@ def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
         default='SegmentationClassAug',
         help='folder of VOC2012 with the masks to train with; '
         'SegmentationClass does without SBD')
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         '--by-mask',
         nargs='+',
         metavar='LIST',
         help='divide these lists, such as MXEdet/train, into images with and '
         'without masks, and do nothing else')
-    parser.add_argument(
+    instead.add_argument(
         '--check',
         nargs='+',
         metavar='LIST',

@@ -12,9 +12,12 @@ from torch import Tensor, nn
 
 from mmbombo.structures import BBOX, SEM_SEG
 from mmbombo.weak_labels import label_components
+from .running import fresh
+from .stock import NUM_CLASSES
 
-NUM_CLASSES = 20
-NUM_OBJECTS = 6
+#: Of 6 objects two touch, so that they are one component, and one is behind a
+#: strip, so that it is two.
+KINDS_OF_OBJECTS = ('single', 'single', 'single', 'touching', 'occluded')
 #: Smallest component that is a target, in pixels.
 MIN_AREA = 80
 
@@ -49,14 +52,21 @@ def _draw_one(rng: np.random.Generator, number: int, kinds: tuple, side: int):
     image = rng.integers(0, 120, (3, side, side), dtype=np.uint8)
     mask = np.zeros((side, side), np.uint8)
     boxes, labels = [], []
-    for _ in range(NUM_OBJECTS):
+    for kind in KINDS_OF_OBJECTS:
         w, h = rng.integers(side // 8, side // 2, 2)
         x, y = (int(rng.integers(0, side - extent)) for extent in (w, h))
         label = int(rng.integers(NUM_CLASSES))
         mask[y:y + h, x:x + w] = label + 1
         image[:, y:y + h, x:x + w] += 100
-        boxes.append([x, y, x + int(w), y + int(h)])
-        labels.append(label)
+        right, bottom, middle = x + int(w), y + int(h), x + int(w) // 2
+        parts = [[x, y, right, bottom]]
+        if kind == 'touching':
+            parts = [[x, y, middle, bottom], [middle, y, right, bottom]]
+        if kind == 'occluded':
+            strip = slice(middle - side // 64, middle + side // 64)
+            mask[y:bottom, strip] = image[:, y:bottom, strip] = 0
+        boxes += parts
+        labels += [label] * len(parts)
     sample = DetDataSample(
         metainfo=dict(
             annotation_kinds=kinds,
@@ -92,17 +102,6 @@ def _draw_one(rng: np.random.Generator, number: int, kinds: tuple, side: int):
             areas=torch.from_numpy(table['areas']),
             ignored=torch.from_numpy(table['ignored']))
     return torch.from_numpy(image), sample
-
-
-def fresh(batch: dict) -> dict:
-    """A batch that a preprocessor may change; the tensors are the same."""
-    samples = []
-    for sample in batch['data_samples']:
-        copy = sample.clone()
-        for key, field in sample.items():
-            setattr(copy, key, field.clone())
-        samples.append(copy)
-    return dict(inputs=list(batch['inputs']), data_samples=samples)
 
 
 def for_mmdet(batch: dict) -> dict:

@@ -6,18 +6,24 @@ pseudo labels and the losses on them. The shares, of a BoMBo step, are of what
 is between the outputs of the heads and the pseudo labels: for Mask-for-Box
 decoding, NMS, split and merge; for Box-for-Mask the masks that the data
 loader's workers have made. They are from further steps: a GPU is waited for
-before and after.
+before and after. Predictions are decoded and suppressed as ever; what is made
+of them are the objects and wrong boxes, since what an untrained network says
+would split and merge nothing.
 """
 from argparse import Namespace
 from typing import Dict, List
 
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
 from torch import nn
 
 from .batches import own_batch
 from .networks import bombo_losses, build_naive_all, build_ours, make_predict
 from .rows import Row, in_turn, ratio_of, timed
 from .running import Stopwatch, Training, waiting
-from .stock import sizes
+from .stock import NUM_CLASSES, sizes
 
 SHARES = dict(b4m=('pseudo_masks', .01), m4b=('pseudo_boxes', .03))
 
@@ -56,7 +62,55 @@ def confident_bombo(options: Namespace, batch: dict,
     model = build_ours(options.model, bombo_losses(predictor))
     bombo = Training(model, batch, options.device)
     make_predict(model, batch, asked_score(model))
+    head = model.task_heads.det
+    head.decode = FindsObjects(head, batch, model.weak_losses[1].decode_cfg,
+                               options)
     return bombo
+
+
+class FindsObjects:
+    """Decodes as ever, and then hands over what a trained network might say.
+
+    Args:
+        head (nn.Module): Task head of detection.
+        batch (dict): Images that it will be asked about.
+        decode_cfg (dict): Score, and how many predictions of an image.
+        options (Namespace): The command's.
+    """
+
+    def __init__(self, head: nn.Module, batch: dict, decode_cfg: dict,
+                 options: Namespace) -> None:
+        self.decode = head.decode
+        self.found = {
+            sample.sample_idx:
+            imprecise(sample, decode_cfg, options.size).to(options.device)
+            for sample in batch['data_samples']
+        }
+
+    def __call__(self, outputs, metas, cfg=None) -> List[InstanceData]:
+        """Predictions of each image."""
+        self.decode(outputs, metas, cfg)
+        return [self.found[meta['sample_idx']] for meta in metas]
+
+
+def imprecise(sample: DetDataSample, decode_cfg: dict,
+              side: int) -> InstanceData:
+    """The objects of a drawn image, not quite, and wrong boxes."""
+    rng = np.random.default_rng(sample.sample_idx)
+    count = decode_cfg['max_per_img']
+    boxes = np.array([x['bbox'] for x in sample.instances], float)
+    num_wrong = count - len(boxes)
+    corners = rng.uniform(0, .8 * side, (num_wrong, 2))
+    extents = rng.uniform(.05, .2, corners.shape) * side
+    boxes += rng.normal(0, side / 160, boxes.shape)
+    boxes = np.vstack([boxes, np.hstack([corners, corners + extents])])
+    labels = [x['bbox_label'] for x in sample.instances]
+    labels = np.r_[labels, rng.integers(NUM_CLASSES, size=num_wrong)]
+    scores = rng.uniform(decode_cfg['score_thr'] + .01, 1, count)
+    return InstanceData(
+        bboxes=torch.from_numpy(boxes).float(),
+        scores=torch.from_numpy(scores).float(),
+        labels=torch.from_numpy(labels))
 
 
 def asked_score(model: nn.Module) -> float:
@@ -72,8 +126,17 @@ def origins(bombo: Training) -> Dict[str, int]:
     }
 
 
+def split_and_merged(counts: Dict[str, int]) -> Dict[str, bool]:
+    """The condition that the expensive steps had something to do."""
+    return {
+        'components are split, and merged':
+        counts['num_split'] > 0 and counts['num_merged'] > 0
+    }
+
+
 def shares(options: Namespace, bombo: Training, predictor: str) -> List[Row]:
     """Time what makes pseudo labels within steps."""
+    counts = origins(bombo)
     watches = {}
     for weak_loss in bombo.model.weak_losses:
         method, _ = SHARES[weak_loss.name]
@@ -86,6 +149,7 @@ def shares(options: Namespace, bombo: Training, predictor: str) -> List[Row]:
     for name, watch in watches.items():
         method, goal = SHARES[name]
         ratio, spread = ratio_of(watch.times, steps)
+        asked = name == 'm4b' and predictor != 'none'
         rows.append(
             Row(f'{name}_share_{predictor}_{options.model}',
                 ratio,
@@ -93,7 +157,10 @@ def shares(options: Namespace, bombo: Training, predictor: str) -> List[Row]:
                 'at most',
                 spread,
                 f"time of {method}, predictor='{predictor}' / of the step",
-                figures=sizes(options),
+                conditions=split_and_merged(counts) if asked else {},
+                figures={
+                    **sizes(options), 'pseudo boxes of the batch': counts
+                },
                 times={
                     method: watch.times,
                     'step': steps

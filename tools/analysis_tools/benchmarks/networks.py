@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
-"""Our networks, those of the libraries with the same weights, and floors."""
-from argparse import Namespace
-from typing import Dict, Sequence, Tuple
+"""Our networks, and floors."""
+from typing import Dict, Sequence
 
 import torch
 from get_flops import complexity
@@ -12,8 +11,8 @@ from torch import Tensor, nn
 from mmbombo.models.weak_losses import BaseWeakLoss
 from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX, SEM_SEG
-from .batches import NUM_CLASSES, raw_inputs
-from .stock import build_detector, build_segmentor, network_cfg
+from .batches import raw_inputs
+from .stock import NUM_CLASSES, network_cfg
 
 #: Forward, gradient of the inputs, gradient of the weights.
 PASSES_OF_TRAINING = 3
@@ -42,6 +41,23 @@ def build_ours(name: str, weak_losses: Sequence[dict] = ()) -> nn.Module:
     return model
 
 
+def weights_of(ours: nn.Module) -> Dict[str, dict]:
+    """States of the parts that the libraries' networks have, on the CPU."""
+    heads = ours.task_heads
+    parts = dict(
+        backbone=ours.backbone,
+        neck=ours.neck,
+        det=heads.det.head,
+        seg=heads.seg.head)
+    return {
+        name: {
+            key: value.cpu()
+            for key, value in part.state_dict().items()
+        }
+        for name, part in parts.items()
+    }
+
+
 class HeadOnAllImages(BaseWeakLoss):
     """Naive-all: a head runs on the images too that it learns nothing from.
 
@@ -66,18 +82,6 @@ def build_naive_all(name: str) -> nn.Module:
     return model
 
 
-def build_stock(name: str, ours: nn.Module) -> Tuple[nn.Module, nn.Module]:
-    """MMDetection's and MMSegmentation's network with the weights of ours."""
-    cfg = network_cfg(name, NUM_CLASSES)
-    det, seg = build_detector(cfg), build_segmentor(cfg)
-    for model in (det, seg):
-        model.backbone.load_state_dict(ours.backbone.state_dict())
-        model.neck.load_state_dict(ours.neck.state_dict())
-    det.bbox_head.load_state_dict(ours.task_heads.det.head.state_dict())
-    seg.decode_head.load_state_dict(ours.task_heads.seg.head.state_dict())
-    return det, seg
-
-
 @torch.no_grad()
 def make_predict(model: nn.Module, batch: dict, score: float) -> None:
     """Let an untrained network predict about as many boxes as a trained one.
@@ -100,36 +104,6 @@ def make_predict(model: nn.Module, batch: dict, score: float) -> None:
         if isinstance(module,
                       nn.Conv2d) and module.out_channels == maps[0].shape[1]:
             module.bias += shift
-
-
-@torch.no_grad()
-def same_losses(options: Namespace, ours: nn.Module, batch: dict,
-                others: Sequence[Tuple[nn.Module, dict]]) -> bool:
-    """Whether networks of equal weights have equal losses.
-
-    In evaluation mode: in training, the statistics of a batch with all images
-    are not those of a batch with half of them.
-
-    Args:
-        options (Namespace): The command's.
-        ours (nn.Module): Our network.
-        batch (dict): Its batch.
-        others (Sequence[tuple[nn.Module, dict]]): Networks and their batches.
-
-    Returns:
-        bool: Whether the sums of the losses agree.
-    """
-    sums = []
-    for pairs in ([(ours, batch)], others):
-        total = 0.
-        for model, data in pairs:
-            model.to(options.device).eval()
-            data = model.data_preprocessor(data, True)
-            losses = model(**data, mode='loss')
-            total += float(model.parse_losses(losses)[0])
-            model.train()
-        sums.append(total)
-    return bool(abs(sums[0] - sums[1]) <= 1e-4 * abs(sums[1]))
 
 
 def multiply_adds(name: str, size: int) -> Dict[str, int]:
@@ -163,12 +137,6 @@ def floor_of_bombo(name: str, size: int, ema: bool = False) -> float:
     if ema:
         bombo += (cost['trunk'] + cost['det']) / 2
     return bombo / (PASSES_OF_TRAINING * (cost['trunk'] + heads / 2))
-
-
-def weights_in_bytes(*models: nn.Module) -> int:
-    """Parameters and buffers."""
-    return sum(tensor.numel() * tensor.element_size() for model in models
-               for tensor in (*model.parameters(), *model.buffers()))
 
 
 def tensors_in(values) -> Sequence[Tensor]:

@@ -6,6 +6,8 @@ from typing import Dict, List
 
 import numpy as np
 
+from mmbombo.utils.whole_files import write_whole
+
 
 def continue_file(file: Path, meta: dict, rows: List[dict]) -> None:
     """Put rows into the results, and keep those of other runs.
@@ -19,9 +21,9 @@ def continue_file(file: Path, meta: dict, rows: List[dict]) -> None:
     rows = [dict(row, measured=meta) for row in rows]
     new = {identity(row) for row in rows}
     rows = [row for row in read(file) if identity(row) not in new] + rows
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(dict(meta=meta, rows=rows), indent=1) + '\n')
-    file.with_suffix('.md').write_text(document(rows))
+    content = json.dumps(dict(meta=meta, rows=rows), indent=1) + '\n'
+    write_whole(file, content.encode())
+    write_whole(file.with_suffix('.md'), document(rows).encode())
 
 
 def read(file: Path) -> List[dict]:

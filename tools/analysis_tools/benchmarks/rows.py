@@ -66,6 +66,17 @@ class Row:
         return '\n'.join(parts)
 
 
+def require_same(same: bool, what: str) -> None:
+    """Refuse to time two sides that do not do the same.
+
+    Raises:
+        RuntimeError: If they do not.
+    """
+    if not same:
+        raise RuntimeError(f'{what} of ours and of the baseline differ; '
+                           'nothing is timed')
+
+
 def timed(function: Callable, *args):
     """Milliseconds that a call takes, and what it returns."""
     start = time.perf_counter()

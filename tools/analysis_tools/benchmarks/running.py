@@ -1,5 +1,8 @@
 # Copyright (c) mmbombo contributors.
-"""Steps of a network, waiting for a device, and peaks of memory."""
+"""Steps of a network, waiting for a device, and peaks of memory.
+
+No import of mmbombo: a baseline may run in a process without it.
+"""
 import gc
 from typing import Callable, List
 
@@ -8,11 +11,39 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from .batches import fresh
 from .rows import timed
 
 #: So small that a network stays as it is over many steps.
 LEARNING_RATE = 1e-7
+
+
+def fresh(batch: dict) -> dict:
+    """A batch that a preprocessor may change; the tensors are the same."""
+    samples = []
+    for sample in batch['data_samples']:
+        copy = sample.clone()
+        for key, field in sample.items():
+            setattr(copy, key, field.clone())
+        samples.append(copy)
+    return dict(inputs=list(batch['inputs']), data_samples=samples)
+
+
+@torch.no_grad()
+def sum_of_losses(model: nn.Module, batch: dict) -> float:
+    """Sum of a network's losses on a batch.
+
+    In evaluation mode, in which the network is left: in training, the
+    statistics of a batch with all images are not those of a batch with half of
+    them.
+    """
+    data = model.eval().data_preprocessor(fresh(batch), True)
+    return float(model.parse_losses(model(**data, mode='loss'))[0])
+
+
+def weights_in_bytes(*models: nn.Module) -> int:
+    """Parameters and buffers."""
+    return sum(tensor.numel() * tensor.element_size() for model in models
+               for tensor in (*model.parameters(), *model.buffers()))
 
 
 class Training:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Callable, Dict
 
-from .stock import CONFIGS, detector_cfg, network_cfg
+from .stock import CONFIGS, WITH_PARTS_OF_OURS, detector_cfg, network_cfg
 from .voc_sources import (LISTS, bombo_pipeline, class_names, mmdet_source,
                           our_source)
 
@@ -64,7 +64,7 @@ def mmdet_parts(options: dict) -> Dict[str, dict]:
     import mmdet.models
     import mmdet.visualization  # noqa: F401
     from mmengine.config import Config
-    if options['model'].startswith('paper'):
+    if options['model'] in WITH_PARTS_OF_OURS:
         import mmbombo.models  # noqa: F401
     root = Path(options['data'])
     model = network_cfg(options['model'], len(class_names(root)))

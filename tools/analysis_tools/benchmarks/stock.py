@@ -2,12 +2,12 @@
 """One network as ours, and as MMDetection and MMSegmentation alone.
 
 Everything is made from a config of ``configs/_base_/models``, so that either
-side has the same backbone, neck and heads. Nothing here imports mmbombo: a
-baseline may run in a process without it.
+side has the same backbone, neck and heads. Nothing here imports mmbombo, but
+for networks that have parts of it: a baseline may run in a process without.
 """
 from argparse import Namespace
 from pathlib import Path
-from typing import Optional
+from typing import Dict, Optional, Tuple
 
 from mmengine.config import Config, ConfigDict
 from torch import nn
@@ -19,15 +19,18 @@ NETWORKS = {
     'paper': 'r18_cem-fpn_anchor',
     'paper-light': 'r18_cem-fpn_anchor-light'
 }
+#: Their backbone, neck and heads are mmbombo's, whoever builds them.
+WITH_PARTS_OF_OURS = ('paper', 'paper-light')
+NUM_CLASSES = 20
 
 
-def network_cfg(name: str, num_classes: int = 20) -> ConfigDict:
+def network_cfg(name: str, num_classes: int = NUM_CLASSES) -> ConfigDict:
     """``model`` of a config, with random weights.
 
     Args:
         name (str): One of :data:`NETWORKS`.
         num_classes (int): Detection classes; segmentation has one more.
-            Defaults to 20.
+            Defaults to :data:`NUM_CLASSES`.
 
     Returns:
         ConfigDict: Without ``class_map`` and weak losses.
@@ -112,6 +115,27 @@ def build_segmentor(model: ConfigDict) -> nn.Module:
     """MMSegmentation's part of a network."""
     from mmseg.registry import MODELS
     return MODELS.build(segmentor_cfg(model))
+
+
+def build_both(name: str,
+               weights: Dict[str, dict]) -> Tuple[nn.Module, nn.Module]:
+    """MMDetection's and MMSegmentation's network.
+
+    Args:
+        name (str): One of :data:`NETWORKS`.
+        weights (dict[str, dict]): States of 'backbone', 'neck', 'det' and
+            'seg', the heads.
+    """
+    if name in WITH_PARTS_OF_OURS:
+        import mmbombo.models  # noqa: F401
+    cfg = network_cfg(name)
+    det, seg = build_detector(cfg), build_segmentor(cfg)
+    for model in (det, seg):
+        model.backbone.load_state_dict(weights['backbone'])
+        model.neck.load_state_dict(weights['neck'])
+    det.bbox_head.load_state_dict(weights['det'])
+    seg.decode_head.load_state_dict(weights['seg'])
+    return det, seg
 
 
 def sizes(options: Namespace, images: Optional[int] = None) -> dict:

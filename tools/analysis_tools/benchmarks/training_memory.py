@@ -8,9 +8,9 @@ from typing import List
 
 from .batches import own_batch
 from .bombo_naive_all import confident_bombo
-from .networks import build_naive_all, weights_in_bytes
+from .networks import build_naive_all
 from .rows import Row
-from .running import Training, peak_memory
+from .running import Training, peak_memory, weights_in_bytes
 from .stock import sizes
 
 

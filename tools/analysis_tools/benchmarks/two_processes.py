@@ -18,9 +18,10 @@ import torch.distributed as dist
 from mmengine.model import MMDistributedDataParallel
 from torch import multiprocessing
 
-from .batches import fresh, own_batch
+from .batches import own_batch
 from .bombo_naive_all import confident_bombo
 from .rows import Row, in_turn, ratio_of
+from .running import fresh
 from .stock import sizes
 
 PROCESSES = 2

@@ -3,29 +3,25 @@
 
 Each of the images passes through one network and both metrics, or through
 MMDetection's network and metric and then through MMSegmentation's. The images
-are in memory; reading them twice would be in the other side's time too.
+are in memory; reading them twice would be in the other side's time too. The
+libraries' networks are in a process without mmbombo.
 """
-import io
 from argparse import Namespace
-from contextlib import redirect_stdout
 from typing import Dict, List
 
-from mmdet.evaluation import CocoMetric
 from mmengine.evaluator import Evaluator
-from mmseg.evaluation import IoUMetric
-from torch import nn
 
 from mmbombo.evaluation import BoxAPMetric, MultiTaskEvaluator, SegIoUMetric
 from mmbombo.structures import BBOX, SEM_SEG
-from .batches import NUM_CLASSES, draw, for_mmdet, for_mmseg, fresh
-from .networks import (build_ours, build_stock, floor_of_inference,
-                       make_predict, tensors_in)
-from .rows import Row, in_turn, ratio_of
+from .baseline import Baseline
+from .batches import draw, for_mmdet, for_mmseg
+from .networks import (build_ours, floor_of_inference, make_predict,
+                       tensors_in, weights_of)
+from .rows import Row, alternate, ratio_of, require_same, timed
+from .scores import CLASSES, SEG_CLASSES, process, validate
 from .stock import sizes
 
 MARGIN = 1.05
-CLASSES = tuple(f'class {i}' for i in range(NUM_CLASSES))
-SEG_CLASSES = ('background', *CLASSES)
 
 
 def run(options: Namespace) -> List[Row]:
@@ -34,25 +30,20 @@ def run(options: Namespace) -> List[Row]:
     ours = build_ours(options.model)
     make_predict(ours.eval(), draw(options, [(BBOX, )] * options.batch),
                  ours.task_heads.det.test_cfg.score_thr)
-    det, seg = build_stock(options.model, ours)
-    for model in (ours, det, seg):
-        model.to(options.device).eval()
-    boxes, maps = for_mmdet(images), for_mmseg(images)
+    ours.to(options.device)
 
     def joint() -> Dict[str, float]:
-        return validate(ours, images, our_evaluator(), options)
+        return validate(ours, images, our_evaluator(), options.batch)
 
-    def separate() -> Dict[str, float]:
-        return {
-            **validate(det, boxes, det_evaluator(), options),
-            **validate(seg, maps, seg_evaluator(), options)
-        }
-
-    same = same_scores(joint(), separate())
+    with Baseline(options) as stock:
+        stock.build(weights_of(ours), for_mmdet(images), for_mmseg(images))
+        same = same_scores(joint(), stock.ask('validate'))
+        require_same(same, 'scores')
+        ours_ms, stock_ms = alternate(lambda: timed(joint)[0],
+                                      stock.time('validate'), options.repeats)
     kept = our_evaluator()
-    process(ours, images, kept, options)
+    process(ours, images, kept, options.batch)
     largest = max(x.numel() for x in tensors_in(vars(kept)))
-    ours_ms, stock_ms = in_turn(joint, separate, options.repeats)
     ratio, spread = ratio_of(ours_ms, stock_ms)
     floor = floor_of_inference(options.model, options.size)
     return [
@@ -68,7 +59,8 @@ def run(options: Namespace) -> List[Row]:
             },
             figures={
                 **sizes(options, options.images), 'batch': options.batch,
-                'floor': round(floor, 3)
+                'floor': round(floor, 3),
+                **stock.figures()
             },
             times=dict(ours=ours_ms, mmdet_and_mmseg=stock_ms))
     ]
@@ -82,40 +74,6 @@ def our_evaluator() -> Evaluator:
             seg=SegIoUMetric(iou_metrics=['mIoU'])))
     evaluator.dataset_meta = dict(classes=CLASSES, seg_classes=SEG_CLASSES)
     return evaluator
-
-
-def det_evaluator() -> Evaluator:
-    """MMDetection's, which writes the ground truth to a file first."""
-    evaluator = Evaluator(CocoMetric(metric='bbox'))
-    evaluator.dataset_meta = dict(classes=CLASSES)
-    return evaluator
-
-
-def seg_evaluator() -> Evaluator:
-    """MMSegmentation's."""
-    evaluator = Evaluator(IoUMetric(iou_metrics=['mIoU']))
-    evaluator.dataset_meta = dict(classes=SEG_CLASSES)
-    return evaluator
-
-
-def process(model: nn.Module, images: dict, evaluator: Evaluator,
-            options: Namespace) -> None:
-    """Send all images through a network and to its metrics."""
-    images = fresh(images)
-    for start in range(0, options.images, options.batch):
-        part = {
-            key: values[start:start + options.batch]
-            for key, values in images.items()
-        }
-        evaluator.process(data_samples=model.val_step(part), data_batch=part)
-
-
-def validate(model: nn.Module, images: dict, evaluator: Evaluator,
-             options: Namespace) -> Dict[str, float]:
-    """Scores of a network; metrics copy to the CPU, which waits for a GPU."""
-    with redirect_stdout(io.StringIO()):
-        process(model, images, evaluator, options)
-        return evaluator.evaluate(options.images)
 
 
 def same_scores(ours: Dict[str, float], stock: Dict[str, float]) -> bool:

@@ -2,7 +2,6 @@
 """Drawing of a whole data set into a folder, all at once or not at all."""
 import hashlib
 import multiprocessing
-import os
 import shutil
 import sys
 import warnings
@@ -104,13 +103,6 @@ def make_tree(out: Path, options: Options, gather: Callable[[], Material],
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return True
-
-
-def usable_cores() -> int:
-    """Number of CPU cores this process may run on."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _existing(out: Path) -> Optional[dict]:

@@ -1,0 +1,64 @@
+# Copyright (c) mmbombo contributors.
+"""How ``train.py`` and ``test.py`` write their options into a config."""
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmbombo.registry import VISUALIZERS
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+
+
+def merge(monkeypatch, name, cfg, *options):
+    """The config of a file without bases, with command-line options."""
+    spec = importlib.util.spec_from_file_location(
+        f'{name}_command', TOOLS / f'{name}.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.setattr(sys, 'argv', [name, 'own.py', *options])
+    return tool.merge_args(Config(cfg), tool.parse_args())
+
+
+@pytest.mark.parametrize('name, options', [('train', []),
+                                           ('test', ['weights.pth'])])
+def test_default_scope(monkeypatch, name, options):
+    assert merge(monkeypatch, name, {}, *options).default_scope == 'mmbombo'
+    cfg = merge(monkeypatch, name, dict(default_scope='mmdet'), *options)
+    assert cfg.default_scope == 'mmdet'
+
+
+@pytest.mark.parametrize('train_cfg, iters, message', [
+    (dict(max_iters=3), '0', '--iters: 0 iterations are no training'),
+    (dict(max_epochs=3), '5', '--iters: the schedule counts epochs'),
+])
+def test_unfit_iterations(monkeypatch, train_cfg, iters, message):
+    with pytest.raises(SystemExit, match=message):
+        merge(monkeypatch, 'train', dict(train_cfg=train_cfg), '--iters',
+              iters)
+
+
+@pytest.mark.parametrize('cfg', [
+    {},
+    dict(default_hooks=dict(checkpoint=dict(type='CheckpointHook'))),
+    dict(default_hooks=dict(visualization=None)),
+])
+def test_show_dir_adds_what_draws(monkeypatch, cfg):
+    merged = merge(monkeypatch, 'test', cfg, 'weights.pth', '--show-dir', 'a')
+    hooks = merged.default_hooks
+    assert hooks.pop('visualization') == dict(
+        type='MultiTaskVisualizationHook', draw=True, test_out_dir='a')
+    assert set(hooks) == set(cfg.get('default_hooks', {})) - {'visualization'}
+    VISUALIZERS.build(dict(merged.visualizer, name='show_dir'))
+
+
+def test_show_dir_keeps_the_hook_of_the_config(monkeypatch):
+    hook = dict(type='DetVisualizationHook', score_thr=.5)
+    cfg = dict(
+        default_hooks=dict(visualization=hook), visualizer=dict(type='X'))
+    merged = merge(monkeypatch, 'test', cfg, 'weights.pth', '--show-dir', 'a')
+    assert merged.default_hooks.visualization == dict(
+        hook, draw=True, test_out_dir='a')
+    assert merged.visualizer == dict(type='X')
