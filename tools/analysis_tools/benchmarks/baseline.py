@@ -3,7 +3,7 @@
 
 It does not import mmbombo, but for networks whose parts are mmbombo's. It
 waits for commands, so that both sides can take turns, and times them itself:
-what passes through the pipes is in no time. It is no child of
+what passes through the pipe is in no time. It is no process of
 ``multiprocessing``, which would import the command's modules into it.
 """
 import os
@@ -12,8 +12,10 @@ import subprocess
 import sys
 from argparse import Namespace
 from functools import cached_property
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import BinaryIO, Callable, Dict, List, Tuple
+from typing import Callable, Dict, List, Tuple
 
 import cv2
 import torch
@@ -95,19 +97,23 @@ class Baseline:
 
     def __init__(self, options: Namespace) -> None:
         self.options = options
+        self.pipe, theirs = Pipe()
+        number = theirs.fileno()
         self.process = subprocess.Popen(
-            [sys.executable, '-m', 'benchmarks.baseline'],
+            [sys.executable, '-m', 'benchmarks.baseline',
+             str(number)],
             cwd=TOOLS,
             env=dict(os.environ, PYTHONPATH=str(ROOT)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE)
+            pass_fds=[number])
+        theirs.close()
 
     def __enter__(self) -> 'Baseline':
         return self
 
     def __exit__(self, *error) -> None:
-        # closes its input, at which it ends
-        self.process.communicate()
+        # at which it ends
+        self.pipe.close()
+        self.process.wait()
 
     def build(self, weights: Dict[str, dict], boxes: dict, maps: dict) -> None:
         """Give it networks, in place of those it had; see :class:`Stock`.
@@ -139,24 +145,28 @@ class Baseline:
 
     def _send(self, verb: str, what):
         try:
-            send(self.process.stdin, (verb, what))
-            return pickle.load(self.process.stdout)
+            send(self.pipe, (verb, what))
+            return receive(self.pipe)
         except (EOFError, OSError):
             raise RuntimeError(f'the baseline failed to {verb}; its own '
                                'error is printed above') from None
 
 
-def send(pipe: BinaryIO, message) -> None:
-    """Write at once."""
-    pickle.dump(message, pipe)
-    pipe.flush()
+def send(pipe: Connection, message) -> None:
+    """By value: a pipe itself would put tensors into shared memory."""
+    pipe.send_bytes(pickle.dumps(message))
 
 
-def work(commands: BinaryIO, answers: BinaryIO) -> None:
-    """The process: obey until there are no more commands."""
+def receive(pipe: Connection):
+    """What :func:`send` has sent."""
+    return pickle.loads(pipe.recv_bytes())
+
+
+def work(pipe: Connection) -> None:
+    """The process: obey until the pipe is closed."""
     while True:
         try:
-            verb, what = pickle.load(commands)
+            verb, what = receive(pipe)
         except EOFError:
             return
         answer = None
@@ -168,7 +178,7 @@ def work(commands: BinaryIO, answers: BinaryIO) -> None:
             device = stock.options.device
             wait(device)
             answer, _ = timed(waiting(device, getattr(stock, what)))
-        send(answers, answer)
+        send(pipe, answer)
 
 
 def prepare(options: Namespace, *given) -> Stock:
@@ -181,7 +191,4 @@ def prepare(options: Namespace, *given) -> Stock:
 
 
 if __name__ == '__main__':
-    answers = os.fdopen(os.dup(1), 'wb')
-    # what the libraries print is no answer
-    os.dup2(2, 1)
-    work(sys.stdin.buffer, answers)
+    work(Connection(int(sys.argv[1])))
