@@ -9,8 +9,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmbombo.datasets.samplers import PartialAnnotationSampler
 from mmbombo.registry import DATASETS, MODELS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, det_head_cfg,
-                             gloo_process, tiny_model_cfg, write_voc)
+from mmbombo.testing import (CLASSES, SEG_CLASSES, det_head_cfg, gloo_process,
+                             tiny_model_cfg, write_voc)
 
 STEPS = 2
 CLASS_MAP = dict(det_classes=CLASSES, seg_classes=SEG_CLASSES)

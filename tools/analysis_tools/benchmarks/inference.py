@@ -13,8 +13,7 @@ import torch
 from mmbombo.structures import BBOX, SEM_SEG
 from .baseline import Baseline
 from .batches import draw, for_mmdet, for_mmseg
-from .networks import (build_ours, floor_of_inference, make_predict,
-                       weights_of)
+from .networks import build_ours, floor_of_inference, make_predict, weights_of
 from .rows import Row, alternate, ratio_of, require_same, timed
 from .running import fresh, peak_memory, waiting, weights_in_bytes
 from .stock import sizes

@@ -45,8 +45,9 @@ def document(rows: List[dict]) -> str:
         rows (list[dict]): Of the file.
     """
     sections = [
-        '# Speed and memory', 'Either side runs in turn (A B A B) in one '
-        'process; a ratio is the median over neighbours, with its quartiles. '
+        '# Speed and memory', 'Either side runs in turn (A B A B), the '
+        "libraries' networks in a process without mmbombo; a ratio is the "
+        'median over neighbours, with its quartiles. '
         'Rows without a goal are stated only. A row that misses its goal, or '
         'a condition of it, says **missed**. What is compared, the floors '
         'and the times are below the table; the raw times are in the JSON '
