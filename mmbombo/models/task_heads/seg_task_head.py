@@ -151,15 +151,21 @@ class SegTaskHead(BaseTaskHead):
         if self.test_cfg['mode'] == 'slide':
             logits = self._slide(inputs, extract_feat)
         else:
-            logits = self._resize(self(feats)[0], inputs.shape[-2:])
+            logits = self(feats)[0]
+        # one at a time: all classes at full resolution take much memory
         for sample, logit in zip(samples, logits):
+            logit = self._resize(logit[None], inputs.shape[-2:])[0]
             ids = self._class_ids(self._restore(logit, sample))
             sample.pred_sem_seg = PixelData(sem_seg=ids, data=ids)
 
     def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+        """Logits ``(n, C, h, w)`` at another size, or as they are."""
+        size = tuple(size)
+        if logits.shape[-2:] == size:
+            return logits
         return F.interpolate(
             logits,
-            size=tuple(size),
+            size=size,
             mode='bilinear',
             align_corners=self.head.align_corners)
 
