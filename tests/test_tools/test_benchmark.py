@@ -67,6 +67,11 @@ ROWS_OF = dict(
     training_memory=['training_memory'],
     start_up=['start_up'],
     teacher_step=['teacher_step', 'teacher_forward', 'teacher_cache'],
+    step_parts=[
+        f'part_{name}' for name in (
+            'features', 'det_head', 'det_losses', 'seg_head', 'seg_losses',
+            'b4m', 'm4b', 'optimizer', 'backward')
+    ],
     two_processes=['two_processes'])
 
 
@@ -98,7 +103,8 @@ def check_rows(found):
 
 @pytest.mark.parametrize('name', [
     'joint_step', 'bombo_naive_all', 'bombo_naive_own', 'inference',
-    'validation', 'training_memory', 'teacher_step', 'two_processes'
+    'validation', 'training_memory', 'teacher_step', 'step_parts',
+    'two_processes'
 ])
 def test_rows_of_networks(rows, options, name):
     from benchmarks import load

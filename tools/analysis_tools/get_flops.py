@@ -1,12 +1,13 @@
 # Copyright (c) mmbombo contributors.
-"""Parameters and multiply-adds of a network, by part.
+"""Parameters, multiply-adds and memory traffic of a network, by part.
 
     python tools/analysis_tools/get_flops.py CONFIG --shape 320 320
 
 For one image. Counted are convolutions and matrix products, attention
 included, by PyTorch's own ``FlopCounterMode``, and one multiply-add is one:
 what papers call FLOPs is this number or twice it. Shapes alone are sent
-through the network, so that this takes no time and no memory.
+through the network, so that this takes no time and no memory. The traffic is
+what all operators read and write, each by itself, in float32.
 
 MMEngine's ``get_model_complexity_info`` is not used: it really runs the
 network, and adds normalisation, pooling and enlargement to the count, 0.2 % of
@@ -19,6 +20,8 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmbombo.registry import MODELS
@@ -31,10 +34,32 @@ class Part(NamedTuple):
         name (str): Such as 'backbone' or 'task_heads.det'.
         parameters (int): Number of parameters, frozen ones included.
         multiply_adds (int): For one image.
+        traffic (int): Bytes that operators read and write, for one image.
     """
     name: str
     parameters: int
     multiply_adds: int
+    traffic: int
+
+
+class Traffic(TorchDispatchMode):
+    """Adds up the bytes of inputs and outputs of operators, views aside."""
+
+    #: No view by its schema, for autograd's sake; it copies nothing.
+    UNMARKED_VIEW = torch.ops.aten._unsafe_view.default
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if not func.is_view and func is not self.UNMARKED_VIEW:
+            self.total += sum(
+                x.numel() * x.element_size()
+                for x in tree_leaves((args, kwargs, result))
+                if isinstance(x, torch.Tensor))
+        return result
 
 
 def parse_args(description: str) -> argparse.Namespace:
@@ -111,11 +136,12 @@ def complexity(model: nn.Module, shape: Tuple[int, int]) -> List[Part]:
 @torch.no_grad()
 def count(name: str, module: nn.Module, inputs) -> Tuple[object, Part]:
     """Run one part and count."""
-    counter = FlopCounterMode(display=False)
-    with counter:
+    counter, traffic = FlopCounterMode(display=False), Traffic()
+    with counter, traffic:
         outputs = module(inputs)
     parameters = sum(p.numel() for p in module.parameters())
-    return outputs, Part(name, parameters, counter.get_total_flops() // 2)
+    return outputs, Part(name, parameters,
+                         counter.get_total_flops() // 2, traffic.total)
 
 
 def table(parts: List[Part]) -> str:
@@ -127,14 +153,15 @@ def table(parts: List[Part]) -> str:
     Returns:
         str: Several lines.
     """
-    total = Part('sum', sum(part.parameters for part in parts),
-                 sum(part.multiply_adds for part in parts))
-    titles = f'{"parameters":>14}{"multiply-adds":>16}{"share":>8}'
+    total = Part('sum', *(sum(column) for column in list(zip(*parts))[1:]))
+    titles = (f'{"parameters":>14}{"multiply-adds":>16}{"share":>8}'
+              f'{"traffic":>14}')
     lines = [f'{"part":<16}{titles}']
-    for name, parameters, multiply_adds in (*parts, total):
+    for name, parameters, multiply_adds, traffic in (*parts, total):
         lines.append(f'{name:<16}{parameters / 1e6:>12.2f} M'
                      f'{multiply_adds / 1e9:>14.2f} G'
-                     f'{multiply_adds / total.multiply_adds:>8.1%}')
+                     f'{multiply_adds / total.multiply_adds:>8.1%}'
+                     f'{traffic / 1e6:>11.0f} MB')
     return '\n'.join(lines)
 
 
