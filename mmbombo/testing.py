@@ -110,6 +110,39 @@ def make_sample(kinds, seed=0, size=SIZE, **fields):
     return sample
 
 
+def add_weak_labels(sample, objects):
+    """Give a sample what its pipeline would add for the other task.
+
+    A sample with boxes alone gets a pseudo mask; one with a mask alone gets
+    the objects as its mask, and their components.
+
+    Args:
+        sample (DetDataSample): From :func:`make_sample`.
+        objects (dict[int, tuple[int, int, int, int]]): For each segmentation
+            id the box ``(x1, y1, x2, y2)`` that it fills.
+
+    Returns:
+        DetDataSample: The sample.
+    """
+    ids = torch.zeros(1, *sample.img_shape, dtype=torch.long)
+    numbers = ids.clone()
+    for number, (seg_id, (x1, y1, x2, y2)) in enumerate(objects.items(), 1):
+        ids[:, y1:y2, x1:x2] = seg_id
+        numbers[:, y1:y2, x1:x2] = number
+    mask = PixelData(sem_seg=ids, data=ids)
+    if sample.annotation_kinds == ('bbox', ):
+        sample.pseudo_sem_seg = mask
+    if sample.annotation_kinds == ('sem_seg', ):
+        sample.gt_sem_seg = mask
+        sample.component_map = PixelData(data=numbers)
+        sample.components = InstanceData(
+            bboxes=torch.tensor(list(objects.values())).float(),
+            labels=torch.tensor(list(objects)),
+            areas=torch.bincount(numbers.flatten())[1:].float(),
+            ignored=torch.zeros(len(objects), dtype=torch.bool))
+    return sample
+
+
 def make_feats(num_images, channels=32, levels=5, first_stride=8, seed=0):
     """Random feature maps of ``SIZE`` pixel images."""
     generator = torch.Generator().manual_seed(seed)

@@ -6,11 +6,11 @@ import pytest
 import torch
 import yaml
 from mmengine.config import Config
-from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.datasets import SeededIndex
 from mmbombo.registry import DATASETS, MODELS
-from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, write_voc
+from mmbombo.testing import (CLASSES, SEG_CLASSES, add_weak_labels,
+                             make_sample, write_voc)
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('bombo*.py')) + sorted(
@@ -47,23 +47,11 @@ def build(cfg):
 def samples_of(cfg):
     """Two images of each source, with what its pipeline would add."""
     for source in cfg.train_dataloader.dataset.datasets:
-        kinds = tuple(source.annotation_kinds)
         for seed in range(2):
-            sample = make_sample(kinds, seed=seed, size=SIZE)
+            sample = make_sample(
+                tuple(source.annotation_kinds), seed=seed, size=SIZE)
             sample.set_metainfo(dict(source=source.source))
-            if kinds == ('bbox', ):
-                ids = torch.randint(0, 3, (1, SIZE, SIZE))
-                sample.pseudo_sem_seg = PixelData(sem_seg=ids, data=ids)
-            if kinds == ('sem_seg', ):
-                inside = torch.zeros(1, SIZE, SIZE, dtype=torch.long)
-                inside[:, 8:40, 8:48] = 1
-                sample.component_map = PixelData(data=inside)
-                sample.components = InstanceData(
-                    bboxes=torch.tensor([[8., 8., 48., 40.]]),
-                    labels=torch.tensor([1]),
-                    areas=torch.tensor([1280.]),
-                    ignored=torch.tensor([False]))
-            yield sample
+            yield add_weak_labels(sample, {1: (8, 8, 48, 40)})
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)

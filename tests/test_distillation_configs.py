@@ -6,10 +6,9 @@ import pytest
 import torch
 import yaml
 from mmengine.config import Config
-from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.registry import MODELS
-from mmbombo.testing import make_sample
+from mmbombo.testing import add_weak_labels, make_sample
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / 'configs' / 'distillation'
@@ -36,17 +35,8 @@ def samples_of(cfg):
         for seed in range(2):
             sample = make_sample(
                 tuple(source.annotation_kinds), seed=seed, size=SIZE)
-            sample.pseudo_sem_seg = PixelData(
-                sem_seg=torch.randint(0, 3, (1, SIZE, SIZE)))
-            inside = torch.zeros(1, SIZE, SIZE, dtype=torch.long)
-            inside[:, 8:40, 8:48] = 1
-            sample.component_map = PixelData(data=inside)
-            sample.components = InstanceData(
-                bboxes=torch.tensor([[8., 8., 48., 40.]]),
-                labels=torch.tensor([1]),
-                areas=torch.tensor([1280.]),
-                ignored=torch.tensor([False]))
-            yield sample
+            sample.set_metainfo(dict(source=source.source))
+            yield add_weak_labels(sample, {1: (8, 8, 48, 40)})
 
 
 @pytest.mark.parametrize('name', STUDENTS)

@@ -10,9 +10,6 @@ BBOX = 'bbox'
 SEM_SEG = 'sem_seg'
 KINDS = (BBOX, SEM_SEG)
 
-#: A pixel that says nothing, in every map of this package.
-IGNORE_INDEX = 255
-
 
 def check_kinds(kinds: Sequence[str]) -> Tuple[str, ...]:
     """Return ``kinds`` as a tuple in a fixed order.

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.structures import InstanceData, PixelData
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mmbombo.models.detectors import StepContext
 from mmbombo.models.task_heads import labelled_pixel_mean
 from mmbombo.registry import MODELS
-from mmbombo.testing import SIZE, make_sample, tiny_model_cfg
+from mmbombo.testing import (SIZE, add_weak_labels, make_sample,
+                             tiny_model_cfg)
 from mmbombo.weak_labels import label_components, pixel_groups, refine_boxes
 
 
@@ -101,17 +101,8 @@ def test_predictions_do_not_multiply_the_pixels(on_accelerator):
 def training_batch():
     samples = [make_sample(kinds, seed=i) for i, kinds in enumerate(
         [('bbox', ), ('bbox', ), ('sem_seg', ), ('sem_seg', )])]
-    ids = torch.zeros(1, SIZE, SIZE).long()
-    ids[:, 10:50, 30:90] = 2
-    for sample in samples[:2]:
-        sample.pseudo_sem_seg = PixelData(sem_seg=ids, data=ids)
-    for sample in samples[2:]:
-        sample.gt_sem_seg = PixelData(sem_seg=ids, data=ids)
-        sample.component_map = PixelData(data=(ids > 0).long())
-        sample.components = InstanceData(
-            bboxes=torch.tensor([[30., 10., 90., 50.]]),
-            labels=torch.tensor([2]), areas=torch.tensor([2400.]),
-            ignored=torch.tensor([False]))
+    for sample in samples:
+        add_weak_labels(sample, {2: (30, 10, 90, 50)})
     return torch.randn(4, 3, SIZE, SIZE), samples
 
 

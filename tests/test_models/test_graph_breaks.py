@@ -12,12 +12,12 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
-from mmengine.structures import InstanceData, PixelData
 from torch.overrides import TorchFunctionMode
 
 import mmbombo
 from mmbombo.registry import MODELS
-from mmbombo.testing import SIZE, make_sample, tiny_model_cfg
+from mmbombo.testing import (SIZE, add_weak_labels, make_sample,
+                             tiny_model_cfg)
 from mmbombo.weak_labels import masks_to_boxes, pixel_groups
 
 ROOT = Path(mmbombo.__file__).parent
@@ -113,22 +113,13 @@ def _asker():
 
 def weak_batch():
     """An image with boxes, and one with a mask of two objects."""
-    ids = torch.zeros(1, SIZE, SIZE).long()
-    ids[:, 10:50, 30:90], ids[:, 80:110, 20:60] = 2, 1
-    maps = ids.clone()
-    maps[ids == 2], maps[ids == 1] = 1, 2
-    boxed = make_sample(('bbox', ), 0)
-    boxed.pseudo_sem_seg = PixelData(sem_seg=ids, data=ids)
-    masked = make_sample(('sem_seg', ), 1)
-    masked.gt_sem_seg = PixelData(sem_seg=ids, data=ids)
-    masked.component_map = PixelData(data=maps)
-    masked.components = InstanceData(
-        bboxes=torch.tensor([[30., 10., 90., 50.], [20., 80., 60., 110.]]),
-        labels=torch.tensor([2, 1]),
-        areas=torch.tensor([2400., 1200.]),
-        ignored=torch.tensor([False, False]))
+    objects = {2: (30, 10, 90, 50), 1: (20, 80, 60, 110)}
+    samples = [
+        add_weak_labels(make_sample(kinds), objects)
+        for kinds in [('bbox', ), ('sem_seg', )]
+    ]
     image = torch.randint(0, 255, (3, SIZE, SIZE), dtype=torch.uint8)
-    return dict(inputs=[image, image], data_samples=[boxed, masked])
+    return dict(inputs=[image, image], data_samples=samples)
 
 
 @pytest.mark.parametrize('predictor', ['self', 'none'])

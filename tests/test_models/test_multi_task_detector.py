@@ -4,12 +4,13 @@ import copy
 import pytest
 import torch
 from mmengine.logging import MessageHub
-from mmengine.structures import InstanceData, PixelData
+from mmengine.structures import InstanceData
 
 from mmbombo.models.detectors import StepContext
 from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS
-from mmbombo.testing import SIZE, make_sample, seg_head_cfg, tiny_model_cfg
+from mmbombo.testing import (SIZE, add_weak_labels, make_sample, seg_head_cfg,
+                             tiny_model_cfg)
 
 KINDS = [('bbox', ), ('bbox', ), ('sem_seg', ), (), ('bbox', 'sem_seg')]
 WEAK = [
@@ -37,20 +38,7 @@ def batch(kinds=KINDS, weak_fields=True):
         len(kinds), 3, SIZE, SIZE, generator=torch.Generator().manual_seed(7))
     samples = [make_sample(k, seed=i) for i, k in enumerate(kinds)]
     for sample in samples if weak_fields else []:
-        if sample.annotation_kinds == ('bbox', ):
-            ids = torch.zeros(1, SIZE, SIZE).long()
-            ids[:, 20:60, 20:60] = 1
-            sample.pseudo_sem_seg = PixelData(sem_seg=ids, data=ids)
-        if sample.annotation_kinds == ('sem_seg', ):
-            ids = torch.zeros(1, SIZE, SIZE).long()
-            ids[:, 10:50, 30:90] = 2
-            sample.gt_sem_seg = PixelData(sem_seg=ids, data=ids)
-            sample.component_map = PixelData(data=(ids > 0).long())
-            sample.components = InstanceData(
-                bboxes=torch.tensor([[30., 10., 90., 50.]]),
-                labels=torch.tensor([2]),
-                areas=torch.tensor([2400.]),
-                ignored=torch.tensor([False]))
+        add_weak_labels(sample, {2: (30, 10, 90, 50)})
     return inputs, samples
 
 
@@ -118,30 +106,19 @@ def test_weak_losses_are_the_heads_losses_on_pseudo_labels():
     assert samples[2].pseudo_instances.bboxes.tolist() == [[30, 10, 90, 50]]
 
 
-def test_backbone_and_heads_run_once_per_step():
+@pytest.mark.parametrize('mode', ['loss', 'predict'])
+def test_backbone_and_heads_run_once(mode):
     model = build(weak_losses=[
         WEAK[0], dict(type='MaskForBoxLoss', predictor='self')
-    ])
+    ]).train(mode == 'loss')
     calls = []
     for module, name in [(model.backbone, 'backbone'), (model.neck, 'neck'),
                          (model.task_heads.det.head, 'det'),
                          (model.task_heads.seg.head, 'seg')]:
         module.register_forward_hook(
             lambda *_, name=name: calls.append(name))
-    model.loss(*batch())
-    assert sorted(calls) == ['backbone', 'det', 'neck', 'seg']
-
-
-def test_backbone_and_heads_run_once_per_prediction():
-    model = build(weak_losses=WEAK).eval()
-    calls = []
-    for module, name in [(model.backbone, 'backbone'), (model.neck, 'neck'),
-                         (model.task_heads.det.head, 'det'),
-                         (model.task_heads.seg.head, 'seg')]:
-        module.register_forward_hook(
-            lambda *_, name=name: calls.append(name))
-    with torch.no_grad():
-        model.predict(*batch())
+    with torch.set_grad_enabled(mode == 'loss'):
+        model(*batch(), mode=mode)
     assert sorted(calls) == ['backbone', 'det', 'neck', 'seg']
 
 

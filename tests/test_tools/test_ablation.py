@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / 'tools' / 'analysis_tools'
@@ -142,6 +143,16 @@ def test_fingerprint_sees_what_decides_and_nothing_else(ablation, bench_file):
     assert naive == key('naive')
     config.write_text(text.replace('weight=1.0', 'weight=3.0'))
     assert naive != key('naive')
+
+
+@pytest.mark.parametrize('content', [{}, dict(digest='a'), dict(name='other')])
+def test_data_are_known_by_their_manifest(ablation, tmp_path, content):
+    bench = sys.modules['ablation_parts.bench']
+    cfg = Config(dict(data_root=str(tmp_path)))
+    assert bench.data_digest(cfg) == ''
+    text = json.dumps(content)
+    (tmp_path / 'manifest.json').write_text(text)
+    assert bench.data_digest(cfg) == content.get('digest', text)
 
 
 def test_the_bench_changes_every_row_but_a_row_has_the_last_word(

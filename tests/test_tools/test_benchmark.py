@@ -579,3 +579,9 @@ def test_processor_has_a_name(rows, tmp_path):
     info.write_text('processor\t: 0\nmodel name\t: CPU: 2 GHz\n' * 2)
     assert processor(info) == 'CPU: 2 GHz'
     assert machine()['device'] == processor()
+
+
+def test_commit_is_unknown_without_git(rows, monkeypatch):
+    from provenance import commit
+    monkeypatch.setenv('PATH', '')
+    assert commit() == 'unknown'

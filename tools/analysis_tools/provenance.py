@@ -34,10 +34,14 @@ def commit() -> str:
 
 
 def _git(*arguments: str) -> str:
-    result = subprocess.run(['git', *arguments],
-                            cwd=ROOT,
-                            capture_output=True,
-                            text=True)
+    """What git prints; nothing without git or a repository."""
+    try:
+        result = subprocess.run(['git', *arguments],
+                                cwd=ROOT,
+                                capture_output=True,
+                                text=True)
+    except FileNotFoundError:
+        return ''
     return result.stdout.strip()
 
 

@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from functools import partial
-from typing import Optional
+from typing import Callable, Optional
 
 import torch
 from mmcv.cnn import fuse_conv_bn
@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader
 
-from mmbombo.models.detectors import MultiTaskDetector
+from mmbombo.models.detectors import MultiTaskDetector, OtherNetwork
 from mmbombo.models.utils import nested_tensors
 from mmbombo.models.weak_losses.distillation import (AnswerCache,
                                                      CachedNetwork,
@@ -84,12 +84,12 @@ class TeacherHook(Hook):
         check_normalisation(model, teacher, where)
         if self.fold_bn:
             fold_batch_norm(teacher, where)
-        how = {} if self.cache_dir is None else self._through_cache(teacher)
+        ask = self._asked_through(teacher)
         teacher.to(next(model.parameters()).device)
         for weak_loss in model.weak_losses:
             if weak_loss.predictor == self.name:
                 weak_loss.check_teacher(model, teacher)
-        model.set_predictor(self.name, teacher, **how)
+        model.set_predictor(self.name, teacher, ask)
         runner.logger.info(f'{where}: {sorted(teacher.task_heads)} from '
                            f'{self.checkpoint}')
 
@@ -114,11 +114,14 @@ class TeacherHook(Hook):
         check_trained_classes(teacher, checkpoint, where)
         return teacher.requires_grad_(False).eval()
 
-    def _through_cache(self, teacher: MultiTaskDetector) -> dict:
-        """Let the cache be asked before the teacher."""
+    def _asked_through(
+            self, teacher: MultiTaskDetector) -> Callable[..., OtherNetwork]:
+        """Who asks the teacher; with a cache, that is asked before it."""
+        if self.cache_dir is None:
+            return OtherNetwork
         text = repr(Config.fromfile(self.config).model)
         cache = AnswerCache(self.cache_dir, identity_of(teacher, text))
-        return dict(ask=partial(CachedNetwork, cache=cache))
+        return partial(CachedNetwork, cache=cache)
 
 
 def load_all_weights(teacher: MultiTaskDetector, checkpoint: dict,

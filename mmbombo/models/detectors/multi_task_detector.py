@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmdet.models.detectors import BaseDetector
 from mmdet.structures import OptSampleList, SampleList
@@ -12,6 +12,7 @@ from mmbombo.models.utils.zero_loss import zero_loss
 from mmbombo.registry import MODELS
 from mmbombo.weak_labels.class_map import ClassMap
 from .annotation_groups import group_images, mean_over_groups
+from .other_network import OtherNetwork
 from .predictors import Predictors
 from .step_context import StepContext
 
@@ -115,16 +116,21 @@ class MultiTaskDetector(BaseDetector):
             weak_loss.check_model(self)
         freeze_unreached_parameters(self)
 
-    def set_predictor(self, name: str, model: nn.Module, **kwargs) -> None:
+    def set_predictor(
+            self,
+            name: str,
+            model: nn.Module,
+            ask: Callable[..., OtherNetwork] = OtherNetwork) -> None:
         """Let the weak losses ask another network, see :class:`Predictors`.
 
         Args:
             name (str): Name that a weak loss asks by, such as 'ema'.
-            model (nn.Module): A :class:`MultiTaskDetector` in evaluation
-                mode.
-            **kwargs: Arguments of :meth:`Predictors.set`.
+            model (nn.Module): A :class:`MultiTaskDetector`; it is set to
+                evaluation mode.
+            ask (Callable): How to ask it, as in :meth:`Predictors.set`.
+                Defaults to :class:`OtherNetwork`.
         """
-        self.predictors.set(name, model, **kwargs)
+        self.predictors.set(name, model, ask)
 
     def extract_feat(self, batch_inputs: Tensor) -> Tuple[Tensor, ...]:
         """Run backbone and neck.

@@ -127,9 +127,12 @@ def fingerprint(cfg: Config) -> str:
 
 def data_digest(cfg: Config) -> str:
     """The digest of all pixels and annotations that a data set's manifest
-    holds, whatever drew them; empty without one."""
+    holds, whatever drew them; another manifest's text; empty without one."""
     file = Path(cfg.get('data_root', '')) / 'manifest.json'
-    return json.loads(file.read_text())['digest'] if file.is_file() else ''
+    if not file.is_file():
+        return ''
+    text = file.read_text()
+    return json.loads(text).get('digest', text)
 
 
 def without_indifferent(value: Any) -> Any:
