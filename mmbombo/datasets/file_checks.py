@@ -20,6 +20,11 @@ from .errors import DatasetError, list_problems
 from .seg_ids import describe_unknown_ids, unknown_ids
 
 NUM_THREADS = 16
+#: Files are looked at in portions of so many ...
+CHUNK = 100
+#: ... and waited for if the time is so many times that of the work, more than
+#: another process on the same core would make it.
+WAITING = 4
 #: Up to so many masks have every pixel checked before training ...
 FULL_CHECK = 5000
 #: ... and of more, an evenly spaced sample of this size. Loading checks all.
@@ -149,10 +154,9 @@ def check_masks(masks: Sequence[ListedFile],
 
     def check(numbered: Tuple[int, ListedFile]) -> Optional[str]:
         number, file = numbered
-        problem = _mask_header_problem(file.path, sizes[number])
-        if problem is None and number % step == 0:
-            problem = _mask_ids_problem(file.path, table, seg_classes)
-        return problem
+        return _mask_problem(file.path, sizes[number],
+                             table if number % step == 0 else None,
+                             seg_classes)
 
     found = _for_each(check, list(enumerate(masks)),
                       f'masks of source {source!r}')
@@ -170,15 +174,24 @@ def describe_size_mismatch(mask: str, mask_size: Tuple[int, int],
 
 
 def _for_each(function: Callable, items: Sequence, what: str) -> list:
-    """Map in threads (reading files waits, decoding frees the lock), in
-    order, and say how far it is when it takes long."""
+    """Map in order, and say how far it is when it takes long.
+
+    In threads from where on files are waited for, as those of a network or a
+    cold disk are. Files in memory are read faster by one thread: several
+    contend for the interpreter.
+    """
+    results: list = []
     reported = time.monotonic()
-    results = []
+    waits = False
     with ThreadPoolExecutor(NUM_THREADS) as pool:
-        for result in pool.map(function, items):
-            results.append(result)
-            if time.monotonic() - reported > REPORT_SECONDS:
-                reported = time.monotonic()
+        for start in range(0, len(items), CHUNK):
+            wall, work = time.monotonic(), time.thread_time()
+            chunk = items[start:start + CHUNK]
+            results += (pool.map if waits else map)(function, chunk)
+            now = time.monotonic()
+            waits = waits or now - wall > WAITING * (time.thread_time() - work)
+            if now - reported > REPORT_SECONDS:
+                reported = now
                 print_log(
                     f'checked {len(results)} of {len(items)} {what}',
                     logger='current')
@@ -202,17 +215,25 @@ def _image_size(path: str) -> Union[Tuple[int, int], str]:
     return height, width
 
 
-def _mask_header_problem(path: str, size: Tuple[int, int]) -> Optional[str]:
+def _mask_problem(path: str, size: Tuple[int, int],
+                  table: Optional[np.ndarray],
+                  seg_classes: Sequence[str]) -> Optional[str]:
+    """What is wrong with a mask; its pixels are read if there is a table."""
     try:
         with Image.open(path) as mask:
             if mask.mode not in MASK_MODES:
                 return describe_mask_mode(path, mask.mode)
-            mask_size = mask.size[::-1]
             _require_whole(path, mask)
+            if mask.size[::-1] != tuple(size):
+                return describe_size_mismatch(path, mask.size[::-1], size)
+            if table is None:
+                return None
+            histogram = mask.histogram()
     except Exception as error:
         return _describe_broken(path, error)
-    if mask_size != tuple(size):
-        return describe_size_mismatch(path, mask_size, size)
+    unknown = unknown_ids(np.flatnonzero(histogram), table)
+    if unknown:
+        return describe_unknown_ids(path, unknown, seg_classes)
     return None
 
 
@@ -221,19 +242,6 @@ def describe_mask_mode(path: str, mode: str) -> str:
     return (f'{path}: the mask is stored as {mode} pixels, where an 8-bit '
             'palette (P) or gray (L) image with one class id per pixel is '
             'due; convert colours to class ids first')
-
-
-def _mask_ids_problem(path: str, table: np.ndarray,
-                      seg_classes: Sequence[str]) -> Optional[str]:
-    try:
-        with Image.open(path) as mask:
-            histogram = mask.histogram()
-    except Exception as error:
-        return _describe_broken(path, error)
-    unknown = unknown_ids(np.flatnonzero(histogram), table)
-    if unknown:
-        return describe_unknown_ids(path, unknown, seg_classes)
-    return None
 
 
 def _require_whole(path: str, image: Image.Image) -> None:

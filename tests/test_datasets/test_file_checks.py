@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """Every file of a source is judged before training."""
+import threading
 import time
 
 import numpy as np
@@ -117,6 +118,25 @@ def test_sizes_are_those_after_the_exif_rotation(tmp_path):
     Image.new('RGB', (30, 20)).save(path, exif=exif)
     size = read_image_sizes([ListedFile(str(path), 'list')], 'x')[0]
     assert size == (30, 20) == mmcv.imread(str(path)).shape[:2]
+
+
+@pytest.mark.parametrize('waits', [False, True])
+def test_threads_read_where_files_keep_waiting(monkeypatch, waits):
+    monkeypatch.setattr(file_checks, 'CHUNK', 8)
+    # what the thread works in the time that passes
+    monkeypatch.setattr(file_checks.time, 'thread_time',
+                        (lambda: 0.) if waits else time.monotonic)
+    threads = []
+
+    def square(number):
+        threads.append(threading.get_ident())
+        return number**2
+
+    found = file_checks._for_each(square, range(40), 'numbers')
+    assert found == [number**2 for number in range(40)]
+    here = threading.get_ident()
+    assert set(threads[:8]) == {here}  # the first portion shows it
+    assert (here in threads[8:]) is not waits
 
 
 def test_two_thousand_images_take_seconds(tmp_path):
