@@ -2,6 +2,7 @@
 from io import BytesIO
 from typing import Optional
 
+import cv2
 import numpy as np
 from mmdet.datasets.transforms import LoadAnnotations
 from mmengine.fileio import get
@@ -70,13 +71,12 @@ class LoadPartialAnnotations(LoadAnnotations):
                 describe_size_mismatch(path, seg_map.shape,
                                        results['ori_shape']))
         table = results['seg_id_table']
-        translated = table[seg_map]
-        if translated.min() == UNKNOWN_ID:
+        if cv2.LUT(seg_map, np.uint8(table == UNKNOWN_ID)).any():
             raise DatasetError(
                 describe_unknown_ids(path,
                                      unknown_ids(np.unique(seg_map), table),
                                      results['seg_classes']))
-        results['gt_seg_map'] = translated.astype(np.uint8)
+        results['gt_seg_map'] = cv2.LUT(seg_map, table.astype(np.uint8))
         results['ignore_index'] = IGNORE_INDEX
 
     def _read_ids(self, path: str) -> np.ndarray:

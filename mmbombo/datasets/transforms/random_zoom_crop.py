@@ -89,8 +89,9 @@ class RandomZoomCrop(BaseTransform):
             size = _draw_size()
             for _ in range(positions):
                 window = _draw_window(size, results['img'].shape[:2])
-                if ((boxes is None or _keeps_boxes(boxes, window)) and
-                    (foreground is None or _keeps_map(foreground, window))):
+                if ((boxes is None or _keeps_boxes(boxes, window))
+                        and (foreground is None
+                             or _keeps_map(foreground, window))):
                     return window
         return None
 
