@@ -157,6 +157,24 @@ def test_prediction_cuts_the_padding_then_resizes():
     assert sample.pred_sem_seg.sem_seg is ids
 
 
+@pytest.mark.parametrize('ori_shape', [(128, 128), (75, 100)])
+def test_predictions_are_the_largest_enlarged_logits(ori_shape):
+    head = build('fpn').eval()
+    logits = torch.randn(2, 4, 16, 16)
+    head.head.forward = lambda feats: logits
+    samples = [make_sample(()) for _ in logits]
+    for sample in samples:
+        sample.set_metainfo(dict(ori_shape=ori_shape))
+    head.add_predictions((), torch.zeros(2, 3, 128, 128), samples, None)
+    for size in dict.fromkeys([(128, 128), ori_shape]):
+        logits = torch.nn.functional.interpolate(
+            logits.double(), size=size, mode='bilinear')
+    for sample, wanted in zip(samples, logits.argmax(dim=1)):
+        ids = sample.pred_sem_seg.sem_seg[0]
+        # two classes may be equal but for rounding
+        assert (ids == wanted).double().mean() > .999
+
+
 def test_slide_mode_averages_overlapping_windows():
     cfg = seg_head_cfg('fpn')
     cfg['test_cfg'] = dict(mode='slide', crop_size=(64, 64), stride=(32, 48))

@@ -7,10 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import torch
+from mmdet.structures import DetDataSample
 
 from mmbombo.datasets.voc_xml import parse_xml
 from mmbombo.testing import CLASSES, write_voc
@@ -130,6 +133,20 @@ def test_rows_of_networks(rows, options, name):
             'process of the baseline'] == 'its own, without mmbombo'
     assert len(same) == dict(joint_step=1, inference=2, validation=2).get(
         name, 0)
+
+
+def test_predictions_are_made_as_in_mmengine_without_gradients(rows):
+    from benchmarks.running import predict
+    from benchmarks.scores import process
+    asked = []
+    model = SimpleNamespace(
+        test_step=lambda data: asked.append(torch.is_grad_enabled()))
+    model.val_step = model.test_step
+    predict(model, dict(inputs=[], data_samples=[]))
+    sample = DetDataSample()
+    evaluator = SimpleNamespace(process=lambda **kwargs: None)
+    process(model, dict(inputs=[0], data_samples=[sample]), evaluator, 1)
+    assert asked == [False, False]
 
 
 def test_compiled_steps_have_the_same_losses(rows, options, monkeypatch):

@@ -176,11 +176,12 @@ def test_grabcut_falls_back_to_the_box():
     flat = np.full((60, 60, 3), 90, np.uint8)
     image, _ = scene(60, 60)
     for method in ('grabcut', 'grabcut_ignore'):
-        for picture, box in (
-            (flat, [10, 10, 40, 40]),     # nothing to tell apart
-            (image, [0, 0, 60, 60]),      # no background to learn from
-            (image, [5, 5, 50, 12]),      # too thin
-            (image, [5, 5, 6, 6])):
+        for picture, box in [
+                (flat, [10, 10, 40, 40]),  # nothing to tell apart
+                (image, [0, 0, 60, 60]),  # no background to learn from
+                (image, [5, 5, 50, 12]),  # too thin
+                (image, [5, 5, 6, 6])
+        ]:
             mask = make(picture, [box], method=method)
             inside = make(picture, [box]) == 3
             if picture is flat:

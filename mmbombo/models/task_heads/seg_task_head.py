@@ -164,7 +164,8 @@ class SegTaskHead(BaseTaskHead):
         if logits.shape[-2:] == size:
             return logits
         return F.interpolate(
-            logits,
+            # as :meth:`_class_ids` wants them
+            logits.contiguous(memory_format=torch.channels_last),
             size=size,
             mode='bilinear',
             align_corners=self.head.align_corners)
@@ -176,8 +177,12 @@ class SegTaskHead(BaseTaskHead):
         return self._resize(logits, sample.ori_shape[:2])[0]
 
     def _class_ids(self, logits: Tensor) -> Tensor:
-        """Class ids ``(1, H, W)`` of logits ``(C, H, W)``."""
-        return logits.argmax(dim=0, keepdim=True)
+        """Class ids ``(1, H, W)`` of logits ``(C, H, W)``.
+
+        With the classes of a pixel side by side, which on a CPU takes less
+        than half of the time.
+        """
+        return logits.movedim(0, -1).contiguous().argmax(dim=-1)[None]
 
     def _slide(self, inputs: Tensor, extract_feat: Callable) -> Tensor:
         """Mean logits ``(N, C, H, W)`` over overlapping windows."""

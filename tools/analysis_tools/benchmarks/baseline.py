@@ -22,7 +22,7 @@ import torch
 from mmengine.logging import MMLogger
 
 from .rows import timed
-from .running import (Training, fresh, peak_memory, sum_of_losses, wait,
+from .running import (Training, peak_memory, predict, sum_of_losses, wait,
                       waiting, weights_in_bytes)
 from .scores import det_evaluator, seg_evaluator, validate
 from .stock import WITH_PARTS_OF_OURS, build_both
@@ -67,8 +67,7 @@ class Stock:
 
     def predict(self) -> Tuple[list, list]:
         """Samples with boxes, and samples with maps."""
-        return tuple(
-            model.test_step(fresh(data)) for model, data in self.sides)
+        return tuple(predict(*side) for side in self.sides)
 
     def predictions(self) -> Tuple[list, list]:
         """What they predict, on the CPU."""

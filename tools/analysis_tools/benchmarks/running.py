@@ -40,6 +40,15 @@ def sum_of_losses(model: nn.Module, batch: dict) -> float:
     return float(model.parse_losses(model(**data, mode='loss'))[0])
 
 
+@torch.no_grad()
+def predict(model: nn.Module, batch: dict) -> list:
+    """A network's predictions, without gradients as in MMEngine's loops.
+
+    Its ``test_step`` alone would keep all activations for them.
+    """
+    return model.test_step(fresh(batch))
+
+
 def weights_in_bytes(*models: nn.Module) -> int:
     """Parameters and buffers."""
     return sum(tensor.numel() * tensor.element_size() for model in models

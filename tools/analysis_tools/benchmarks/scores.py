@@ -7,6 +7,7 @@ import io
 from contextlib import redirect_stdout
 from typing import Dict
 
+import torch
 from mmdet.evaluation import CocoMetric
 from mmengine.evaluator import Evaluator
 from mmseg.evaluation import IoUMetric
@@ -33,9 +34,10 @@ def seg_evaluator() -> Evaluator:
     return evaluator
 
 
+@torch.no_grad()
 def process(model: nn.Module, images: dict, evaluator: Evaluator,
             size: int) -> None:
-    """Send all images through a network and to its metrics.
+    """Send all images through a network and to its metrics, as MMEngine does.
 
     Args:
         model (nn.Module): A model of MMEngine, in evaluation mode.
