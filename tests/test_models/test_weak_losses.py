@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData, PixelData
 
@@ -95,6 +96,26 @@ def assert_equal_but_for_edges(got, expected):
     wrong = (got != expected).nonzero()
     near = ((wrong - 64).abs() <= 2).any(dim=1)
     assert near.all(), wrong[~near]
+
+
+@pytest.mark.parametrize('stride', [1, 2, 3])
+def test_the_loss_may_look_at_every_so_many_pixels(stride):
+    model = build(dict(type='BoxForMaskLoss', stride=stride))
+    sample, inputs = boxed(prepared_mask()), images(1)
+    ctx = StepContext(model, inputs, [sample])
+    logits = ctx.outputs('seg', [0])[0]
+    middle = stride // 2
+    labels = prepared_mask()[:, middle::stride, middle::stride]
+    logits = F.interpolate(logits, size=labels.shape[1:], mode='bilinear')
+    wanted = F.cross_entropy(logits, labels, ignore_index=255)
+    loss = model.weak_losses[0](ctx)['loss_ce']
+    torch.testing.assert_close(loss, wanted)
+
+
+@pytest.mark.parametrize('stride', [0, -1, 1.5])
+def test_strides_are_positive_integers(stride):
+    with pytest.raises(ValueError, match='positive integer'):
+        build(dict(type='BoxForMaskLoss', stride=stride))
 
 
 @pytest.mark.parametrize('predictor', ['self', 'ema'])

@@ -31,6 +31,11 @@ class BoxForMaskLoss(BaseWeakLoss):
         mask_refiner (dict, optional): Config of what changes the masks with
             the network's predictions, such as :class:`PredictionFilter`.
             Defaults to None.
+        stride (int): The loss is of every so many rows and columns of the
+            masks, to whose size the logits are brought. Defaults to 1.
+
+    Raises:
+        ValueError: If ``stride`` is no positive integer.
     """
 
     name = 'b4m'
@@ -44,8 +49,13 @@ class BoxForMaskLoss(BaseWeakLoss):
     def __init__(self,
                  loss_weight: float = 1.,
                  ramp: float = 0.,
-                 mask_refiner: OptConfigType = None) -> None:
+                 mask_refiner: OptConfigType = None,
+                 stride: int = 1) -> None:
         super().__init__(loss_weight=loss_weight, ramp=ramp)
+        if not isinstance(stride, int) or stride < 1:
+            raise ValueError('stride of BoxForMaskLoss must be a positive '
+                             f'integer, not {stride!r}')
+        self.stride = stride
         self.mask_refiner = None
         if mask_refiner is not None:
             self.mask_refiner = TASK_UTILS.build(mask_refiner)
@@ -70,7 +80,12 @@ class BoxForMaskLoss(BaseWeakLoss):
             KeyError: If a sample carries no pseudo mask.
         """
         masks, counts = self.pseudo_masks(ctx, images)
-        return {**ctx.loss(self.task, masks, images), **counts}
+        # the middle of each cell, or nearest to it
+        cells = slice(self.stride // 2, None, self.stride)
+        return {
+            **ctx.loss(self.task, masks[..., cells, cells], images),
+            **counts
+        }
 
     @torch.no_grad()
     def pseudo_masks(self, ctx: StepContext,
