@@ -120,18 +120,19 @@ def _table(row_of: np.ndarray, labels: np.ndarray, stats: np.ndarray,
 
     row_labels = np.zeros(num_rows, dtype=np.int64)
     row_labels[row_of] = labels
-    boxes = np.empty((num_rows, 4), dtype=np.float32)
-    boxes[:, :2], boxes[:, 2:] = np.inf, -np.inf
-    np.minimum.at(boxes[:, 0], row_of, left)
-    np.minimum.at(boxes[:, 1], row_of, top)
-    np.maximum.at(boxes[:, 2], row_of, right)
-    np.maximum.at(boxes[:, 3], row_of, bottom)
+    # of the type of the statistics: `at` is slow where it has to convert
+    boxes = np.empty((4, num_rows), dtype=stats.dtype)
+    boxes[:2], boxes[2:] = np.iinfo(stats.dtype).max, 0
+    np.minimum.at(boxes[0], row_of, left)
+    np.minimum.at(boxes[1], row_of, top)
+    np.maximum.at(boxes[2], row_of, right)
+    np.maximum.at(boxes[3], row_of, bottom)
     areas = np.bincount(
         row_of, weights=stats[:, cv2.CC_STAT_AREA], minlength=num_rows)
     row_ignored = np.arange(num_rows) >= max_components
     row_ignored[row_of[ignored]] = True
     return dict(
         labels=row_labels,
-        boxes=boxes,
+        boxes=np.ascontiguousarray(boxes.T, dtype=np.float32),
         areas=areas.astype(np.float32),
         ignored=row_ignored)

@@ -93,8 +93,8 @@ def curves(side: int) -> List[Curve]:
         ids = range(1, classes + 1)
         return lambda: label_components(mask, MIN_AREA, ids)
 
-    def paint(side=2 * side, boxes=8, share=.25):
-        return painting((side, side), boxes, share, smooth=3.)
+    def paint(side=2 * side, boxes=8, drawn=8, share=.25):
+        return painting((side, side), boxes, drawn, share, smooth=3.)
 
     def refine(side=side, components=100, boxes=30, classes=20):
         return refinement(side, components, boxes, classes)
@@ -107,7 +107,7 @@ def curves(side: int) -> List[Curve]:
               lambda count: label(components=250, classes=count)),
         Curve('boxes_to_mask', 'pixels', pixels, by_pixels(paint)),
         Curve('boxes_to_mask', 'boxes', BOXES,
-              lambda count: paint(boxes=count, share=.08)),
+              lambda count: paint(boxes=count, drawn=max(BOXES), share=.08)),
         Curve('refine_boxes', 'pixels', pixels, by_pixels(refine)),
         Curve('refine_boxes', 'components', COMPONENTS,
               lambda count: refine(components=count)),
@@ -144,15 +144,21 @@ def random_boxes(rng: np.random.Generator, shape, count: int,
     return np.hstack([corner, corner + size]).astype(np.float32)
 
 
-def painting(shape, count: int, share: float, smooth: float) -> Callable:
-    """GrabCut of boxes in noise, in which cuts are longest."""
+def painting(shape, count: int, drawn: int, share: float,
+             smooth: float) -> Callable:
+    """GrabCut of boxes in noise, in which cuts are longest.
+
+    All ``drawn`` objects are in the image: where they overlap it is dark and
+    cuts are harder, and only the number of boxes is to grow.
+    """
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (*shape, 3), dtype=np.uint8)
     if smooth:
         image = cv2.GaussianBlur(image, None, smooth)
-    boxes = random_boxes(rng, shape, count, share)
+    boxes = random_boxes(rng, shape, drawn, share)
     for x1, y1, x2, y2 in boxes.astype(int):
         image[y1 + 2:y2 - 2, x1 + 2:x2 - 2] //= 2
+    boxes = boxes[:count]
     labels = np.arange(count) % 20
     return lambda: boxes_to_mask(image, boxes, labels, labels < 0,
                                  np.arange(1, 21), 0)
@@ -237,7 +243,7 @@ def worst_cases(repeats: int) -> List[Row]:
         bounded(f'worst_{name}', task, 2., repeats)
         for name, task in cases.items()
     ]
-    boxes = painting(LARGE, 300, .5, smooth=0.)
+    boxes = painting(LARGE, 300, 300, .5, smooth=0.)
     return rows + [bounded('worst_300_large_boxes', boxes, 60., 1)]
 
 
