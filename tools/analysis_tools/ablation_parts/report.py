@@ -130,7 +130,9 @@ def document(meta: dict, summary: Dict[str, dict], picture: str) -> str:
         'AP is the COCO-style AP .5:.95. The gap is that between `naive` '
         '(each head learns from its own annotations only) and `oracle` '
         '(every image has boxes and mask), over the seeds that a row has; the '
-        'step time is relative to `naive`.', f'![AP and mIoU]({picture})'
+        'step time is relative to that of `naive`, and a hint only: runs '
+        'share the machine, and `benchmark.py` measures it.',
+        f'![AP and mIoU]({picture})'
     ]
     for prefix, keys in QUALITIES.items():
         lines = quality_table(summary, prefix, keys)
