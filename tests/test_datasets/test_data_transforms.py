@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmbombo.datasets import DatasetError, PartialVOCDataset
+from mmbombo.datasets import DatasetError, PartialVOCDataset, SeededIndex
 from mmbombo.datasets.transforms import LoadPartialAnnotations, LoadPseudoMask
 from mmbombo.models.data_preprocessors import MultiTaskDataPreprocessor
 
@@ -106,8 +106,8 @@ def test_components_are_those_of_the_augmented_map(voc):
     ]
     data = make(voc, ('sem_seg', ), crop)
     seen = set()
-    for _ in range(30):
-        sample = data[0]['data_samples']
+    for seed in range(30):
+        sample = data[SeededIndex(0, seed)]['data_samples']
         on = sample.gt_sem_seg.sem_seg[0] == 1
         assert sample.component_map.data[0].equal(on.to(torch.int16))
         assert sample.components.areas.tolist() == [on.sum()] * bool(on.any())

@@ -2,6 +2,7 @@
 """The weak losses whose targets come from another network."""
 import copy
 
+import numpy as np
 import pytest
 import torch
 from mmengine.structures import InstanceData
@@ -266,6 +267,100 @@ def test_soft_detection_cell_by_cell(det, weigh_by):
         by = entries if key == 'loss_score' and weigh_by == 'anchors' else mass
         torch.testing.assert_close(
             value, torch.as_tensor(sums[key]) / by, rtol=1e-4, atol=1e-6)
+
+
+def numbers(tensor):
+    return tensor.detach().double().numpy()
+
+
+def feature_cells(student, ours, theirs, samples):
+    """Of each cell that detection reads: image, level, place, distance."""
+    levels = student.task_heads.det.in_indices
+    for i, sample in enumerate(samples):
+        for number, level in enumerate(levels):
+            s, t = (numbers(x['features'][level][i]) for x in (ours, theirs))
+            for y, x in cells(sample, s):
+                distance = ((s[:, y, x] - t[:, y, x])**2).mean()
+                yield i, number, (y, x), distance
+
+
+def all_said(cfg, det='gfl'):
+    """A loss, what both networks say, and what it makes of that."""
+    student, teacher = pair(cfg, det)
+    inputs, samples = batch([('bbox', ), ('bbox', )])
+    ours, theirs = say(student, inputs), say(teacher, inputs)
+    found = student.weak_losses[0].loss(
+        Given(student, inputs, samples, ours, theirs), [0, 1])
+    found = {key: float(value) for key, value in found.items()}
+    return student, ours, theirs, samples, found
+
+
+def test_features_cell_by_cell():
+    *given, found = all_said(
+        dict(type='FeatureMSELoss', teacher='t', task='det'))
+    distances = [cell[-1] for cell in feature_cells(*given)]
+    wanted = dict(loss_feature=5 * np.mean(distances))
+    assert found == pytest.approx(wanted, rel=1e-4)
+
+
+def test_objects_and_background_cell_by_cell():
+    *given, found = all_said(
+        dict(type='DeFeatLoss', teacher='t', feature_weight=3.))
+    boxes = numbers(given[3][0].gt_instances.bboxes)  # as Given predicts
+    apart = {True: [], False: []}
+    for _, level, (y, x), distance in feature_cells(*given):
+        cx, cy = ((place + .5) * (8 << level) for place in (x, y))
+        apart[any(x1 <= cx <= x2 and y1 <= cy <= y2
+                  for x1, y1, x2, y2 in boxes)].append(distance)
+    wanted = dict(loss_foreground=3 / 2 * np.mean(apart[True]),
+                  loss_background=3 / 2 * np.mean(apart[False]))
+    assert found == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize('det', ['retinanet', 'gfl', 'fcos'])
+def test_disagreement_cell_by_cell(det):
+    *given, found = all_said(dict(type='PDFLoss', teacher='t'), det)
+    _, ours, theirs, _ = given
+    weighted = weights = scores = sure = 0.
+    boxes = []
+    for i, level, (y, x), distance in feature_cells(*given):
+        (s, b), (t, tb) = ([
+            numbers(part[level][i][:, y, x]) for part in said['det'][:2]
+        ] for said in (ours, theirs))
+        p, q = (1 / (1 + np.exp(-z)).reshape(-1, 3) for z in (s, t))
+        weight = np.sqrt(((p - q)**2).sum(axis=1)).mean()
+        weighted, weights = weighted + weight * distance, weights + weight
+        entropy = -q * np.log(p) - (1 - q) * np.log(1 - p)
+        scores, sure = scores + ((q - p)**2 * entropy).sum(), sure + (
+            q > .5).sum()
+        if det == 'gfl':
+            b, tb = (z.reshape(4, 17) for z in (b, tb))
+            b, tb = (z - np.log(np.exp(z).sum(axis=1))[:, None]
+                     for z in (b, tb))
+            boxes.append((np.exp(tb) * (tb - b)).sum(axis=1).mean())
+        else:
+            # FCOS, evaluated, speaks in pixels
+            scale = 8 << level if det == 'fcos' else 1
+            boxes.append(np.abs(b - tb).mean() / scale)
+    wanted = dict(loss_feature=5 * weighted / weights,
+                  loss_score=scores / max(sure, 1),
+                  loss_box=np.mean(boxes))
+    assert found == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize('temperature', [1., 2.])
+def test_class_distributions_pixel_by_pixel(temperature):
+    _, ours, theirs, samples, found = all_said(
+        dict(type='SegmentationKLLoss', teacher='t', temperature=temperature))
+    divergences = []
+    for i, sample in enumerate(samples):
+        s, t = (numbers(x['seg'][0][i]) / temperature for x in (ours, theirs))
+        for y, x in cells(sample, s):
+            p, q = (np.exp(z[:, y, x]) / np.exp(z[:, y, x]).sum()
+                    for z in (s, t))
+            divergences.append((q * np.log(q / p)).sum() * temperature**2)
+    assert found == pytest.approx(
+        dict(loss_kl=np.mean(divergences)), rel=1e-4)
 
 
 def test_half_precision_stays_finite():
