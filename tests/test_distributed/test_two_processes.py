@@ -1,9 +1,11 @@
 # Copyright (c) mmbombo contributors.
 """Two gloo processes equal one process with the doubled batch."""
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch.nn.parallel import DistributedDataParallel
 
@@ -12,6 +14,9 @@ from mmbombo.registry import DATASETS, MODELS
 from mmbombo.testing import (CLASSES, SEG_CLASSES, det_head_cfg, gloo_process,
                              tiny_model_cfg, write_voc)
 
+PAPER = str(
+    Path(__file__).resolve().parents[2] /
+    'configs/_base_/models/r18_cem-fpn_anchor.py')
 STEPS = 2
 CLASS_MAP = dict(det_classes=CLASSES, seg_classes=SEG_CLASSES)
 PIPELINE = [
@@ -51,18 +56,36 @@ def build_dataset(root):
             ]))
 
 
-def build_model(forward_mode):
-    """FCOS reduces its normalisers over ranks; no statistic of a batch."""
-    torch.manual_seed(0)
+def fcos_cfg():
+    """MMDetection's head that reduces most normalisers over ranks."""
     det = det_head_cfg('fcos', channels=16)
     det['head'].update(stacked_convs=1, strides=[8, 16, 32],
                        regress_ranges=((-1, 32), (32, 64), (64, 1e8)))
     det['in_indices'] = (1, 2, 3)
+    return det
+
+
+def anchor_cfg():
+    """The paper's head."""
+    det = Config.fromfile(PAPER).model.task_heads.det
+    det.head.update(num_classes=3, in_channels=16, feat_channels=16)
+    return dict(det, in_indices=(1, 2, 3, 4))
+
+
+HEADS = dict(fcos=fcos_cfg, anchor=anchor_cfg)
+
+
+def build_model(forward_mode, head):
+    """A network without statistics of a batch."""
+    torch.manual_seed(0)
     cfg = tiny_model_cfg(weak_losses=[
         dict(type='BoxForMaskLoss'),
+        dict(type='BoxProjectionLoss'),
+        dict(type='ColourAffinityLoss', ramp=0.),
         dict(type='MaskForBoxLoss', ramp=0., predictor='self', score_thr=.01)
     ])
-    cfg['task_heads']['det'] = det
+    cfg['neck']['num_outs'] = 5
+    cfg['task_heads']['det'] = HEADS[head]()
     cfg['data_preprocessor']['pad_size_divisor'] = 64
     cfg['forward_mode'] = forward_mode
     model = MODELS.build(cfg)
@@ -74,13 +97,13 @@ def build_model(forward_mode):
     return model
 
 
-def gradients(root, batch_size, forward_mode, ddp):
+def gradients(root, batch_size, forward_mode, head, ddp):
     """Gradients of some steps, without updates in between."""
     dataset = build_dataset(root)
     sampler = PartialAnnotationSampler(
         dataset, batch_size=batch_size, source_ratio=[1, 1], seed=3)
     indices = iter(sampler)
-    model = build_model(forward_mode)
+    model = build_model(forward_mode, head)
     wrapped = DistributedDataParallel(model) if ddp else model
     steps = []
     for _ in range(STEPS):
@@ -98,9 +121,9 @@ def gradients(root, batch_size, forward_mode, ddp):
     return steps
 
 
-def worker(rank, root, forward_mode, out):
+def worker(rank, root, forward_mode, head, out):
     with gloo_process(rank):
-        steps = gradients(root, 4, forward_mode, ddp=True)
+        steps = gradients(root, 4, forward_mode, head, ddp=True)
     if rank == 0:
         torch.save(steps, out)
 
@@ -110,13 +133,14 @@ def root(tmp_path_factory):
     return write_voc(tmp_path_factory.mktemp('voc'), num_images=12)
 
 
-@pytest.mark.parametrize('forward_mode', ['joint', 'per_task'])
+@pytest.mark.parametrize('forward_mode, head', [
+    ('joint', 'fcos'), ('per_task', 'fcos'), ('joint', 'anchor')])
 def test_gradients_equal_those_of_the_doubled_batch(
-        run_two_processes, root, tmp_path, forward_mode):
+        run_two_processes, root, tmp_path, forward_mode, head):
     out = str(tmp_path / 'gradients.pt')
-    run_two_processes(__file__, str(root), forward_mode, out)
+    run_two_processes(__file__, str(root), forward_mode, head, out)
     two = torch.load(out, weights_only=True)
-    one = gradients(str(root), 8, forward_mode, ddp=False)
+    one = gradients(str(root), 8, forward_mode, head, ddp=False)
     assert len(one) == len(two) == STEPS
     assert any(g.abs().max() > 0 for g in one[0].values())
     for step_one, step_two in zip(one, two):

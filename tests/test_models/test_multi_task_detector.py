@@ -241,10 +241,14 @@ def test_prediction_is_at_the_original_size():
                 scale_factor=(2., 2.)))
     with torch.no_grad():
         results = model.predict(inputs, samples)
-    for sample in results:
-        assert sample.pred_sem_seg.sem_seg.shape == (1, 64, 50)
-        assert sample.pred_instances.bboxes[:, [0, 2]].max() <= 50
-        assert sample.pred_instances.bboxes[:, [1, 3]].max() <= 64
+    ctx = StepContext(model, inputs, samples)
+    in_input_pixels = ctx.predict('det', ctx.plan['det'])
+    assert len(in_input_pixels) == 3
+    for i, boxes in zip(ctx.plan['det'], in_input_pixels):
+        assert results[i].pred_sem_seg.sem_seg.shape == (1, 64, 50)
+        assert len(boxes) > 0
+        torch.testing.assert_close(results[i].pred_instances.bboxes,
+                                   boxes.bboxes / 2)
 
 
 def test_missing_weak_labels_say_what_to_add():

@@ -179,13 +179,17 @@ def test_slide_mode_averages_overlapping_windows():
     cfg = seg_head_cfg('fpn')
     cfg['test_cfg'] = dict(mode='slide', crop_size=(64, 64), stride=(32, 48))
     head = MODELS.build(cfg).eval()
+    torch.manual_seed(0)
     inputs = torch.randn(1, 3, 128, 112)
     head.head.forward = lambda feats: feats * torch.tensor(
         [1., -1., .5, 0.]).view(1, 4, 1, 1)
     sample = make_sample(())
     sample.set_metainfo(dict(img_shape=(128, 112), ori_shape=(128, 112)))
-    head.add_predictions((), inputs, [sample], lambda x: x.mean(
-        dim=1, keepdim=True) + x.mean())
+
+    def extract(x):
+        return x.mean(dim=1, keepdim=True) + x.mean()
+
+    head.add_predictions((), inputs, [sample], extract)
 
     total = np.zeros((4, 128, 112))
     count = np.zeros((128, 112))
@@ -196,9 +200,11 @@ def test_slide_mode_averages_overlapping_windows():
             for c, factor in enumerate([1., -1., .5, 0.]):
                 total[c, top:top + 64, left:left + 64] += value * factor
             count[top:top + 64, left:left + 64] += 1
-    wanted = (total / count).argmax(axis=0)
-    agreement = (sample.pred_sem_seg.data[0].numpy() == wanted).mean()
-    assert agreement > .999
+    wanted = total / count
+    np.testing.assert_allclose(
+        head._slide(inputs, extract)[0], wanted, atol=1e-5)
+    found = sample.pred_sem_seg.data[0].numpy()
+    assert (found == wanted.argmax(axis=0)).mean() > .999
 
 
 @pytest.mark.parametrize('size, window, step, wanted', [

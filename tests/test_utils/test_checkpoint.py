@@ -164,9 +164,9 @@ def test_resume_equals_the_uninterrupted_run(loader, tmp_path,
     assert again['meta']['iter'] == 4
     assert again['optimizer']['state'][0]['step'] == 4
     assert again['message_hub']['log_scalars']['train/loss'].data[0].size == 4
-    assert same(again['param_schedulers'], before['param_schedulers'])
-    assert same(again['ema_state_dict'].keys(),
-                before['ema_state_dict'].keys())
+    for key in ('state_dict', 'ema_state_dict', 'optimizer',
+                'param_schedulers'):
+        assert same(again[key], before[key]), key
 
 
 @pytest.mark.parametrize('kind, name', [
