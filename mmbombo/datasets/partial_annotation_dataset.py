@@ -43,7 +43,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             the wrapped set.
         metainfo (dict, optional): ``classes``, ``palette``, ``seg_classes``,
             ``seg_palette``, where the wrapped set's own, which counts for
-            its own task, do not do.
+            its own task, do not do. With boxes, the wrapped set is built for
+            these ``classes``.
         seg_id_map (dict[int, int], optional): Id in the mask files to
             segmentation id. Defaults to None: what the wrapped set does, or
             ids are kept.
@@ -61,8 +62,9 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         **kwargs: Arguments of :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
-        DatasetError: If the wrapped set does not give a declared kind, or a
-            file is missing or unusable; the message names it.
+        DatasetError: If the wrapped set does not give a declared kind, its
+            classes contradict ``metainfo``, or a file is missing or unusable;
+            the message names it.
     """
 
     def __init__(self,
@@ -85,7 +87,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self._cache: Optional[IndexCache] = None
         self._index: Optional[dict] = None
         self._notes: List[str] = []
-        self.wrapped = self._build_wrapped(dataset, test_mode, data_help)
+        self.wrapped = self._build_wrapped(dataset, test_mode, data_help,
+                                           (metainfo or {}).get('classes'))
         if type(self.wrapped) is CocoDataset:
             self._open_coco(
                 dict(
@@ -98,10 +101,10 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                     drop_bad_boxes=drop_bad_boxes))
         if self._index is None:
             self._require_kinds()
+        self._keeps_ids = seg_id_map is None
         metainfo = self._merge_metainfo(metainfo or {})
         self._label_map = self._build_label_map(metainfo.get('classes', ()))
         if SEM_SEG in self.annotation_kinds:
-            self._keeps_ids = seg_id_map is None
             self.seg_id_table = self._build_id_table(
                 len(metainfo['seg_classes']), seg_id_map, seg_ignore_ids)
         super().__init__(
@@ -110,8 +113,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             test_mode=test_mode,
             **kwargs)
 
-    def _build_wrapped(self, config: dict, test_mode: bool,
-                       data_help: str) -> BaseDataset:
+    def _build_wrapped(self, config: dict, test_mode: bool, data_help: str,
+                       classes: Optional[Sequence[str]]) -> BaseDataset:
         config = dict(config)
         if config.get('pipeline'):
             raise DatasetError(
@@ -134,12 +137,30 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                 config.setdefault('test_mode', test_mode)
                 # Serialising an empty list fails before we can explain it.
                 config['serialize_data'] = False
+                if classes is not None and BBOX in self.annotation_kinds:
+                    config['metainfo'] = self._with_classes(
+                        config.get('metainfo'), classes)
             if kind_of_set is CocoDataset:
                 config['lazy_init'] = True
             elif issubclass(kind_of_set, CocoDataset):
                 # Before MMDetection reads it, which takes what it finds.
                 self._coco = read_coco_json(ann_file)
             return registry.build(config)
+
+    def _with_classes(self, metainfo: Optional[dict],
+                      classes: Sequence[str]) -> dict:
+        """The wrapped set's metainfo, with the classes that are asked for.
+
+        It leaves out, or numbers in its own way, what is none of its own.
+        """
+        metainfo = dict(metainfo or {})
+        own = metainfo.setdefault('classes', tuple(classes))
+        if tuple(own) != tuple(classes):
+            raise DatasetError(
+                f'source {self.source!r}: metainfo gives the classes '
+                f'{tuple(classes)}, but the wrapped set is built for '
+                f'{tuple(own)}; give them once')
+        return metainfo
 
     def _open_coco(self, recipe: dict) -> None:
         """Get the index from the cache, or let the file be read."""
@@ -185,6 +206,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         if unknown:
             raise DatasetError(f'source {self.source!r}: metainfo has unknown '
                                f'key(s) {unknown}; known are {META_KEYS}')
+        self._check_numbers(metainfo.get('seg_classes', ()),
+                            given.get('seg_classes', ()))
         metainfo.update(given)
         for kind, key in ((BBOX, 'classes'), (SEM_SEG, 'seg_classes')):
             if kind in self.annotation_kinds and not metainfo.get(key):
@@ -196,6 +219,19 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                 metainfo[key] = tuple(metainfo[key])
         metainfo['ignore_index'] = IGNORE_INDEX
         return metainfo
+
+    def _check_numbers(self, own: Sequence[str],
+                       given: Sequence[str]) -> None:
+        """Refuse segmentation classes in another order than the maps'."""
+        own, given = list(own), list(given)
+        for name in own if self._keeps_ids else ():
+            if name in given and given.index(name) != own.index(name):
+                raise DatasetError(
+                    f'source {self.source!r}: {name!r} is id '
+                    f'{given.index(name)} in metainfo[\'seg_classes\'], but '
+                    f'{own.index(name)} in {type(self.wrapped).__name__}; '
+                    'translate the ids with `seg_id_map`, or give the classes '
+                    'to the wrapped set')
 
     def _build_label_map(self, classes: Sequence[str]) -> Dict[int, int]:
         """Label of the wrapped set to label, by the name of the class.

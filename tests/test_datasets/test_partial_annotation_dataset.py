@@ -133,14 +133,43 @@ def test_coco_with_masks_gives_what_is_declared(foreign, kinds):
         np.testing.assert_array_equal(sample['gt_seg_map'], expected_map(2))
 
 
+def test_classes_of_the_source_are_those_of_the_wrapped_set(foreign, voc):
+    boxes = coco(foreign)
+    boxes.pop('metainfo')  # the set would read COCO's 80 classes
+    data = make(
+        boxes, ('bbox', ), metainfo=dict(classes=('tower', 'tree')))
+    assert [[x['bbox_label'] for x in data.get_data_info(k)['instances']]
+            for k in range(4)] == [[1]] * 4
+    data = make(
+        xml_set(voc), ('bbox', ), metainfo=dict(classes=('dog', 'cat')))
+    assert data.get_data_info(1)['instances'][0]['bbox_label'] == 0
+
+
+def test_classes_are_given_once(foreign):
+    with pytest.raises(DatasetError, match='give them once'):
+        make(coco(foreign), ('bbox', ), metainfo=dict(classes=CLASSES[:2]))
+    reverse = dict(seg_classes=CLASSES[::-1])
+    with pytest.raises(DatasetError, match="'tank' is id 2 .* but 0 in"):
+        make(folder(foreign), ('sem_seg', ), metainfo=reverse)
+    ids = {11: 2, 26: 0, 40: 1}
+    data = make(
+        folder(foreign), ('sem_seg', ), metainfo=reverse, seg_id_map={
+            **ids, 0: 2})
+    assert data.metainfo['seg_classes'] == CLASSES[::-1]
+
+
+def xml_set(root, **kwargs):
+    return dict(
+        type='mmdet.XMLDataset',
+        data_root=str(root),
+        ann_file='ImageSets/Main/all.txt',
+        data_prefix=dict(sub_data_root=''),
+        **kwargs)
+
+
 def test_xml_set_of_mmdet(voc):
     data = make(
-        dict(
-            type='mmdet.XMLDataset',
-            data_root=str(voc),
-            ann_file='ImageSets/Main/all.txt',
-            data_prefix=dict(sub_data_root=''),
-            metainfo=dict(classes=('cat', 'dog'))), ('bbox', ))
+        xml_set(voc, metainfo=dict(classes=('cat', 'dog'))), ('bbox', ))
     # MMDetection's convention: one less than VOC's number on all sides.
     assert data.get_data_info(1)['instances'] == [
         dict(bbox=[10., 5., 29., 20.], bbox_label=1, ignore_flag=0)

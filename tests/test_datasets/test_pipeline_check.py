@@ -242,6 +242,25 @@ def test_known_offenders_are_refused_by_name(step, advice, kinds):
     assert advice in str(error.value)
 
 
+IMAGE, ANNOTATIONS, LABEL, PACK, RESIZE = (
+    dict(type='LoadImageFromFile'), dict(type='LoadPartialAnnotations'),
+    dict(type='LabelComponents', class_map=CLASS_MAP),
+    dict(type='PackMultiTaskInputs'), mmdet('Resize', scale=(64, 64)))
+
+
+@pytest.mark.parametrize('steps, message', [
+    ([IMAGE, RESIZE, ANNOTATIONS, PACK],
+     'mmdet.Resize stands before mmbombo.LoadPartialAnnotations'),
+    ([IMAGE, ANNOTATIONS, LABEL, FLIP, PACK],
+     'mmdet.RandomFlip stands behind mmbombo.LabelComponents')
+])
+def test_annotation_is_read_first_and_labelled_last(steps, message):
+    transforms = [TRANSFORMS.build(step) for step in steps]
+    with pytest.raises(PipelineError, match=message):
+        check_pipeline(transforms, ('sem_seg', ))
+    check_pipeline(transforms, ('sem_seg', ), probe=False)
+
+
 def test_expand_without_ignore_label_is_caught():
     step = mmdet('Expand', ratio_range=(2, 3), prob=1.)
     check([step], BOX)

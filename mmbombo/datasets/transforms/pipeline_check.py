@@ -1,10 +1,10 @@
 # Copyright (c) mmbombo contributors.
 """Does a pipeline move image, map and boxes together?
 
-Two checks when a data set is built. Known offenders are refused by name, with
-what to use instead. Then a start-up probe sends a synthetic image through the
-configured transforms and compares what comes out: that judges what
-transforms do, so a user's own are covered too.
+Three checks when a data set is built. Known offenders are refused by name,
+with what to use instead, and so is a wrong order. Then a start-up probe sends
+a synthetic image through the configured transforms and compares what comes
+out: that judges what transforms do, so a user's own are covered too.
 """
 from typing import Any, Callable, Iterator, Optional, Sequence
 
@@ -89,9 +89,9 @@ def check_pipeline(transforms: Sequence[Callable],
     Args:
         transforms (Sequence[Callable]): The built pipeline.
         kinds (Sequence[str]): Annotation kinds of the source.
-        probe (bool): Whether to run the probe too; not for test pipelines,
-            which load the annotation after they resize the image. Defaults
-            to True.
+        probe (bool): Whether to check the order and run the probe too; not
+            for test pipelines, which load the annotation after they resize
+            the image. Defaults to True.
 
     Raises:
         PipelineError: Naming the transform and what to use instead.
@@ -103,7 +103,33 @@ def check_pipeline(transforms: Sequence[Callable],
                 f'{_name(transform)} cannot be used with annotation kinds '
                 f'{tuple(kinds)}: {reason}')
     if probe:
+        _check_order(transforms)
         probe_pipeline(transforms, kinds)
+
+
+def _check_order(transforms: Sequence[Callable]) -> None:
+    """Loading comes first, and components are of the augmented map.
+
+    The probe cannot see it: it neither loads nor labels.
+    """
+    changes = None
+    labels = None
+    for step in transforms:
+        name = type(step).__name__
+        if name.startswith('Load') and changes is not None:
+            raise PipelineError(
+                f'{_name(changes)} stands before {_name(step)}, whose '
+                'annotation is that of the original image: load first, then '
+                'augment')
+        if labels is not None and not name.startswith('Pack'):
+            raise PipelineError(
+                f'{_name(step)} stands behind {_name(labels)}, whose '
+                'components it does not change: put LabelComponents right '
+                'before PackMultiTaskInputs')
+        if name == 'LabelComponents':
+            labels = step
+        elif not _is_frame(step):
+            changes = step
 
 
 def probe_pipeline(transforms: Sequence[Callable],
