@@ -14,7 +14,7 @@ from mmbombo.datasets.transforms import LabelComponents
 from mmbombo.engine.hooks import PredictorEMAHook, TeacherHook
 from mmbombo.engine.hooks.partial_annotation_check_hook import (
     check_class_maps, check_classes, check_predictors, check_sampler,
-    check_sources, check_tasks, check_weak_labels)
+    check_sources, check_tasks, check_weak_labels, unrelated_classes)
 from mmbombo.evaluation import SourceSummary
 from mmbombo.registry import MODELS
 from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
@@ -248,3 +248,23 @@ def test_teacher_needs_its_hook():
     hook.name = 'another'
     with pytest.raises(ValueError, match="'kd'.*TeacherHook', name='expert'"):
         check_predictors(model, [hook])
+
+
+def related(det_classes, seg_classes, weak_losses, **kwargs):
+    return SimpleNamespace(
+        class_map=ClassMap(det_classes, ('background', *seg_classes),
+                           **kwargs),
+        weak_losses=[SimpleNamespace(source_kind=x) for x in weak_losses])
+
+
+def test_classes_whose_names_do_not_meet_are_named():
+    names = ('cat', 'dog'), ('cat', 'Dog')
+    assert unrelated_classes(related(*names, [])) == []
+    assert unrelated_classes(related(*names, [None])) == []  # a teacher
+    boxes_only, masks_only = unrelated_classes(related(*names, ['bbox']))
+    assert "class(es) ['dog']" in boxes_only and 'ignored' in boxes_only
+    assert "class(es) ['Dog']" in masks_only and 'det_to_seg' in masks_only
+    assert unrelated_classes(
+        related(*names, ['bbox'], det_to_seg=dict(dog='Dog'))) == []
+    with pytest.raises(ValueError, match='no detection class is a'):
+        unrelated_classes(related(('cat', ), ('Cat', ), ['sem_seg']))

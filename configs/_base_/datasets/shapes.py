@@ -1,10 +1,11 @@
 # Drawn shapes in the layout of PhotoStamps: nothing to download. Made by
-# tools/dataset_converters/photo_stamps.py --data shapes.
+# tools/dataset_converters/photo_stamps.py --data shapes. SHAPES_ROOT chooses
+# another folder.
 _base_ = './photo_stamps.py'
 
-data_root = '{{$SHAPES_ROOT:data/shapes/}}'
+data_root = '{{$SHAPES_ROOT:data/shapes}}'.rstrip('/') + '/'
 data_help = ('python tools/dataset_converters/photo_stamps.py --data shapes '
-             '--out data/shapes')
+             f'--out {data_root}')
 det_classes = ('disc', 'rectangle', 'triangle', 'star')
 seg_classes = ('background', ) + det_classes
 palette = [(230, 60, 50), (60, 180, 75), (60, 120, 230), (255, 170, 30)]
@@ -17,9 +18,9 @@ class_map = dict(
     det_classes=det_classes, seg_classes=seg_classes, background='background')
 place = dict(data_root=data_root, data_help=data_help, metainfo=metainfo)
 
+mask_place = dict(class_map=class_map, cache_dir=data_root + 'pseudo_masks')
 weak_pipeline = _base_.weak_pipeline
-weak_pipeline[2].update(
-    class_map=class_map, cache_dir=data_root + 'pseudo_masks')
+weak_pipeline[2].update(mask_place)
 weak_pipeline[-2].update(class_map=class_map)
 
 det_source = place
@@ -31,3 +32,16 @@ train_dataloader = dict(
     ]))
 val_dataloader = dict(dataset=place)
 test_dataloader = val_dataloader
+
+fixed_pipeline = _base_.fixed_pipeline
+fixed_pipeline[2].update(mask_place)
+fixed_pipeline[-2].update(class_map=class_map)
+fixed = dict(place, pipeline=fixed_pipeline)
+quality_weak = dict(datasets=[
+    dict(_base_.det_source, **fixed),
+    dict(_base_.seg_source, **fixed)
+])
+quality_truth = dict(datasets=[
+    dict(part, annotation_kinds=_base_.both_kinds)
+    for part in quality_weak['datasets']
+])

@@ -51,6 +51,8 @@ class PartialAnnotationCheckHook(Hook):
         check_tasks(model, sources)
         check_predictors(model, runner.hooks)
         check_weak_labels(model, loader.dataset)
+        for note in unrelated_classes(model):
+            runner.logger.warning(note)
         if runner.val_loop is not None:
             check_metric_kinds(runner.val_loop.evaluator,
                                runner.val_loop.dataloader.dataset)
@@ -127,6 +129,42 @@ def check_class_maps(model: Any, dataset: Any) -> None:
                     f'class_map of {type(transform).__name__} in the training '
                     f"source '{source.source}' is not that of the model: "
                     f'{theirs}, but {ours}. Give both the same variable')
+
+
+def unrelated_classes(model: Any) -> List[str]:
+    """What weak losses cannot learn because names of classes do not meet.
+
+    Args:
+        model (nn.Module): A model with ``class_map`` and ``weak_losses``.
+
+    Returns:
+        list[str]: Notes for the user, none where all classes are related.
+
+    Raises:
+        ValueError: If a loss makes labels of one task from the other's, and
+            no class is common to both.
+    """
+    class_map = getattr(model, 'class_map', None)
+    weak_losses = getattr(model, 'weak_losses', ())
+    if class_map is None or not any(x.source_kind for x in weak_losses):
+        return []
+    advice = ('If a segmentation class shows them under another name, say so '
+              "in class_map: det_to_seg=dict(name_of_boxes='name_of_mask')")
+    if not class_map.thing_ids:
+        raise ValueError(
+            'no detection class is a segmentation class too, so neither task '
+            f'can teach the other: {class_map}. {advice}')
+    notes = []
+    if class_map.det_only:
+        names = [class_map.det_classes[i] for i in class_map.det_only]
+        notes.append(f'no mask shows the detection class(es) {names}: on '
+                     f'images with masks they are ignored. {advice}')
+    if class_map.seg_only:
+        names = [class_map.seg_classes[i] for i in class_map.seg_only]
+        notes.append(f'no box shows the segmentation class(es) {names}: on '
+                     'images with boxes nothing outside the boxes is '
+                     f'background, it is ignored. {advice}')
+    return notes
 
 
 def check_tasks(model: Any, sources: Sequence[SourceSummary]) -> None:
