@@ -3,10 +3,14 @@ import uuid
 
 import pytest
 import torch
+from hypothesis import settings
 from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 
 torch.set_num_threads(1)
+# a busy machine makes any example slow
+settings.register_profile('mmbombo', deadline=None)
+settings.load_profile('mmbombo')
 
 
 @pytest.fixture(autouse=True)

@@ -61,7 +61,8 @@ class SourceMixin:
             raise DatasetError(
                 f'source {self.source!r} has no image with the kinds '
                 f'{self.annotation_kinds} that its config asks for: {place} '
-                'lists none')
+                'lists none (of a folder, files are listed that end as '
+                '`img_suffix` and `seg_map_suffix` say)')
 
     def get_data_info(self, idx: int) -> Dict[str, Any]:
         """Annotation of one image, with what its source declares."""

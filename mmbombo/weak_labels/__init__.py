@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from .boxes_to_masks import METHODS, boxes_to_mask
+from .boxes_to_masks import METHODS, boxes_to_mask, check_method
 from .cache import PseudoMaskCache
 from .class_map import ClassMap
 from .components import label_components
@@ -8,6 +8,6 @@ from .prediction_filter import covered_pixels, filter_predictions
 
 __all__ = [
     'ClassMap', 'METHODS', 'PseudoMaskCache', 'RefinedBoxes',
-    'boxes_to_mask', 'covered_pixels', 'filter_predictions',
-    'label_components', 'refine_boxes'
+    'boxes_to_mask', 'check_method', 'covered_pixels',
+    'filter_predictions', 'label_components', 'refine_boxes'
 ]

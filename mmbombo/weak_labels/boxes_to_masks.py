@@ -6,7 +6,8 @@ what is *outside* all boxes. Inside a box each variant makes its own guess.
 The paper gives no details; the variants are our reconstruction, with ``box``
 and ``box_i`` after "Simple Does It" (Khoreva et al., CVPR 2017).
 """
-from typing import Callable, Dict, Tuple
+from inspect import signature
+from typing import Callable, Dict, Iterable, Sequence, Tuple
 
 import numpy as np
 
@@ -41,18 +42,17 @@ def boxes_to_mask(image: np.ndarray,
         outside_id (int): Value outside all boxes, as
             :attr:`ClassMap.outside_id`.
         method (str): A key of :data:`METHODS`.
-        **options: Options of the method.
+        **options: Of both GrabCut methods, those of
+            :func:`grabcut_foreground`; the others have none.
 
     Returns:
         np.ndarray: (H, W) uint8 segmentation ids, 255 where ignored.
 
     Raises:
-        ValueError: If the method is unknown, the image is not (H, W, 3)
-            uint8, or a box is not finite.
+        ValueError: If the method or an option is unknown, the image is not
+            (H, W, 3) uint8, or a box is not finite.
     """
-    if method not in METHODS:
-        raise ValueError(f"unknown pseudo mask method '{method}'; known are "
-                         f'{sorted(METHODS)}')
+    check_method(method, options)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f'the image must be (H, W, 3) uint8, got '
                          f'{image.shape} {image.dtype}')
@@ -132,6 +132,28 @@ METHODS: Dict[str, Callable[..., None]] = {
     'grabcut': paint_grabcut,
     'grabcut_ignore': paint_grabcut_ignore,
 }
+
+
+def check_method(method: str, options: Iterable[str]) -> None:
+    """Check that there is such a method with such options.
+
+    Args:
+        method (str): Name of a method.
+        options (Iterable[str]): Names of options.
+
+    Raises:
+        ValueError: If there is not; the message names those that there are.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown pseudo mask method '{method}'; known are "
+                         f'{sorted(METHODS)}')
+    known: Sequence[str] = ()
+    if method.startswith('grabcut'):
+        known = list(signature(grabcut_foreground).parameters)[2:]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(f"pseudo mask method '{method}' has no option(s) "
+                         f'{unknown}; it has {list(known)}')
 
 
 def _pixels_inside(boxes: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:

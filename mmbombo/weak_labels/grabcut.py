@@ -58,12 +58,13 @@ def grabcut_foreground(image: np.ndarray,
         rect (np.ndarray): (4,) int x1, y1, x2, y2 inside the image.
         iterations (int): Iterations. Defaults to 1.
         margin (float): What is seen of the background around the box, on each
-            side, as a share of the longer box side.
+            side, as a share of the longer box side. Defaults to 0.15.
         max_side (int): Longest side, in pixels, of what GrabCut works on.
+            Defaults to 128.
         min_extent (float): GrabCut has collapsed if the extents of its
-            foreground cover less than this share of the box.
+            foreground cover less than this share of the box. Defaults to 0.5.
         min_side (int): The whole box is returned if it is thinner than this,
-            in pixels.
+            in pixels. Defaults to 10.
 
     Returns:
         np.ndarray: (h, w) bool, size of the box.

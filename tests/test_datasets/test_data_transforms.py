@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from mmbombo.datasets import DatasetError, PartialVOCDataset, SeededIndex
+from mmbombo.datasets import (DatasetError, PartialVOCDataset, PipelineError,
+                              SeededIndex)
 from mmbombo.datasets.transforms import LoadPartialAnnotations, LoadPseudoMask
 from mmbombo.models.data_preprocessors import MultiTaskDataPreprocessor
+from mmbombo.registry import TRANSFORMS
 
 CLASS_MAP = dict(
     det_classes=('cat', 'dog'), seg_classes=('background', 'cat', 'dog'))
@@ -152,8 +154,11 @@ def test_the_preprocessor_takes_every_mix(voc, training):
 
 
 def test_pseudo_mask_needs_the_original_image(voc):
-    steps = [dict(type='mmdet.Resize', scale=(30, 30)), PSEUDO]
-    data = make(voc, ('bbox', ), steps)
+    resize = dict(type='mmdet.Resize', scale=(30, 30))
+    with pytest.raises(PipelineError, match='Resize stands before'):
+        make(voc, ('bbox', ), [resize, PSEUDO])
+    data = make(voc, ('bbox', ))
+    data.pipeline.transforms[2:] = map(TRANSFORMS.build, [resize, PSEUDO])
     with pytest.raises(DatasetError, match='directly after'):
         data[0]
 

@@ -145,6 +145,19 @@ def test_classes_of_the_source_are_those_of_the_wrapped_set(foreign, voc):
     assert data.get_data_info(1)['instances'][0]['bbox_label'] == 0
 
 
+@pytest.mark.parametrize('key', ['img_path', 'seg_map_path'])
+def test_missing_folders_of_mmseg_are_named(foreign, key):
+    config = folder(foreign)
+    config['data_prefix'][key] = 'elsewhere'
+    with pytest.raises(DatasetError, match=f"elsewhere .*'{key}'.* not exist"):
+        make(config, ('sem_seg', ))
+
+
+def test_other_suffixes_than_the_files_are_hinted_at(foreign):
+    with pytest.raises(DatasetError, match='img_suffix'):
+        make(folder(foreign, img_suffix='.jpeg'), ('sem_seg', ))
+
+
 def test_classes_are_given_once(foreign):
     with pytest.raises(DatasetError, match='give them once'):
         make(coco(foreign), ('bbox', ), metainfo=dict(classes=CLASSES[:2]))

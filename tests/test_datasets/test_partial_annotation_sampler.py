@@ -42,7 +42,7 @@ SIZES = st.lists(st.integers(1, 23), min_size=1, max_size=4)
 
 
 @given(SIZES, st.data(), st.integers(0, 99))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_batch_of_every_rank_has_the_composition(sizes, data, seed):
     counts = [data.draw(st.integers(1, 4)) for _ in sizes]
     batch = sum(counts)
@@ -55,7 +55,7 @@ def test_every_batch_of_every_rank_has_the_composition(sizes, data, seed):
 
 
 @given(SIZES, st.sampled_from([2, 3]), st.booleans())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_ranks_together_draw_what_one_process_draws(sizes, world, shuffle):
     per_rank = 2 * len(sizes)
     common = dict(seed=5, shuffle=shuffle)
@@ -74,7 +74,7 @@ def test_ranks_together_draw_what_one_process_draws(sizes, world, shuffle):
 
 
 @given(SIZES, st.integers(0, 12))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_skip_continues_an_infinite_stream(sizes, steps):
     batch = 2 * len(sizes)
     whole = draws(make(sizes, batch_size=batch, seed=1), (steps + 4) * batch)
@@ -84,7 +84,7 @@ def test_skip_continues_an_infinite_stream(sizes, steps):
 
 
 @given(SIZES, st.integers(0, 30))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_skip_continues_a_finite_stream(sizes, steps):
     """As OneDL's loop does: skip, then set_epoch(1), (2) ... from there."""
     batch = len(sizes)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from mmdet.structures.bbox import HorizontalBoxes
 
-from mmbombo.datasets import RandomZoomCrop, SeededIndex, seeded_draw
+from mmbombo.datasets import (PipelineError, RandomZoomCrop, SeededIndex,
+                              seeded_draw)
 from mmbombo.datasets.transforms import check_pipeline, random_zoom_crop
 from mmbombo.registry import TRANSFORMS
 
@@ -183,5 +184,5 @@ def test_the_start_up_probe_would_notice(monkeypatch):
     monkeypatch.setattr(
         random_zoom_crop, '_show', lambda pixels, *args:
         pixels if pixels.ndim == 2 else show(pixels, *args))
-    with pytest.raises(Exception, match='RandomZoomCrop'):
+    with pytest.raises(PipelineError, match='after .*RandomZoomCrop'):
         check_pipeline([RandomZoomCrop(1.)], ('bbox', 'sem_seg'))

@@ -2,7 +2,8 @@
 import importlib.util
 import json
 import sys
-import time
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -171,20 +172,33 @@ def test_the_bench_changes_every_row_but_a_row_has_the_last_word(
 def test_a_failed_run_stops_those_that_have_not_begun(
         ablation, bench_file, tmp_path, monkeypatch):
     begun = []
+    second_began, rest_cancelled = threading.Event(), threading.Event()
 
     def train(config, work_dir, threads):
         begun.append(work_dir.name)
-        time.sleep(.2)
+        if len(begun) == 2:
+            second_began.set()
+            assert rest_cancelled.wait(60)
         raise ablation.TrainingFailed('naive failed, see the log')
 
+    class Pool(ThreadPoolExecutor):
+        """Is told to stop while the second of the runs is under way."""
+
+        def shutdown(self, **kwargs):
+            assert second_began.wait(60)
+            super().shutdown(wait=False, **kwargs)
+            rest_cancelled.set()
+            super().shutdown()
+
     monkeypatch.setattr(ablation, 'train', train)
+    monkeypatch.setattr(ablation, 'ThreadPoolExecutor', Pool)
     monkeypatch.setattr('sys.argv', [
         'ablation.py', '--bench', str(bench_file), '--work-dir',
         str(tmp_path), '--rows', 'naive', '--seeds', *map(str, range(9))
     ])
     with pytest.raises(SystemExit, match='naive failed, see the log'):
         ablation.main()
-    assert len(begun) < 9
+    assert len(begun) == 2
 
 
 def test_a_row_may_only_need_rows_above_it(ablation, bench_file):

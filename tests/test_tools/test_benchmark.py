@@ -242,11 +242,18 @@ def test_refinement_of_growth_splits(rows):
     assert refine().counts['num_split'] > 20
 
 
-def test_two_processes_make_the_masks(rows, options):
+def test_two_processes_make_the_masks(rows, options, monkeypatch):
     from benchmarks import load
-    row = check_rows(load('processes').run(options)).get('processes')
-    if len(os.sched_getaffinity(0)) > 1:
-        assert row.figures['images'] == 2
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: {0, 1})
+    row = check_rows(load('processes').run(options))['processes']
+    assert row.figures == dict(images=2, cores=2)
+
+
+def test_two_processes_need_two_cores(rows, options, monkeypatch, capsys):
+    from benchmarks import load
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: {0})
+    assert load('processes').run(options) == []
+    assert 'needs 2 cores, left out' in capsys.readouterr().out
 
 
 def test_pipeline_reads_the_same(rows, options):

@@ -188,12 +188,15 @@ def test_labels_beyond_the_class_names_are_drawn():
     visualizer = make_visualizer()
     sample = sample_with_map()
     sample.gt_sem_seg.sem_seg[:, :20] = 20
-    sample.gt_instances = instances([[0, 0, 9, 9]], [7])
-    names = [s.name for s in visualizer.styles_in(select_layers(sample))]
-    assert set(names) == {'dog', 'class 20', 'class 7'}
-    visualizer.draw(grey_image(), sample)
-    visualizer.dataset_meta = {}
-    visualizer.draw(grey_image(), sample)
+    sample.gt_instances = instances([[50, 30, 70, 50]], [7])
+    layer = gt_layer(sample)
+    for meta, others in ((META, {'dog'}), ({}, {'class 0', 'class 3'})):
+        visualizer.dataset_meta = meta
+        colours = dict(visualizer.styles_in([layer]))
+        assert set(colours) == {'class 20', 'class 7'} | others
+        panel = visualizer.layer_panel(grey_image(), layer).image
+        assert near(panel[10, 60], blend(colours['class 20']))
+        assert tuple(panel[45, 69]) == colours['class 7']
 
 
 def test_without_a_background_class_id_0_is_drawn():
@@ -251,9 +254,17 @@ def test_empty_samples_and_images_without_sample():
     sample = DetDataSample(metainfo=dict(annotation_kinds=('bbox', )))
     sample.gt_instances = instances([], [])
     sample.pred_instances = instances([], [], scores=torch.zeros(0))
-    assert visualizer.draw(grey_image(), sample).dtype == np.uint8
-    assert visualizer.draw(grey_image()).dtype == np.uint8
-    assert visualizer.draw(grey_image(1, 1), sample).dtype == np.uint8
+    for layer in select_layers(sample):
+        panel = visualizer.layer_panel(grey_image(), layer).image
+        assert (panel == grey_image()).all()
+    for image, given, panels in ((grey_image(), sample, 3),
+                                 (grey_image(), None, 1),
+                                 (grey_image(8, 8), sample, 3),
+                                 (grey_image(1, 1), sample, 3)):
+        drawn = visualizer.draw(image, given)
+        side = max(8, image.shape[1])
+        assert drawn.dtype == np.uint8
+        assert drawn.shape[1] == panels * (side + 8) + 8
 
 
 def test_tags_avoid_each_other():

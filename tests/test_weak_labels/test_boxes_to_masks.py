@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmbombo.weak_labels import METHODS, boxes_to_mask
+from mmbombo.weak_labels import METHODS, boxes_to_mask, check_method
 
 IGNORED = 255
 # Label 0 -> id 3, label 1 -> id 1, label 2 is not segmented.
@@ -64,7 +64,7 @@ def annotations(draw):
         flags, bool)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(annotations(), st.sampled_from([0, 255]))
 def test_box_is_what_its_definition_says(data, outside_id):
     image = np.zeros((14, 18, 3), np.uint8)
@@ -73,7 +73,7 @@ def test_box_is_what_its_definition_says(data, outside_id):
         mask, reference_box((14, 18), *data, outside_id))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(annotations(), st.sampled_from(sorted(METHODS)), st.randoms())
 def test_invariants(data, method, random):
     """Masks stay in their boxes, show their classes and ignore the order."""
@@ -220,3 +220,13 @@ def test_bad_input(change, message):
     good = dict(image=np.zeros((5, 5, 3), np.uint8), boxes=[[0, 0, 2, 2]])
     with pytest.raises(ValueError, match=message):
         make(**{**good, **change})
+
+
+@pytest.mark.parametrize('method, options, message', [
+    ('cut', {}, 'unknown pseudo mask method'),
+    ('box', dict(iterations=2), 'it has \\[\\]'),
+    ('grabcut_ignore', dict(iteration=2), "it has \\['iterations', 'margin'")
+])
+def test_what_a_method_does_not_know_is_refused(method, options, message):
+    with pytest.raises(ValueError, match=message):
+        check_method(method, options)

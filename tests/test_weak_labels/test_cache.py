@@ -151,7 +151,7 @@ def _work(root, seed, start, bad):
     """Write and read a few keys; count the reads that are not right."""
     cache = PseudoMaskCache(root)
     rng = np.random.default_rng(seed)
-    start.wait()
+    start.wait(60)
     for _ in range(300):
         i = int(rng.integers(4))
         if rng.random() < .5:
@@ -170,13 +170,14 @@ def test_writers_and_readers_do_not_disturb_each_other(tmp_path):
     bad = [context.Value('i', 0) for _ in range(2)]
     workers = [
         context.Process(
-            target=_work, args=(str(tmp_path), i, start, bad[i]))
+            target=_work, args=(str(tmp_path), i, start, bad[i]),
+            daemon=True)
         for i in range(2)
     ]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join()
+        worker.join(300)
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert [value.value for value in bad] == [0, 0]
     assert not list(tmp_path.rglob('*.tmp'))

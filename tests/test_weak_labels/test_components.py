@@ -47,7 +47,7 @@ def check_table(component_map, table):
         ]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)),
            elements=st.sampled_from([0, 0, 2, 2, 5, 7, 255])),

@@ -152,7 +152,7 @@ def random_boxes(size):
     return st.lists(st.tuples(side, side, side, side), max_size=5)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(random_boxes(90), st.sampled_from(['grabcut', 'grabcut_ignore']),
        st.integers(0, 3), st.randoms())
 def test_masks_stay_in_their_boxes_in_any_order(corners, method, seed,

@@ -515,7 +515,7 @@ def scenes(draw):
     return random_image(rng), rng
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(scenes())
 def test_rules(scene):
     (component_map, table, preds), rng = scene
@@ -549,7 +549,7 @@ def test_rules(scene):
     assert targets_of(again) == targets and regions_of(again) == regions
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(4, 12), st.integers(5, 12)),
                 min_size=2, max_size=6), st.integers(0, 3), st.randoms())
 def test_perfect_predictions_split_a_row_of_objects(sizes, shift, random):
@@ -568,7 +568,7 @@ def test_perfect_predictions_split_a_row_of_objects(sizes, shift, random):
     assert targets_of(out) == sorted((0, box) for box in boxes)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(8, 24), st.integers(8, 24), st.integers(0, 12),
        st.integers(-4, 4))
 def test_overlapping_objects_are_split_to_a_bound(width, other, lap, drop):

@@ -89,7 +89,7 @@ def images(draw, max_boxes=5):
     return predicted.astype(np.int64), prepared.astype(np.int64), boxes, agrees
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.lists(images(), min_size=1, max_size=3))
 def test_equals_its_definition(batch):
     masks, empty = run(batch)
@@ -100,7 +100,7 @@ def test_equals_its_definition(batch):
         assert not empty[i, len(image[2]):].any()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(images(), st.randoms())
 def test_invariants(image, random):
     """Classes stay in boxes that show them; the order of boxes is nothing."""

@@ -69,7 +69,7 @@ def scenes(draw):
     return seg_map, preds
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(scenes())
 def test_boxes_fit_the_mask_and_the_mask_is_explained(scene):
     seg_map, preds = scene
@@ -97,7 +97,7 @@ def test_boxes_fit_the_mask_and_the_mask_is_explained(scene):
     assert out.counts['num_ignored'] == len(regions)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(scenes(), st.permutations(range(20)), st.randoms())
 def test_order_of_components_and_predictions_is_nothing(scene, order, random):
     seg_map, preds = scene
@@ -113,7 +113,7 @@ def test_order_of_components_and_predictions_is_nothing(scene, order, random):
         sorted(other.quality[other.valid].tolist()))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(scenes())
 def test_empty_predictions_give_the_rectangles(scene):
     seg_map, _ = scene
@@ -157,7 +157,7 @@ def extents(pixels):
     return (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(rows_of_touching_objects(),
        st.sampled_from(['box', 'ellipse', 'cross']), st.randoms())
 def test_perfect_predictions_split_exactly_without_overlap(
@@ -173,7 +173,7 @@ def test_perfect_predictions_split_exactly_without_overlap(
     assert found(refine(seg_map, preds)) == sorted((0, box) for box in truth)
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(st.integers(6, 14), st.integers(6, 14), st.integers(6, 14),
        st.integers(6, 14), st.floats(0, .4), st.floats(0, 1),
        st.sampled_from(['box', 'ellipse']))
@@ -229,7 +229,7 @@ def clash(a, b):
 
 
 # ------------------------------------------------------------------ quality
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(scenes(), st.floats(.05, 1))
 def test_low_quality_is_ignored_and_nothing_else_changes(scene, limit):
     seg_map, preds = scene

@@ -7,8 +7,8 @@ from mmcv.transforms import BaseTransform
 
 from mmbombo.registry import TRANSFORMS
 from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
-from mmbombo.weak_labels import (METHODS, ClassMap, PseudoMaskCache,
-                                 boxes_to_mask)
+from mmbombo.weak_labels import (ClassMap, PseudoMaskCache, boxes_to_mask,
+                                 check_method)
 from ..errors import DatasetError
 
 
@@ -32,7 +32,11 @@ class LoadPseudoMask(BaseTransform):
         cache_dir (str, optional): Folder in which masks are kept under a key
             of image file, boxes and method. Defaults to None, they are made
             anew each time.
-        **options: Options of the method.
+        **options: Options of the method, see
+            :func:`mmbombo.weak_labels.boxes_to_mask`.
+
+    Raises:
+        ValueError: If the method or an option is unknown.
     """
 
     def __init__(self,
@@ -40,9 +44,7 @@ class LoadPseudoMask(BaseTransform):
                  method: str = 'grabcut_ignore',
                  cache_dir: Optional[str] = None,
                  **options) -> None:
-        if method not in METHODS:
-            raise ValueError(f'unknown pseudo mask method {method!r}; known '
-                             f'are {sorted(METHODS)}')
+        check_method(method, options)
         if not isinstance(class_map, ClassMap):
             class_map = ClassMap(**class_map)
         self.class_map = class_map
