@@ -11,6 +11,8 @@ train_dataloader = dict(
     sampler=dict(batch_size=6, source_ratio=[1]),
     dataset=dict(datasets=[_base_.det_source]))
 
+auto_scale_lr = dict(base_batch_size=6)
+
 metrics = dict(_delete_=True, det=_base_.val_evaluator.metrics.det)
 val_evaluator = dict(metrics=metrics)
 test_evaluator = val_evaluator

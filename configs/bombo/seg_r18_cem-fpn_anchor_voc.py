@@ -12,6 +12,8 @@ train_dataloader = dict(
     sampler=dict(batch_size=7, source_ratio=[1]),
     dataset=dict(datasets=[_base_.seg_source]))
 
+auto_scale_lr = dict(base_batch_size=7)
+
 metrics = dict(_delete_=True, seg=_base_.val_evaluator.metrics.seg)
 val_evaluator = dict(metrics=metrics)
 test_evaluator = val_evaluator

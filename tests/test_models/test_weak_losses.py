@@ -112,12 +112,6 @@ def test_the_loss_may_look_at_every_so_many_pixels(stride):
     torch.testing.assert_close(loss, wanted)
 
 
-@pytest.mark.parametrize('stride', [0, -1, 1.5])
-def test_strides_are_positive_integers(stride):
-    with pytest.raises(ValueError, match='positive integer'):
-        build(dict(type='BoxForMaskLoss', stride=stride))
-
-
 @pytest.mark.parametrize('predictor', ['self', 'ema'])
 def test_predictions_that_agree_with_a_box_are_kept(predictor):
     model = build(
@@ -332,11 +326,20 @@ def test_a_rectangle_that_disagrees_is_no_target_and_no_negative():
     assert sample.pseudo_instances.bboxes.tolist() == [[30, 10, 90, 50]]
 
 
-@pytest.mark.parametrize('bad, message', [
-    (dict(supervise='box'), 'supervise'),
-    (dict(min_quality=1.5), 'min_quality=1.5'),
-    (dict(min_quality=.5, predictor='none'), "predictor='none'"),
+@pytest.mark.parametrize('name, bad, message', [
+    ('MaskForBoxLoss', dict(supervise='box'), 'supervise'),
+    ('MaskForBoxLoss', dict(min_quality=1.5), 'min_quality=1.5'),
+    ('MaskForBoxLoss', dict(min_quality=.5, predictor='none'),
+     "predictor='none'"),
+    ('BoxForMaskLoss', dict(stride=0), 'positive integer'),
+    ('BoxForMaskLoss', dict(stride=1.5), 'positive integer'),
+    ('BoxForMaskLoss', dict(ramp=1.5), r'ramp=1.5 must lie in \[0, 1\]'),
+    ('BoxForMaskLoss', dict(loss_weight=-1), 'loss_weight=-1'),
+    ('ColourAffinityLoss', dict(dilation=0), 'dilation=0'),
+    ('ColourAffinityLoss', dict(similarity_thr=2.), 'similarity_thr=2'),
+    ('DetBatchResize', dict(sizes=[0]), 'must be sides in pixels'),
+    ('DetBatchResize', dict(sizes=[]), 'must be sides in pixels'),
 ])
-def test_options_that_cannot_be(bad, message):
+def test_options_that_cannot_be(name, bad, message):
     with pytest.raises(ValueError, match=message):
-        MODELS.build(dict(type='MaskForBoxLoss', **bad))
+        MODELS.build(dict(type=name, **bad))

@@ -7,6 +7,9 @@ optim_wrapper = dict(
     paramwise_cfg=dict(norm_decay_mult=0., bias_decay_mult=0.),
     clip_grad=dict(max_norm=10.))
 
+# for --auto-scale-lr: the images of a step that lr is made for
+auto_scale_lr = dict(enable=False, base_batch_size=12)
+
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
     dict(

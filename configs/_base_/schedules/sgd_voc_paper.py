@@ -9,6 +9,9 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.001, momentum=0.9, weight_decay=5e-4),
     paramwise_cfg=dict(flat_decay_mult=0.))
 
+# for --auto-scale-lr: the images of a step that lr is made for
+auto_scale_lr = dict(enable=False, base_batch_size=14)
+
 # The warm-up reaches lr at iteration 500, its last, and the cosine begins
 # there.
 param_scheduler = [
