@@ -19,6 +19,8 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData, PixelData
 from PIL import Image
 
+from mmbombo.registry import MODELS
+
 CLASSES = ('cat', 'dog', 'cow')
 SEG_CLASSES = ('background', ) + CLASSES
 SIZE = 128
@@ -80,13 +82,13 @@ def seg_head_cfg(name, channels=32):
     return cfg
 
 
-def make_sample(kinds, seed=0, size=SIZE, **fields):
+def make_sample(kinds, seed=0, size=SIZE, source='test', **fields):
     """A sample of ``size`` pixels with the annotation ``kinds``."""
     generator = torch.Generator().manual_seed(seed)
     sample = DetDataSample(
         metainfo=dict(
             annotation_kinds=kinds,
-            source='test',
+            source=source,
             img_id=seed,
             img_path=f'{seed}.jpg',
             img_shape=(size, size),
@@ -141,6 +143,28 @@ def add_weak_labels(sample, objects):
             areas=torch.bincount(numbers.flatten())[1:].float(),
             ignored=torch.zeros(len(objects), dtype=torch.bool))
     return sample
+
+
+def model_of_config(cfg, size):
+    """The model of a config, without pretrained weights, for small images."""
+    cfg.model.backbone.init_cfg = None
+    if 'batch_resize' in cfg.model:
+        cfg.model.batch_resize.sizes = (size, )
+    return MODELS.build(cfg.model)
+
+
+def samples_of_config(cfg, size):
+    """Two images of each source, with what its pipeline would add."""
+    return [
+        add_weak_labels(
+            make_sample(
+                tuple(source.annotation_kinds),
+                seed=seed,
+                size=size,
+                source=source.source), {1: (8, 8, 48, 40)})
+        for source in cfg.train_dataloader.dataset.datasets
+        for seed in range(2)
+    ]
 
 
 def make_feats(num_images, channels=32, levels=5, first_stride=8, seed=0):

@@ -8,9 +8,9 @@ import yaml
 from mmengine.config import Config
 
 from mmbombo.datasets import SeededIndex
-from mmbombo.registry import DATASETS, MODELS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, add_weak_labels,
-                             make_sample, write_voc)
+from mmbombo.registry import DATASETS
+from mmbombo.testing import (CLASSES, SEG_CLASSES, model_of_config,
+                             samples_of_config, write_voc)
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('bombo*.py')) + sorted(
@@ -37,31 +37,14 @@ FAMILIES = dict(
     gfl=('r50_fpn-gfl_{}', 8))
 
 
-def build(cfg):
-    cfg.model.backbone.init_cfg = None
-    if 'batch_resize' in cfg.model:
-        cfg.model.batch_resize.sizes = (SIZE, )
-    return MODELS.build(cfg.model)
-
-
-def samples_of(cfg):
-    """Two images of each source, with what its pipeline would add."""
-    for source in cfg.train_dataloader.dataset.datasets:
-        for seed in range(2):
-            sample = make_sample(
-                tuple(source.annotation_kinds), seed=seed, size=SIZE)
-            sample.set_metainfo(dict(source=source.source))
-            yield add_weak_labels(sample, {1: (8, 8, 48, 40)})
-
-
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_config_takes_a_step_without_pretrained_weights(path):
     cfg = Config.fromfile(path)
     assert cfg.train_dataloader.batch_size == \
         cfg.train_dataloader.sampler.batch_size
-    model = build(cfg)
+    model = model_of_config(cfg, SIZE)
     model.train()
-    samples = list(samples_of(cfg))
+    samples = samples_of_config(cfg, SIZE)
     losses = model(torch.randn(len(samples), 3, SIZE, SIZE), samples, 'loss')
     loss, _ = model.parse_losses(losses)
     loss.backward()

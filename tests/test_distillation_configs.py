@@ -7,8 +7,7 @@ import torch
 import yaml
 from mmengine.config import Config
 
-from mmbombo.registry import MODELS
-from mmbombo.testing import add_weak_labels, make_sample
+from mmbombo.testing import model_of_config, samples_of_config
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / 'configs' / 'distillation'
@@ -22,29 +21,15 @@ STUDENTS = [
 SIZE = 64
 
 
-def build(cfg):
-    cfg.model.backbone.init_cfg = None
-    if 'batch_resize' in cfg.model:
-        cfg.model.batch_resize.sizes = (SIZE, )
-    return MODELS.build(cfg.model)
-
-
-def samples_of(cfg):
-    """Two images of each source, with what its pipeline would add."""
-    for source in cfg.train_dataloader.dataset.datasets:
-        for seed in range(2):
-            sample = make_sample(
-                tuple(source.annotation_kinds), seed=seed, size=SIZE)
-            sample.set_metainfo(dict(source=source.source))
-            yield add_weak_labels(sample, {1: (8, 8, 48, 40)})
-
-
 @pytest.mark.parametrize('name', STUDENTS)
 def test_teachers_fit_their_students(name):
     cfg = Config.fromfile(FOLDER / f'{name}.py')
     hooks = [x for x in cfg.custom_hooks if x.type == 'TeacherHook']
-    teachers = {x.name: build(Config.fromfile(ROOT / x.config)) for x in hooks}
-    student = build(cfg)
+    teachers = {
+        x.name: model_of_config(Config.fromfile(ROOT / x.config), SIZE)
+        for x in hooks
+    }
+    student = model_of_config(cfg, SIZE)
     asked = [
         x for x in student.weak_losses
         if x.predictor not in ('none', 'self', 'ema')
@@ -54,7 +39,7 @@ def test_teachers_fit_their_students(name):
         weak_loss.check_teacher(student, teachers[weak_loss.predictor])
     for key, teacher in teachers.items():
         student.set_predictor(key, teacher.requires_grad_(False))
-    samples = list(samples_of(cfg))
+    samples = samples_of_config(cfg, SIZE)
     losses = student.train()(
         torch.randn(len(samples), 3, SIZE, SIZE), samples, 'loss')
     assert {x.name for x in student.weak_losses} <= {
@@ -79,7 +64,7 @@ def test_teachers_fit_their_students(name):
 def test_moving_average_teaches_both_tasks(name):
     cfg = Config.fromfile(FOLDER / f'{name}.py')
     assert [x.type for x in cfg.custom_hooks] == ['PredictorEMAHook']
-    student = build(cfg)
+    student = model_of_config(cfg, SIZE)
     assert {x.task for x in student.weak_losses} == {'det', 'seg'}
     assert {x.predictor for x in student.weak_losses} == {'ema'}
 
