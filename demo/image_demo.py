@@ -22,16 +22,22 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--weights', required=True, help='checkpoint file')
     parser.add_argument(
-        '--out-dir', default='outputs', help='where results go')
+        '--out-dir',
+        default='outputs',
+        help='where results go (default: %(default)s)')
     parser.add_argument(
         '--device', help="such as cpu or cuda:0; by default what there is")
     parser.add_argument(
         '--pred-score-thr',
         type=float,
         default=0.3,
-        help='lowest score of a box that is drawn; the JSON has all boxes')
+        help='lowest score of a box that is drawn; the JSON has all boxes '
+        '(default: %(default)s)')
     parser.add_argument(
-        '--batch-size', type=int, default=1, help='images per forward pass')
+        '--batch-size',
+        type=int,
+        default=1,
+        help='images per forward pass (default: %(default)s)')
     parser.add_argument(
         '--no-save-vis', action='store_true', help='write no pictures')
     parser.add_argument(

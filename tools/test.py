@@ -18,11 +18,14 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Evaluate a model')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--work-dir', help='where logs go')
+    parser.add_argument(
+        '--work-dir',
+        help='where logs go (default: work_dir of the config, or '
+        'work_dirs/NAME OF THE CONFIG)')
     parser.add_argument('--out', help='JSON file for the metrics')
     parser.add_argument(
-        '--show-dir', help='draw predictions into this folder of the work '
-        'directory')
+        '--show-dir',
+        help='draw predictions into WORK_DIR/TIMESTAMP/SHOW_DIR/SOURCE')
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',

@@ -19,7 +19,10 @@ def parse_args() -> argparse.Namespace:
         description='Train detection and segmentation from partial '
         'annotations')
     parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go')
+    parser.add_argument(
+        '--work-dir',
+        help='where logs and checkpoints go (default: work_dir of the config, '
+        'or work_dirs/NAME OF THE CONFIG)')
     parser.add_argument(
         '--amp',
         action='store_true',
@@ -31,13 +34,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate to the actual batch size')
+        help='scale the learning rate to the images of a step of all '
+        'processes, from base_batch_size in the config')
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
-        help='checkpoint to resume from; without a value, the latest one in '
-        'the work directory')
+        help='checkpoint to resume from; without a value, the one that '
+        'last_checkpoint in the work directory names')
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',

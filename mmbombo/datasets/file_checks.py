@@ -59,20 +59,19 @@ def check_data_root(data_root: Optional[str], source: str,
     Args:
         data_root (str, optional): Folder of the data set.
         source (str): Name of the source.
-        data_help (str): How to get this data set.
+        data_help (str): How to get this data set. Defaults to ''.
 
     Raises:
         DatasetError: If the folder does not exist.
     """
     if not data_root or osp.isdir(data_root):
         return
-    data_help = data_help or (
-        '`python tools/dataset_converters/photo_stamps.py` makes the '
-        'PhotoStamps demo set')
+    place = osp.abspath(data_root)
+    advice = f', or get them: {data_help}' if data_help else ''
     raise DatasetError(
-        f'source {source!r}: data_root {data_root!r} does not exist. Set '
-        '`data_root` of this source in the config to the folder that holds '
-        f'the data, or get them: {data_help}')
+        f'source {source!r}: data_root {data_root!r} does not exist (it means '
+        f'{place!r}). Set `data_root` of this source in the config to the '
+        f'folder that holds the data{advice}')
 
 
 def check_exist(files: Sequence[ListedFile],

@@ -28,6 +28,10 @@ TRUST_OPTION = '--trust-checkpoint'
 # Where MMEngine stores the text of the config; resuming runs it as Python.
 CONFIG_TEXTS = (('meta', 'config'), ('meta', 'cfg'), ('message_hub',
                                                       'runtime_info', 'cfg'))
+# Weights that the configs name and a tool of ours makes.
+MADE_BY = {
+    'mobilenet_v2_imagenet.pth': 'tools/model_converters/mobilenet_v2.py'
+}
 
 
 def load_checkpoint_safely(path: str,
@@ -54,7 +58,10 @@ def load_checkpoint_safely(path: str,
     """
     path = osp.expanduser(path)
     if not osp.isfile(path):
-        raise FileNotFoundError(f"there is no checkpoint file '{path}'")
+        tool = MADE_BY.get(osp.basename(path))
+        raise FileNotFoundError(
+            f"there is no checkpoint file '{path}'" +
+            (f'; `python {tool} --out {path}` makes it' if tool else ''))
     if not hasattr(torch.serialization, 'safe_globals'):
         raise RuntimeError(
             f'checking a checkpoint needs torch >= 2.5, this is '

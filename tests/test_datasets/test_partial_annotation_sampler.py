@@ -212,11 +212,6 @@ def test_any_data_set_is_one_source():
     assert sampler.batch_size == 3
 
 
-def test_seed_none_agrees_over_ranks(monkeypatch):
-    monkeypatch.setattr(module, 'sync_random_seed', lambda: 42)
-    assert PartialAnnotationSampler([0] * 4, batch_size=2).seed == 42
-
-
 def test_onedl_loop_skips_without_loading(monkeypatch):
     """The real resume path, where this mmengine has it."""
     loops = pytest.importorskip('mmengine.runner.loops')

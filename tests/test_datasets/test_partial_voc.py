@@ -155,10 +155,16 @@ def test_empty_and_missing_lists(voc):
 
 
 def test_missing_root_says_what_to_do(tmp_path):
-    with pytest.raises(DatasetError, match='photo_stamps.py'):
+    with pytest.raises(DatasetError, match='nowhere.*holds the data$'):
         make(tmp_path / 'nowhere')
     with pytest.raises(DatasetError, match='nowhere.*Ask Alice for it'):
         make(tmp_path / 'nowhere', data_help='Ask Alice for it')
+
+
+def test_relative_root_is_told_in_full(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match=str(tmp_path / 'nowhere')):
+        make('nowhere')
 
 
 def test_default_metainfo_is_voc(voc):

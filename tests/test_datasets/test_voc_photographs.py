@@ -48,10 +48,9 @@ def sdist(pytestconfig):
             '--no-binary', 'labelme', '--require-hashes', '--retries', '1',
             '--timeout', '10', '--quiet', '--dest', folder, '-r', wanted
         ], capture_output=True, text=True)
-        assert 'THESE PACKAGES DO NOT MATCH' not in done.stderr, done.stderr
         if done.returncode:
-            last = done.stderr.strip().splitlines()[-1:]
-            pytest.skip(f'no network? pip cannot fetch labelme: {last}')
+            assert 'connection broken by' in done.stderr, done.stderr
+            pytest.skip('no network: pip cannot fetch labelme')
     return folder / NAME
 
 

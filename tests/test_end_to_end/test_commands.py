@@ -108,13 +108,13 @@ def test_options_of_the_config(trained, train, tmp_path):
 
 def test_automatic_learning_rate(trained, train, commands, tmp_path):
     config = tmp_path / 'run.py'
-    config.write_text(trained.config.read_text())
+    text = trained.config.read_text()
+    config.write_text(text.replace('auto_scale_lr', 'renamed'))
     done = commands.run('tools/train.py', config, '--auto-scale-lr',
                         '--work-dir', tmp_path / 'refused')
     assert done.returncode == 1
     assert 'auto_scale_lr.base_batch_size' in done.output
-    config.write_text(trained.config.read_text() +
-                      '\nauto_scale_lr = dict(base_batch_size=16)\n')
+    config.write_text(text + '\nauto_scale_lr = dict(base_batch_size=16)\n')
     run = train(config, '--auto-scale-lr', '--cfg-options',
                 'train_cfg.max_iters=1', 'optim_wrapper.optimizer.lr=0.002')
     assert run.scalars.train[0]['lr'] == pytest.approx(0.002 * 4 / 16)

@@ -2,7 +2,6 @@
 """A training that was killed goes on as if nothing had happened."""
 import os
 import signal
-import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +10,24 @@ ITERS = 44
 SAVED_EVERY = 16
 KILL_AFTER = 21
 COMPARED = 20
+#: A module of its own, which the config of the killed run imports.
+KILL_HOOK = f"""
+import os
+import signal
+
+from mmengine.hooks import Hook
+
+from mmbombo.registry import HOOKS
+
+
+@HOOKS.register_module()
+class KillHook(Hook):
+    priority = 'LOWEST'
+
+    def after_train_iter(self, runner, **kwargs):
+        if runner.iter + 1 == {KILL_AFTER}:
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def everything_on(cfg):
@@ -28,32 +45,35 @@ def everything_on(cfg):
     assert cfg.model.task_heads.seg.head.dropout_ratio > 0
 
 
+def kill_too(cfg):
+    everything_on(cfg)
+    cfg.custom_imports = dict(imports=['kill_hook'])
+    cfg.custom_hooks.append(dict(type='KillHook'))
+
+
 @pytest.fixture(scope='module')
 def runs(shapes, make_config, train, commands, logs, waiting,
          tmp_path_factory):
     """An uninterrupted run, and one that is killed and resumed."""
     folder = tmp_path_factory.mktemp('resume')
-    config = make_config(
-        folder / 'whole.py', shapes, iters=ITERS, validate=True,
-        change=everything_on)
-    whole = train(config)
+    whole_config, killed_config = (
+        make_config(
+            folder / name, shapes, iters=ITERS, validate=True, change=change)
+        for name, change in (('whole.py', everything_on), ('killed.py',
+                                                           kill_too)))
+    whole = train(whole_config)
 
     work_dir = folder / 'killed'
-    log = folder / 'killed.log'
-    arguments = ('tools/train.py', config, '--work-dir', work_dir)
-    with open(log, 'w') as out:
-        process = subprocess.Popen(
-            commands.command_line(*arguments), stdout=out,
-            stderr=subprocess.STDOUT, cwd=folder, start_new_session=True,
-            env={**os.environ, **waiting.environment})
-    waiting.wait_for(
-        lambda: logs.iterations_run(work_dir) >= KILL_AFTER, process, log)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    (folder / 'kill_hook.py').write_text(KILL_HOOK)
+    path = os.pathsep.join([waiting.environment['PYTHONPATH'], str(folder)])
+    ended = commands.run_fresh('tools/train.py', killed_config, '--work-dir',
+                               work_dir, env=dict(PYTHONPATH=path))
+    assert ended.returncode == -signal.SIGKILL, ended.output[-5000:]
     killed = logs.read_scalars(work_dir)
     saved = (work_dir / 'last_checkpoint').read_text()
 
-    resumed = commands.run_fresh(*arguments, '--resume', 'auto')
+    resumed = commands.run_fresh('tools/train.py', whole_config, '--work-dir',
+                                 work_dir, '--resume', 'auto')
     assert resumed.returncode == 0, resumed.output[-5000:]
     return SimpleNamespace(
         whole=whole.scalars, killed=killed, saved=saved,
@@ -61,10 +81,9 @@ def runs(shapes, make_config, train, commands, logs, waiting,
 
 
 def test_it_was_killed_between_checkpoints(runs):
-    done = len(runs.killed.train)
-    assert KILL_AFTER <= done < 2 * SAVED_EVERY
+    assert SAVED_EVERY < KILL_AFTER < 2 * SAVED_EVERY
     assert runs.saved.endswith(f'iter_{SAVED_EVERY}.pth')
-    assert runs.killed.train == runs.whole.train[:done]
+    assert runs.killed.train == runs.whole.train[:KILL_AFTER]
 
 
 def test_losses_go_on_as_in_the_uninterrupted_run(runs):

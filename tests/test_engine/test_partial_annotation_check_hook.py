@@ -148,8 +148,7 @@ def test_fitting_run_trains_and_logs_the_sources(tmp_path):
         val_set=Sources(boxes(), masks(0))),
      ValueError, "SegIoUMetric.*'sem_seg'.*no validation image"),
 ])
-def test_misfit_stops_before_the_first_step(tmp_path, kwargs, error,
-                                             message):
+def test_misfit_stops_before_the_first_step(tmp_path, kwargs, error, message):
     counter = CountSteps()
     with pytest.raises(error, match=message):
         train(tmp_path, hooks=[counter], **kwargs)

@@ -194,6 +194,7 @@ def test_labels_beyond_the_class_names_are_drawn():
         visualizer.dataset_meta = meta
         colours = dict(visualizer.styles_in([layer]))
         assert set(colours) == {'class 20', 'class 7'} | others
+        assert len(set(colours.values())) == len(colours)
         panel = visualizer.layer_panel(grey_image(), layer).image
         assert near(panel[10, 60], blend(colours['class 20']))
         assert tuple(panel[45, 69]) == colours['class 7']

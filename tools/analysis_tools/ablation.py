@@ -42,11 +42,13 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         '--bench', type=Path, default=ROOT / 'configs' / 'ablation.yml',
-        help='YAML file that lists the rows')
+        help='YAML file that lists the rows; default: configs/ablation.yml')
     parser.add_argument(
         '--rows', nargs='+', default=MAIN_ROWS, metavar='ROW',
         help=f'default: {" ".join(MAIN_ROWS)}; "all" for every row')
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0])
+    parser.add_argument(
+        '--seeds', nargs='+', type=int, default=[0], metavar='SEED',
+        help='each row is trained with each of them; default: 0')
     parser.add_argument(
         '--iters', type=int, help="instead of the bench's own number")
     parser.add_argument(
@@ -55,7 +57,8 @@ def parse_args() -> argparse.Namespace:
         'runs of one thread finish earlier than one of two threads after '
         'the other')
     parser.add_argument(
-        '--work-dir', type=Path, default=Path('work_dirs/ablation'))
+        '--work-dir', type=Path, default=Path('work_dirs/ablation'),
+        help='where the runs are trained; default: %(default)s')
     parser.add_argument(
         '--json', type=Path,
         help='results; default: ablation.json in the work directory. The '

@@ -33,12 +33,15 @@ def parse_args() -> argparse.Namespace:
         '--phase',
         choices=['train', 'val', 'test'],
         default='train',
-        help='which data loader')
+        help='which data loader (default: %(default)s)')
     parser.add_argument(
         '--output-dir',
         help='where pictures go; by default work_dirs/CONFIG/browse_PHASE')
     parser.add_argument(
-        '--number', type=int, default=24, help='number of samples')
+        '--number',
+        type=int,
+        default=24,
+        help='number of samples (default: %(default)s)')
     parser.add_argument(
         '--show', action='store_true', help='open a window for each sample')
     parser.add_argument(
@@ -50,7 +53,7 @@ def parse_args() -> argparse.Namespace:
         '--show-interval',
         type=float,
         default=2,
-        help='seconds that a window stays')
+        help='seconds that a window stays (default: %(default)s)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',

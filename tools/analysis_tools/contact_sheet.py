@@ -34,14 +34,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
-        '--out', default='contact_sheet.png', help='where the picture goes')
+        '--out',
+        default='contact_sheet.png',
+        help='where the picture goes (default: %(default)s)')
     parser.add_argument(
-        '--number', type=int, default=12, help='number of images')
+        '--number',
+        type=int,
+        default=12,
+        help='number of images (default: %(default)s)')
     parser.add_argument(
         '--pred-score-thr',
         type=float,
         default=0.3,
-        help='lowest score of a box that is drawn')
+        help='lowest score of a box that is drawn (default: %(default)s)')
     parser.add_argument(
         '--device', help='such as cpu or cuda:0; by default what there is')
     parser.add_argument(

@@ -71,7 +71,8 @@ def parse_args(description: str) -> argparse.Namespace:
         nargs='+',
         default=[320, 320],
         metavar='PIXELS',
-        help='height and width of an image, or one side of a square')
+        help='height and width of an image, or one side of a square '
+        '(default: 320 320)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',

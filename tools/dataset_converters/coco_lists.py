@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """Divide COCO's images into some with boxes and some with masks.
 
-    python tools/dataset_converters/coco_lists.py \
+    python tools/dataset_converters/coco_lists.py \\
         data/coco/annotations/instances_train2017.json --det 14655 --seg 14655
 
 writes ``det_train.json`` and ``seg_train.json``, files of instances without
@@ -203,7 +203,8 @@ def parse_args() -> argparse.Namespace:
         type=parse_amount,
         default=Fraction(1, 8),
         help='images with masks (default: 1/8)')
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--seed', type=int, default=0, help='default: %(default)s')
     parser.add_argument(
         '--out', type=Path, help='folder (default: mmbombo beside the file)')
     return parser.parse_args()

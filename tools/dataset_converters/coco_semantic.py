@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """Draw semantic maps of the 80 classes from COCO's instances.
 
-    python tools/dataset_converters/coco_semantic.py \
+    python tools/dataset_converters/coco_semantic.py \\
         data/coco/annotations/instances_val2017.json data/coco/semantic/val2017
 
 writes one PNG per image, named as the image: 0 is the background, 1 to 80 are

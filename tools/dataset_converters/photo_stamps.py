@@ -101,21 +101,36 @@ def parse_args(args=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Build the PhotoStamps data set (VOC layout).')
     parser.add_argument(
-        '--data', choices=('photos', 'shapes'), default='photos')
+        '--data',
+        choices=('photos', 'shapes'),
+        default='photos',
+        help='photographs, which are downloaded, or drawn shapes (default: '
+        '%(default)s)')
     parser.add_argument(
         '--out',
         help='folder (default: data/photo_stamps for photos, data/shapes for '
         'shapes)')
-    parser.add_argument('--num-train', type=int, default=1600)
-    parser.add_argument('--num-val', type=int, default=400)
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--num-train',
+        type=int,
+        default=1600,
+        help='training images, half for boxes, half for masks (default: '
+        '%(default)s)')
+    parser.add_argument(
+        '--num-val',
+        type=int,
+        default=400,
+        help='validation images (default: %(default)s)')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='default: %(default)s')
     parser.add_argument(
         '--short-side',
         type=int,
         nargs=2,
         default=(200, 320),
         metavar=('MIN', 'MAX'),
-        help='range of the shorter side of the images, pixels')
+        help='range of the shorter side of the images, in pixels (default: '
+        '200 320)')
     add_jobs_option(parser)
     parser.add_argument(
         '--stamps-dir',

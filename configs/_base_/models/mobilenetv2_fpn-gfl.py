@@ -17,6 +17,7 @@ model = dict(
         # keeps the stem's ImageNet weights: a third of a step's time
         frozen_stages=1,
         norm_cfg=norm_cfg,
+        # made by tools/model_converters/mobilenet_v2.py
         init_cfg=dict(
             type='Pretrained',
             checkpoint='checkpoints/mobilenet_v2_imagenet.pth')),
