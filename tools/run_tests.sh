@@ -1,18 +1,27 @@
 #!/usr/bin/env bash
 # Copyright (c) mmbombo contributors.
-# Run the tests in the environment of tools/quickstart.sh, which is made first
-# where it is missing:
-#
-#   bash tools/run_tests.sh [--stack onedl|official] [pytest arguments]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 
+usage() {
+    cat <<'EOF'
+Usage: bash tools/run_tests.sh [--stack onedl|official] [pytest arguments]
+
+Runs the tests in the environment of tools/quickstart.sh, which is made first
+where it is missing. Without pytest arguments, the whole suite runs.
+
+  --stack onedl|official  family of OpenMMLab libraries (default: onedl)
+  --help                  show this text
+
+Example: bash tools/run_tests.sh tests/test_configs.py -x
+EOF
+}
+
 stack=onedl
-if [ "${1:-}" = --stack ]; then
-    need_value "$1" $#
-    stack=$2
-    shift 2
-fi
+case "${1:-}" in
+    --stack) need_value "$1" $#; stack=$2; shift 2 ;;
+    -h | --help) usage; exit 0 ;;
+esac
 VENV=$(venv_of "$stack")
 
 bash "$REPO_ROOT/tools/setup_env.sh" --stack "$stack" --tests

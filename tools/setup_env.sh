@@ -21,7 +21,10 @@ Environment variables:
   TORCH_SPEC  what pip shall install as PyTorch, options included (default:
               torch==2.13.0); 2.5 or newer is needed. Without it, a torch
               that the interpreter, an active environment or the virtual
-              environment already has is used as it is.
+              environment already has is used as it is. Example:
+                TORCH_SPEC="torch==2.13.0 --index-url URL"
+              URL is PyTorch's CPU index, or the index of your CUDA version:
+              see pytorch.org/get-started
   MAX_JOBS    parallel compilations of MMCV's operators
 EOF
 }

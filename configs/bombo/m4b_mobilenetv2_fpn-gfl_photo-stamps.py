@@ -1,5 +1,5 @@
-# Mask-for-Box only: detection also learns from the images with masks. No
-# pseudo mask is made.
+# Mask-for-Box only: detection also learns from the images with masks. Training
+# makes no pseudo mask; PseudoLabelQualityHook makes those that it judges.
 _base_ = './bombo_mobilenetv2_fpn-gfl_photo-stamps.py'
 
 model = dict(weak_losses=[

@@ -55,9 +55,9 @@ class MultiTaskInferencer(BaseInferencer):
     """Predict boxes and segmentation maps for images, folders and arrays.
 
     Args:
-        model (str | dict | Config, optional): Path of a config, or a config.
-            Without it, the config that is stored in ``weights`` is taken.
-            Defaults to None.
+        model (str | dict | Config, optional): Path of a config, or a config;
+            names of the model index are not looked up. Without it, the
+            config that is stored in ``weights`` is taken. Defaults to None.
         weights (str, optional): Path of a checkpoint. Defaults to None: a
             model that knows nothing.
         device (str, optional): Such as 'cuda:0' or 'cpu'. Defaults to None:

@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """What a bug report must tell about the environment."""
+import argparse
 from importlib import import_module
 from importlib.metadata import packages_distributions, version
 from typing import Dict
@@ -33,5 +34,9 @@ def collect_env() -> Dict[str, str]:
 
 
 if __name__ == '__main__':
+    argparse.ArgumentParser(
+        prog='python -m mmbombo.utils.collect_env',
+        description='Print the versions of the system and the libraries, and '
+        'who installed them, for a bug report.').parse_args()
     for key, value in collect_env().items():
         print(f'{key}: {value}')

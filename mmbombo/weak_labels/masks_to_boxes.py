@@ -152,6 +152,7 @@ def refine_boxes(component_map: Tensor,
         containment_thr (float): See the module. Defaults to 0.7.
         cover_thr (float): See the module. Defaults to 0.5.
         min_area (float): Smallest part of a split component, in pixels.
+            Defaults to 0.
         rounds (int): Rounds of each step. Defaults to 4.
         max_splits (int): Most parts of one component, the best ones. Time
             grows with it. Defaults to 8.

@@ -139,7 +139,8 @@ def test_bad_option_stops_at_once(script, options, message):
     assert not done.stdout  # no step has begun
 
 
-@pytest.mark.parametrize('script', ['setup_env.sh', 'quickstart.sh'])
+@pytest.mark.parametrize('script',
+                         ['setup_env.sh', 'quickstart.sh', 'run_tests.sh'])
 def test_help_names_every_option(script):
     done = bash(f'bash {TOOLS}/{script} --help')
     assert done.returncode == 0

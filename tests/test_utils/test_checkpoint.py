@@ -324,6 +324,8 @@ def test_which_config_texts_are_kept(tmp_path, text, kept):
 def test_damaged_and_missing_files(tmp_path, real_checkpoint):
     with pytest.raises(FileNotFoundError, match='no_such.pth'):
         load_checkpoint_safely(str(tmp_path / 'no_such.pth'))
+    with pytest.raises(FileNotFoundError, match='mobilenet_v2.py'):
+        load_checkpoint_safely(str(tmp_path / 'mobilenet_v2_imagenet.pth'))
     content = real_checkpoint.read_bytes()
     for damaged in (content[:len(content) // 2], b'not a checkpoint', b''):
         path = tmp_path / 'damaged.pth'

@@ -203,23 +203,26 @@ def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         'root', type=Path, help='folder that holds VOC2007 and VOC2012')
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--seed', type=int, default=0, help='default: %(default)s')
     parser.add_argument(
         '--det-share',
         type=float,
         default=100 * DET_SHARE,
-        help='%% of the training images that train detection')
+        help='%% of the training images that train detection (default: '
+        '%(default).4g)')
     parser.add_argument(
         '--subsets',
         nargs='*',
         default=['det2', 'seg2'],
         help='parts to write: det2 is half of the detection list, seg8 an '
-        'eighth of the segmentation list, det10%% a tenth')
+        'eighth of the segmentation list, det10%% a tenth (default: det2 '
+        'seg2)')
     parser.add_argument(
         '--masks',
         default='SegmentationClassAug',
         help='folder of VOC2012 with the masks to train with; '
-        'SegmentationClass does without SBD')
+        'SegmentationClass does without SBD (default: %(default)s)')
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
         '--by-mask',
@@ -235,7 +238,8 @@ def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
     parser.add_argument(
         '--val',
         default='Segmentation/val',
-        help='validation list of VOC2012 that --check compares with')
+        help='validation list of VOC2012 that --check compares with '
+        '(default: %(default)s)')
     return parser.parse_args(args)
 
 

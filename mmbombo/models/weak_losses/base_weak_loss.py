@@ -22,6 +22,9 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             to 1.
         ramp (float): Share of the training over which the weight grows
             linearly from 0. Defaults to 0, the full weight from the start.
+
+    Raises:
+        ValueError: If the weight is negative, or the ramp not in [0, 1].
     """
 
     #: Prefix of the losses and diagnostics in the log.
