@@ -52,7 +52,8 @@ class ListedFile:
     where: str
 
 
-def check_data_root(data_root: Optional[str], source: str,
+def check_data_root(data_root: Optional[str],
+                    source: str,
                     data_help: str = '') -> None:
     """Stop with the steps to take when the data are not there.
 

@@ -59,9 +59,8 @@ def load_checkpoint_safely(path: str,
     path = osp.expanduser(path)
     if not osp.isfile(path):
         tool = MADE_BY.get(osp.basename(path))
-        raise FileNotFoundError(
-            f"there is no checkpoint file '{path}'" +
-            (f'; `python {tool} --out {path}` makes it' if tool else ''))
+        hint = f'; `python {tool} --out {path}` makes it' if tool else ''
+        raise FileNotFoundError(f"there is no checkpoint file '{path}'{hint}")
     if not hasattr(torch.serialization, 'safe_globals'):
         raise RuntimeError(
             f'checking a checkpoint needs torch >= 2.5, this is '

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -288,15 +287,7 @@ def shrink_images(pipeline):
             step['min_area'] = 8
 
 
-def wait_for(condition, process, log):
-    """Wait until something has happened, or fail when the process ends."""
-    end = time.monotonic() + TIMEOUT
-    while not condition():
-        assert process.poll() is None, Path(log).read_text()[-5000:]
-        assert time.monotonic() < end, Path(log).read_text()[-5000:]
-        time.sleep(0.02)
-
-
 @pytest.fixture(scope='session')
-def waiting():
-    return SimpleNamespace(wait_for=wait_for, environment=ENVIRONMENT)
+def environment():
+    """What a command of this repository needs in its environment."""
+    return ENVIRONMENT

@@ -10,7 +10,7 @@ import pytest
 
 
 @pytest.fixture
-def distributed(repo, waiting, tmp_path):
+def distributed(repo, environment, tmp_path):
     """Runs a script of tools/ with two processes."""
 
     def run(script, *arguments):
@@ -22,7 +22,7 @@ def distributed(repo, waiting, tmp_path):
             ['bash', str(repo / 'tools' / script), config,
              *(others[:1] if script == 'dist_test.sh' else []), '2',
              *(others[1:] if script == 'dist_test.sh' else others)],
-            env={**os.environ, **waiting.environment, 'PORT': str(port),
+            env={**os.environ, **environment, 'PORT': str(port),
                  'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': ''},
             cwd=tmp_path, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, timeout=900)

@@ -52,7 +52,7 @@ def kill_too(cfg):
 
 
 @pytest.fixture(scope='module')
-def runs(shapes, make_config, train, commands, logs, waiting,
+def runs(shapes, make_config, train, commands, logs, environment,
          tmp_path_factory):
     """An uninterrupted run, and one that is killed and resumed."""
     folder = tmp_path_factory.mktemp('resume')
@@ -65,7 +65,7 @@ def runs(shapes, make_config, train, commands, logs, waiting,
 
     work_dir = folder / 'killed'
     (folder / 'kill_hook.py').write_text(KILL_HOOK)
-    path = os.pathsep.join([waiting.environment['PYTHONPATH'], str(folder)])
+    path = os.pathsep.join([environment['PYTHONPATH'], str(folder)])
     ended = commands.run_fresh('tools/train.py', killed_config, '--work-dir',
                                work_dir, env=dict(PYTHONPATH=path))
     assert ended.returncode == -signal.SIGKILL, ended.output[-5000:]

@@ -9,8 +9,7 @@ from torch.utils._pytree import tree_leaves
 from mmbombo.models.detectors import StepContext
 from mmbombo.models.task_heads import labelled_pixel_mean
 from mmbombo.registry import MODELS
-from mmbombo.testing import (SIZE, add_weak_labels, make_sample,
-                             tiny_model_cfg)
+from mmbombo.testing import SIZE, add_weak_labels, make_sample, tiny_model_cfg
 from mmbombo.weak_labels import label_components, pixel_groups, refine_boxes
 
 

@@ -16,8 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 import mmbombo
 from mmbombo.registry import MODELS
-from mmbombo.testing import (SIZE, add_weak_labels, make_sample,
-                             tiny_model_cfg)
+from mmbombo.testing import SIZE, add_weak_labels, make_sample, tiny_model_cfg
 from mmbombo.weak_labels import masks_to_boxes, pixel_groups
 
 ROOT = Path(mmbombo.__file__).parent
