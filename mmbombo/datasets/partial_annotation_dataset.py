@@ -126,15 +126,13 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         if config.get('ann_file') and not osp.exists(ann_file):
             raise DatasetError(f'source {self.source!r}: ann_file {ann_file} '
                                f'does not exist. {data_help}'.rstrip())
-        # of those that MMSegmentation lists
-        for key in ('img_path', 'seg_map_path'):
-            folder = osp.join(
-                config.get('data_root') or '',
-                config.get('data_prefix', {}).get(key) or '')
-            if folder and not osp.isdir(folder):
-                raise DatasetError(f'source {self.source!r}: the folder '
-                                   f'{folder} (data_prefix[{key!r}]) does not '
-                                   f'exist. {data_help}'.rstrip())
+        images = (config.get('data_prefix') or {}).get('img_path')
+        folder = osp.join(config.get('data_root') or '', images or '')
+        if images and not osp.isdir(folder):  # MMSegmentation lists it
+            raise DatasetError(
+                f'source {self.source!r}: the folder of images {folder} '
+                f"(data_prefix['img_path']) does not exist. {data_help}"
+                .rstrip())
         with DATASETS.switch_scope_and_registry(
                 config.pop('_scope_', None)) as registry:
             kind_of_set = registry.get(config['type'])

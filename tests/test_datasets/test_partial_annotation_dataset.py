@@ -145,11 +145,13 @@ def test_classes_of_the_source_are_those_of_the_wrapped_set(foreign, voc):
     assert data.get_data_info(1)['instances'][0]['bbox_label'] == 0
 
 
-@pytest.mark.parametrize('key', ['img_path', 'seg_map_path'])
-def test_missing_folders_of_mmseg_are_named(foreign, key):
+@pytest.mark.parametrize('key, what', [('img_path', 'images'),
+                                       ('seg_map_path', 'masks')])
+def test_missing_folders_of_mmseg_are_named(foreign, key, what):
     config = folder(foreign)
     config['data_prefix'][key] = 'elsewhere'
-    with pytest.raises(DatasetError, match=f"elsewhere .*'{key}'.* not exist"):
+    with pytest.raises(
+            DatasetError, match=f'folder of {what} .*elsewhere.* not exist'):
         make(config, ('sem_seg', ))
 
 

@@ -73,20 +73,45 @@ def test_masks_are_made_ahead_and_then_only_read(config, tmp_path):
     assert [file.stat().st_mtime_ns for file in files] == times
 
 
+def add_step(config, before, step):
+    text = config.read_text()
+    assert before in text
+    config.write_text(text.replace(before, f'{step}, {before}'))
+
+
+def check_message(result, message):
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines()[-1].startswith(message)
+    assert 'Traceback' not in result.stderr
+
+
 @pytest.mark.parametrize('before, step, message', [
-    # unseen until a worker looks at an image
     ("dict(type='LoadPseudoMask'", "dict(type='mmdet.Resize', scale=(40, 40))",
-     'DatasetError: LoadPseudoMask must come directly after'),
+     'PipelineError: mmdet.Resize stands before mmbombo.LoadPseudoMask'),
     ("dict(type='PackMultiTaskInputs'", "dict(type='mmdet.Mosaic')",
      'PipelineError: mmdet.Mosaic cannot be used'),
 ])
 def test_unfit_pipeline_is_named(config, before, step, message):
-    text = config.read_text()
-    config.write_text(text.replace(before, f'{step}, {before}'))
-    result = run(config, '--jobs', '1')
-    assert result.returncode == 1
-    assert result.stderr.strip().splitlines()[-1].startswith(message)
-    assert 'Traceback' not in result.stderr
+    add_step(config, before, step)
+    check_message(run(config, '--jobs', '1'), message)
+
+
+def test_error_of_a_worker_is_shown_without_its_traceback(
+        config, tmp_path, monkeypatch):
+    (tmp_path / 'half_size.py').write_text(
+        'from mmcv.transforms import BaseTransform\n'
+        'from mmbombo.registry import TRANSFORMS\n'
+        '@TRANSFORMS.register_module()\n'
+        'class LoadHalfSize(BaseTransform):\n'
+        '    def transform(self, results):\n'
+        "        return dict(results, img=results['img'][::2, ::2])\n")
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    config.write_text("custom_imports = dict(imports=['half_size'])\n" +
+                      config.read_text())
+    add_step(config, "dict(type='LoadPseudoMask'", "dict(type='LoadHalfSize')")
+    check_message(
+        run(config, '--jobs', '1'),
+        'DatasetError: LoadPseudoMask must come directly after')
 
 
 def test_nothing_to_do_is_said(config):
