@@ -35,31 +35,43 @@ def run(options: Namespace) -> List[Row]:
     rows = []
     for predictor in ('self', 'none'):
         bombo = confident_bombo(options, batch, predictor)
-        bombo_ms, naive_ms = in_turn(
-            waiting(options.device, bombo), waiting(options.device, naive),
-            options.repeats)
-        ratio, spread = ratio_of(bombo_ms, naive_ms)
         rows.append(
-            Row(f'bombo_naive_all_{predictor}_{options.model}',
-                ratio,
-                1.05,
-                'at most',
-                spread,
-                f"time of a BoMBo step, predictor='{predictor}' / of a "
-                'naive-all step',
-                figures={
-                    **sizes(options), 'pseudo boxes of the batch':
-                    origins(bombo)
-                },
-                times=dict(bombo=bombo_ms, naive_all=naive_ms)))
+            whole_step(options, bombo, naive, predictor,
+                       f"predictor='{predictor}'"))
         rows += shares(options, bombo, predictor)
+    coarse = confident_bombo(options, batch, 'self', stride=2)
+    rows.append(
+        whole_step(options, coarse, naive, 'stride2',
+                   "predictor='self' and BoxForMaskLoss(stride=2)"))
     return rows
 
 
-def confident_bombo(options: Namespace, batch: dict,
-                    predictor: str) -> Training:
+def whole_step(options: Namespace, bombo: Training, naive: Training, name: str,
+               settings: str) -> Row:
+    """Time steps of both networks in turn."""
+    bombo_ms, naive_ms = in_turn(
+        waiting(options.device, bombo), waiting(options.device, naive),
+        options.repeats)
+    ratio, spread = ratio_of(bombo_ms, naive_ms)
+    return Row(
+        f'bombo_naive_all_{name}_{options.model}',
+        ratio,
+        1.05,
+        'at most',
+        spread,
+        f'time of a BoMBo step, {settings} / of a naive-all step',
+        figures={
+            **sizes(options), 'pseudo boxes of the batch': origins(bombo)
+        },
+        times=dict(bombo=bombo_ms, naive_all=naive_ms))
+
+
+def confident_bombo(options: Namespace,
+                    batch: dict,
+                    predictor: str,
+                    stride: int = 1) -> Training:
     """A BoMBo network that predicts something, and its training."""
-    model = build_ours(options.model, bombo_losses(predictor))
+    model = build_ours(options.model, bombo_losses(predictor, stride))
     bombo = Training(model, batch, options.device)
     make_predict(model, batch, asked_score(model))
     head = model.task_heads.det

@@ -20,9 +20,9 @@ PASSES_OF_TRAINING = 3
 CANDIDATES = 100
 
 
-def bombo_losses(predictor: str) -> Sequence[dict]:
+def bombo_losses(predictor: str, stride: int = 1) -> Sequence[dict]:
     """Configs of both weak losses."""
-    return (dict(type='BoxForMaskLoss'),
+    return (dict(type='BoxForMaskLoss', stride=stride),
             dict(type='MaskForBoxLoss', predictor=predictor))
 
 
