@@ -3,6 +3,7 @@
 import copy
 import gc
 import json
+import os
 import os.path as osp
 from contextlib import contextmanager
 from datetime import timedelta
@@ -344,7 +345,10 @@ def _coco_objects(image, image_id, rng):
 
 @contextmanager
 def gloo_process(rank, world_size=2):
-    """A process of a group, with a thread; its address is in the environment.
+    """A process of a group, with a thread.
+
+    They meet in the file that ``GLOO_STORE`` names: a port that was free may
+    be taken before it is used.
 
     What uses the group must be out of scope at the end: where DDP is the last
     to hold it, taking DDP apart waits for gloo's thread and keeps the
@@ -352,8 +356,8 @@ def gloo_process(rank, world_size=2):
     """
     torch.set_num_threads(1)
     dist.init_process_group(
-        'gloo', rank=rank, world_size=world_size,
-        timeout=timedelta(seconds=120))
+        'gloo', init_method='file://' + os.environ['GLOO_STORE'],
+        rank=rank, world_size=world_size, timeout=timedelta(seconds=120))
     DefaultScope.get_instance('gloo-process', scope_name='mmbombo')
     yield
     gc.collect()  # DDP refers to itself

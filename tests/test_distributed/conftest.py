@@ -1,6 +1,5 @@
 # Copyright (c) mmbombo contributors.
 import os
-import socket
 import subprocess
 import sys
 
@@ -8,7 +7,7 @@ import pytest
 
 
 @pytest.fixture
-def run_two_processes():
+def run_two_processes(tmp_path):
     """Runs a file in two gloo processes; arguments follow the rank.
 
     A child of pytest could not import a test by name where another package is
@@ -16,14 +15,10 @@ def run_two_processes():
     """
 
     def run(file, *arguments):
-        with socket.socket() as free:
-            free.bind(('127.0.0.1', 0))
-            port = free.getsockname()[1]
         environment = dict(
             os.environ,
             PYTHONPATH=os.pathsep.join(filter(None, sys.path)),
-            MASTER_ADDR='127.0.0.1',
-            MASTER_PORT=str(port))
+            GLOO_STORE=str(tmp_path / 'gloo_store'))
         processes = [
             subprocess.Popen(
                 [sys.executable, file, str(rank), *arguments],

@@ -1,6 +1,5 @@
 # Copyright (c) mmbombo contributors.
 import json
-import socket
 
 import numpy as np
 import pytest
@@ -223,12 +222,12 @@ def test_check_before_training(dataset, fits):
         check_metric_kinds(evaluator, dataset)
 
 
-def _worker(rank, world_size, port, kinds, out):
+def _worker(rank, world_size, kinds, out):
     """One rank: its share of the samples, padded as DefaultSampler does."""
     torch.set_num_threads(1)
     dist.init_process_group(
         'gloo',
-        init_method=f'tcp://127.0.0.1:{port}',
+        init_method=f'file://{out}/store',
         rank=rank,
         world_size=world_size)
     num = len(kinds)
@@ -264,11 +263,8 @@ def _worker(rank, world_size, port, kinds, out):
     ])
 def test_two_ranks_equal_one(kinds, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # MMEngine exchanges results through files
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        port = s.getsockname()[1]
     mp.start_processes(
-        _worker, (2, port, kinds, str(tmp_path)),
+        _worker, (2, kinds, str(tmp_path)),
         nprocs=2,
         start_method='fork')
     alone = run(

@@ -4,13 +4,12 @@
 A BoMBo step on the same images: each process has a half of either kind, and
 gradients are averaged by ``DistributedDataParallel`` over gloo. On a CPU only.
 """
-import os
-import socket
 import sys
 from argparse import Namespace
 from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Dict, List
 
 import torch
@@ -70,12 +69,13 @@ class Workers:
 
     def __init__(self, options: Namespace) -> None:
         context = multiprocessing.get_context('spawn')
-        port = free_port()
+        self.folder = TemporaryDirectory()
+        store = Path(self.folder.name) / 'store'
         self.pipes, self.processes = [], []
         for rank in range(PROCESSES):
             ours, theirs = context.Pipe()
             process = context.Process(
-                target=work, args=(rank, port, options, theirs), daemon=True)
+                target=work, args=(rank, store, options, theirs), daemon=True)
             process.start()
             theirs.close()
             self.pipes.append(ours)
@@ -96,6 +96,7 @@ class Workers:
         for process in self.processes:
             process.join(PATIENCE)
             process.terminate()
+        self.folder.cleanup()
 
     def _ask(self, what: str):
         for pipe in self.pipes:
@@ -103,18 +104,14 @@ class Workers:
         return [pipe.recv() for pipe in self.pipes][0]
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        return free.getsockname()[1]
-
-
-def work(rank: int, port: int, options: Namespace, pipe: Connection) -> None:
+def work(rank: int, store: Path, options: Namespace, pipe: Connection) -> None:
     """A process: steps until the pipe is closed."""
     torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
-    dist.init_process_group('gloo', rank=rank, world_size=PROCESSES)
+    dist.init_process_group(
+        'gloo',
+        init_method=store.as_uri(),
+        rank=rank,
+        world_size=PROCESSES)
     whole = own_batch(options)
     # boxes first, then masks: every other image is half of either kind
     batch = {key: values[rank::PROCESSES] for key, values in whole.items()}
