@@ -165,6 +165,7 @@ def set_item(part, key, value):
      r"has no category \['person'\]; it has \['human', 'bicycle'"),
     (lambda content: content.pop('annotations'),
      "no 'annotations' in it, so it is not a file of COCO instances"),
+    (lambda content: content.update(images={}), "'images' is not a list"),
     (lambda content: content['annotations'][0].pop('bbox'),
      r"annotations\[0\] has no \['bbox'\]"),
 ])

@@ -102,6 +102,17 @@ def log(tmp_path):
     return path.read_text
 
 
+def test_names_of_a_distributed_wrapper_are_understood(tmp_path):
+    stock = save(stock_detector(3), tmp_path / 'gfl.pth')
+    torch.save({f'module.{k}': x for k, x in stock.items()},
+               tmp_path / 'wrapped.pth')
+    state = build(tmp_path / 'wrapped.pth')
+    plain = build(tmp_path / 'gfl.pth')
+    assert torch.equal(state['backbone.conv1.weight'],
+                       stock['backbone.conv1.weight'])
+    assert all(torch.equal(state[k], plain[k]) for k in plain)
+
+
 @pytest.mark.parametrize('wrap', [True, False])
 def test_detector_fills_all_but_the_classes(tmp_path, log, wrap):
     stock = save(stock_detector(80), tmp_path / 'gfl.pth', wrap)

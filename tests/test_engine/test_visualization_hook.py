@@ -135,6 +135,23 @@ def test_nothing_is_drawn_unless_asked(run):
     assert not hasattr(runner.visualizer, 'calls')
 
 
+def test_windows_instead_of_files(run):
+    runner = run(
+        dict(
+            type='RecordingVisualizer',
+            vis_backends=[dict(type='LocalVisBackend')]),
+        draw=True,
+        show=True,
+        wait_time=.5,
+        interval=1)
+    with pytest.warns(UserWarning, match='stores no picture'):
+        runner.test()
+    calls = runner.visualizer.calls
+    assert len(calls) == 8
+    assert all(c['show'] and c['wait_time'] == .5 for c in calls)
+    assert runner.visualizer._vis_backends == {}
+
+
 def test_real_pictures_of_a_test(run):
     runner = run(
         dict(type='MultiTaskLocalVisualizer'),

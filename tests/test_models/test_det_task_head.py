@@ -259,6 +259,8 @@ def test_ignored_logit_is_zero_in_half_precision():
      'YOLOXHead: it learns from every cell'),
     (dict(type='AutoAssignHead', num_classes=3, in_channels=32,
           feat_channels=32), 'AutoAssignHead: its loss needs more'),
+    (dict(type='CenterNetHead', num_classes=3, in_channels=8, feat_channels=8),
+     'CenterNetHead: it has no prior_generator'),
 ])
 def test_heads_that_do_not_fit_are_refused_by_name(head, reason):
     with pytest.raises(TypeError, match=reason):

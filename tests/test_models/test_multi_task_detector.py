@@ -165,6 +165,21 @@ def test_unreached_parameters_are_frozen():
     assert model.training
 
 
+def test_network_that_takes_no_probe_keeps_its_parameters(monkeypatch):
+
+    def fixed_size(self, x):
+        raise RuntimeError('images must have 96 x 96 pixels')
+
+    monkeypatch.setattr(MODELS.get('mmdet.ResNet'), 'forward', fixed_size)
+    said = []
+    monkeypatch.setattr(
+        'mmbombo.models.utils.unreached_parameters.print_log',
+        lambda text, **kwargs: said.append(text))
+    model = MODELS.build(tiny_model_cfg())
+    assert all(p.requires_grad for p in model.parameters())
+    assert len(said) == 1 and said[0].endswith('must have 96 x 96 pixels')
+
+
 def test_auxiliary_heads_are_trained():
     """They run in training only, and are not frozen for it."""
     cfg = tiny_model_cfg()
