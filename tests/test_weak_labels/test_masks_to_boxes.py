@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mmbombo.weak_labels import (label_components, masks_to_boxes,
                                  pixel_groups, refine_boxes)
@@ -506,83 +504,6 @@ def test_both_ways_group_large_images_alike(monkeypatch, dtype):
         assert regions_of(tiled, i) == regions_of(everywhere, i)
         wanted = reference(*image, COMPATIBLE, **OPTIONS)
         assert targets_of(tiled, i) == sorted(t[1:] for t in wanted[0])
-
-
-# ------------------------------------------------------------------- rules
-@st.composite
-def scenes(draw):
-    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
-    return random_image(rng), rng
-
-
-@settings(max_examples=60)
-@given(scenes())
-def test_rules(scene):
-    (component_map, table, preds), rng = scene
-    out = refine([(component_map, table, preds)])
-    targets, regions = targets_of(out), regions_of(out)
-
-    # No class that is absent; boxes inside the extents of their class.
-    for label, (x1, y1, x2, y2) in targets:
-        own = [k for k, seg in enumerate(table['labels'])
-               if COMPATIBLE[seg, label]]
-        assert own
-        sides = table['boxes'][own]
-        assert (sides[:, :2].min(0) <= (x1, y1)).all()
-        assert (sides[:, 2:].max(0) >= (x2, y2)).all()
-    # Every component meets a box of its class, or is ignored.
-    for k, (box, seg) in enumerate(zip(table['boxes'], table['labels'])):
-        classes = set(np.flatnonzero(COMPATIBLE[seg]))
-        assert not classes or any(
-            label in classes and overlap(box, other) > 0
-            for label, other in targets) or any(
-                classes & set(ignored) and overlap(box, other) > 0
-                for ignored, other in regions)
-
-    # The order of predictions and of components changes nothing.
-    shuffled = [preds[i] for i in rng.permutation(len(preds))]
-    new_row = rng.permutation(len(table['labels']))
-    new_map = np.append(new_row, -1)[component_map.astype(int) - 1] + 1
-    new_table = {key: value[np.argsort(new_row)]
-                 for key, value in table.items()}
-    again = refine([(new_map, new_table, shuffled)])
-    assert targets_of(again) == targets and regions_of(again) == regions
-
-
-@settings(max_examples=60)
-@given(st.lists(st.tuples(st.integers(4, 12), st.integers(5, 12)),
-                min_size=2, max_size=6), st.integers(0, 3), st.randoms())
-def test_perfect_predictions_split_a_row_of_objects(sizes, shift, random):
-    """Touching objects of any size whose boxes do not overlap."""
-    boxes, x = [], 1
-    for i, (width, height) in enumerate(sizes):
-        y = 3 + (shift * i) % 4
-        boxes.append((x, y, x + width, y + height))
-        x += width
-    preds = [(box, random.choice([.5, .6, .7]), 0) for box in boxes]
-    random.shuffle(preds)
-    image = image_of(paint(*((1, box) for box in boxes), size=(22, 80)),
-                     preds)
-    assert (image[1]['labels'] == 1).all() and len(image[1]['labels']) == 1
-    out = refine([image], max_splits=6)
-    assert targets_of(out) == sorted((0, box) for box in boxes)
-
-
-@settings(max_examples=60)
-@given(st.integers(8, 24), st.integers(8, 24), st.integers(0, 12),
-       st.integers(-4, 4))
-def test_overlapping_objects_are_split_to_a_bound(width, other, lap, drop):
-    """Each loses at most the overlap: IoU of at least 1 - lap / size."""
-    lap = min(lap, width // 3, other // 3)
-    boxes = [(3, 10, 3 + width, 30),
-             (3 + width - lap, 10 + drop, 3 + width - lap + other, 30 + drop)]
-    image = image_of(paint(*((1, box) for box in boxes), size=(50, 70)),
-                     [(box, .9, 0) for box in boxes])
-    out = refine([image])
-    assert out.counts['num_split'] == 2
-    for box, size in zip(boxes, (width, other)):
-        best = max(iou(box, found) for _, found in targets_of(out))
-        assert best >= 1 - lap / size - 1e-9
 
 
 # ------------------------------------------------------------------ device
