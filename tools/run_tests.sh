@@ -8,8 +8,8 @@ usage() {
 Usage: bash tools/run_tests.sh [--stack onedl|official] [pytest arguments]
 
 Runs the tests in the environment of tools/quickstart.sh, which is made first
-where it is missing. Without pytest arguments, the whole suite runs, one
-process per core.
+where it is missing. Without pytest arguments, the whole suite runs, in up to
+four processes.
 
   --stack onedl|official  family of OpenMMLab libraries (default: onedl)
   --help                  show this text
@@ -27,6 +27,6 @@ VENV=$(venv_of "$stack")
 
 bash "$REPO_ROOT/tools/setup_env.sh" --stack "$stack" --tests
 cd "$REPO_ROOT"
-# by file: what a file's tests share is made once
-[ $# -gt 0 ] || set -- --numprocesses auto --dist loadfile
+# by file: what the tests of a file share is made once; a process takes 2 GB
+[ $# -gt 0 ] || set -- --numprocesses auto --maxprocesses 4 --dist loadfile
 exec "$VENV/bin/python" -m pytest "$@" </dev/null
