@@ -2,11 +2,14 @@
 """Small networks, heads from stock configs, and samples, for tests."""
 import copy
 import gc
+import importlib.util
 import json
 import os
 import os.path as osp
+import sys
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import mmdet
 import mmseg
@@ -362,3 +365,30 @@ def gloo_process(rank, world_size=2):
     yield
     gc.collect()  # DDP refers to itself
     dist.destroy_process_group()
+
+
+def load_script(path):
+    """A script as a module."""
+    name = f'{Path(path).stem}_script'
+    spec = importlib.util.spec_from_file_location(name, path)
+    # worker processes find what they run by the module's name
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def box_area(box):
+    """Area of one box x1, y1, x2, y2; 0 if its sides are crossed."""
+    return max(0., box[2] - box[0]) * max(0., box[3] - box[1])
+
+
+def box_overlap(a, b):
+    """Area that two boxes share."""
+    return box_area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]),
+                     min(a[3], b[3])))
+
+
+def box_iou(a, b):
+    """IoU of two boxes, slow and obvious."""
+    shared = box_overlap(a, b)
+    return shared / (box_area(a) + box_area(b) - shared)

@@ -6,6 +6,7 @@ from mmdet.evaluation import eval_map
 
 from mmbombo.evaluation import VOCAPMetric
 from mmbombo.evaluation.functional import box_ious
+from mmbombo.testing import box_iou
 
 CLASSES = ('cat', 'dog', 'bus')
 
@@ -50,13 +51,6 @@ def random_samples(seed, num=12):
     return samples
 
 
-def iou_of(a, b):
-    width = max(0., min(a[2], b[2]) - max(a[0], b[0]))
-    height = max(0., min(a[3], b[3]) - max(a[1], b[1]))
-    area = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return width * height / (area - width * height)
-
-
 def slow_ap(samples, label, threshold, mode):
     """The development kit's procedure, one detection after the other."""
     truths = [[(t['bbox'], t['ignore_flag']) for t in s['instances']
@@ -70,7 +64,7 @@ def slow_ap(samples, label, threshold, mode):
     positives = sum(not hard for image in truths for _, hard in image)
     taken, right, wrong, curve = set(), 0, 0, []
     for _, image, box in sorted(found, key=lambda x: -x[0]):
-        overlaps = [iou_of(box, t) for t, _ in truths[image]] or [0.]
+        overlaps = [box_iou(box, t) for t, _ in truths[image]] or [0.]
         best = int(np.argmax(overlaps))
         if overlaps[best] >= threshold:
             if truths[image][best][1]:
@@ -217,7 +211,7 @@ def test_inclusive_pixels_give_the_same_iou_as_edges():
     pixels = [boxes - [0, 0, 1, 1] for boxes in (a, b)]
     np.testing.assert_allclose(
         box_ious(*pixels, inclusive=True), box_ious(a, b))
-    np.testing.assert_allclose(box_ious(a, b), [[iou_of(a[0], b[0]), 0]])
+    np.testing.assert_allclose(box_ious(a, b), [[box_iou(a[0], b[0]), 0]])
 
 
 def test_an_unknown_mode_is_named():

@@ -16,6 +16,7 @@ from mmbombo.models.dense_heads.per_level_anchor_head import flatten_levels
 from mmbombo.models.task_heads.ignore_regions import IgnoreRegions
 from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS
+from mmbombo.testing import box_iou
 
 CONFIG = Path(__file__).resolve().parents[2] / \
     'configs/_base_/models/r18_cem-fpn_anchor.py'
@@ -189,14 +190,6 @@ def test_mutual_guide_box_loss_of_the_fixture_up_to_ties():
 # targets against slow NumPy
 
 
-def slow_iou(a, b):
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    inter = max(width, 0 * width) * max(height, 0 * height)
-    area = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return inter / (area - inter)
-
-
 def anchors_of(head, size=128):
     """The head's anchors, which have their own test."""
     sizes = [(size // stride, size // stride) for stride in STRIDES]
@@ -223,7 +216,7 @@ def slow_decode(anchor, delta):
 
 def slow_iou_targets(anchors, boxes):
     """A.5: -1 ignored, 0 negative, k positive of box k - 1."""
-    ious = np.array([[slow_iou(g, a) for a in anchors] for g in boxes])
+    ious = np.array([[box_iou(g, a) for a in anchors] for g in boxes])
     owner, value = ious.argmax(0), ious.max(0)
     for g in range(len(boxes)):
         best = ious[g].argmax()
@@ -315,9 +308,9 @@ def test_mutual_guide_targets_against_a_slow_reference(seed):
     predicted = [slow_decode(a, d) for a, d in zip(anchors, flat_deltas)]
     boxes = gt.bboxes.double().tolist()
     probability = 1 / (1 + np.exp(-logits))
-    r = np.array([[slow_iou(g, b) for b in predicted] for g in boxes])
+    r = np.array([[box_iou(g, b) for b in predicted] for g in boxes])
     q = np.array([[
-        min(1., slow_iou(g, a) * math.exp(probability[n, label] / 2))
+        min(1., box_iou(g, a) * math.exp(probability[n, label] / 2))
         for n, a in enumerate(anchors)
     ] for g, label in zip(boxes, gt.labels)])
     inds, quality = slow_mutual_choice(r)

@@ -1,5 +1,4 @@
 # Copyright (c) mmbombo contributors.
-import importlib.util
 import json
 import sys
 import threading
@@ -9,6 +8,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from mmbombo.testing import load_script
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / 'tools' / 'analysis_tools'
 
@@ -16,11 +17,7 @@ FOLDER = ROOT / 'tools' / 'analysis_tools'
 @pytest.fixture
 def ablation(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
-    spec = importlib.util.spec_from_file_location('ablation',
-                                                  FOLDER / 'ablation.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(FOLDER / 'ablation.py')
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 # Copyright (c) mmbombo contributors.
 """Lists and semantic maps of COCO, on files with every kind of annotation."""
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from pycocotools import mask as mask_utils
 from mmbombo.datasets import DatasetError
 from mmbombo.datasets.coco_json import MAP_RECORD
 from mmbombo.registry import DATASETS
-from mmbombo.testing import coco_categories, write_coco
+from mmbombo.testing import coco_categories, load_script, write_coco
 
 ROOT = Path(__file__).resolve().parents[2]
 CONVERTERS = ROOT / 'tools/dataset_converters'
@@ -23,17 +22,8 @@ NAMES = [category['name'] for category in coco_categories()]
 IDS = {category['name']: category['id'] for category in coco_categories()}
 
 
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(
-        name, CONVERTERS / f'{name}.py')
-    # Worker processes find what they run by the module's name.
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-semantic = load_tool('coco_semantic')
-lists = load_tool('coco_lists')
+semantic = load_script(CONVERTERS / 'coco_semantic.py')
+lists = load_script(CONVERTERS / 'coco_lists.py')
 
 
 def run(tool, monkeypatch, *args):

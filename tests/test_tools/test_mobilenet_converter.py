@@ -1,6 +1,5 @@
 # Copyright (c) mmbombo contributors.
 """The converted MobileNetV2 computes what the original network computes."""
-import importlib.util
 import os
 import subprocess
 import sys
@@ -12,20 +11,14 @@ import torch
 import torch.nn.functional as F
 
 from mmbombo.registry import MODELS
+from mmbombo.testing import load_script
 
 CONVERTER = (
     Path(__file__).parents[2] / 'tools' / 'model_converters' /
     'mobilenet_v2.py')
 
 
-def load_converter():
-    spec = importlib.util.spec_from_file_location('mobilenet_v2', CONVERTER)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-converter = load_converter()
+converter = load_script(CONVERTER)
 
 # (expansion, channels, blocks, stride of the first block) of each stage, from
 # Table 2 of the MobileNetV2 paper.

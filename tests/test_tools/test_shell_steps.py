@@ -1,6 +1,5 @@
 # Copyright (c) mmbombo contributors.
 """The set-up scripts skip what is done and name what has failed."""
-import importlib.util
 import os
 import signal
 import subprocess
@@ -9,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from mmbombo.testing import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / 'tools'
@@ -254,10 +255,7 @@ def test_launchers_pass_their_arguments_on(tmp_path):
 
 
 def test_metrics_become_a_table():
-    spec = importlib.util.spec_from_file_location(
-        'print_metrics', TOOLS / 'misc' / 'print_metrics.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script(TOOLS / 'misc' / 'print_metrics.py')
     table = module.format_table({
         'det/bbox_mAP': .25,
         'det/bbox_mAP_50': .5,

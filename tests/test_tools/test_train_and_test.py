@@ -1,6 +1,5 @@
 # Copyright (c) mmbombo contributors.
 """How ``train.py`` and ``test.py`` write their options into a config."""
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -8,16 +7,14 @@ import pytest
 from mmengine.config import Config
 
 from mmbombo.registry import VISUALIZERS
+from mmbombo.testing import load_script
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 
 def merge(monkeypatch, name, cfg, *options):
     """The config of a file without bases, with command-line options."""
-    spec = importlib.util.spec_from_file_location(
-        f'{name}_command', TOOLS / f'{name}.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_script(TOOLS / f'{name}.py')
     monkeypatch.setattr(sys, 'argv', [name, 'own.py', *options])
     return tool.merge_args(Config(cfg), tool.parse_args())
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmbombo.testing import box_area, box_iou, box_overlap
 from mmbombo.weak_labels import (label_components, masks_to_boxes,
                                  pixel_groups, refine_boxes)
 
@@ -18,20 +19,6 @@ OPTIONS = dict(score_thr=.3, iou_thr=.5, containment_thr=.7, cover_thr=.5,
 
 
 # --------------------------------------------------------------- reference
-def area(box):
-    return max(0., box[2] - box[0]) * max(0., box[3] - box[1])
-
-
-def overlap(a, b):
-    return area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]),
-                 min(a[3], b[3])))
-
-
-def iou(a, b):
-    inter = overlap(a, b)
-    return inter / (area(a) + area(b) - inter)
-
-
 def reference(component_map, table, preds, compatible, score_thr, iou_thr,
               containment_thr, cover_thr, min_area, rounds, max_splits):
     """One image, in loops.
@@ -41,9 +28,9 @@ def reference(component_map, table, preds, compatible, score_thr, iou_thr,
         ignored (classes, box).
     """
     targets, regions = [], []
-    preds = sorted(((-score, -area(box), *box, label)
+    preds = sorted(((-score, -box_area(box), *box, label)
                     for box, score, label in preds
-                    if score > score_thr and area(box) > 0))
+                    if score > score_thr and box_area(box) > 0))
     preds = [(tuple(p[2:6]), p[6]) for p in preds]
     comps = sorted((-a, *map(float, box), int(label), k + 1, bool(ignored))
                    for k, (box, label, a, ignored) in enumerate(
@@ -64,19 +51,19 @@ def reference(component_map, table, preds, compatible, score_thr, iou_thr,
     home = {}
     for p, (box, label) in enumerate(preds):
         inside = [c for c in range(len(comps))
-                  if label in comps[c]['classes'] and overlap(
-                      box, comps[c]['box']) / area(box) >= containment_thr]
+                  if label in comps[c]['classes'] and box_overlap(
+                      box, comps[c]['box']) / box_area(box) >= containment_thr]
         if inside:
-            home[p] = max(inside, key=lambda c: (iou(box, comps[c]['box']),
+            home[p] = max(inside, key=lambda c: (box_iou(box, comps[c]['box']),
                                                  -c))
     used_p, used_c = set(), set()
     for c, comp in enumerate(comps):
         taken, open_ = [], [p for p in range(len(preds)) if home.get(p) == c]
 
         def clash(p, q):
-            inter = overlap(preds[p][0], preds[q][0])
-            smaller = min(area(preds[p][0]), area(preds[q][0]))
-            return (iou(preds[p][0], preds[q][0]) >= iou_thr
+            inter = box_overlap(preds[p][0], preds[q][0])
+            smaller = min(box_area(preds[p][0]), box_area(preds[q][0]))
+            return (box_iou(preds[p][0], preds[q][0]) >= iou_thr
                     or inter / smaller >= containment_thr)
 
         for _ in range(rounds):
@@ -127,13 +114,13 @@ def reference(component_map, table, preds, compatible, score_thr, iou_thr,
         for p, (box, label) in enumerate(preds):
             members = {c for c, comp in enumerate(comps)
                        if c not in used_c and label in comp['classes']
-                       and overlap(box, comp['box']) / area(
+                       and box_overlap(box, comp['box']) / box_area(
                            comp['box']) >= containment_thr}
             if p in used_p or len(members) < 2:
                 continue
             sides = np.array([comps[c]['box'] for c in members])
             joint = (*sides[:, :2].min(0), *sides[:, 2:].max(0))
-            if iou(joint, box) >= iou_thr:
+            if box_iou(joint, box) >= iou_thr:
                 groups[p] = members, joint
         for p, (members, joint) in groups.items():
             if any(q < p and groups[q][0] & members for q in groups):
@@ -149,9 +136,9 @@ def reference(component_map, table, preds, compatible, score_thr, iou_thr,
             close = [c for c, comp in enumerate(comps)
                      if p not in used_p and c not in used_c
                      and label in comp['classes']
-                     and iou(box, comp['box']) >= iou_thr]
+                     and box_iou(box, comp['box']) >= iou_thr]
             if close:
-                best = max(close, key=lambda c: (iou(box, comps[c]['box']),
+                best = max(close, key=lambda c: (box_iou(box, comps[c]['box']),
                                                  -c))
                 wants.setdefault(best, p)
         for c, p in wants.items():

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmbombo.testing import box_area, box_iou, box_overlap
 from mmbombo.weak_labels import label_components, refine_boxes
 
 HEIGHT, WIDTH = 24, 30
@@ -205,26 +206,11 @@ def test_perfect_predictions_split_overlap_to_a_bound(w1, w2, h1, h2, share,
     width = min(x2 - x1 for x1, _, x2, _ in truth)
     shared = max(0, truth[0][2] - truth[1][0])
     for box in truth:
-        assert max(iou(box, x) for x in got) >= 1 - shared / width - 1e-6
-
-
-def iou(a, b):
-    inter = overlap_area(a, b)
-    return inter / (box_area(a) + box_area(b) - inter)
-
-
-def box_area(box):
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def overlap_area(a, b):
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    return max(0, width) * max(0, height)
+        assert max(box_iou(box, x) for x in got) >= 1 - shared / width - 1e-6
 
 
 def clash(a, b):
-    return iou(a, b) >= .5 or overlap_area(a, b) >= .7 * min(
+    return box_iou(a, b) >= .5 or box_overlap(a, b) >= .7 * min(
         box_area(a), box_area(b))
 
 
