@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
-"""Small networks, heads from stock configs, and samples, for tests."""
+"""For tests: small networks, heads from stock configs, samples, processes of a
+group, scripts as modules, and slow, obvious geometry."""
 import copy
 import gc
 import importlib.util

@@ -8,7 +8,7 @@ decoding, NMS, split and merge; for Box-for-Mask the masks that the data
 loader's workers have made. They are from further steps: a GPU is waited for
 before and after. Predictions are decoded and suppressed as ever; what is made
 of them are the objects and wrong boxes, since what an untrained network says
-would split and merge nothing.
+would split and merge nothing. A last row has Box-for-Mask at half resolution.
 """
 from argparse import Namespace
 from typing import Dict, List
