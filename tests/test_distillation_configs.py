@@ -14,9 +14,9 @@ FOLDER = ROOT / 'configs' / 'distillation'
 PHOTO_STAMPS = 'mobilenetv2_fpn-gfl_photo-stamps'
 VOC = 'r18_cem-fpn_anchor_voc'
 STUDENTS = [
-    f'{row}_{PHOTO_STAMPS}' for row in ('kd-soft', 'kd-mse', 'kd-pdf',
-                                        'kd-defeat', 'kd-boxes', 'bombo-kd',
-                                        'self-training-complement')
+    f'{row}_{PHOTO_STAMPS}'
+    for row in ('kd-soft', 'kd-mse', 'kd-pdf', 'kd-defeat', 'kd-boxes',
+                'kd-naive', 'bombo-kd', 'self-training-complement')
 ] + [f'kd-soft_{VOC}', f'self-training-complement_{VOC}']
 SIZE = 64
 

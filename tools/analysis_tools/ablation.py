@@ -24,6 +24,7 @@ from ablation_parts.bench import (Bench, Row, data_digest, fingerprint,
                                   load_config, read_bench)
 from ablation_parts.report import document, plot, summarise, table
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from provenance import command, commit, machine
 
 from mmbombo.utils.whole_files import write_whole
@@ -248,6 +249,8 @@ def train_all(todo: List[Run], args: argparse.Namespace) -> Iterator[dict]:
 
 def main() -> None:
     args = parse_args()
+    # mmengine names the environment variables of each config that it reads
+    MMLogger.get_instance('ablation', log_level='WARNING')
     bench = read_bench(args.bench)
     if args.iters is not None:
         bench = bench._replace(iters=args.iters)
