@@ -10,8 +10,8 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from mmbombo.datasets import DatasetError, PipelineError
-from mmbombo.utils import (prepare_cpu_processes, scale_schedule,
-                           use_checked_loader)
+from mmbombo.utils import (keep_freed_memory, prepare_cpu_processes,
+                           scale_schedule, use_checked_loader)
 
 
 def parse_args() -> argparse.Namespace:
@@ -100,6 +100,8 @@ def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
     cfg = merge_args(Config.fromfile(args.config), args)
+    if get_device() == 'cpu':
+        keep_freed_memory()
     prepare_cpu_processes(cfg)
     runner = Runner.from_cfg(cfg)
     try:

@@ -75,7 +75,8 @@ ROWS_OF = dict(
             'features', 'det_head', 'det_losses', 'seg_head', 'seg_losses',
             'b4m', 'm4b', 'optimizer', 'backward')
     ],
-    two_processes=['two_processes'])
+    two_processes=['two_processes'],
+    freed_memory=['freed_memory'])
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def check_rows(found):
 @pytest.mark.parametrize('name', [
     'joint_step', 'bombo_naive_all', 'bombo_naive_own', 'inference',
     'validation', 'training_memory', 'teacher_step', 'step_parts',
-    'two_processes'
+    'two_processes', 'freed_memory'
 ])
 def test_rows_of_networks(rows, options, name):
     from benchmarks import load

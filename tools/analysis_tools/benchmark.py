@@ -22,6 +22,8 @@ from benchmarks.rows import Row
 from benchmarks.stock import NETWORKS
 from provenance import command, commit, machine
 
+from mmbombo.utils import keep_freed_memory
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -94,6 +96,10 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
+    if args.device == 'cpu':
+        # as tools/train.py does, and the process of the libraries too: less
+        # noise than with pages that the system clears
+        keep_freed_memory()
     meta = describe(args)
     print(json.dumps(meta), flush=True)
     for name in names() if 'all' in args.what else args.what:

@@ -29,6 +29,8 @@ from .stock import WITH_PARTS_OF_OURS, build_both
 
 TOOLS = Path(__file__).resolve().parents[1]
 ROOT = TOOLS.parents[1]
+#: What mmbombo.utils.keep_freed_memory sets, for a process without mmbombo.
+KEEP_FREED_MEMORY = dict(MALLOC_MMAP_MAX_='0', MALLOC_TRIM_THRESHOLD_='-1')
 
 
 class Stock:
@@ -102,7 +104,7 @@ class Baseline:
             [sys.executable, '-m', 'benchmarks.baseline',
              str(number)],
             cwd=TOOLS,
-            env=dict(os.environ, PYTHONPATH=str(ROOT)),
+            env=dict(os.environ, PYTHONPATH=str(ROOT), **KEEP_FREED_MEMORY),
             pass_fds=[number])
         theirs.close()
 

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from mmengine.model import MMDistributedDataParallel
 from torch import multiprocessing
 
+from mmbombo.utils import keep_freed_memory
 from .batches import own_batch
 from .bombo_naive_all import confident_bombo
 from .rows import Row, in_turn, ratio_of
@@ -107,6 +108,7 @@ class Workers:
 def work(rank: int, store: Path, options: Namespace, pipe: Connection) -> None:
     """A process: steps until the pipe is closed."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     dist.init_process_group(
         'gloo',
         init_method=store.as_uri(),
