@@ -87,7 +87,7 @@ def options(data):
         images=2,
         model='mobilenetv2',
         batch=2,
-        size=64,
+        size=(64, 64),
         repeats=1,
         threads=1,
         device='cpu',
@@ -134,6 +134,17 @@ def test_rows_of_networks(rows, options, name):
             'process of the baseline'] == 'its own, without mmbombo'
     assert len(same) == dict(joint_step=1, inference=2, validation=2).get(
         name, 0)
+
+
+def test_images_need_not_be_square(rows, options):
+    from benchmarks import load, stock
+    options.size = (64, 128)
+    step, = load('joint_step').run(options)
+    assert step.figures['images, side'] == (4, '64 x 128')
+    assert [stock.pixels(size) for size in ((64, 128), (320, 320))
+            ] == ['64 x 128', 320]
+    own, *_ = load('bombo_naive_own').run(options)
+    assert own.figures['pseudo boxes of the batch']['num_split'] > 0
 
 
 def test_predictions_are_made_as_in_mmengine_without_gradients(rows):
@@ -514,6 +525,8 @@ def test_help_lists_what_there_is(rows):
     ((), 'WHAT'),
     (('cache_hit', '--repeats', 0), '--repeats'),
     (('joint_step', '--size', 100), '--size'),
+    (('joint_step', '--size', 64, 96), '--size'),
+    (('joint_step', '--size', 64, 64, 64), '--size'),
     (('joint_step', '--model', 'r34'), '--model'),
     (('cache_hit', '--data', 'nowhere'), 'classes.txt is missing'),
 ])

@@ -19,7 +19,7 @@ import torch
 from benchmarks import load, names, summary
 from benchmarks.report import continue_file
 from benchmarks.rows import Row
-from benchmarks.stock import NETWORKS
+from benchmarks.stock import NETWORKS, pixels
 from provenance import command, commit, machine
 
 from mmbombo.utils import keep_freed_memory
@@ -61,9 +61,12 @@ def parse_args() -> argparse.Namespace:
         help='images of each annotation kind in a step; default: 4')
     parser.add_argument(
         '--size',
+        nargs='+',
         type=int,
-        default=320,
-        help='side of the images in a step, in pixels; default: 320')
+        default=[320],
+        metavar='PIXELS',
+        help='side of the images in a step, or height and width; default: '
+        '320')
     parser.add_argument(
         '--repeats', type=int, default=20, help='A B pairs; default: 20')
     parser.add_argument(
@@ -74,9 +77,12 @@ def parse_args() -> argparse.Namespace:
     for option in ('images', 'batch', 'repeats', 'threads'):
         if getattr(args, option) < 1:
             parser.error(f'--{option} must be 1 or more')
-    if args.size < 64 or args.size % 64:
+    if len(args.size) > 2:
+        parser.error('--size is a side, or height and width')
+    if any(side < 64 or side % 64 for side in args.size):
         parser.error('--size must be a multiple of 64, which both libraries '
                      'and we pad to')
+    args.size = (args.size[0], args.size[-1])
     return args
 
 
@@ -85,7 +91,7 @@ def describe(args: argparse.Namespace) -> dict:
     return dict(
         command=command(),
         commit=commit(),
-        size=args.size,
+        size=pixels(args.size),
         batch=args.batch,
         load=os.getloadavg()[0],
         threads=dict(torch=torch.get_num_threads(), cv2=cv2.getNumThreads()),

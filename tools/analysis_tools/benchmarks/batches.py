@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """Batches in memory, as the data loader's workers would hand them over."""
 from argparse import Namespace
-from typing import List
+from typing import List, Tuple
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ def draw(options: Namespace, kinds_of_images: List[tuple]) -> dict:
     """Images of rectangles, with all that any loss or metric may ask for.
 
     Args:
-        options (Namespace): ``size`` in pixels.
+        options (Namespace): ``size``, height and width in pixels.
         kinds_of_images (list[tuple]): Annotation kinds of each image.
 
     Returns:
@@ -48,13 +48,16 @@ def own_batch(options: Namespace) -> dict:
                 [(BBOX, )] * options.batch + [(SEM_SEG, )] * options.batch)
 
 
-def _draw_one(rng: np.random.Generator, number: int, kinds: tuple, side: int):
-    image = rng.integers(0, 120, (3, side, side), dtype=np.uint8)
-    mask = np.zeros((side, side), np.uint8)
+def _draw_one(rng: np.random.Generator, number: int, kinds: tuple,
+              size: Tuple[int, int]):
+    height, width = size
+    side = min(size)
+    image = rng.integers(0, 120, (3, *size), dtype=np.uint8)
+    mask = np.zeros(size, np.uint8)
     boxes, labels = [], []
     for kind in KINDS_OF_OBJECTS:
         w, h = rng.integers(side // 8, side // 2, 2)
-        x, y = (int(rng.integers(0, side - extent)) for extent in (w, h))
+        x, y = (int(rng.integers(0, room)) for room in (width - w, height - h))
         label = int(rng.integers(NUM_CLASSES))
         mask[y:y + h, x:x + w] = label + 1
         image[:, y:y + h, x:x + w] += 100
@@ -74,8 +77,8 @@ def _draw_one(rng: np.random.Generator, number: int, kinds: tuple, side: int):
             sample_idx=number,
             img_id=number,
             img_path=f'{number}.jpg',
-            img_shape=(side, side),
-            ori_shape=(side, side),
+            img_shape=size,
+            ori_shape=size,
             scale_factor=(1., 1.),
             instances=[
                 dict(bbox=box, bbox_label=label, ignore_flag=0)

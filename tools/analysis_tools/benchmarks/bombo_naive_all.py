@@ -95,7 +95,7 @@ class FindsObjects:
         self.decode = head.decode
         self.found = {
             sample.sample_idx:
-            imprecise(sample, decode_cfg, options.size).to(options.device)
+            imprecise(sample, decode_cfg, min(options.size)).to(options.device)
             for sample in batch['data_samples']
         }
 

@@ -68,4 +68,4 @@ def light_head(options: Namespace) -> dict:
     if options.model != 'paper-light':
         return {}
     name = f'floor at 320 pixels at most {LIGHT_FLOOR}'
-    return {name: floor_of_bombo(options.model, 320) <= LIGHT_FLOOR}
+    return {name: floor_of_bombo(options.model, (320, 320)) <= LIGHT_FLOOR}

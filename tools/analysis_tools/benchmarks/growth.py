@@ -50,7 +50,7 @@ class Curve(NamedTuple):
 def run(options: Namespace) -> List[Row]:
     """Curves, then worst cases; on a CPU."""
     repeats = min(options.repeats, MAX_REPEATS)
-    rows = [grow(curve, repeats) for curve in curves(options.size)]
+    rows = [grow(curve, repeats) for curve in curves(min(options.size))]
     if options.plot:
         plot(rows, options)
     return rows + worst_cases(repeats)

@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """Our networks, and floors."""
-from typing import Dict, Sequence
+from typing import Dict, Sequence, Tuple
 
 import torch
 from get_flops import complexity
@@ -106,11 +106,11 @@ def make_predict(model: nn.Module, batch: dict, score: float) -> None:
             module.bias += shift
 
 
-def multiply_adds(name: str, size: int) -> Dict[str, int]:
+def multiply_adds(name: str, size: Tuple[int, int]) -> Dict[str, int]:
     """Multiply-adds of one image: trunk (backbone and neck), det and seg."""
     parts = {
         part.name: part.multiply_adds
-        for part in complexity(build_ours(name), (size, size))
+        for part in complexity(build_ours(name), size)
     }
     return dict(
         trunk=parts['backbone'] + parts['neck'],
@@ -118,14 +118,16 @@ def multiply_adds(name: str, size: int) -> Dict[str, int]:
         seg=parts['task_heads.seg'])
 
 
-def floor_of_inference(name: str, size: int) -> float:
+def floor_of_inference(name: str, size: Tuple[int, int]) -> float:
     """Both tasks from one network, against one network for each."""
     cost = multiply_adds(name, size)
     heads = cost['det'] + cost['seg']
     return (cost['trunk'] + heads) / (2 * cost['trunk'] + heads)
 
 
-def floor_of_bombo(name: str, size: int, ema: bool = False) -> float:
+def floor_of_bombo(name: str,
+                   size: Tuple[int, int],
+                   ema: bool = False) -> float:
     """A BoMBo step against a naive-own step, as many images of either kind.
 
     With an EMA predictor a further forward pass gives boxes on the images

@@ -7,7 +7,7 @@ for networks that have parts of it: a baseline may run in a process without.
 """
 from argparse import Namespace
 from pathlib import Path
-from typing import Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple, Union
 
 from mmengine.config import Config, ConfigDict
 from torch import nn
@@ -151,6 +151,12 @@ def sizes(options: Namespace, images: Optional[int] = None) -> dict:
     """
     return {
         'network': NETWORKS[options.model],
-        'images, side': (images or 2 * options.batch, options.size),
+        'images, side': (images or 2 * options.batch, pixels(options.size)),
         'threads': options.threads
     }
+
+
+def pixels(size: Tuple[int, int]) -> Union[int, str]:
+    """Height and width for people: a side if they are equal."""
+    height, width = size
+    return height if height == width else f'{height} x {width}'

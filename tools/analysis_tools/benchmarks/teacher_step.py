@@ -10,7 +10,7 @@ the same answers read from disk, hashing of the images included.
 from argparse import Namespace
 from functools import partial
 from tempfile import TemporaryDirectory
-from typing import Callable, List
+from typing import Callable, List, Tuple
 
 from torch import Tensor, nn
 
@@ -83,7 +83,7 @@ def answers(network: Callable, teacher: nn.Module, inputs: Tensor) -> list:
     ]
 
 
-def floor_of_teacher(name: str, size: int) -> float:
+def floor_of_teacher(name: str, size: Tuple[int, int]) -> float:
     """Multiply-adds of the teacher against those of a naive-all step.
 
     Each image passes through its trunk and one of its heads.

@@ -6,6 +6,7 @@ MMDetection's network and metric and then through MMSegmentation's. The images
 are in memory; reading them twice would be in the other side's time too. The
 libraries' networks are in a process without mmbombo.
 """
+import math
 from argparse import Namespace
 from typing import Dict, List
 
@@ -55,7 +56,7 @@ def run(options: Namespace) -> List[Row]:
             'time of validation of both tasks / of mmdet and of mmseg',
             conditions={
                 'same AP and mIoU, as far as they are rounded': same,
-                'metrics keep no map': largest < options.size**2
+                'metrics keep no map': largest < math.prod(options.size)
             },
             figures={
                 **sizes(options, options.images), 'batch': options.batch,
