@@ -15,6 +15,9 @@ from ..file_checks import (MASK_MODES, describe_mask_mode,
                            describe_size_mismatch)
 from ..seg_ids import UNKNOWN_ID, describe_unknown_ids, unknown_ids
 
+#: The table of files whose ids are those of the classes.
+SAME_IDS = np.arange(256)
+
 
 @TRANSFORMS.register_module()
 class LoadPartialAnnotations(LoadAnnotations):
@@ -71,12 +74,15 @@ class LoadPartialAnnotations(LoadAnnotations):
                 describe_size_mismatch(path, seg_map.shape,
                                        results['ori_shape']))
         table = results['seg_id_table']
-        if cv2.LUT(seg_map, np.uint8(table == UNKNOWN_ID)).any():
+        unknown = table == UNKNOWN_ID
+        if cv2.LUT(seg_map, np.uint8(unknown)).any():
             raise DatasetError(
                 describe_unknown_ids(path,
                                      unknown_ids(np.unique(seg_map), table),
                                      results['seg_classes']))
-        results['gt_seg_map'] = cv2.LUT(seg_map, table.astype(np.uint8))
+        if not ((table == SAME_IDS) | unknown).all():
+            seg_map = cv2.LUT(seg_map, table.astype(np.uint8))
+        results['gt_seg_map'] = seg_map
         results['ignore_index'] = IGNORE_INDEX
 
     def _read_ids(self, path: str) -> np.ndarray:

@@ -46,8 +46,12 @@ class PackMultiTaskInputs(PackDetInputs):
             :obj:`DetDataSample`.
         """
         kinds = results['annotation_kinds']
+        # MMDetection would copy every number of every box
+        instances = results.pop('instances', None)
         packed = super().transform(results)
         sample = packed['data_samples']
+        if instances is not None and 'instances' in self.meta_keys:
+            sample.set_field(instances, 'instances', field_type='metainfo')
         if BBOX not in kinds:
             del sample.gt_instances
             del sample.ignored_instances
