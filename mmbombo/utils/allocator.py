@@ -13,9 +13,9 @@ def keep_freed_memory() -> bool:
     On a CPU, PyTorch's tensors come from the C library. glibc asks the system
     for each tensor of more than 32 MiB, and gives it back when it is freed;
     the system clears every page anew when it is first touched. In training,
-    where each step needs the same memory as the one before, that is a fifth
-    of the time (``tools/analysis_tools/benchmark.py freed_memory``). What the
-    process holds grows by a tenth, and does not shrink before it ends.
+    where each step needs the same memory as the one before, that is a tenth
+    of the time (``tools/analysis_tools/benchmark.py freed_memory``). The
+    process holds a little more, and what it holds only shrinks at its end.
 
     Threads and forked workers share the setting. It is that of the
     environment variables ``MALLOC_MMAP_MAX_=0`` and
