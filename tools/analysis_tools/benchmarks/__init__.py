@@ -16,7 +16,7 @@ from typing import List
 _FOLDER = Path(__file__).parent
 _SHARED = ('__init__', 'report', 'rows', 'running', 'batches', 'networks',
            'stock', 'photo_stamps', 'voc_sources', 'split_merge_loop',
-           'start_child', 'baseline', 'scores')
+           'start_child', 'baseline', 'scores', 'worker')
 
 
 def names() -> List[str]:

@@ -7,21 +7,18 @@ its own, since what was kept once would serve the other too.
 import resource
 import sys
 from argparse import Namespace
-from multiprocessing.connection import Connection
-from typing import Dict, List
+from typing import Callable, Dict, List
 
 import torch
-from torch import multiprocessing
 
 from mmbombo.utils import keep_freed_memory
 from .batches import own_batch
 from .bombo_naive_all import confident_bombo
 from .rows import Row, alternate, ratio_of, timed
 from .stock import sizes
+from .worker import Worker
 
 SIDES = dict(kept=True, given_back=False)
-#: Seconds that a process has to end by itself.
-PATIENCE = 30
 
 
 def run(options: Namespace) -> List[Row]:
@@ -29,17 +26,18 @@ def run(options: Namespace) -> List[Row]:
     if options.device != 'cpu' or not sys.platform.startswith('linux'):
         print('freed_memory: on a CPU and Linux only, left out', flush=True)
         return []
-    sides = {side: Worker(options, keep) for side, keep in SIDES.items()}
+    kept, given_back = (
+        Worker(prepare, options, keep) for keep in SIDES.values())
     try:
         times = dict(
             zip(
-                sides,
-                alternate(*(worker.step for worker in sides.values()),
-                          options.repeats)))
-        used = {side: worker.used() for side, worker in sides.items()}
+                SIDES,
+                alternate(lambda: kept.ask('step'),
+                          lambda: given_back.ask('step'), options.repeats)))
+        used = dict(zip(SIDES, (kept.ask('used'), given_back.ask('used'))))
     finally:
-        for worker in sides.values():
-            worker.stop()
+        kept.stop()
+        given_back.stop()
     ratio, spread = ratio_of(*times.values())
     figures = {
         f'{name}, {side}': found[name]
@@ -60,43 +58,8 @@ def run(options: Namespace) -> List[Row]:
     ]
 
 
-class Worker:
-    """A process that takes a step when it is told to.
-
-    Args:
-        options (Namespace): The command's.
-        keep (bool): Whether it keeps freed memory.
-    """
-
-    def __init__(self, options: Namespace, keep: bool) -> None:
-        context = multiprocessing.get_context('spawn')
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(
-            target=work, args=(options, keep, theirs), daemon=True)
-        self.process.start()
-        theirs.close()
-
-    def step(self) -> float:
-        """Milliseconds of a step."""
-        return self._ask('step')
-
-    def used(self) -> Dict[str, int]:
-        """Page faults of a step, and MiB that the process has held."""
-        return self._ask('used')
-
-    def stop(self) -> None:
-        """End the process."""
-        self.pipe.close()
-        self.process.join(PATIENCE)
-        self.process.terminate()
-
-    def _ask(self, what: str):
-        self.pipe.send(what)
-        return self.pipe.recv()
-
-
-def work(options: Namespace, keep: bool, pipe: Connection) -> None:
-    """The process: obey until the pipe is closed."""
+def prepare(options: Namespace, keep: bool) -> Dict[str, Callable]:
+    """What a process is asked: milliseconds of a step, and what it used."""
     torch.set_num_threads(options.threads)
     if keep and not keep_freed_memory():
         raise RuntimeError('the C library cannot keep freed memory')
@@ -111,9 +74,4 @@ def work(options: Namespace, keep: bool, pipe: Connection) -> None:
             'MiB held at most': after.ru_maxrss // 1024
         }
 
-    commands = dict(step=lambda: timed(bombo)[0], used=used)
-    while True:
-        try:
-            pipe.send(commands[pipe.recv()]())
-        except EOFError:
-            return
+    return dict(step=lambda: timed(bombo)[0], used=used)

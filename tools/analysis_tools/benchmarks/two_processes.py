@@ -7,15 +7,13 @@ gradients are averaged by ``DistributedDataParallel`` over gloo. On a CPU only.
 import sys
 from argparse import Namespace
 from collections import Counter
-from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Dict, List
+from typing import Callable, Dict, List
 
 import torch
 import torch.distributed as dist
 from mmengine.model import MMDistributedDataParallel
-from torch import multiprocessing
 
 from mmbombo.utils import keep_freed_memory
 from .batches import own_batch
@@ -23,10 +21,9 @@ from .bombo_naive_all import confident_bombo
 from .rows import Row, in_turn, ratio_of
 from .running import fresh
 from .stock import sizes
+from .worker import Worker
 
 PROCESSES = 2
-#: Seconds that a process has to end by itself.
-PATIENCE = 30
 
 
 def run(options: Namespace) -> List[Row]:
@@ -69,18 +66,11 @@ class Workers:
     """
 
     def __init__(self, options: Namespace) -> None:
-        context = multiprocessing.get_context('spawn')
         self.folder = TemporaryDirectory()
         store = Path(self.folder.name) / 'store'
-        self.pipes, self.processes = [], []
-        for rank in range(PROCESSES):
-            ours, theirs = context.Pipe()
-            process = context.Process(
-                target=work, args=(rank, store, options, theirs), daemon=True)
-            process.start()
-            theirs.close()
-            self.pipes.append(ours)
-            self.processes.append(process)
+        self.workers = [
+            Worker(prepare, rank, store, options) for rank in range(PROCESSES)
+        ]
 
     def step(self) -> None:
         """A step of all."""
@@ -92,21 +82,19 @@ class Workers:
 
     def stop(self) -> None:
         """End the processes."""
-        for pipe in self.pipes:
-            pipe.close()
-        for process in self.processes:
-            process.join(PATIENCE)
-            process.terminate()
+        for worker in self.workers:
+            worker.stop()
         self.folder.cleanup()
 
     def _ask(self, what: str):
-        for pipe in self.pipes:
-            pipe.send(what)
-        return [pipe.recv() for pipe in self.pipes][0]
+        for worker in self.workers:
+            worker.tell(what)
+        return [worker.hear() for worker in self.workers][0]
 
 
-def work(rank: int, store: Path, options: Namespace, pipe: Connection) -> None:
-    """A process: steps until the pipe is closed."""
+def prepare(rank: int, store: Path,
+            options: Namespace) -> Dict[str, Callable]:
+    """What a process is told to do: a step, or a step that is counted."""
     torch.set_num_threads(1)
     keep_freed_memory()
     dist.init_process_group(
@@ -123,12 +111,7 @@ def work(rank: int, store: Path, options: Namespace, pipe: Connection) -> None:
     def step() -> None:
         wrapped.train_step(fresh(batch), training.optim)
 
-    commands = dict(step=step, count=lambda: count_reductions(step))
-    while True:
-        try:
-            pipe.send(commands[pipe.recv()]())
-        except EOFError:
-            return
+    return dict(step=step, count=lambda: count_reductions(step))
 
 
 def count_reductions(step) -> Dict[str, int]:
