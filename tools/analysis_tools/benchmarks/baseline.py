@@ -100,11 +100,14 @@ class Baseline:
         self.options = options
         self.pipe, theirs = Pipe()
         number = theirs.fileno()
+        environment = dict(os.environ, PYTHONPATH=str(ROOT))
+        if options.device == 'cpu':
+            environment.update(KEEP_FREED_MEMORY)
         self.process = subprocess.Popen(
             [sys.executable, '-m', 'benchmarks.baseline',
              str(number)],
             cwd=TOOLS,
-            env=dict(os.environ, PYTHONPATH=str(ROOT), **KEEP_FREED_MEMORY),
+            env=environment,
             pass_fds=[number])
         theirs.close()
 
