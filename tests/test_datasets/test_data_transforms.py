@@ -213,9 +213,11 @@ def test_masks_that_break_during_training_are_named(voc, content, match):
         data[0]
 
 
-def test_ids_are_checked_again_on_loading(voc, voc_files):
+@pytest.mark.parametrize('border', [0, 255])
+def test_ids_are_checked_again_on_loading(voc, voc_files, border):
     data = make(voc, ('sem_seg', ))
-    voc_files.write_mask(voc / 'SegmentationClass/im0.png',
-                         np.full((40, 60), 9))
+    seg_map = np.full((40, 60), 9)
+    seg_map[:2] = border
+    voc_files.write_mask(voc / 'SegmentationClass/im0.png', seg_map)
     with pytest.raises(DatasetError, match=r'im0.png: id\(s\) \[9\]'):
         data[0]

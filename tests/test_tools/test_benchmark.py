@@ -399,10 +399,10 @@ def test_floor_is_the_ratio_of_multiply_adds(rows, monkeypatch):
     from benchmarks import networks
     monkeypatch.setattr(networks, 'multiply_adds',
                         lambda *args: dict(trunk=20, det=5, seg=15))
-    assert networks.floor_of_inference('any', 64) == 40 / 60
-    assert networks.floor_of_bombo('any', 64) == 40 / 30
+    assert networks.floor_of_inference('any', (64, 64)) == 40 / 60
+    assert networks.floor_of_bombo('any', (64, 64)) == 40 / 30
     # a quarter of a training step's third, for half of the images
-    assert networks.floor_of_bombo('any', 64, ema=True) == (
+    assert networks.floor_of_bombo('any', (64, 64), ema=True) == (
         120 + 12.5) / 90
 
 
@@ -427,15 +427,16 @@ def test_teacher_of_the_benchmark(rows, options, monkeypatch):
     assert teacher_step.bytes_of_an_image(seg) == 16 * 16 * 21 * 4
     monkeypatch.setattr(teacher_step, 'multiply_adds',
                         lambda *args: dict(trunk=20, det=5, seg=15))
-    assert teacher_step.floor_of_teacher('any', 64) == 30 / 120
+    assert teacher_step.floor_of_teacher('any', (64, 64)) == 30 / 120
 
 
 def test_reference_floor(rows):
     """Issue 6 and the specification: about 1.6, and 1.25 with the light
     head."""
     from benchmarks import networks
-    assert networks.floor_of_bombo('paper', 320) == pytest.approx(1.6, abs=.02)
-    assert 1 < networks.floor_of_bombo('paper-light', 320) <= 1.25
+    assert networks.floor_of_bombo('paper', (320, 320)) == pytest.approx(
+        1.6, abs=.02)
+    assert 1 < networks.floor_of_bombo('paper-light', (320, 320)) <= 1.25
 
 
 def test_peak_of_memory_is_what_is_held_at_once(rows):

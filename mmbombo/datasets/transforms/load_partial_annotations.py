@@ -75,9 +75,7 @@ class LoadPartialAnnotations(LoadAnnotations):
                                        results['ori_shape']))
         table = results['seg_id_table']
         unknown = table == UNKNOWN_ID
-        # mostly all unknown ids are above those of a mask: no need to look
-        if unknown[:seg_map.max() + 1].any() and cv2.LUT(
-                seg_map, np.uint8(unknown)).any():
+        if _any_of(unknown, seg_map):
             raise DatasetError(
                 describe_unknown_ids(path,
                                      unknown_ids(np.unique(seg_map), table),
@@ -100,3 +98,13 @@ class LoadPartialAnnotations(LoadAnnotations):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(backend_args={self.backend_args})'
+
+
+def _any_of(wanted: np.ndarray, seg_map: np.ndarray) -> bool:
+    """Whether a map holds any of the ids that a bool table of 256 wants."""
+    ids = np.flatnonzero(wanted)
+    if not len(ids):
+        return False
+    # The whole span first: looking each pixel up takes ten times as long.
+    span = cv2.inRange(seg_map, int(ids[0]), int(ids[-1]))
+    return span.any() and cv2.LUT(seg_map, wanted.astype(np.uint8)).any()
