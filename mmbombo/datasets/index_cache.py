@@ -23,8 +23,8 @@ from mmbombo.version import __version__
 FORMAT_VERSION = 1
 #: In the data root; safe to delete.
 FOLDER = 'mmbombo_index'
-#: Sources of fewer files are read anew: that takes a second or two.
-MIN_FILES = 3000
+#: Sources of fewer files are read anew: that takes half a second or less.
+MIN_FILES = 1000
 #: A file that changed so shortly before it was read may have changed once
 #: more within the clock tick of the file system, unseen.
 SETTLED_NS = 2 * 10**9
