@@ -60,7 +60,7 @@ ROWS_OF = dict(
     bombo_naive_all=[
         f'{name}_{predictor}' for predictor in ('self', 'none')
         for name in ('bombo_naive_all', 'b4m_share', 'm4b_share')
-    ] + ['bombo_naive_all_stride2'],
+    ] + ['bombo_naive_all_stride2', 'bombo_naive_all_few_classes'],
     bombo_naive_own=['bombo_naive_own_self', 'bombo_naive_own_ema'],
     inference=[
         f'{name}_{count}' for count in (1, 16)

@@ -22,19 +22,22 @@ KINDS_OF_OBJECTS = ('single', 'single', 'single', 'touching', 'occluded')
 MIN_AREA = 80
 
 
-def draw(options: Namespace, kinds_of_images: List[tuple]) -> dict:
+def draw(options: Namespace,
+         kinds_of_images: List[tuple],
+         num_classes: int = NUM_CLASSES) -> dict:
     """Images of rectangles, with all that any loss or metric may ask for.
 
     Args:
         options (Namespace): ``size``, height and width in pixels.
         kinds_of_images (list[tuple]): Annotation kinds of each image.
+        num_classes (int): Classes of the rectangles.
 
     Returns:
         dict: ``inputs`` (list of uint8 ``(3, H, W)``) and ``data_samples``.
     """
     rng = np.random.default_rng(0)
     drawn = [
-        _draw_one(rng, number, kinds, options.size)
+        _draw_one(rng, number, kinds, options.size, num_classes)
         for number, kinds in enumerate(kinds_of_images)
     ]
     return dict(
@@ -42,14 +45,14 @@ def draw(options: Namespace, kinds_of_images: List[tuple]) -> dict:
         data_samples=[sample for _, sample in drawn])
 
 
-def own_batch(options: Namespace) -> dict:
+def own_batch(options: Namespace, num_classes: int = NUM_CLASSES) -> dict:
     """``options.batch`` images with boxes, then as many with masks."""
-    return draw(options,
-                [(BBOX, )] * options.batch + [(SEM_SEG, )] * options.batch)
+    kinds = [(BBOX, )] * options.batch + [(SEM_SEG, )] * options.batch
+    return draw(options, kinds, num_classes)
 
 
 def _draw_one(rng: np.random.Generator, number: int, kinds: tuple,
-              size: Tuple[int, int]):
+              size: Tuple[int, int], num_classes: int):
     height, width = size
     side = min(size)
     image = rng.integers(0, 120, (3, *size), dtype=np.uint8)
@@ -58,7 +61,7 @@ def _draw_one(rng: np.random.Generator, number: int, kinds: tuple,
     for kind in KINDS_OF_OBJECTS:
         w, h = rng.integers(side // 8, side // 2, 2)
         x, y = (int(rng.integers(0, room)) for room in (width - w, height - h))
-        label = int(rng.integers(NUM_CLASSES))
+        label = int(rng.integers(num_classes))
         mask[y:y + h, x:x + w] = label + 1
         image[:, y:y + h, x:x + w] += 100
         right, bottom, middle = x + int(w), y + int(h), x + int(w) // 2
@@ -96,7 +99,7 @@ def _draw_one(rng: np.random.Generator, number: int, kinds: tuple,
         sample.pseudo_sem_seg = ids
     if BBOX not in kinds:
         component_map, table = label_components(mask, MIN_AREA,
-                                                range(1, NUM_CLASSES + 1))
+                                                range(1, num_classes + 1))
         sample.component_map = PixelData(
             data=torch.from_numpy(component_map[None]))
         sample.components = InstanceData(

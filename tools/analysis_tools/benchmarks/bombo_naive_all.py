@@ -8,7 +8,9 @@ decoding, NMS, split and merge; for Box-for-Mask the masks that the data
 loader's workers have made. They are from further steps: a GPU is waited for
 before and after. Predictions are decoded and suppressed as ever; what is made
 of them are the objects and wrong boxes, since what an untrained network says
-would split and merge nothing. A last row has Box-for-Mask at half resolution.
+would split and merge nothing. A further row has Box-for-Mask at half
+resolution, and another, of a network whose configs are all for smaller data
+sets, as few classes as those have.
 """
 from argparse import Namespace
 from typing import Dict, List
@@ -25,6 +27,8 @@ from .rows import Row, in_turn, ratio_of, timed
 from .running import Stopwatch, Training, waiting
 from .stock import NUM_CLASSES, sizes
 
+#: Classes of PhotoStamps, for networks that have no config for more.
+FEW_CLASSES = dict(mobilenetv2=6)
 SHARES = dict(b4m=('pseudo_masks', .01), m4b=('pseudo_boxes', .03))
 
 
@@ -43,7 +47,19 @@ def run(options: Namespace) -> List[Row]:
     rows.append(
         whole_step(options, coarse, naive, 'stride2',
                    "predictor='self' and BoxForMaskLoss(stride=2)"))
+    if options.model in FEW_CLASSES:
+        rows.append(few_classes(options, FEW_CLASSES[options.model]))
     return rows
+
+
+def few_classes(options: Namespace, num_classes: int) -> Row:
+    """The same comparison, of a network for a smaller data set."""
+    batch = own_batch(options, num_classes)
+    naive = Training(
+        build_naive_all(options.model, num_classes), batch, options.device)
+    bombo = confident_bombo(options, batch, 'self', num_classes=num_classes)
+    return whole_step(options, bombo, naive, 'few_classes',
+                      f"predictor='self', {num_classes} classes")
 
 
 def whole_step(options: Namespace, bombo: Training, naive: Training, name: str,
@@ -69,9 +85,11 @@ def whole_step(options: Namespace, bombo: Training, naive: Training, name: str,
 def confident_bombo(options: Namespace,
                     batch: dict,
                     predictor: str,
-                    stride: int = 1) -> Training:
+                    stride: int = 1,
+                    num_classes: int = NUM_CLASSES) -> Training:
     """A BoMBo network that predicts something, and its training."""
-    model = build_ours(options.model, bombo_losses(predictor, stride))
+    model = build_ours(options.model, bombo_losses(predictor, stride),
+                       num_classes)
     bombo = Training(model, batch, options.device)
     make_predict(model, batch, asked_score(model))
     head = model.task_heads.det
@@ -95,7 +113,8 @@ class FindsObjects:
         self.decode = head.decode
         self.found = {
             sample.sample_idx:
-            imprecise(sample, decode_cfg, min(options.size)).to(options.device)
+            imprecise(sample, decode_cfg, min(options.size),
+                      head.head.num_classes).to(options.device)
             for sample in batch['data_samples']
         }
 
@@ -105,8 +124,8 @@ class FindsObjects:
         return [self.found[meta['sample_idx']] for meta in metas]
 
 
-def imprecise(sample: DetDataSample, decode_cfg: dict,
-              side: int) -> InstanceData:
+def imprecise(sample: DetDataSample, decode_cfg: dict, side: int,
+              num_classes: int) -> InstanceData:
     """The objects of a drawn image, not quite, and wrong boxes."""
     rng = np.random.default_rng(sample.sample_idx)
     count = decode_cfg['max_per_img']
@@ -117,7 +136,7 @@ def imprecise(sample: DetDataSample, decode_cfg: dict,
     boxes += rng.normal(0, side / 160, boxes.shape)
     boxes = np.vstack([boxes, np.hstack([corners, corners + extents])])
     labels = [x['bbox_label'] for x in sample.instances]
-    labels = np.r_[labels, rng.integers(NUM_CLASSES, size=num_wrong)]
+    labels = np.r_[labels, rng.integers(num_classes, size=num_wrong)]
     scores = rng.uniform(decode_cfg['score_thr'] + .01, 1, count)
     return InstanceData(
         bboxes=torch.from_numpy(boxes).float(),

@@ -26,12 +26,14 @@ def bombo_losses(predictor: str, stride: int = 1) -> Sequence[dict]:
             dict(type='MaskForBoxLoss', predictor=predictor))
 
 
-def build_ours(name: str, weak_losses: Sequence[dict] = ()) -> nn.Module:
+def build_ours(name: str,
+               weak_losses: Sequence[dict] = (),
+               num_classes: int = NUM_CLASSES) -> nn.Module:
     """A :class:`MultiTaskDetector` with random weights, the same each time."""
     # initialisation says a line for every weight
     MMLogger.get_instance('benchmark', log_level='ERROR')
-    classes = [f'class {i}' for i in range(NUM_CLASSES)]
-    cfg = network_cfg(name, NUM_CLASSES)
+    classes = [f'class {i}' for i in range(num_classes)]
+    cfg = network_cfg(name, num_classes)
     cfg.class_map = dict(
         det_classes=classes, seg_classes=['background', *classes])
     cfg.weak_losses = list(weak_losses)
@@ -74,9 +76,9 @@ class HeadOnAllImages(BaseWeakLoss):
         return {}
 
 
-def build_naive_all(name: str) -> nn.Module:
+def build_naive_all(name: str, num_classes: int = NUM_CLASSES) -> nn.Module:
     """Naive partial training with both heads on all images."""
-    model = build_ours(name)
+    model = build_ours(name, num_classes=num_classes)
     model.weak_losses.append(HeadOnAllImages('det', SEM_SEG))
     model.weak_losses.append(HeadOnAllImages('seg', BBOX))
     return model
