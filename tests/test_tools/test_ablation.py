@@ -248,6 +248,41 @@ def test_finished_runs_are_kept_and_changed_configs_are_not(
     assert '- bench: `bench.yml`\n- iters: `7`' in text
 
 
+def test_a_teacher_whose_checkpoint_is_gone_is_trained_again(
+        ablation, bench_file, tmp_path, monkeypatch):
+    trained = []
+
+    def train(config, work_dir, threads):
+        trained.append(work_dir.name.split('_')[0])
+        file = work_dir / str(len(trained)) / 'vis_data' / 'scalars.json'
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({'det/bbox_mAP': len(trained) / 100}))
+        (work_dir / 'iter_20.pth').touch()
+
+    monkeypatch.setattr(ablation, 'train', train)
+
+    def run_rows(*rows):
+        monkeypatch.setattr('sys.argv', [
+            'ablation.py', '--bench', str(bench_file), '--work-dir',
+            str(tmp_path), '--seeds', '4', '--rows', *rows
+        ])
+        before = len(trained)
+        ablation.main()
+        return trained[before:]
+
+    assert run_rows('naive') == ['naive']
+    next(tmp_path.glob('naive_4_*/iter_20.pth')).unlink()
+    assert run_rows('naive') == []
+    assert run_rows('bombo', 'kd') == ['naive', 'bombo', 'kd']
+    # its result is that of the network that taught
+    runs = json.loads((tmp_path / 'ablation.json').read_text())['runs']
+    assert [(run['row'], run['AP']) for run in runs] == [
+        ('naive', 2.), ('bombo', 3.), ('kd', 4.)
+    ]
+    next(tmp_path.glob('bombo_4_*/iter_20.pth')).unlink()
+    assert run_rows('bombo', 'kd') == []
+
+
 def test_unknown_row(ablation, bench_file, monkeypatch):
     monkeypatch.setattr('sys.argv', [
         'ablation.py', '--bench', str(bench_file), '--rows', 'nothing'

@@ -7,7 +7,8 @@ trains the rows of ``configs/ablation.yml`` with each seed, all with the same
 data, resolution and number of iterations. Every finished run is kept in the
 results' JSON file; the same command continues after an interruption. Runs
 whose config or data have changed since are trained again, and the table is of
-those that have not.
+those that have not. A teacher whose checkpoint is gone is trained again when
+a row needs it.
 """
 import argparse
 import json
@@ -104,6 +105,11 @@ class Run(NamedTuple):
     def identity(self) -> tuple:
         """As that of its result, see :func:`identity`."""
         return self.row.name, self.seed, self.key
+
+    @property
+    def checkpoint(self) -> Path:
+        """What rows that need this one begin with."""
+        return self.work_dir / f'iter_{self.cfg.train_cfg.max_iters}.pth'
 
 
 def train(config: Path, work_dir: Path, threads: int) -> None:
@@ -211,8 +217,7 @@ def prepare(bench: Bench, row: Row, seed: int, work_dir: Path) -> Run:
     """All that is needed to train a row with a seed."""
     checkpoints = {
         need: str(
-            prepare(bench, bench.rows[need], seed, work_dir).work_dir /
-            f'iter_{bench.iters}.pth')
+            prepare(bench, bench.rows[need], seed, work_dir).checkpoint)
         for need in row.needs
     }
     cfg = load_config(bench, row, seed, checkpoints)
@@ -223,6 +228,18 @@ def prepare(bench: Bench, row: Row, seed: int, work_dir: Path) -> Run:
 def read_results(file: Path) -> List[dict]:
     """The runs that are finished already."""
     return json.loads(file.read_text())['runs'] if file.is_file() else []
+
+
+def unfinished(runs: List[Run], results: List[dict]) -> List[Run]:
+    """Runs without a result, and those whose lost checkpoint they need."""
+    finished = {identity(result) for result in results}
+    todo = [run for run in runs if run.identity not in finished]
+    needed = {(need, run.seed) for run in todo for need in run.row.needs}
+    return [
+        run for run in runs
+        if run in todo or ((run.row.name, run.seed) in needed
+                           and not run.checkpoint.is_file())
+    ]
 
 
 def show(result: dict) -> None:
@@ -263,15 +280,15 @@ def main() -> None:
     for result in results:
         if identity(result) in {run.identity for run in runs}:
             show(result)
+    todo = unfinished(runs, results)
     # those that others need are trained before them
     for waits in (False, True):
-        finished = {identity(result) for result in results}
-        todo = [
-            run for run in runs if bool(run.row.needs) == waits
-            and run.identity not in finished
-        ]
-        for new in train_all(todo, args):
-            results.append(new)
+        batch = [run for run in todo if bool(run.row.needs) == waits]
+        for new in train_all(batch, args):
+            results = [
+                result for result in results
+                if identity(result) != identity(new)
+            ] + [new]
             show(new)
             write_results(results, today, bench, args)
     print(f'\n{write_results(results, today, bench, args)}\n\n'
