@@ -18,13 +18,15 @@ from mmengine.infer.infer import BaseInferencer
 from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
-from mmengine.runner.checkpoint import _load_checkpoint_to_model
+from mmengine.runner.checkpoint import (_load_checkpoint,
+                                        _load_checkpoint_to_model)
 from mmengine.visualization import Visualizer
 from rich.progress import track
 from torch import nn
 
 from mmbombo.registry import INFERENCERS, TRANSFORMS, VISUALIZERS
-from mmbombo.utils.checkpoint import use_checked_loader
+from mmbombo.utils.checkpoint import checked_loader
+from mmbombo.utils.stored_config import stored_config
 from mmbombo.visualization import class_styles
 from mmbombo.visualization.palette import Colour
 from .config_parts import find_dataset, inference_steps
@@ -67,12 +69,14 @@ class MultiTaskInferencer(BaseInferencer):
         show_progress (bool): Whether to show a progress bar. Defaults to
             True.
         trust_checkpoint (bool): Whether to load checkpoints that run code
-            when they are loaded. Defaults to False.
+            when they are loaded, and to build whatever a config that is
+            stored in ``weights`` names. Defaults to False.
         scope (str): Scope of the registry. Defaults to 'mmbombo'.
 
     Raises:
         RuntimeError: If the checkpoint cannot be read, or is not safe.
-        ValueError: If the checkpoint does not fit the config.
+        ValueError: If the checkpoint does not fit the config, or the config
+            that is stored in it names what is not registered.
 
     Examples:
         >>> inferencer = MultiTaskInferencer('config.py', 'checkpoint.pth')
@@ -93,14 +97,18 @@ class MultiTaskInferencer(BaseInferencer):
             raise FileNotFoundError(f'there is no config file {model!r}')
         if isinstance(model, dict) and not isinstance(model, Config):
             model = Config(model)
-        use_checked_loader(trust=trust_checkpoint)
         init_default_scope(scope)
-        super().__init__(
-            model=model,
-            weights=weights,
-            device=device,
-            scope=scope,
-            show_progress=show_progress)
+        with checked_loader(trust=trust_checkpoint):
+            if model is None and weights and not trust_checkpoint:
+                # 'meta' reads no weights
+                model = stored_config(
+                    _load_checkpoint(weights, map_location='meta'), weights)
+            super().__init__(
+                model=model,
+                weights=weights,
+                device=device,
+                scope=scope,
+                show_progress=show_progress)
         self.model = revert_sync_batchnorm(self.model)
         self.dataset_meta = self.model.dataset_meta
 

@@ -6,13 +6,14 @@ loads (``--resume``, ``load_from``, ``init_cfg``, teachers, the inferencer)
 goes through its ``CheckpointLoader``, whose schemes
 :func:`use_checked_loader` replaces.
 """
-import ast
 import hashlib
 import os
 import os.path as osp
 import re
+import secrets
+from contextlib import contextmanager
 from pickle import UnpicklingError
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 from urllib.parse import urlparse
 
 import numpy as np
@@ -24,10 +25,9 @@ from mmengine.runner.checkpoint import (get_deprecated_model_names,
                                         get_external_models,
                                         get_torchvision_models)
 
+from .stored_config import drop_programs
+
 TRUST_OPTION = '--trust-checkpoint'
-# Where MMEngine stores the text of the config; resuming runs it as Python.
-CONFIG_TEXTS = (('meta', 'config'), ('meta', 'cfg'), ('message_hub',
-                                                      'runtime_info', 'cfg'))
 # Weights that the configs name and a tool of ours makes.
 MADE_BY = {
     'mobilenet_v2_imagenet.pth': 'tools/model_converters/mobilenet_v2.py'
@@ -75,7 +75,7 @@ def load_checkpoint_safely(path: str,
     except Exception as error:  # a damaged file can fail in any way
         raise RuntimeError(
             f"checkpoint '{path}' cannot be read: {error}") from error
-    _drop_programs(checkpoint, path)
+    drop_programs(checkpoint, path)
     return checkpoint
 
 
@@ -129,6 +129,22 @@ def use_checked_loader(trust: bool = False) -> None:
         CheckpointLoader.register_scheme(scheme, loader, force=True)
 
 
+@contextmanager
+def checked_loader(trust: bool = False) -> Iterator[None]:
+    """As :func:`use_checked_loader`, for the time of a ``with`` block.
+
+    Args:
+        trust (bool): Load without a check. Defaults to False.
+    """
+    before = CheckpointLoader._schemes
+    CheckpointLoader._schemes = before.copy()
+    try:
+        use_checked_loader(trust)
+        yield
+    finally:
+        CheckpointLoader._schemes = before
+
+
 def _load_trusted(path: str, map_location: Optional[Any] = None) -> dict:
     # The one place that unpickles freely, and only after --trust-checkpoint.
     return torch.load(path, map_location=map_location, weights_only=False)
@@ -156,6 +172,25 @@ def _number_dtype(code: str, *flags: Any) -> np.dtype:
     return dtype
 
 
+class _ArrayType:
+    """Stands in for ``numpy.ndarray``, which can be called.
+
+    The real one makes an array of objects out of bytes of the file, that is,
+    of pointers.
+    """
+
+    def __new__(cls, *args: Any) -> None:
+        raise UnpicklingError('Unsupported global: GLOBAL numpy.ndarray()')
+
+
+def _empty_array(kind: type, *args: Any) -> np.ndarray:
+    """Stands in for ``_reconstruct``; its state fills the array."""
+    if kind is not _ArrayType:
+        raise UnpicklingError(
+            'Unsupported global: GLOBAL numpy._reconstruct of another class')
+    return np.empty((0, ), dtype='b')
+
+
 def _allowed_globals() -> List[Tuple[Callable, str]]:
     """What MMEngine's checkpoints refer to, under the names they use."""
     core = getattr(np, '_core', None) or np.core
@@ -163,16 +198,17 @@ def _allowed_globals() -> List[Tuple[Callable, str]]:
         (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
         (_history_method, 'builtins.getattr'),
         (slice, 'builtins.slice'),
-        (np.ndarray, 'numpy.ndarray'),
+        (_ArrayType, 'numpy.ndarray'),
+        # Its instances may get a state, but no file knows its name.
+        (np.ndarray, secrets.token_hex()),
         (_number_dtype, 'numpy.dtype'),
     ]
     # NumPy 1 and 2 write different names for the same functions.
     for module in ('numpy._core', 'numpy.core'):
-        allowed += [(core.multiarray._reconstruct,
-                     f'{module}.multiarray._reconstruct'),
+        allowed += [(_empty_array, f'{module}.multiarray._reconstruct'),
                     (core.multiarray.scalar, f'{module}.multiarray.scalar')]
     # Their instances, which are the only ones that may get a state.
-    for code in '?bhilqBHILQefd':
+    for code in '?bhilqBHILQefdFD':
         kind = type(np.dtype(code))
         allowed.append((kind, f'numpy.dtypes.{kind.__name__}'))
     return allowed
@@ -186,52 +222,6 @@ def _refusal(path: str, error: UnpicklingError) -> str:
             f"'{found.group(1)}', which a checkpoint of MMEngine does not "
             'need. Loading such a file can run any code. If you know who made '
             f'it, pass {TRUST_OPTION}')
-
-
-def _drop_programs(checkpoint: Any, path: str) -> None:
-    """Remove config texts that are more than literals."""
-    for *parents, last in CONFIG_TEXTS:
-        owner = checkpoint
-        for name in parents:
-            owner = owner.get(name) if isinstance(owner, dict) else None
-        text = owner.get(last) if isinstance(owner, dict) else None
-        if isinstance(text, str) and not _is_literal_config(text):
-            del owner[last]
-            print_log(
-                f"the config in checkpoint '{path}' is no plain config and "
-                'was left out',
-                logger='current')
-
-
-def _is_literal_config(text: str) -> bool:
-    """Whether a config text only assigns literals and ``dict(...)``."""
-    allowed = (ast.Module, ast.Assign, ast.Constant, ast.Dict, ast.List,
-               ast.Tuple, ast.Set, ast.UnaryOp, ast.USub, ast.keyword,
-               ast.Load, ast.Store)
-    # MMEngine fills in '{{...}}' before it reads the text, across quotes: what
-    # runs would not be what is parsed here. Texts that it wrote have none.
-    if '{{' in text:
-        return False
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
-        return False
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            if getattr(node.func, 'id', None) != 'dict' or node.args:
-                return False
-        elif isinstance(node, ast.Name):
-            if isinstance(node.ctx, ast.Load) and node.id != 'dict':
-                return False
-        elif not isinstance(node, allowed):
-            return False
-    # These two make a config import modules and read other files.
-    names = {
-        t.id
-        for s in tree.body
-        for t in s.targets if isinstance(t, ast.Name)
-    }
-    return not names & {'custom_imports', '_base_'}
 
 
 def _url_of_name(name: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.runner import CheckpointLoader
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -190,6 +191,28 @@ def test_class_names_of_the_config_count_without_those_of_the_weights(
     meta = make_inferencer(config, checkpoint).dataset_meta
     assert meta['classes'] == known.classes
     assert meta['palette'] == [known.dog, known.car]
+
+
+def test_a_stored_config_runs_nothing(config, checkpoint, tmp_path, photos):
+    stored = torch.load(checkpoint, weights_only=True)
+    stored['meta']['cfg'] = config.pretty_text
+    torch.save(stored, tmp_path / 'good.pth')
+    inferencer = make_inferencer(None, str(tmp_path / 'good.pth'))
+    assert len(inferencer(str(photos))['predictions']) == 3
+
+    touched = tmp_path / 'touched'
+    config.model = dict(type='os.system', command=f'touch {touched}')
+    stored['meta']['cfg'] = config.pretty_text
+    torch.save(stored, tmp_path / 'evil.pth')
+    with pytest.raises(ValueError, match="evil.pth' names 'os.system'"):
+        make_inferencer(None, str(tmp_path / 'evil.pth'))
+    assert not touched.exists()
+
+
+def test_trust_in_one_inferencer_is_not_trust_in_all(config, checkpoint):
+    before = CheckpointLoader._schemes
+    make_inferencer(config, checkpoint, trust_checkpoint=True)
+    assert CheckpointLoader._schemes is before
 
 
 def test_weights_that_do_not_fit(config, checkpoint, tmp_path, known):

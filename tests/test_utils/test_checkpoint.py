@@ -16,7 +16,8 @@ from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmbombo.utils.checkpoint import load_checkpoint_safely, use_checked_loader
+from mmbombo.utils.checkpoint import (checked_loader, load_checkpoint_safely,
+                                      use_checked_loader)
 
 
 class Touch:
@@ -46,6 +47,13 @@ class RecordDtype(Touch):
 
     def __reduce__(self):
         return np.dtype, ('O', )
+
+
+class ArrayOfPointers(Touch):
+    """An array of objects whose addresses are bytes of the file."""
+
+    def __reduce__(self):
+        return np.ndarray, ((1, ), 'O', b'A' * 8)
 
 
 class Part(BaseModule):
@@ -174,6 +182,7 @@ def test_resume_equals_the_uninterrupted_run(loader, tmp_path,
     (System, r'(posix|nt)\.system'),
     (HiddenSystem, r'HistoryBuffer.*__init__'),
     (RecordDtype, r'numpy\.dtype'),
+    (ArrayOfPointers, r'numpy\.ndarray'),
 ])
 def test_malicious_file_is_refused(tmp_path, kind, name):
     path = malicious(tmp_path / 'evil.pth', kind, tmp_path)
@@ -283,6 +292,28 @@ def test_trust_loads_it(loader, tmp_path):
     assert (tmp_path / 'touched').exists()
 
 
+def test_trust_ends_with_its_block(loader, tmp_path):
+    path = malicious(tmp_path / 'mine.pth', Touch, tmp_path)
+    with checked_loader(trust=True):
+        CheckpointLoader.load_checkpoint(path)
+    (tmp_path / 'touched').unlink()
+    with pytest.raises(RuntimeError, match='refused'):
+        CheckpointLoader.load_checkpoint(path)
+    assert not (tmp_path / 'touched').exists()
+
+
+def test_arrays_come_back_as_they_were(tmp_path):
+    arrays = [
+        np.arange(6).reshape(2, 3).astype(kind)
+        for kind in ('?', 'u1', 'i8', 'f2', 'f8', 'c16')
+    ] + [np.asfortranarray(np.eye(3)[:2]), np.float32(2.5), np.zeros((0, 4))]
+    torch.save(dict(arrays=arrays), tmp_path / 'x.pth')
+    loaded = load_checkpoint_safely(str(tmp_path / 'x.pth'))['arrays']
+    for array, copy in zip(arrays, loaded):
+        assert type(copy) is type(array) and copy.dtype == array.dtype
+        np.testing.assert_array_equal(copy, array)
+
+
 def test_config_text_that_is_a_program_is_left_out(loader, tmp_path):
     touched = tmp_path / 'touched'
     program = f"x = 1\nopen({str(touched)!r}, 'w')\n"
@@ -309,6 +340,9 @@ def test_config_text_that_is_a_program_is_left_out(loader, tmp_path):
     ('import os\n', False),
     ("custom_imports = dict(imports=['evil'])\n", False),
     ("_base_ = ['/tmp/evil.py']\n", False),
+    ("custom_imports, x = dict(imports=['evil']), 1\n", False),
+    ("[_base_] = ['/tmp/evil.py']\n", False),
+    ("x = custom_imports = dict(imports=['evil'])\n", False),
     ('a = [x for x in (1, 2)]\n', False),
     ("a = dict.__subclasses__()\n", False),
     ("a = f'{1}'\n", False),
