@@ -191,6 +191,13 @@ def _empty_array(kind: type, *args: Any) -> np.ndarray:
     return np.empty((0, ), dtype='b')
 
 
+def _empty_bytes(*args: Any) -> bytes:
+    """Stands in for ``bytes``, by which pickle writes none at all."""
+    if args:
+        raise UnpicklingError('Unsupported global: GLOBAL bytes()')
+    return b''
+
+
 def _allowed_globals() -> List[Tuple[Callable, str]]:
     """What MMEngine's checkpoints refer to, under the names they use."""
     core = getattr(np, '_core', None) or np.core
@@ -198,6 +205,7 @@ def _allowed_globals() -> List[Tuple[Callable, str]]:
         (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
         (_history_method, 'builtins.getattr'),
         (slice, 'builtins.slice'),
+        (_empty_bytes, 'builtins.bytes'),
         (_ArrayType, 'numpy.ndarray'),
         # Its instances may get a state, but no file knows its name.
         (np.ndarray, secrets.token_hex()),

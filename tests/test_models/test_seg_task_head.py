@@ -3,13 +3,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.dataset import Compose
 from mmseg.models.losses import CrossEntropyLoss, accuracy
 
 from mmbombo.models.task_heads.decode_head_loss import cell_accuracy
 from mmbombo.models.task_heads.labelled_pixel_mean import LabelledPixelMean
+from mmbombo.models.task_heads.labelled_pixels_only import LabelledPixelsOnly
 from mmbombo.models.task_heads.seg_task_head import window_starts
 from mmbombo.models.utils import select_images
-from mmbombo.registry import MODELS
+from mmbombo.registry import MODELS, TRANSFORMS
 from mmbombo.testing import (SEG_CONFIGS, SIZE, make_feats, make_sample,
                              seg_head_cfg)
 
@@ -109,6 +111,55 @@ def test_a_map_without_labels_costs_nothing():
                for p in head.parameters())
 
 
+@pytest.mark.parametrize('loss', [
+    dict(type='DiceLoss'),
+    dict(type='TverskyLoss'),
+    dict(type='LovaszLoss', per_image=True),
+    dict(type='LovaszLoss', reduction='none'),
+    dict(type='HuasdorffDisstanceLoss'),
+    [dict(type='CrossEntropyLoss'),
+     dict(type='DiceLoss', loss_name='loss_dice')],
+])
+def test_no_loss_teaches_unlabelled_pixels(loss):
+    cfg = seg_head_cfg('fpn')
+    cfg['head'].dropout_ratio = 0.
+    cfg['head'].loss_decode = loss
+    head = MODELS.build(cfg)
+    targets = torch.full((2, 1, SIZE, SIZE), 255)
+
+    def gradient_of():
+        outputs = head(make_feats(2, levels=4, first_stride=4))
+        outputs[0].retain_grad()
+        losses = head.loss_on_targets(outputs, targets, [{}] * 2)
+        losses.pop('acc_seg')
+        sum(losses.values()).backward()
+        return sum(losses.values()), outputs[0].grad
+
+    loss, gradient = gradient_of()
+    assert loss == 0 and gradient.abs().max() == 0
+    targets[:, :, :SIZE // 8] = torch.randint(4, (2, 1, SIZE // 8, SIZE))
+    loss, gradient = gradient_of()
+    row = gradient.shape[-2] // 8
+    assert loss > 0 and gradient[:, :, :row].abs().max() > 0
+    # bilinear enlarging reaches into the next row of cells
+    assert gradient[:, :, row + 1:].abs().max() == 0
+
+
+def test_labelled_pixels_have_the_gradient_of_the_library():
+    torch.manual_seed(0)
+    logits = torch.randn(2, 4, 8, 8, requires_grad=True)
+    labels = torch.randint(0, 4, (2, 8, 8))
+    labels[0, :3] = 255
+    dice = MODELS.build(dict(type='mmseg.DiceLoss'))
+    ours = LabelledPixelsOnly(dice)(logits, labels)
+    wanted = dice(logits, labels, ignore_index=255)
+    assert ours == wanted
+    ours, = torch.autograd.grad(ours, logits)
+    wanted, = torch.autograd.grad(wanted, logits)
+    wanted[0, :, :3] = 0.
+    torch.testing.assert_close(ours, wanted)
+
+
 def test_class_weights_average_over_the_weights():
     cfg = seg_head_cfg('fpn')
     cfg['head'].dropout_ratio = 0.
@@ -149,12 +200,45 @@ def test_prediction_cuts_the_padding_then_resizes():
     logits[:, 1, :, 6:] = 5.
     head.head.forward = lambda feats: logits
     sample = make_sample(())
-    sample.set_metainfo(dict(img_shape=(128, 96), ori_shape=(64, 48)))
+    sample.set_metainfo(dict(
+        img_shape=(128, 96), ori_shape=(64, 48), scale_factor=(2., 2.)))
     head.add_predictions((), torch.zeros(1, 3, 128, 128), [sample], None)
     ids = sample.pred_sem_seg.data
     assert ids.shape == (1, 64, 48)
     assert (ids[..., :23] == 2).all() and (ids[..., 25:] == 1).all()
     assert sample.pred_sem_seg.sem_seg is ids
+
+
+@pytest.mark.parametrize('steps, img_shape', [
+    ([dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True)],
+     (64, 128)),
+    ([dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
+      dict(type='mmdet.Pad', size=(128, 128))], (128, 128)),
+    ([dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=False)],
+     (128, 128)),
+    ([], (80, 160)),
+])
+def test_prediction_cuts_the_padding_of_the_pipeline(steps, img_shape):
+    """A network that says what colour a pixel has is right everywhere."""
+    head = build('fpn').eval()
+    image = np.zeros((80, 160, 3), dtype=np.uint8)
+    image[:, 40:] = 255
+    packed = Compose([
+        TRANSFORMS.build(step) for step in [
+            dict(type='mmdet.LoadImageFromNDArray'), *steps,
+            dict(type='mmdet.PackDetInputs', meta_keys=(
+                'img_shape', 'ori_shape', 'scale_factor'))
+        ]
+    ])(dict(img=image, img_path='', img_id=0))
+    sample = packed['data_samples']
+    assert sample.img_shape == img_shape
+    bright = (packed['inputs'][None, :1] > 127).float()
+    logits = torch.cat([1 - bright, bright], dim=1)
+    head.head.forward = lambda feats: logits
+    head.add_predictions((), packed['inputs'][None], [sample], None)
+    ids = sample.pred_sem_seg.sem_seg
+    assert ids.shape == (1, 80, 160)
+    assert (ids[..., :39] == 0).all() and (ids[..., 41:] == 1).all()
 
 
 @pytest.mark.parametrize('ori_shape', [(128, 128), (75, 100)])
@@ -164,7 +248,8 @@ def test_predictions_are_the_largest_enlarged_logits(ori_shape):
     head.head.forward = lambda feats: logits
     samples = [make_sample(()) for _ in logits]
     for sample in samples:
-        sample.set_metainfo(dict(ori_shape=ori_shape))
+        scale = [128 / side for side in reversed(ori_shape)]
+        sample.set_metainfo(dict(ori_shape=ori_shape, scale_factor=scale))
     head.add_predictions((), torch.zeros(2, 3, 128, 128), samples, None)
     for size in dict.fromkeys([(128, 128), ori_shape]):
         logits = torch.nn.functional.interpolate(
@@ -264,3 +349,8 @@ def test_unknown_or_incomplete_test_mode_is_an_error():
         MODELS.build(dict(cfg, test_cfg=dict(mode='slide')))
     with pytest.raises(ValueError, match='whole'):
         MODELS.build(dict(cfg, test_cfg=dict(mode='tiles')))
+    for stride in ((65, 64), (64, 65), (0, 64)):
+        with pytest.raises(ValueError, match='stride=.*crop_size='):
+            MODELS.build(
+                dict(cfg, test_cfg=dict(
+                    mode='slide', crop_size=(64, 64), stride=stride)))

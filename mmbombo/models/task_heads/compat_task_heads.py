@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mmbombo.registry import MODELS
 from .det_task_head import DetTaskHead
-from .seg_task_head import SegTaskHead
+from .seg_task_head import SegTaskHead, unpadded_shape
 
 #: Score above which the reference code reports a class of a box, and IoU
 #: above which a box suppresses another.
@@ -63,7 +63,7 @@ class CompatSegTaskHead(SegTaskHead):
 
     def _restore(self, logits: Tensor, sample: DetDataSample) -> Tensor:
         """Cut the padding off and stay at the size of the input."""
-        height, width = sample.img_shape[:2]
+        height, width = unpadded_shape(sample)
         return logits[:, :height, :width]
 
 

@@ -18,6 +18,7 @@ from mmbombo.weak_labels.class_map import ClassMap
 from .base_task_head import BaseTaskHead, library_scope, overridden
 from .decode_head_loss import decode_head_loss
 from .labelled_pixel_mean import LabelledPixelMean
+from .labelled_pixels_only import LabelledPixelsOnly
 
 
 @MODELS.register_module()
@@ -25,7 +26,8 @@ class SegTaskHead(BaseTaskHead):
     """Semantic segmentation with heads of MMSegmentation, unchanged.
 
     Cross-entropy becomes the mean over all labelled pixels of all ranks, see
-    :class:`LabelledPixelMean`.
+    :class:`LabelledPixelMean`; other losses are kept from unlabelled pixels,
+    see :class:`LabelledPixelsOnly`.
 
     Args:
         head (dict): Config of the decode head, such as ``model.decode_head``
@@ -172,7 +174,7 @@ class SegTaskHead(BaseTaskHead):
 
     def _restore(self, logits: Tensor, sample: DetDataSample) -> Tensor:
         """Cut the padding off, then resize to the original image."""
-        height, width = sample.img_shape[:2]
+        height, width = unpadded_shape(sample)
         logits = logits[None, :, :height, :width]
         return self._resize(logits, sample.ori_shape[:2])[0]
 
@@ -211,7 +213,7 @@ def build_decode_head(head: ConfigType) -> BaseDecodeHead:
         head (dict): Config of a head of MMSegmentation or of our own.
 
     Returns:
-        BaseDecodeHead: The head, its cross-entropies wrapped.
+        BaseDecodeHead: The head, its losses wrapped.
 
     Raises:
         TypeError: If the head is not a plain decode head, or gives one
@@ -245,17 +247,37 @@ def build_decode_head(head: ConfigType) -> BaseDecodeHead:
             'data set which ids of its files to ignore')
     if isinstance(head.loss_decode, nn.ModuleList):
         head.loss_decode = nn.ModuleList(
-            wrap_cross_entropy(loss) for loss in head.loss_decode)
+            wrap_loss(loss) for loss in head.loss_decode)
     else:
-        head.loss_decode = wrap_cross_entropy(head.loss_decode)
+        head.loss_decode = wrap_loss(head.loss_decode)
     return head
 
 
-def wrap_cross_entropy(loss: nn.Module) -> nn.Module:
-    """Wrap a cross-entropy; other losses stay as they are."""
-    if isinstance(loss, CrossEntropyLoss) and loss.reduction == 'mean':
-        return LabelledPixelMean(loss)
-    return loss
+def wrap_loss(loss: nn.Module) -> nn.Module:
+    """Make unlabelled pixels count for nothing in a decode loss."""
+    if not isinstance(loss, CrossEntropyLoss):
+        return LabelledPixelsOnly(loss)
+    return LabelledPixelMean(loss) if loss.reduction == 'mean' else loss
+
+
+def unpadded_shape(sample: DetDataSample) -> Tuple[int, int]:
+    """Height and width of an image in the input, without any padding.
+
+    ``mmdet.Pad`` in a test pipeline, as RTMDet's has it, makes the padding
+    part of ``img_shape``; the scale tells how large the image was before.
+
+    Args:
+        sample (:obj:`DetDataSample`): A sample of a test pipeline.
+
+    Returns:
+        tuple[int, int]: Height and width in pixels.
+    """
+    height, width = sample.img_shape[:2]
+    if 'scale_factor' in sample:
+        across, down = sample.scale_factor[:2]
+        height = min(height, round(sample.ori_shape[0] * down))
+        width = min(width, round(sample.ori_shape[1] * across))
+    return height, width
 
 
 def check_test_cfg(test_cfg: dict) -> None:
@@ -268,6 +290,13 @@ def check_test_cfg(test_cfg: dict) -> None:
     if mode == 'slide' and missing:
         raise ValueError("test_cfg with mode='slide' lacks "
                          f'{sorted(missing)}')
+    if mode == 'slide':
+        crop, step = test_cfg['crop_size'], test_cfg['stride']
+        if not all(0 < s <= c for s, c in zip(step, crop)):
+            raise ValueError(
+                f'test_cfg has stride={tuple(step)} and crop_size='
+                f'{tuple(crop)}: windows a stride apart must be positive, and '
+                'cover all pixels (stride at most crop_size)')
 
 
 def window_starts(size: int, window: int, step: int) -> List[int]:

@@ -12,6 +12,9 @@ def valid_cells(metas: Sequence[dict], size: Sequence[int],
                 device: torch.device) -> Tensor:
     """Cells of a map whose centre lies in the image, not in its padding.
 
+    The padding is that of the batch; what ``mmdet.Pad`` adds in a pipeline is
+    part of the image, as it is for MMDetection's heads.
+
     Args:
         metas (Sequence[dict]): Meta information of n images, with
             ``img_shape``.

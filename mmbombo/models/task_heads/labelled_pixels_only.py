@@ -1,0 +1,48 @@
+# Copyright (c) mmbombo contributors.
+import torch
+from torch import Tensor, nn
+
+
+class LabelledPixelsOnly(nn.Module):
+    """Keep a loss of MMSegmentation from teaching unlabelled pixels.
+
+    Some losses know ``ignore_index`` in part only: :class:`DiceLoss` leaves
+    ignored pixels in its denominator, and without a label costs its full
+    weight; :class:`LovaszLoss` then is NaN. Here no gradient reaches ignored
+    pixels, and maps without any label cost exactly zero. Beyond that the value
+    is the loss's own, ignored pixels in a denominator included.
+
+    Args:
+        loss (nn.Module): A decode loss.
+    """
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    @property
+    def loss_name(self) -> str:
+        """str: Name of the wrapped loss."""
+        return self.loss.loss_name
+
+    def forward(self,
+                cls_score: Tensor,
+                label: Tensor,
+                ignore_index: int = 255,
+                **kwargs) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            cls_score (Tensor): Logits ``(N, C, H, W)``.
+            label (Tensor): Class ids ``(N, H, W)``.
+            ignore_index (int): Label of unlabelled pixels. Defaults to 255.
+            **kwargs: What else the loss takes, such as ``weight``.
+
+        Returns:
+            Tensor: A scalar.
+        """
+        labelled = label != ignore_index
+        seen = torch.where(labelled[:, None], cls_score, cls_score.detach())
+        loss = self.loss(seen, label, ignore_index=ignore_index, **kwargs)
+        # without labels, some give a value per pixel
+        return loss.mean().masked_fill(~labelled.any(), 0.)
