@@ -13,7 +13,6 @@ a row needs it.
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -142,29 +141,21 @@ def finish(run: Run, threads: int) -> dict:
 
 
 def read_log(work_dir: Path) -> Dict[str, float]:
-    """Last metrics, last pseudo-label qualities and the usual step time.
-
-    AP is given as a percentage, as mIoU is; ``step_time`` in seconds.
-    """
+    """Last metrics, AP as a percentage, and last pseudo-label qualities."""
     metrics: Dict[str, float] = {}
     pseudo: Dict[str, float] = {}
-    times = []
     for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
         for line in map(json.loads, file.read_text().splitlines()):
             for name, key in LOGGED.items():
                 if key in line:
                     scale = 1 if name == 'mIoU' else 100
                     metrics[name] = scale * line[key]
-            if 'loss' in line:
-                times.append(line['time'])
-            else:
+            if 'loss' not in line:
                 pseudo.update({
                     key: value
                     for key, value in line.items()
                     if key.startswith(PSEUDO_LABELS)
                 })
-    if times:
-        metrics['step_time'] = statistics.median(times)
     return dict(metrics, pseudo=pseudo)
 
 

@@ -33,17 +33,17 @@ def gap_closed(runs: List[dict], row: str, metric: str) -> Optional[float]:
 
 
 def summarise(runs: List[dict], rows: List[str]) -> Dict[str, dict]:
-    """Each row's metrics over seeds, its gap closed and its step time.
+    """Each row's metrics over seeds and its gap closed.
 
     Args:
-        runs (list[dict]): ``row``, ``seed``, metrics, ``step_time`` in
-            seconds, and what was logged of the ``pseudo`` labels.
+        runs (list[dict]): ``row``, ``seed``, metrics, and what was logged of
+            the ``pseudo`` labels.
         rows (list[str]): Rows in the order of the table.
 
     Returns:
         dict[str, dict]: Per row with a run: per metric ``mean``, ``std``
         (sample deviation, None for one seed) and ``seeds``; ``gap_closed``;
-        ``step_time_ratio`` to naive; ``pseudo`` means.
+        ``pseudo`` means.
     """
     summary = {}
     for row in rows:
@@ -62,19 +62,9 @@ def summarise(runs: List[dict], rows: List[str]) -> Dict[str, dict]:
                 metric: gap_closed(runs, row, metric)
                 for metric in GAP_METRICS if metric in line
             }
-        line['step_time_ratio'] = step_time_ratio(runs, row)
         line['pseudo'] = pseudo_means(runs, row)
         summary[row] = line
     return summary
-
-
-def step_time_ratio(runs: List[dict], row: str) -> Optional[float]:
-    """Median step time over that of naive, None without one of them."""
-    here, naive = (values_of(runs, name, 'step_time')
-                   for name in (row, BASELINE))
-    if not here or not naive:
-        return None
-    return statistics.median(here) / statistics.median(naive)
 
 
 def pseudo_means(runs: List[dict], row: str) -> Dict[str, float]:
@@ -91,8 +81,8 @@ def table(summary: Dict[str, dict]) -> str:
     """The summary as Markdown: mean and sample deviation over seeds."""
     lines = [
         '| | seeds | ' + ' | '.join(METRICS) +
-        ' | gap closed: AP | mIoU | step time |',
-        '| --- |' + ' ---: |' * (len(METRICS) + 4)
+        ' | gap closed: AP | mIoU |',
+        '| --- |' + ' ---: |' * (len(METRICS) + 3)
     ]
     for row, line in summary.items():
         seeds = max(
@@ -101,8 +91,6 @@ def table(summary: Dict[str, dict]) -> str:
         cells += [cell(line.get(metric)) for metric in METRICS]
         gaps = line.get('gap_closed', {})
         cells += [percent(gaps.get(metric)) for metric in GAP_METRICS]
-        ratio = line['step_time_ratio']
-        cells.append('' if ratio is None else f'{ratio:.2f}')
         lines.append('| ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
 
@@ -129,9 +117,7 @@ def document(meta: dict, summary: Dict[str, dict], picture: str) -> str:
         '# Ablation', table(summary), 'Mean and sample deviation over seeds; '
         'AP is the COCO-style AP .5:.95. The gap is that between `naive` '
         '(each head learns from its own annotations only) and `oracle` '
-        '(every image has boxes and mask), over the seeds that a row has; the '
-        'step time is relative to that of `naive`, and a hint only: runs '
-        'share the machine, and `benchmark.py` measures it.',
+        '(every image has boxes and mask), over the seeds that a row has.',
         f'![AP and mIoU]({picture})'
     ]
     for prefix, keys in QUALITIES.items():
