@@ -9,8 +9,8 @@ def prepare_cpu_processes(cfg: Config) -> None:
 
     MMEngine asks for a CUDA device per process. Without any, the processes
     that ``torchrun`` has started are connected by gloo instead, and the model
-    is wrapped without device ids, and otherwise as MMEngine does by default.
-    With a GPU, nothing changes.
+    is wrapped without device ids, and otherwise as MMEngine does by default or
+    ``model_wrapper_cfg`` says. With a GPU, nothing changes.
 
     Args:
         cfg (Config): Config with ``launcher``; changed in place.
@@ -19,7 +19,9 @@ def prepare_cpu_processes(cfg: Config) -> None:
         return
     if not dist.is_initialized():
         dist.init_process_group('gloo')
-    cfg.model_wrapper_cfg = dict(
+    default = dict(
         type='MMDistributedDataParallel',
-        device_ids=None,
-        broadcast_buffers=False)
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False))
+    cfg.model_wrapper_cfg = dict(
+        cfg.get('model_wrapper_cfg') or default, device_ids=None)

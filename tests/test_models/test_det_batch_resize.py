@@ -91,6 +91,33 @@ def test_image_boxes_and_maps_stay_together():
         assert sample.pseudo_sem_seg.sem_seg.shape == (1, size, size)
 
 
+def test_components_stay_where_their_map_is(iteration):
+    """A mask of a group that also has boxes is resized with them."""
+    iteration(0)
+    pixels = torch.zeros(1, 64, 64, dtype=torch.long)
+    pixels[:, 16:48, 8:56] = 1
+    sample = make_sample(('sem_seg', ), size=64)
+    sample.component_map = PixelData(data=pixels)
+    sample.components = InstanceData(
+        bboxes=torch.tensor([[8., 16., 56., 48.]]), labels=torch.tensor([2]),
+        areas=torch.tensor([1536.]), ignored=torch.tensor([False]))
+    boxed = make_sample(('bbox', ), size=64)
+    inputs = torch.zeros(2, 3, 64, 64)
+    resize_to_128 = MODELS.build(dict(type='DetBatchResize', sizes=[128]))
+    for samples in ([sample, boxed], [boxed, sample]):
+        resized, both = resize_to_128(inputs, samples, 'det')
+        assert resized.shape[-1] == 128
+        found = both[samples.index(sample)]
+        rows, columns = torch.where(found.component_map.data[0] == 1)
+        assert (columns.min(), rows.min()) == (16, 32)
+        assert (columns.max() + 1, rows.max() + 1) == (112, 96)
+        assert found.components.bboxes.tolist() == [[16., 32., 112., 96.]]
+        assert found.components.areas.tolist() == [4 * 1536.] == [len(rows)]
+        assert found.components.labels.tolist() == [2]
+        assert not found.components.ignored.any()
+    assert sample.components.areas.tolist() == [1536.]
+
+
 def test_only_batches_with_boxes_change(iteration):
     iteration(0)
     inputs = torch.zeros(1, 3, 64, 64)

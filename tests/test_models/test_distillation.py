@@ -475,6 +475,23 @@ def test_outputs_that_are_not_aligned_are_refused(det, message):
     assert 'PseudoBoxLoss' in str(error.value)
 
 
+@pytest.mark.parametrize('ours, theirs', [('atss', 'retinanet'),
+                                          ('retinanet', 'atss')])
+def test_a_centerness_that_only_one_has_is_refused(ours, theirs):
+    models = []
+    for name in (ours, theirs):
+        cfg = head_cfg(name)
+        # the anchors of ATSS
+        cfg['head'].anchor_generator = head_cfg('atss')[
+            'head'].anchor_generator
+        cfg['head'].bbox_coder = head_cfg('atss')['head'].bbox_coder
+        model = tiny_model_cfg(weak_losses=[RAW[0]])
+        model['task_heads']['det'] = cfg
+        models.append(MODELS.build(model))
+    with pytest.raises(ValueError, match='centerness: .* in the teacher'):
+        models[0].weak_losses[0].check_teacher(*models)
+
+
 def test_other_anchors_are_refused():
     student, teacher = build([RAW[0]], 'retinanet'), build((), 'retinanet')
     generator = teacher.task_heads['det'].head.prior_generator

@@ -165,10 +165,12 @@ def test_unreached_parameters_are_frozen():
     assert model.training
 
 
-def test_network_that_takes_no_probe_keeps_its_parameters(monkeypatch):
+@pytest.mark.parametrize('error', [RuntimeError, AssertionError, ValueError])
+def test_network_that_takes_no_probe_keeps_its_parameters(
+        monkeypatch, error):
 
     def fixed_size(self, x):
-        raise RuntimeError('images must have 96 x 96 pixels')
+        raise error('images must have 96 x 96 pixels')
 
     monkeypatch.setattr(MODELS.get('mmdet.ResNet'), 'forward', fixed_size)
     said = []
@@ -178,6 +180,29 @@ def test_network_that_takes_no_probe_keeps_its_parameters(monkeypatch):
     model = MODELS.build(tiny_model_cfg())
     assert all(p.requires_grad for p in model.parameters())
     assert len(said) == 1 and said[0].endswith('must have 96 x 96 pixels')
+
+
+@pytest.mark.parametrize('tasks, wanted', [
+    (['seg'], [(64, 64)] * 4),
+    (['det', 'seg'], [(128, 128)] + [(64, 64)] * 4),
+])
+def test_windows_alone_need_no_features_of_the_whole_image(
+        tasks, wanted, monkeypatch):
+    cfg = tiny_model_cfg()
+    cfg['task_heads'] = {task: cfg['task_heads'][task] for task in tasks}
+    cfg['task_heads']['seg']['test_cfg'] = dict(
+        mode='slide', crop_size=(64, 64), stride=(64, 64))
+    model = MODELS.build(cfg).eval()
+    seen = []
+    extract = model.extract_feat
+    monkeypatch.setattr(
+        model, 'extract_feat',
+        lambda x: seen.append(tuple(x.shape[-2:])) or extract(x))
+    inputs, samples = batch([('sem_seg', )])
+    sample, = model.predict(inputs, samples)
+    assert seen == wanted
+    assert sample.pred_sem_seg.sem_seg.shape == (1, 128, 128)
+    assert ('pred_instances' in sample) == ('det' in tasks)
 
 
 def test_auxiliary_heads_are_trained():

@@ -13,7 +13,7 @@ from mmbombo.structures import BBOX
 from .multi_task_data_preprocessor import PIXEL_FIELDS, set_map
 
 #: Fields of a sample that hold boxes in input pixels.
-BOX_FIELDS = ('gt_instances', 'ignored_instances')
+BOX_FIELDS = ('gt_instances', 'ignored_instances', 'components')
 
 
 @MODELS.register_module()
@@ -62,8 +62,7 @@ class DetBatchResize(nn.Module):
 
         Args:
             inputs (Tensor): Square images ``(n, 3, S, S)``, normalised.
-            samples (list[:obj:`DetDataSample`]): Their samples, all with boxes
-                or all without.
+            samples (list[:obj:`DetDataSample`]): Their samples.
             task (str, optional): Whose batch it is, where more than the
                 annotation kinds decides. Defaults to None.
 
@@ -71,7 +70,7 @@ class DetBatchResize(nn.Module):
             tuple[Tensor, list[:obj:`DetDataSample`]]: Images
             ``(n, 3, S', S')`` and new samples, or what was given.
         """
-        if (BBOX not in samples[0].annotation_kinds
+        if (not any(BBOX in sample.annotation_kinds for sample in samples)
                 or task not in (None, 'det')
                 or training_progress() >= self.until):
             return inputs, samples
@@ -121,6 +120,8 @@ def resize_sample(sample: DetDataSample, old: int, new: int) -> DetDataSample:
         if field in sample:
             instances: InstanceData = sample.get(field).new()
             instances.bboxes = instances.bboxes * scale
+            if 'areas' in instances:
+                instances.areas = instances.areas * scale**2
             resized.set_field(instances, field)
     for field, (key, _) in PIXEL_FIELDS.items():
         if field in sample:

@@ -198,8 +198,12 @@ class MultiTaskDetector(BaseDetector):
             list[:obj:`DetDataSample`]: The samples with ``pred_instances``
             and ``pred_sem_seg`` at the original image size.
         """
-        feats = self.extract_feat(batch_inputs)
-        for head in self.task_heads.values():
+        heads = self.task_heads.values()
+        feats: tuple = ()
+        # whole images may be too large for a network that looks at windows
+        if any(head.predicts_from_features for head in heads):
+            feats = self.extract_feat(batch_inputs)
+        for head in heads:
             head.add_predictions(feats, batch_inputs, batch_data_samples,
                                  self.extract_feat)
         return batch_data_samples

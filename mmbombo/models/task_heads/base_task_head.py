@@ -24,6 +24,8 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
 
     #: Annotation kind that supervises the task.
     annotation_kind: str
+    #: Whether :meth:`add_predictions` reads the features of whole images.
+    predicts_from_features: bool = True
 
     def __init__(self, init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg=init_cfg)

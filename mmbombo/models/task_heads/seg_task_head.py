@@ -65,6 +65,11 @@ class SegTaskHead(BaseTaskHead):
         check_test_cfg(self.test_cfg)
 
     @property
+    def predicts_from_features(self) -> bool:
+        """bool: False where windows have features of their own."""
+        return self.test_cfg['mode'] != 'slide'
+
+    @property
     def num_classes(self) -> int:
         """int: Number of segmentation classes, background included."""
         return self.head.num_classes

@@ -47,7 +47,7 @@ def freeze_unreached_parameters(model: nn.Module,
                  and not name.startswith('weak_losses.')]
         grads = torch.autograd.grad(
             total, [parameter for _, parameter in named], allow_unused=True)
-    except RuntimeError as error:
+    except Exception as error:  # a backbone may refuse the image in any way
         print_log(
             'Could not look for parameters that no output reaches (an '
             f'operator may need a GPU or a fixed image size): {error}',

@@ -87,6 +87,12 @@ def flatten_outputs(task_head: DetTaskHead, outputs: Any) -> DenseOutputs:
         flatten_levels(others[0], num_anchors) if others else None)
 
 
+def has_centerness(head: nn.Module) -> bool:
+    """Whether the third output of a dense head is a centerness."""
+    return any(hasattr(head, name)
+               for name in ('atss_centerness', 'conv_centerness'))
+
+
 def flatten_levels(maps: Sequence[Tensor], num_anchors: int) -> Tensor:
     """Maps ``(n, A * D, H_l, W_l)`` as ``(n, K, A, D)``."""
     return torch.cat([
@@ -126,6 +132,7 @@ def describe(head: nn.Module) -> dict:
     priors, regression = head.prior_generator, regression_of(head)
     facts = {
         'box outputs': regression,
+        'centerness': has_centerness(head),
         'strides': [tuple(stride) for stride in priors.strides]
     }
     if regression == OFFSETS:
