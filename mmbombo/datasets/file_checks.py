@@ -8,10 +8,14 @@ header once. Only files that the source's annotation kinds name are opened.
 import os
 import os.path as osp
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
 from typing import Callable, Iterable, List, Optional, Sequence, Tuple, Union
 
+import cv2
 import numpy as np
 from mmengine.logging import print_log
 from PIL import Image
@@ -33,7 +37,12 @@ SAMPLE_CHECK = 2000
 REPORT_SECONDS = 5.
 
 EXIF_ORIENTATION = 0x0112
+#: Orientations that swap the axes of an image.
+SWAPPED = (5, 6, 7, 8)
 JPEG_FORMATS = ('JPEG', 'MPO')
+#: So many bytes at the end of a PNG file are searched for EXIF data.
+PNG_TAIL = 2**16
+PNG_EXIF = b'eXIf'
 PNG_END = b'IEND\xaeB`\x82'
 JPEG_END = b'\xff\xd9'
 #: Modes of a mask with one number per pixel.
@@ -203,16 +212,69 @@ def _image_size(path: str) -> Union[Tuple[int, int], str]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            # Values 5 to 8 swap the axes; OpenCV applies them on loading.
-            # (Pillow would decode a whole PNG file to look for them.)
-            if (image.format in JPEG_FORMATS
-                    and image.getexif().get(EXIF_ORIENTATION, 1) >= 5):
+            if _exif_orientation(path, image) in SWAPPED and _opencv_turns(
+                    image.format):
                 width, height = height, width
             _require_whole(path, image)
     except Exception as error:
         # Pillow's plugins raise many types on a broken file.
         return _describe_broken(path, error)
     return height, width
+
+
+def _exif_orientation(path: str, image: Image.Image) -> int:
+    """The orientation that the EXIF data of an open image name, 1 if none.
+
+    Not as Pillow finds it, which takes it from XMP data too, as OpenCV does
+    not, and decodes a whole PNG file to look for it.
+    """
+    found = image.info.get('exif')
+    if found is None and image.format == 'PNG':
+        found = _late_png_exif(path)
+    if found is None:
+        return 1
+    exif = Image.Exif()
+    try:
+        exif.load(found)
+    except Exception:
+        # Pillow raises many types; the image is whole without it.
+        return 1
+    return exif.get(EXIF_ORIENTATION, 1)
+
+
+def _late_png_exif(path: str) -> Optional[bytes]:
+    """EXIF data behind the pixels of a PNG file, where some writers put it."""
+    with open(path, 'rb') as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - PNG_TAIL))
+        tail = file.read()
+    start = tail.rfind(PNG_EXIF)
+    if start < 4:
+        return None
+    end = start + 4 + int.from_bytes(tail[start - 4:start], 'big')
+    # It may be four bytes of pixels by chance.
+    if tail[end:end + 4] != zlib.crc32(tail[start:end]).to_bytes(4, 'big'):
+        return None
+    return tail[start + 4:end]
+
+
+@lru_cache(maxsize=None)
+def _opencv_turns(image_format: str) -> bool:
+    """Whether the installed OpenCV applies the orientation of a format.
+
+    That differs between formats, and between versions.
+    """
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    file = BytesIO()
+    known = 'JPEG' if image_format in JPEG_FORMATS else image_format
+    try:
+        Image.new('RGB', (2, 1)).save(file, known, exif=exif)
+    except (KeyError, OSError):
+        # A format that this Pillow only reads.
+        return False
+    content = np.frombuffer(file.getvalue(), np.uint8)
+    decoded = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    return decoded is not None and decoded.shape[0] == 2
 
 
 def _mask_problem(path: str, size: Tuple[int, int],

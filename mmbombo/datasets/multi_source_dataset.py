@@ -7,6 +7,7 @@ from mmbombo.registry import DATASETS
 from mmbombo.structures import BBOX, SEM_SEG
 from .draw_seed import SeededIndex
 from .errors import DatasetError
+from .source_tree import require_no_wrapper
 
 #: Which kind gives a key of the metainfo its authority, and what goes with it.
 AUTHORITY = dict(
@@ -24,7 +25,8 @@ class MultiSourceDataset(ConcatDataset):
             False.
 
     Raises:
-        TypeError: If a data set does not declare its annotation kinds.
+        TypeError: If a data set does not declare its annotation kinds, or
+            hides sources that do.
         DatasetError: If there is no source, two have the same name, or
             sources contradict each other.
     """
@@ -74,6 +76,7 @@ def _check_sources(sources: Sequence[BaseDataset]) -> None:
     if not sources:
         raise DatasetError('MultiSourceDataset: `datasets` is empty')
     for number, source in enumerate(sources):
+        require_no_wrapper(source)
         if not hasattr(source, 'annotation_kinds'):
             raise TypeError(
                 f'datasets[{number}] ({type(source).__name__}) does not '

@@ -3,7 +3,7 @@ import os.path as osp
 from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import numpy as np
-from mmdet.datasets import CocoDataset
+from mmdet.datasets import CocoDataset, XMLDataset
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
@@ -18,6 +18,8 @@ from .file_checks import (ListedFile, check_data_root, check_masks,
 from .index_cache import IndexCache
 from .seg_ids import build_id_table, build_mmseg_id_table
 from .source import SourceMixin
+from .source_tree import leaf_datasets
+from .voc_xml import find_unknown_classes
 
 META_KEYS = ('classes', 'palette', 'seg_classes', 'seg_palette')
 
@@ -63,8 +65,9 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
 
     Raises:
         DatasetError: If the wrapped set does not give a declared kind, its
-            classes contradict ``metainfo``, or a file is missing or unusable;
-            the message names it.
+            classes contradict ``metainfo``, an object of a set in VOC's
+            layout (``mmdet.XMLDataset``) has a class that is not among them,
+            or a file is missing or unusable; the message names it.
     """
 
     def __init__(self,
@@ -99,6 +102,10 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                     seg_id_map=seg_id_map,
                     seg_ignore_ids=seg_ignore_ids,
                     drop_bad_boxes=drop_bad_boxes))
+        elif isinstance(self.wrapped, XMLDataset):
+            self._read_xml(self.wrapped)
+        elif BBOX in self.annotation_kinds:
+            self._require_no_hidden_set()
         if self._index is None:
             self._require_kinds()
         self._keeps_ids = seg_id_map is None
@@ -147,7 +154,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                 if classes is not None and BBOX in self.annotation_kinds:
                     config['metainfo'] = self._with_classes(
                         config.get('metainfo'), classes)
-            if kind_of_set is CocoDataset:
+            if kind_of_set is CocoDataset or issubclass(
+                    kind_of_set, XMLDataset):
                 config['lazy_init'] = True
             elif issubclass(kind_of_set, CocoDataset):
                 # Before MMDetection reads it, which takes what it finds.
@@ -180,6 +188,51 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         if self._index is None:
             self._coco = read_coco_json(wrapped.ann_file)
             wrapped.full_init()
+
+    def _read_xml(self, wrapped: XMLDataset) -> None:
+        """Read the files, each of which is looked at before MMDetection does.
+
+        Its reader skips objects of unknown classes, and then perhaps an image
+        that has no others.
+        """
+        classes = wrapped.metainfo.get('classes') or ()
+        problems: List[str] = []
+        parse = wrapped.parse_data_info
+
+        def look_and_parse(raw_info: dict) -> dict:
+            path = raw_info.get('xml_path')
+            if path is not None:
+                problems.extend(find_unknown_classes(path, classes))
+            data_info = parse(raw_info)
+            if path is None:  # WIDERFaceDataset names it only now
+                problems.extend(
+                    find_unknown_classes(data_info['xml_path'], classes))
+            return data_info
+
+        if BBOX in self.annotation_kinds:
+            wrapped.parse_data_info = look_and_parse
+        wrapped.full_init()
+        vars(wrapped).pop('parse_data_info', None)
+        if problems:
+            raise DatasetError(
+                list_problems(
+                    f'source {self.source!r} ({wrapped.ann_file}): objects of '
+                    'unknown classes', problems) +
+                '\n  Correct the names, or add the classes to metainfo: an '
+                'object that is left out would be taught as background')
+
+    def _require_no_hidden_set(self) -> None:
+        """Refuse wrappers around sets that are checked before they are read.
+        """
+        for leaf in leaf_datasets(self.wrapped):
+            if leaf is not self.wrapped and isinstance(
+                    leaf, (CocoDataset, XMLDataset)):
+                raise DatasetError(
+                    f'source {self.source!r}: {type(self.wrapped).__name__} '
+                    f'hides {type(leaf).__name__}, whose boxes and classes '
+                    'must be checked. Give `dataset` that set itself: '
+                    'PartialAnnotationSampler repeats short sources, and '
+                    'JoinedSource joins several sets')
 
     def _require_kinds(self) -> None:
         """Raise if the wrapped set is empty or lacks a declared kind."""
@@ -385,15 +438,20 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         """Look at the images, and at the boxes that MMDetection drops.
 
         Its COCO reader leaves out boxes without area, or thinner than a
-        pixel, which would turn an object into background.
+        pixel, which would turn an object into background, and a crowd to
+        ignore into a negative. Categories that are no class are not judged.
         """
         check_image_folder(content, self._place,
                            self.wrapped.data_prefix.get('img', ''))
         if BBOX not in self.annotation_kinds:
             return
         images = {image['id']: image for image in content['images']}
+        asked = set(self.wrapped.cat_ids)
         problems = []
         for annotation in content['annotations']:
+            # What is no class of ours neither teaches nor is ignored.
+            if annotation['category_id'] not in asked:
+                continue
             x, y, width, height = annotation['bbox']
             image = images[annotation['image_id']]
             _, complaint = fit_box((x, y, x + width, y + height),

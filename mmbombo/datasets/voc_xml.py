@@ -74,6 +74,31 @@ def read_instances(path: str, labels: Dict[str, int],
     ]
 
 
+def find_unknown_classes(path: str, classes: Sequence[str]) -> List[str]:
+    """Find the objects that MMDetection's ``XMLDataset`` skips.
+
+    It passes over an object whose class it was not built for, without a
+    word, and the object becomes background.
+
+    Args:
+        path (str): The XML file.
+        classes (Sequence[str]): The classes that it was built for.
+
+    Returns:
+        list[str]: One line per object, naming file and class.
+
+    Raises:
+        DatasetError: If the file cannot be read.
+    """
+    # Compared as MMDetection does, which does not strip blanks.
+    names = [node.findtext('name') for node in parse_xml(path).iter('object')]
+    return [
+        f'{path}: object {number} ({name}): class {name!r} is not one of '
+        f'metainfo[\'classes\'] {tuple(classes)}'
+        for number, name in enumerate(names, start=1) if name not in classes
+    ]
+
+
 def _read_object(path: str, number: int, node: ElementTree.Element,
                  labels: Dict[str, int], size: Tuple[int, int]) -> dict:
     name = (node.findtext('name') or '').strip()

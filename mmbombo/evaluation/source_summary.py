@@ -3,6 +3,8 @@
 from collections import Counter
 from typing import Any, List, NamedTuple, Tuple
 
+from mmbombo.datasets.source_tree import leaf_datasets
+
 
 class SourceSummary(NamedTuple):
     """One source of a data set.
@@ -32,19 +34,16 @@ def summarize_sources(dataset: Any) -> List[SourceSummary]:
     Returns:
         list[SourceSummary]: The sources, in the order of the data set.
     """
-    if hasattr(dataset, 'datasets'):
-        return [
-            s for part in dataset.datasets for s in summarize_sources(part)
-        ]
-    if hasattr(dataset, 'annotation_kinds'):
-        name = getattr(dataset, 'source', type(dataset).__name__)
-        return [
-            SourceSummary(
-                str(name), tuple(dataset.annotation_kinds), len(dataset))
-        ]
-    if hasattr(dataset, 'dataset'):
-        return summarize_sources(dataset.dataset)
-    return _summarize_infos(dataset)
+    summaries = []
+    for leaf in leaf_datasets(dataset):
+        if hasattr(leaf, 'annotation_kinds'):
+            name = getattr(leaf, 'source', type(leaf).__name__)
+            summaries.append(
+                SourceSummary(
+                    str(name), tuple(leaf.annotation_kinds), len(leaf)))
+        else:
+            summaries += _summarize_infos(leaf)
+    return summaries
 
 
 def _summarize_infos(dataset: Any) -> List[SourceSummary]:

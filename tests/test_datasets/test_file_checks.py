@@ -1,8 +1,10 @@
 # Copyright (c) mmbombo contributors.
 """Every file of a source is judged before training."""
+import struct
 import threading
 import time
 
+import mmcv
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
@@ -110,14 +112,69 @@ def test_large_sources_are_sampled_evenly(tmp_path, voc_files, monkeypatch):
                     'x')
 
 
-def test_sizes_are_those_after_the_exif_rotation(tmp_path):
-    import mmcv
-    path = tmp_path / 'turned.jpg'
+def write_turned(path, kind):
+    """A 30x20 image that is to be shown upright."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.new('RGB', (30, 20)).save(path, exif=exif)
+    image = Image.new('RGB', (30, 20))
+    if kind == 'xmp':
+        image.save(path)
+        xmp = (b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta><rdf:Description '
+               b'tiff:Orientation="6"/></x:xmpmeta>')
+        content = path.read_bytes()
+        path.write_bytes(content[:2] + b'\xff\xe1' +
+                         struct.pack('>H', len(xmp) + 2) + xmp + content[2:])
+        return
+    image.save(path, exif=exif)
+    if kind == 'late':
+        content = path.read_bytes()
+        start = content.index(b'eXIf') - 4
+        end = start + 12 + struct.unpack('>I', content[start:start + 4])[0]
+        path.write_bytes(content[:start] + content[end:-12] +
+                         content[start:end] + content[-12:])
+    if kind == 'broken':
+        content = path.read_bytes()
+        assert b'MM\0*' in content
+        path.write_bytes(content.replace(b'MM\0*', b'XXXX'))
+
+
+@pytest.mark.parametrize('suffix, kind', [
+    ('jpg', 'plain'), ('png', 'plain'), ('png', 'late'), ('webp', 'plain'),
+    ('tiff', 'plain'), ('jpg', 'xmp'), ('jpg', 'broken')])
+def test_sizes_are_those_of_the_decoded_image(tmp_path, suffix, kind):
+    """Whatever this OpenCV does about the orientation of a format."""
+    path = tmp_path / f'turned.{suffix}'
+    write_turned(path, kind)
     size = read_image_sizes([ListedFile(str(path), 'list')], 'x')[0]
-    assert size == (30, 20) == mmcv.imread(str(path)).shape[:2]
+    assert size == mmcv.imread(str(path)).shape[:2]
+    if (suffix, kind) == ('jpg', 'plain'):
+        assert size == (30, 20)
+
+
+@pytest.mark.parametrize('kind', ['plain', 'late'])
+@pytest.mark.parametrize('turns, size', [(True, (30, 20)),
+                                         (False, (20, 30))])
+def test_orientation_counts_if_opencv_applies_it(tmp_path, monkeypatch, turns,
+                                                 size, kind):
+    path = tmp_path / 'turned.png'
+    write_turned(path, kind)
+    shape = (2, 1, 3) if turns else (1, 2, 3)
+    monkeypatch.setattr(file_checks.cv2, 'imdecode',
+                        lambda *_: np.zeros(shape, np.uint8))
+    file_checks._opencv_turns.cache_clear()
+    try:
+        found = read_image_sizes([ListedFile(str(path), 'list')], 'x')
+    finally:
+        file_checks._opencv_turns.cache_clear()
+    assert found == [size]
+
+
+def test_pixels_that_look_like_exif_data(tmp_path):
+    path = tmp_path / 'plain.png'
+    Image.new('RGB', (30, 20)).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-12] + b'\0\0\0\4eXIf' + content[-12:])
+    assert file_checks._late_png_exif(str(path)) is None
 
 
 @pytest.mark.parametrize('waits', [False, True])

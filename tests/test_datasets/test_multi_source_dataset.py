@@ -7,10 +7,13 @@ import pytest
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import pseudo_collate
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from mmbombo.datasets import (DatasetError, MultiSourceDataset,
                               PartialAnnotationSampler, SeededIndex)
+from mmbombo.datasets.source_tree import leaf_datasets
+from mmbombo.evaluation import summarize_sources
+from mmbombo.registry import DATASETS
 
 CLASS_MAP = dict(
     det_classes=('cat', 'dog'), seg_classes=('background', 'cat', 'dog'))
@@ -241,3 +244,43 @@ def test_evaluation_through_the_default_sampler(voc):
         dict(bbox=[10., 5., 30., 22.], bbox_label=0, ignore_flag=0)
     ]
     assert sample.sample_idx == 2 and sample.img_id == 'im2'
+
+
+def wrap(wrapper, inner):
+    if wrapper == 'ConcatDataset':
+        return dict(type=wrapper, datasets=[inner, inner])
+    options = dict(
+        RepeatDataset=dict(times=2),
+        ClassBalancedDataset=dict(oversample_thr=.1, lazy_init=True))
+    return dict(
+        type=f'mmdet.{wrapper}' if 'Mix' in wrapper else wrapper,
+        dataset=inner,
+        **options.get(wrapper, dict(pipeline=[])))
+
+
+@pytest.mark.parametrize('wrapper', [
+    'RepeatDataset', 'ConcatDataset', 'ClassBalancedDataset',
+    'MultiImageMixDataset'])
+def test_wrappers_hide_sources(voc, wrapper):
+    """Batches would no longer be composed, and draws lose their seeds."""
+    boxes, masks = (source(voc, 'det', ('bbox', )),
+                    source(voc, 'seg', ('sem_seg', )))
+    both = dict(type='MultiSourceDataset', datasets=[boxes, masks])
+    for inner, names in ((boxes, "'det'"), (both, "'det', 'seg'")):
+        data = DATASETS.build(wrap(wrapper, inner))
+        with pytest.raises(
+                TypeError, match=f'^{wrapper} hides .*{names}.*Drop it'):
+            PartialAnnotationSampler(data, batch_size=4)
+        # All checks see the same sources inside.
+        leaves = leaf_datasets(data)
+        assert [leaf.source for leaf in leaves] == [
+            summary.name for summary in summarize_sources(data)]
+        assert {leaf.source for leaf in leaves} == set(
+            names.replace("'", '').split(', '))
+    with pytest.raises(TypeError, match=f'^{wrapper} hides .*Drop it'):
+        MultiSourceDataset([wrap(wrapper, boxes), masks])
+
+
+def test_part_of_a_set_hides_sources(voc):
+    with pytest.raises(TypeError, match='^Subset hides .*Drop it'):
+        PartialAnnotationSampler(Subset(make(voc), [0, 1]), batch_size=4)

@@ -192,6 +192,64 @@ def test_xml_set_of_mmdet(voc):
     assert data.get_data_info(1)['img_id'] == 'im1'
 
 
+def test_objects_that_an_xml_set_would_skip(voc, voc_files):
+    """A misspelt class, also where no other object keeps the image."""
+    voc_files.write_xml(voc / 'Annotations/im2.xml', [
+        dict(name='catt', xmin=11, ymin=6, xmax=30, ymax=20)])
+    config = xml_set(
+        voc,
+        metainfo=dict(classes=('cat', 'dog')),
+        filter_cfg=dict(filter_empty_gt=True))
+    with pytest.raises(DatasetError) as error:
+        make(config, ('bbox', ), source='mine')
+    for part in ("source 'mine'", '(1 in all)', "class 'catt' is not one of",
+                 f'{voc}/Annotations/im2.xml: object 1'):
+        assert part in str(error.value)
+    # Nobody learns from its boxes here.
+    assert len(make(config, ())) == 5
+
+
+def test_subclasses_of_the_xml_set(voc):
+    subset = xml_set(voc, metainfo=dict(classes=('cat', )))
+    with pytest.raises(DatasetError, match=r"\(3 in all\)[^$]*class 'dog'"):
+        make(dict(subset, type='mmdet.VOCDataset'), ('bbox', ))
+    for path in (voc / 'Annotations').iterdir():
+        path.write_text(path.read_text().replace(
+            '<annotation>', '<annotation><folder>.</folder><size><width>60'
+            '</width><height>40</height></size>'))
+    # It reads where the files are from its data_prefix.
+    faces = dict(
+        type='mmdet.WIDERFaceDataset',
+        data_root=str(voc),
+        ann_file='ImageSets/Main/all.txt',
+        data_prefix=dict(img=''))
+    with pytest.raises(DatasetError, match=r'im0.xml: object 1 \(cat\)'):
+        make(faces, ('bbox', ))
+
+
+def test_xml_with_a_dtd_is_not_read_by_anybody(voc):
+    path = voc / 'Annotations/im0.xml'
+    path.write_text('<!DOCTYPE a [<!ENTITY b "c">]>' + path.read_text())
+    with pytest.raises(DatasetError, match='im0.xml: a DTD or entity'):
+        make(
+            xml_set(voc, metainfo=dict(classes=('cat', 'dog'))), ('bbox', ))
+
+
+@pytest.mark.parametrize('wrapper', ['RepeatDataset', 'ConcatDataset'])
+def test_wrappers_hide_boxes_from_the_checks(foreign, voc, wrapper):
+    """Labels would be those of the JSON file, in its order."""
+    for inner in (coco(foreign),
+                  xml_set(voc, metainfo=dict(classes=('cat', 'dog')))):
+        config = dict(type=wrapper, dataset=inner, times=2)
+        if wrapper == 'ConcatDataset':
+            config = dict(type=wrapper, datasets=[inner, inner])
+        with pytest.raises(
+                DatasetError,
+                match=f'{wrapper} hides (Coco|XML)Dataset.*JoinedSource'):
+            make(config, ('bbox', ))
+        assert len(make(config, ())) in (8, 12)
+
+
 def test_scope_instead_of_prefix(foreign):
     config = folder(foreign)
     config.update(type='BaseSegDataset', _scope_='mmseg')
@@ -349,6 +407,25 @@ def test_boxes_that_mmdet_would_drop_silently(foreign, changes, complaint):
     data = make(coco(foreign), ('bbox', ), drop_bad_boxes=True)
     assert [len(data.get_data_info(i)['instances'])
             for i in range(4)] == [1, 0, 1, 1]
+
+
+def test_boxes_of_categories_that_are_no_class_are_not_judged(foreign):
+    content = json.loads((foreign / 'boxes.json').read_text())
+    config = coco(foreign)
+    config['metainfo'] = dict(classes=('tower', 'tree'))
+    bad = content['annotations'][1]
+    for category in (7, 90):  # not asked for, and asked for
+        bad.update(category_id=category, bbox=[6, 4, .5, 10], iscrowd=1)
+        write_json(foreign, content['images'], content['annotations'])
+        if category == 7:
+            data = make(config, ('bbox', ))
+            assert [[x['bbox_label'] for x in info['instances']]
+                    for info in map(data.get_data_info, range(4))
+                    ] == [[1], [], [1], [1]]
+        else:
+            # A crowd of a class would become a negative.
+            with pytest.raises(DatasetError, match='annotation 2 of 1.jpg'):
+                make(config, ('bbox', ))
 
 
 def test_pipeline_belongs_to_the_wrapper(foreign):

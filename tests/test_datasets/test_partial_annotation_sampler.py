@@ -184,7 +184,14 @@ def test_impossible_ratio_names_the_nearest_batch_sizes(ratio, batch, nearest):
         images_per_source(batch, ratio)
 
 
-@pytest.mark.parametrize('ratio', [[1, 0], [1, -1]])
+def test_a_tiny_share_is_not_rounded_to_nothing():
+    with pytest.raises(ValueError, match='that can are 10000001'):
+        images_per_source(4, [1e-7, 1])
+    assert images_per_source(1001, [.001, 1]) == [1, 1000]
+
+
+@pytest.mark.parametrize('ratio', [[1, 0], [1, -1], [1, float('nan')],
+                                   [1, float('inf')]])
 def test_a_share_of_nothing_is_refused(ratio):
     with pytest.raises(ValueError, match='must be positive'):
         make([3, 3], batch_size=4, source_ratio=ratio)
@@ -205,11 +212,21 @@ def test_skip_of_part_of_a_batch_is_refused():
         make([3, 3], batch_size=4).skip(6)
 
 
-def test_any_data_set_is_one_source():
-    sampler = PartialAnnotationSampler([0] * 6, batch_size=3, seed=2)
+class Source(list):
+    """A data set that declares what it is annotated with."""
+    annotation_kinds = ('bbox', )
+
+
+def test_a_declared_data_set_is_one_source():
+    sampler = PartialAnnotationSampler(Source([0] * 6), batch_size=3, seed=2)
     taken = [int(i) for i in itertools.islice(sampler, 6)]
     assert sorted(taken) == list(range(6))
     assert sampler.batch_size == 3
+
+
+def test_what_declares_nothing_is_refused():
+    with pytest.raises(TypeError, match='list .*PartialAnnotationDataset'):
+        PartialAnnotationSampler([0] * 6, batch_size=3)
 
 
 def test_onedl_loop_skips_without_loading(monkeypatch):

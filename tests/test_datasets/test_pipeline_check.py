@@ -12,6 +12,8 @@ from mmdet.structures.bbox import HorizontalBoxes
 
 from mmbombo.datasets import PartialVOCDataset, PipelineError
 from mmbombo.datasets.transforms import check_pipeline, pipeline_check
+from mmbombo.datasets.transforms.extreme_draws import (extreme_draws,
+                                                       generator_states)
 from mmbombo.registry import TRANSFORMS
 
 BOX, SEG = ('bbox', ), ('sem_seg', )
@@ -200,6 +202,109 @@ def test_bad_transforms_are_caught_and_named(bad, kinds):
     steps = [mmdet('PhotoMetricDistortion'), FLIP, bad(), FLIP]
     with pytest.raises(PipelineError, match=f'after .*{bad.__name__}'):
         check(steps, kinds)
+
+
+RARELY = dict(
+    python=lambda: random.random() < .01,
+    python_other_end=lambda: random.random() > .99,
+    python_integer=lambda: random.randint(1, 100) == 1,
+    numpy=lambda: np.random.rand() < .01,
+    numpy_other_end=lambda: np.random.uniform() > .99,
+    numpy_integer=lambda: np.random.randint(100) == 0,
+    numpy_choice=lambda: np.random.choice([True, False], p=[.01, .99]),
+    torch=lambda: torch.rand(1).item() < .01,
+    torch_other_end=lambda: torch.rand(1).item() > .99,
+    second_number=lambda: random.random() >= 0 and random.random() < .01)
+
+
+@pytest.mark.parametrize('name', RARELY)
+def test_rare_mistakes_are_provoked(name):
+
+    class FlipsImageRarely(BaseTransform):
+
+        def transform(self, results):
+            if RARELY[name]():
+                results['img'] = results['img'][:, ::-1].copy()
+            return results
+
+    with pytest.raises(PipelineError, match='after .*FlipsImageRarely'):
+        check([mmdet('Resize', scale=(90, 64)), FlipsImageRarely()], BOTH)
+    if name.endswith('other_end'):
+        return
+    # Both chances are at the same end.
+    wrapped = dict(
+        type='RandomApply', prob=.01, transforms=[FlipsImageRarely()])
+    with pytest.raises(PipelineError, match='after .*RandomApply'):
+        check([wrapped], BOX)
+
+
+@pytest.mark.parametrize('kinds', ALL_KINDS)
+def test_own_transforms_that_rotate_twice_are_not_refused(kinds):
+    """Boxes grow with every rotation, which is MMDetection's way."""
+
+    class RotatesTwice(BaseTransform):
+
+        def __init__(self):
+            self.steps = [
+                TRANSFORMS.build(mmdet(n, prob=1., seg_ignore_label=255))
+                for n in ('Rotate', 'ShearX')
+            ]
+
+        def transform(self, results):
+            if not .01 < np.random.rand() < .99:
+                for step in self.steps:
+                    results = step(results)
+            return results
+
+    check([RotatesTwice()], kinds)
+
+
+def test_rare_mistakes_of_boxes_are_provoked():
+
+    class ForgetsBoxesRarely(ForgetsBoxes):
+
+        def transform(self, results):
+            return super().transform(
+                results) if random.random() < .02 else results
+
+    for kinds in (BOX, BOTH):
+        with pytest.raises(PipelineError, match='after .*ForgetsBoxesRarely'):
+            check([ForgetsBoxesRarely()], kinds)
+
+
+def test_extreme_draws_end_and_leave_no_trace():
+    """A method that rejects numbers until one suits gets one."""
+    before = generator_states()
+    for end, low, high in (('low', 0, .01), ('high', .99, 1)):
+        with extreme_draws(end):
+            drawn = (random.random(), np.random.rand(),
+                     torch.rand(1, dtype=torch.float64).item(),
+                     torch.rand(1).item())
+            assert all(low <= number <= high for number in drawn)
+            assert np.isfinite(np.random.normal(size=9)).all()
+            assert np.isfinite(np.random.beta(.5, .5, size=9)).all()
+            assert np.isfinite(random.normalvariate(0., 1.))
+            assert np.random.rand(200)[-50:].std() > .2
+    assert generator_states() == before
+
+
+def test_what_fails_alone_is_not_judged():
+
+    class NeedsFloats(BaseTransform):
+
+        def transform(self, results):
+            results['img'] -= np.random.rand()
+            return results
+
+    class MakesFloats(BaseTransform):
+
+        def transform(self, results):
+            results['img'] = results['img'].astype(np.float32)
+            return results
+
+    check([MakesFloats(), NeedsFloats()], BOTH)
+    with pytest.raises(PipelineError, match='NeedsFloats fails on it'):
+        check([NeedsFloats()], BOTH)
 
 
 def test_a_pseudo_mask_is_probed_too():

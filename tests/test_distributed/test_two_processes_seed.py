@@ -4,6 +4,7 @@ import itertools
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -16,7 +17,8 @@ IMAGES = 40
 def worker(rank, folder):
     np.random.seed(rank)
     with gloo_process(rank):
-        sampler = PartialAnnotationSampler([0] * IMAGES, batch_size=4)
+        sampler = PartialAnnotationSampler(
+            SimpleNamespace(source_sizes=[IMAGES]), batch_size=4)
         share = [int(i) for i in itertools.islice(sampler, IMAGES // 2)]
     Path(folder, f'{rank}.json').write_text(json.dumps([sampler.seed, share]))
 

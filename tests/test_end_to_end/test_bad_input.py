@@ -341,6 +341,58 @@ def classes_in_another_order(s):
 
 
 @case
+def wrapper_around_the_sources(s):
+    def repeat(cfg):
+        cfg.train_dataloader.dataset = dict(
+            type='RepeatDataset', times=2,
+            dataset=cfg.train_dataloader.dataset)
+
+    s.changes.append(repeat)
+    return ['RepeatDataset', "['det', 'seg']", 'PartialAnnotationSampler']
+
+
+@case
+def mosaic_around_the_sources(s):
+    """With a sampler that does not mind."""
+    def mix(cfg):
+        loader = cfg.train_dataloader
+        loader.dataset = dict(
+            type='mmdet.MultiImageMixDataset', dataset=loader.dataset,
+            pipeline=[dict(type='mmdet.Mosaic', img_scale=(64, 64))])
+        loader.sampler = dict(type='InfiniteSampler')
+
+    s.changes.append(mix)
+    return ['MultiImageMixDataset', "['det', 'seg']", 'move no maps']
+
+
+@case
+def epoch_without_an_end(s):
+    s.changes.append(lambda cfg: cfg.merge_from_dict({'train_cfg': dict(
+        _delete_=True, type='EpochBasedTrainLoop', max_epochs=1)}))
+    return ['EpochBasedTrainLoop', 'IterBasedTrainLoop', 'infinite=False']
+
+
+@case
+def class_unknown_to_a_wrapped_set(s):
+    boxes = s.files(s.det_ids[0]).boxes
+    s.replace_in(boxes, r'(<object>\s*<name>)[^<]*', r'\1unicorn')
+
+    def use_mmdet(cfg):
+        first = cfg.train_dataloader.dataset.datasets[0]
+        cfg.train_dataloader.dataset.datasets[0] = dict(
+            type='PartialAnnotationDataset', source='xml',
+            annotation_kinds=('bbox', ), metainfo=first.metainfo,
+            pipeline=first.pipeline,
+            dataset=dict(
+                type='mmdet.XMLDataset', data_root=str(s.root),
+                ann_file='ImageSets/Main/det_train.txt',
+                data_prefix=dict(sub_data_root='')))
+
+    s.changes.append(use_mmdet)
+    return ["'xml'", f'{boxes}: object 1', 'unicorn']
+
+
+@case
 def kind_unknown(s):
     s.changes.append(lambda cfg: cfg.train_dataloader.dataset.datasets[0].
                      update(annotation_kinds=('box', )))

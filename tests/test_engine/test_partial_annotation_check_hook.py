@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.dataset import Compose, DefaultSampler, pseudo_collate
+from mmengine.dataset import (Compose, DefaultSampler, InfiniteSampler,
+                              pseudo_collate)
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
@@ -57,6 +58,19 @@ class Sources:
             i -= len(dataset)
 
 
+class Wrapper:
+    """What RepeatDataset and its like look like."""
+
+    def __init__(self, dataset):
+        self.dataset, self.metainfo = dataset, dataset.metainfo
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, i):
+        return self.dataset[i]
+
+
 def boxes(size=4):
     return Source('boxes', ('bbox', ), size)
 
@@ -79,8 +93,12 @@ def train(work_dir,
           val_set=None,
           hooks=(),
           sampler_size=3,
+          sampler=None,
+          train_cfg=None,
           **model_kwargs):
     """Train one step."""
+    sampler = sampler or PartialAnnotationSampler(
+        train_set, sampler_size, source_ratio=[1, 2], seed=0)
     val = {}
     if val_set is not None:
         val = dict(
@@ -98,10 +116,9 @@ def train(work_dir,
         train_dataloader=DataLoader(
             train_set,
             batch_size=3,
-            sampler=PartialAnnotationSampler(
-                train_set, sampler_size, source_ratio=[1, 2], seed=0),
+            sampler=sampler,
             collate_fn=pseudo_collate),
-        train_cfg=dict(by_epoch=False, max_iters=1),
+        train_cfg=train_cfg or dict(by_epoch=False, max_iters=1),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=.001)),
         custom_hooks=[dict(type='PartialAnnotationCheckHook'), *hooks],
         default_scope='mmbombo',
@@ -165,6 +182,40 @@ def test_sampler_of_a_distributed_run():
     fitting = SimpleNamespace(
         sampler=PartialAnnotationSampler(data, 4), batch_size=4)
     check_sampler(fitting, world_size=2)
+
+
+def test_wrapper_is_found_with_any_sampler(tmp_path):
+    """One process and another sampler: nothing else would notice."""
+    wrapped = Wrapper(Sources(boxes(), masks()))
+    with pytest.raises(TypeError, match="Wrapper hides .*'boxes', 'masks'"):
+        train(tmp_path, wrapped, sampler=DefaultSampler(wrapped))
+
+
+def epoch_loop(**kwargs):
+    return dict(type='EpochBasedTrainLoop', max_epochs=1, **kwargs)
+
+
+@pytest.mark.parametrize('sampler', [
+    lambda data: PartialAnnotationSampler(data, 3, [1, 2], seed=0),
+    InfiniteSampler])
+def test_epoch_that_never_ends(tmp_path, sampler):
+    counter = CountSteps()
+    data = Sources(boxes(), masks())
+    with pytest.raises(
+            ValueError, match='IterBasedTrainLoop.*infinite=False'):
+        train(tmp_path, data, hooks=[counter], sampler=sampler(data),
+              train_cfg=epoch_loop())
+    assert counter.steps == 0
+
+
+def test_epoch_that_ends(tmp_path):
+    counter = CountSteps()
+    data = Sources(boxes(), masks())
+    sampler = PartialAnnotationSampler(
+        data, 3, [1, 2], seed=0, infinite=False)
+    train(tmp_path, data, hooks=[counter], sampler=sampler,
+          train_cfg=epoch_loop())
+    assert counter.steps == 4  # one pass over four images with boxes
 
 
 def test_empty_source():

@@ -1,10 +1,15 @@
 # Copyright (c) mmbombo contributors.
+import copy
+
 import pytest
 import torch
 from mmdet.structures import DetDataSample
+from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData, PixelData
 
-from mmbombo.registry import MODELS
+from mmbombo.models.data_preprocessors import MultiTaskDataPreprocessor
+from mmbombo.registry import DATASETS, MODELS
+from mmbombo.testing import CLASSES, write_voc
 
 
 def build(**kwargs):
@@ -76,6 +81,58 @@ def test_ground_truth_keeps_its_shape_in_validation():
 def test_padding_is_always_ignored(option):
     with pytest.raises(TypeError, match=next(iter(option))):
         build(**option)
+
+
+def test_options_have_names():
+    """By position, the refused ones would pass unseen."""
+    with pytest.raises(TypeError, match='positional'):
+        MultiTaskDataPreprocessor([0.] * 3, [1.] * 3)
+
+
+@pytest.mark.parametrize('shape', [(40, 48), (20, 25), (80, 100)])
+@pytest.mark.parametrize('field, key', [
+    ('gt_sem_seg', 'sem_seg'), ('pseudo_sem_seg', 'sem_seg'),
+    ('component_map', 'data')])
+def test_map_of_another_shape_than_its_image(shape, field, key):
+    """A larger one would be cut, a smaller one ignored beyond its end."""
+    one = sample(40, 50)
+    one.set_metainfo(dict(img_path='/data/7.jpg'))
+    pixels = torch.ones(1, *shape, dtype=torch.uint8)
+    one.set_field(PixelData(**{key: pixels}), field)
+    data = dict(
+        inputs=[torch.zeros(3, 40, 50, dtype=torch.uint8)],
+        data_samples=[one])
+    with pytest.raises(
+            ValueError,
+            match=f'/data/7.jpg: {field} is {shape[1]}x{shape[0]}, but .* '
+            'is 50x40'):
+        build()(copy.deepcopy(data), training=True)
+    # In validation, maps have the original shape.
+    build()(data, training=False)
+
+
+def test_mosaic_around_a_source_is_found(tmp_path):
+    """MMDetection's wrapper, whose transforms no source has seen."""
+    write_voc(tmp_path / 'voc')
+    mix = DATASETS.build(
+        dict(
+            type='mmdet.MultiImageMixDataset',
+            dataset=dict(
+                type='PartialVOCDataset',
+                data_root=str(tmp_path / 'voc'),
+                ann_file='ImageSets/Main/train.txt',
+                annotation_kinds=('bbox', 'sem_seg'),
+                metainfo=dict(classes=CLASSES),
+                pipeline=[
+                    dict(type='LoadImageFromFile'),
+                    dict(type='LoadPartialAnnotations')
+                ]),
+            pipeline=[
+                dict(type='mmdet.Mosaic', img_scale=(40, 40), prob=1.),
+                dict(type='PackMultiTaskInputs')
+            ]))
+    with pytest.raises(ValueError, match='gt_sem_seg is .* is 80x80'):
+        build()(pseudo_collate([mix[0]]), training=True)
 
 
 def test_augmentation_that_would_leave_the_maps_behind_is_refused():

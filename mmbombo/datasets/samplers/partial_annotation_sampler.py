@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """A sampler that gives every step of every rank the same mix of sources."""
 from fractions import Fraction
-from math import lcm
+from math import inf, lcm
 from typing import Iterator, List, Optional, Sequence, Sized
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch.utils.data import Sampler
 
 from mmbombo.registry import DATA_SAMPLERS
 from ..draw_seed import SeededIndex
+from ..source_tree import source_sizes
 
 
 def images_per_source(batch_size: int,
@@ -24,15 +25,20 @@ def images_per_source(batch_size: int,
         list[int]: Images of each source in a batch, at least 1 each.
 
     Raises:
-        ValueError: If a number is not positive or ``batch_size`` cannot be
-            split exactly; the message names the nearest sizes that can.
+        ValueError: If a number is not positive and finite, or ``batch_size``
+            cannot be split exactly; the message names the nearest sizes that
+            can.
     """
-    if any(ratio <= 0 for ratio in source_ratio):
+    if not all(0 < ratio < inf for ratio in source_ratio):
         raise ValueError(
             f'source_ratio={list(source_ratio)}: each number must be '
-            'positive; leave a source out of `datasets` to not draw from it')
+            'positive and finite; leave a source out of `datasets` to not '
+            'draw from it')
+    # Of the smallest, so that none is rounded to nothing.
+    smallest_ratio = Fraction(min(source_ratio))
     shares = [
-        Fraction(ratio).limit_denominator(10**6) for ratio in source_ratio
+        (Fraction(ratio) / smallest_ratio).limit_denominator(10**6)
+        for ratio in source_ratio
     ]
     scale = lcm(*(share.denominator for share in shares))
     whole = [int(share * scale) for share in shares]
@@ -100,7 +106,7 @@ class PartialAnnotationSampler(Sampler):
 
     Args:
         dataset (Sized): A :class:`~mmbombo.datasets.MultiSourceDataset`, or
-            any data set, which is then one source.
+            one source: a data set with ``annotation_kinds``.
         batch_size (int): Images of one step on one rank; must be the data
             loader's ``batch_size``.
         source_ratio (Sequence[float], optional): Share of each source in a
@@ -113,6 +119,8 @@ class PartialAnnotationSampler(Sampler):
         shuffle (bool): Whether to permute each pass. Defaults to True.
 
     Raises:
+        TypeError: If the data set does not declare its sources, or is a
+            wrapper or another library's concatenation, which hides them.
         ValueError: If the batch cannot be split in the ratio, or a source is
             empty.
     """
@@ -128,7 +136,7 @@ class PartialAnnotationSampler(Sampler):
         self.batch_size = batch_size
         self.infinite = infinite
         self.seed = sync_random_seed() if seed is None else seed
-        sizes = list(getattr(dataset, 'source_sizes', [len(dataset)]))
+        sizes = source_sizes(dataset)
         if min(sizes) < 1:
             raise ValueError(f'every source needs an image, sizes are {sizes}')
         if source_ratio is None:

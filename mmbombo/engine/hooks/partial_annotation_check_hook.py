@@ -1,13 +1,16 @@
 # Copyright (c) mmbombo contributors.
 from typing import Any, List, Sequence
 
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop
 from terminaltables import AsciiTable
 
 from mmbombo.datasets.draw_seed import SeededIndex, seeded_draw
 from mmbombo.datasets.samplers import PartialAnnotationSampler
+from mmbombo.datasets.source_tree import leaf_datasets, require_no_wrapper
 from mmbombo.evaluation import (SourceSummary, check_metric_kinds,
                                 summarize_sources)
 from mmbombo.registry import HOOKS
@@ -29,9 +32,10 @@ class PartialAnnotationCheckHook(Hook):
     Raises:
         KeyError: If the pipeline of a source does not prepare what a weak
             loss needs.
-        TypeError: If a distributed run has another sampler than
-            :class:`PartialAnnotationSampler`.
-        ValueError: If something does not fit; the message says what.
+        TypeError: If a wrapper hides the sources, or a distributed run has
+            another sampler than :class:`PartialAnnotationSampler`.
+        ValueError: If an epoch would not end, or something else does not fit;
+            the message says what.
     """
 
     priority = 'VERY_HIGH'
@@ -42,9 +46,11 @@ class PartialAnnotationCheckHook(Hook):
         if is_model_wrapper(model):
             model = model.module
         loader = runner.train_dataloader
+        require_no_wrapper(loader.dataset)
         sources = summarize_sources(loader.dataset)
 
         check_sampler(loader, get_world_size())
+        check_loop(runner.train_loop, loader.sampler)
         check_sources(sources)
         check_classes(model, loader.dataset.metainfo)
         check_class_maps(model, loader.dataset)
@@ -81,6 +87,24 @@ def check_sampler(loader: Any, world_size: int) -> None:
             f'train_dataloader has batch_size={loader.batch_size}, but its '
             f'PartialAnnotationSampler batch_size={sampler.batch_size}; make '
             'them equal, or batches cut through the mix of sources')
+
+
+def check_loop(loop: Any, sampler: Any) -> None:
+    """Check that an epoch has an end where the loop waits for it.
+
+    Args:
+        loop (BaseLoop): The training loop.
+        sampler (Sampler): The training sampler.
+    """
+    endless = getattr(sampler, 'infinite', isinstance(sampler,
+                                                      InfiniteSampler))
+    if endless and isinstance(loop, EpochBasedTrainLoop):
+        raise ValueError(
+            f'{type(sampler).__name__} never ends, so {type(loop).__name__} '
+            'would never end its first epoch: nothing would be validated or '
+            "saved. Use train_cfg=dict(type='IterBasedTrainLoop', "
+            "max_iters=...), or train_dataloader.sampler=dict(type="
+            "'PartialAnnotationSampler', infinite=False, ...)")
 
 
 def check_sources(sources: Sequence[SourceSummary]) -> None:
@@ -232,25 +256,6 @@ def check_weak_labels(model: Any, dataset: Any) -> None:
             annotated = model.task_heads[weak_loss.task].annotation_kind
             if weak_loss.source_kind in kinds and annotated not in kinds:
                 weak_loss.check_sample(sample)
-
-
-def leaf_datasets(dataset: Any) -> List[Any]:
-    """The data sets that concatenations and wrappers are made of.
-
-    A wrapper around one data set stays as it is, because it may change the
-    samples.
-
-    Args:
-        dataset (Dataset): The training data set.
-
-    Returns:
-        list[Dataset]: Data sets, in order.
-    """
-    if hasattr(dataset, 'datasets'):
-        return [
-            leaf for part in dataset.datasets for leaf in leaf_datasets(part)
-        ]
-    return [dataset]
 
 
 def source_table(sources: Sequence[SourceSummary], sampler: Any) -> str:

@@ -33,14 +33,14 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
 
     Args:
         **kwargs: Arguments of
-            :class:`mmdet.models.DetDataPreprocessor`, except ``pad_seg``,
-            ``seg_pad_value`` and ``batch_augments``.
+            :class:`mmdet.models.DetDataPreprocessor`, by name, except
+            ``pad_seg``, ``seg_pad_value`` and ``batch_augments``.
 
     Raises:
-        TypeError: For one of these three.
+        TypeError: For one of these three, and for arguments without a name.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, **kwargs) -> None:
         for option in {'pad_seg', 'seg_pad_value'} & set(kwargs):
             raise TypeError('MultiTaskDataPreprocessor always pads semantic '
                             f'maps in training, as ignored: drop {option!r}')
@@ -49,7 +49,7 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
                 "MultiTaskDataPreprocessor takes no 'batch_augments': those "
                 'of MMDetection move images and boxes and leave pseudo masks '
                 'and components where they were; see DetBatchResize')
-        super().__init__(*args, pad_seg=True, **kwargs)
+        super().__init__(pad_seg=True, **kwargs)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Preprocess one batch.
@@ -75,6 +75,9 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
         Args:
             batch_data_samples (Sequence[:obj:`DetDataSample`]): The samples;
                 their maps are replaced in place.
+
+        Raises:
+            ValueError: If a map has another shape than its image.
         """
         for sample in batch_data_samples:
             widen_maps(sample)
@@ -84,6 +87,14 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
                     continue
                 pixels = sample.get(field).get(key)
                 h, w = pixels.shape[-2:]
+                if (h, w) != tuple(sample.img_shape[:2]):
+                    raise ValueError(
+                        f'{sample.get("img_path", "an image")}: {field} is '
+                        f'{w}x{h}, but the image as it was packed is '
+                        f'{sample.img_shape[1]}x{sample.img_shape[0]}: a '
+                        'transform changes the image and leaves the map, as '
+                        'those that mix images do (Mosaic, MixUp); take it '
+                        'out of the pipeline, or of MultiImageMixDataset')
                 padded = F.pad(
                     pixels, (0, width - w, 0, height - h), value=fill)
                 set_map(sample, field, padded)
