@@ -122,12 +122,30 @@ def test_backbone_and_heads_run_once(mode):
     assert sorted(calls) == ['backbone', 'det', 'neck', 'seg']
 
 
-def test_heads_run_only_where_a_loss_needs_them():
-    inputs, samples = batch()
-    naive = StepContext(build(), inputs, samples)
-    assert naive.plan == dict(det=[0, 1, 4], seg=[2, 4])
-    bombo = StepContext(build(weak_losses=WEAK), inputs, samples)
-    assert bombo.plan == dict(det=[0, 1, 2, 4], seg=[0, 1, 2, 4])
+@pytest.mark.parametrize('weak, mode, wanted', [
+    ((), 'joint', dict(det=[3], seg=[2])),
+    (WEAK, 'joint', dict(det=[4], seg=[4])),
+    (WEAK[:1], 'joint', dict(det=[3], seg=[4])),
+    ([dict(type='SegmentationKLLoss', teacher='t'),
+      dict(type='SoftDetectionLoss', teacher='t')], 'joint',
+     dict(det=[5], seg=[5])),
+    # a pass for each kind of annotation
+    ((), 'per_task', dict(det=[1, 2], seg=[1, 1])),
+    (WEAK, 'per_task', dict(det=[1, 1, 2], seg=[1, 1, 2])),
+])
+def test_heads_see_each_image_once_and_only_where_a_loss_needs_it(
+        weak, mode, wanted):
+    """Numbers of images of each call, of five with four annotated ones."""
+    model = build(weak_losses=weak, forward_mode=mode)
+    if 'teacher' in str(weak):
+        model.set_predictor('t', build())
+    seen = dict(det=[], seg=[])
+    for task, numbers in seen.items():
+        model.task_heads[task].head.register_forward_hook(
+            lambda module, inputs, output, numbers=numbers: numbers.append(
+                len(inputs[0][0])))
+    model.loss(*batch())
+    assert {task: sorted(numbers) for task, numbers in seen.items()} == wanted
 
 
 @pytest.mark.parametrize('kinds', [[('bbox', )], [('sem_seg', )], [()]])
