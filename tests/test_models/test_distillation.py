@@ -488,7 +488,7 @@ def test_a_centerness_that_only_one_has_is_refused(ours, theirs):
         model = tiny_model_cfg(weak_losses=[RAW[0]])
         model['task_heads']['det'] = cfg
         models.append(MODELS.build(model))
-    with pytest.raises(ValueError, match='centerness: .* in the teacher'):
+    with pytest.raises(ValueError, match=r'centerness.: .* in the teacher'):
         models[0].weak_losses[0].check_teacher(*models)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmbombo.models.task_heads import DetTaskHead
 from mmbombo.models.task_heads.det_task_head import MODE_DEPENDENT_HEADS
-from mmbombo.models.utils import prior_offset
+from mmbombo.models.utils import evaluation_mode, prior_offset
 
 #: What a head says about a box: coded differences from an anchor, distances
 #: in pixels from a point to the four sides, or a distribution of each such
@@ -88,9 +88,12 @@ def flatten_outputs(task_head: DetTaskHead, outputs: Any) -> DenseOutputs:
 
 
 def has_centerness(head: nn.Module) -> bool:
-    """Whether the third output of a dense head is a centerness."""
-    return any(hasattr(head, name)
-               for name in ('atss_centerness', 'conv_centerness'))
+    """Whether a dense head says more than scores and boxes."""
+    weight = next(head.parameters())
+    feats = [weight.new_zeros(1, head.in_channels, 16, 16)
+             for _ in head.prior_generator.strides]
+    with evaluation_mode(head), torch.no_grad():
+        return len(head(feats)) > 2
 
 
 def flatten_levels(maps: Sequence[Tensor], num_anchors: int) -> Tensor:
@@ -132,7 +135,7 @@ def describe(head: nn.Module) -> dict:
     priors, regression = head.prior_generator, regression_of(head)
     facts = {
         'box outputs': regression,
-        'centerness': has_centerness(head),
+        'further quality of a box (centerness)': has_centerness(head),
         'strides': [tuple(stride) for stride in priors.strides]
     }
     if regression == OFFSETS:
