@@ -12,6 +12,7 @@ from mmbombo.models.losses.soft_detection_loss import (binary_kl,
                                                        soft_offset_loss,
                                                        soft_score_loss)
 from mmbombo.models.losses.temperature_kl import temperature_kl
+from mmbombo.models.weak_losses.distillation.pseudo_box import split_by_score
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, SEG_CLASSES, SIZE, det_head_cfg,
                              make_sample, tiny_model_cfg)
@@ -427,6 +428,30 @@ def test_boxes_of_the_teacher_become_targets_and_doubts_are_ignored():
     torch.testing.assert_close(ignored.boxes[0], found.bboxes[~sure])
     assert (ignored.classes[0].long().argmax(1) == found.labels[~sure]).all()
     assert samples[1].pseudo_instances is seen['targets'][0]
+
+
+@pytest.mark.parametrize('sizes', [(5, 0, 30), (0, 0), (1, )])
+def test_boxes_are_parted_as_one_by_one(sizes):
+    torch.manual_seed(0)
+    found = []
+    for size in sizes:
+        corners = torch.randint(0, 4, (size, 4)).float()
+        found.append(
+            InstanceData(
+                bboxes=corners, scores=torch.rand(size),
+                labels=torch.randint(0, 3, (size, ))))
+    for part, is_sure in zip(split_by_score(found, .5), (True, False)):
+        assert len(part) == len(sizes)
+        for image, chosen in zip(found, part):
+            wanted = [
+                (box.tolist(), int(label)) for box, score, label in zip(
+                    image.bboxes, image.scores, image.labels)
+                if box[2] > box[0] and box[3] > box[1]
+                and (score > .5) == is_sure
+            ]
+            assert wanted == list(
+                zip(chosen.bboxes.tolist(), chosen.labels.tolist()))
+            assert chosen.bboxes.shape == (len(wanted), 4)
 
 
 def test_boxes_clipped_to_nothing_are_no_targets():

@@ -144,6 +144,28 @@ def test_a_step_waits_in_one_place(monkeypatch, predictor):
     assert questions.asked == {'mask_for_box_loss.py: split_targets': 1}
 
 
+@pytest.mark.parametrize('weak_loss, waits', [
+    (dict(type='SoftDetectionLoss'), {}),
+    (dict(type='PDFLoss'), {}),
+    (dict(type='DeFeatLoss'), {}),
+    (dict(type='FeatureMSELoss', task='seg'), {}),
+    (dict(type='SegmentationKLLoss'), {}),
+    (dict(type='PseudoBoxLoss', score_thr=.006, doubt_thr=0.),
+     {'pseudo_box.py: split_by_score': 1}),
+])
+def test_a_step_with_a_teacher_waits_for_boxes_only(weak_loss, waits):
+    torch.manual_seed(0)
+    model = MODELS.build(
+        tiny_model_cfg(
+            weak_losses=[dict(weak_loss, teacher='t', on='all')])).train()
+    model.set_predictor('t', MODELS.build(tiny_model_cfg()).eval())
+    optim = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-4))
+    with Questions() as questions:
+        model.train_step(weak_batch(), optim)
+    questions.asked.pop('library')
+    assert questions.asked == waits
+
+
 def test_questions_would_be_seen():
     with Questions() as questions:
         torch.ones(2).tolist(), bool(torch.ones(1)), torch.ones(1).item()

@@ -1,6 +1,8 @@
 # Copyright (c) mmbombo contributors.
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
+import torch
+from mmdet.utils import InstanceList
 from mmengine.structures import InstanceData
 from torch import Tensor
 
@@ -64,13 +66,9 @@ class PseudoBoxLoss(DistillationLoss):
         """
         found = ctx.predict(self.task, images, self.predictor,
                             self.decode_cfg)
-        # the NMS has waited for the device already, to know how many they are
-        found = [x[has_area(x.bboxes)] for x in found]
-        sure = [x.scores > self.score_thr for x in found]
-        targets = [pick(x, chosen) for x, chosen in zip(found, sure)]
-        ignore = IgnoreRegions.from_instances(
-            [pick(x, ~chosen) for x, chosen in zip(found, sure)],
-            ctx.class_map.num_det_classes)
+        targets, doubtful = split_by_score(found, self.score_thr)
+        ignore = IgnoreRegions.from_instances(doubtful,
+                                              ctx.class_map.num_det_classes)
         for i, target in zip(images, targets):
             ctx.samples[i].pseudo_instances = target
         mean = sum(len(target) for target in targets) / len(images)
@@ -79,12 +77,49 @@ class PseudoBoxLoss(DistillationLoss):
             boxes_per_image=ctx.inputs.new_full((), mean))
 
 
-def has_area(boxes: Tensor) -> Tensor:
-    """Which boxes ``(P, 4)`` have one, after clipping to the image."""
-    return (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+def split_by_score(found: InstanceList,
+                   score_thr: float) -> Tuple[InstanceList, InstanceList]:
+    """Part the boxes of a teacher into sure and doubtful ones.
 
+    Boxes without area, after clipping to the image, are neither. All images
+    are parted at once, since to count the boxes of a part is to wait for the
+    device.
 
-def pick(instances: InstanceData, chosen: Tensor) -> InstanceData:
-    """Boxes and labels of the chosen instances."""
-    return InstanceData(
-        bboxes=instances.bboxes[chosen], labels=instances.labels[chosen])
+    Args:
+        found (list[:obj:`InstanceData`]): ``bboxes``, ``scores`` and
+            ``labels`` of n >= 1 images.
+        score_thr (float): Sure boxes score more.
+
+    Returns:
+        tuple[list[:obj:`InstanceData`]]: ``bboxes`` and ``labels`` of the sure
+        and of the doubtful boxes of each image, in their order.
+    """
+    boxes = torch.cat([x.bboxes for x in found])
+    labels = torch.cat([x.labels for x in found])
+    scores = torch.cat([x.scores for x in found])
+    with_area = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+    sure = with_area & (scores > score_thr)
+    doubtful = with_area & ~sure
+    image = torch.cat([
+        torch.full_like(x.labels, number) for number, x in enumerate(found)
+    ])
+    # image by image: the sure ones, the doubtful ones, those without area
+    order = (3 * image + 2 - 2 * sure.long() - doubtful.long()).argsort(
+        stable=True)
+    boxes, labels = boxes[order], labels[order]
+    sizes = [len(x) for x in found]
+    counts = torch.stack([
+        part.sum() for flags in (sure, doubtful)
+        for part in flags.split(sizes)
+    ]).tolist()
+    parts: Tuple[InstanceList, InstanceList] = ([], [])
+    start = 0
+    for number, size in enumerate(sizes):
+        first = start
+        for part, count in zip(parts, counts[number::len(sizes)]):
+            chosen = slice(first, first + count)
+            part.append(
+                InstanceData(bboxes=boxes[chosen], labels=labels[chosen]))
+            first += count
+        start += size
+    return parts
