@@ -30,7 +30,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--iters',
         type=int,
-        help='train for so many iterations; the schedule is scaled')
+        help='train for so many iterations; the schedule is scaled, but for '
+        'what --cfg-options say')
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
@@ -68,17 +69,18 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Write the command-line options into the config."""
     cfg.setdefault('default_scope', 'mmbombo')
     cfg.launcher = args.launcher
+    if args.iters is not None:
+        try:
+            scale_schedule(cfg, args.iters)
+        except ValueError as error:
+            sys.exit(f'--iters: {error}')
+    # after --iters, which scales intervals: one that is given is meant
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join(
         'work_dirs', name)
 
-    if args.iters is not None:
-        try:
-            scale_schedule(cfg, args.iters)
-        except ValueError as error:
-            sys.exit(f'--iters: {error}')
     if args.amp:
         if get_device() == 'cpu':
             sys.exit('--amp: MMEngine trains with mixed precision on GPUs '

@@ -5,6 +5,7 @@ MMEngine runs their text as Python, and the registries import and call what
 their ``type`` names.
 """
 import ast
+import sys
 from typing import Any, Iterator, Optional
 
 import mmengine.registry
@@ -44,7 +45,11 @@ def drop_programs(checkpoint: Any, path: str) -> None:
 
 
 def is_literal_config(text: str) -> bool:
-    """Whether a config text only assigns literals and ``dict(...)``."""
+    """Whether a config text only assigns literals and ``dict(...)``.
+
+    It may name modules to import, as a config outside the repository does, if
+    they are imported already, such as mmbombo.
+    """
     # MMEngine fills in '{{...}}' before it reads the text, across quotes: what
     # runs would not be what is parsed here. Texts that it wrote have none.
     if '{{' in text:
@@ -62,13 +67,31 @@ def is_literal_config(text: str) -> bool:
                 return False
         elif not isinstance(node, LITERALS):
             return False
-    # These two make a config import modules and read other files. A tuple of
-    # targets could hide them.
-    return all(
-        len(statement.targets) == 1 and isinstance(
-            statement.targets[0], ast.Name) and
-        statement.targets[0].id not in ('custom_imports', '_base_')
-        for statement in tree.body)
+    return all(map(_is_harmless, tree.body))
+
+
+def _is_harmless(statement: ast.Assign) -> bool:
+    """Whether an assignment makes a config read or import nothing."""
+    # A tuple of targets could hide a name.
+    if len(statement.targets) > 1 or not isinstance(statement.targets[0],
+                                                    ast.Name):
+        return False
+    name = statement.targets[0].id
+    if name == 'custom_imports':
+        return _imports_nothing_new(statement.value)
+    return name != '_base_'
+
+
+def _imports_nothing_new(value: ast.expr) -> bool:
+    """Whether ``dict(imports=[...])`` names loaded modules only."""
+    words = {word.arg: word.value for word in getattr(value, 'keywords', [])}
+    try:
+        imports = ast.literal_eval(words.get('imports'))
+    except ValueError:
+        return False
+    names = [imports] if isinstance(imports, str) else imports
+    return isinstance(names, (list, tuple)) and all(
+        isinstance(name, str) and name in sys.modules for name in names)
 
 
 def stored_config(checkpoint: dict, path: str) -> Config:

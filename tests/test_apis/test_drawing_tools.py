@@ -132,6 +132,28 @@ def test_browse_validation(config_file, tmp_path, monkeypatch, capsys):
     ]
 
 
+def test_browse_validation_at_the_size_of_the_annotation(
+        config, config_file, tmp_path, monkeypatch, capsys):
+    """A test pipeline resizes and pads the image, not its annotation."""
+    pictures = []
+    steps = [
+        dict(type='mmdet.Resize', scale=(90, 90), keep_ratio=True),
+        dict(type='mmdet.Pad', size=(96, 96))
+    ]
+    for number, added in enumerate([[], steps]):
+        pipeline = config.val_dataloader.dataset.pipeline
+        config.val_dataloader.dataset.pipeline = (
+            pipeline[:1] + added + pipeline[1:])
+        config.dump(config_file)
+        out = tmp_path / str(number)
+        assert run(monkeypatch, 'browse_dataset.py', config_file, '--phase',
+                   'val', '--output-dir', out) == 0
+        assert '60x40; 1 boxes' in capsys.readouterr().out
+        pictures.append(cv2.imread(str(out / '0001_val_i3.png')))
+    # images of one colour: boxes and map are at the same places
+    assert (pictures[0] == pictures[1]).all()
+
+
 def test_browse_names_what_is_wrong(config_file, voc, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (voc / 'JPEGImages/i0.jpg').unlink()

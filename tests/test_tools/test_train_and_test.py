@@ -37,6 +37,16 @@ def test_unfit_iterations(monkeypatch, train_cfg, iters, message):
               iters)
 
 
+def test_an_interval_that_is_given_is_not_scaled(monkeypatch):
+    cfg = dict(train_cfg=dict(
+        type='IterBasedTrainLoop', max_iters=1000, val_interval=100))
+    scaled = merge(monkeypatch, 'train', cfg, '--iters', '500').train_cfg
+    assert (scaled.max_iters, scaled.val_interval) == (500, 50)
+    given = merge(monkeypatch, 'train', cfg, '--iters', '500',
+                  '--cfg-options', 'train_cfg.val_interval=500').train_cfg
+    assert (given.max_iters, given.val_interval) == (500, 500)
+
+
 @pytest.mark.parametrize('cfg', [
     {},
     dict(default_hooks=dict(checkpoint=dict(type='CheckpointHook'))),

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from typing import Dict, Iterator, Tuple
 
+import cv2
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
@@ -20,6 +21,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmbombo.datasets.errors import DatasetError
+from mmbombo.models.task_heads.seg_task_head import unpadded_shape
 from mmbombo.registry import VISUALIZERS
 from mmbombo.structures import IGNORE_INDEX
 from mmbombo.visualization.layers import annotation_text, map_ids
@@ -76,17 +78,32 @@ def build_loader(cfg: Config, phase: str) -> DataLoader:
     return Runner.build_dataloader(config, seed=seed)
 
 
-def iterate(loader: DataLoader,
-            number: int) -> Iterator[Tuple[np.ndarray, DetDataSample]]:
-    """Yield at most ``number`` samples as RGB image (H, W, 3) and sample."""
+def iterate(loader: DataLoader, number: int,
+            phase: str) -> Iterator[Tuple[np.ndarray, DetDataSample]]:
+    """Yield at most ``number`` samples as RGB image (H, W, 3) and sample.
+
+    The annotation of validation and test is that of the original image, whose
+    size the picture gets again.
+    """
     left = number
     for batch in loader:
         for packed, sample in zip(batch['inputs'], batch['data_samples']):
             # Pipelines load BGR; the preprocessor of the model turns it.
-            yield packed.permute(1, 2, 0).flip(-1).numpy(), sample
+            image = packed.permute(1, 2, 0).flip(-1).numpy()
+            if phase != 'train':
+                image = at_original_size(image, sample)
+            yield image, sample
             left -= 1
             if not left:
                 return
+
+
+def at_original_size(image: np.ndarray, sample: DetDataSample) -> np.ndarray:
+    """An image (H, W, 3) of a test pipeline without padding and scaling."""
+    height, width = unpadded_shape(sample)
+    # OpenCV wants (width, height)
+    return cv2.resize(
+        np.ascontiguousarray(image[:height, :width]), sample.ori_shape[1::-1])
 
 
 def count(sample: DetDataSample) -> Dict[str, int]:
@@ -140,7 +157,8 @@ def browse(args: argparse.Namespace) -> Dict[tuple, Counter]:
     visualizer = VISUALIZERS.build(config)
     visualizer.dataset_meta = loader.dataset.metainfo
     totals: Dict[tuple, Counter] = {}
-    for place, (image, sample) in enumerate(iterate(loader, args.number)):
+    samples = iterate(loader, args.number, args.phase)
+    for place, (image, sample) in enumerate(samples):
         source, kinds = sample.get('source', ''), annotation_text(sample)
         stem = osp.splitext(osp.basename(sample.img_path))[0]
         name = '_'.join(
