@@ -14,7 +14,7 @@ from mmbombo.engine.hooks.fixed_views import random_step
 from mmbombo.engine.hooks.teacher_hook import fold_batch_norm
 from mmbombo.models.detectors.other_network import OtherNetwork
 from mmbombo.models.utils import nested_tensors
-from mmbombo.registry import DATASETS, MODELS
+from mmbombo.registry import DATASETS, HOOKS, MODELS
 from mmbombo.testing import (CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg,
                              write_voc)
 from mmbombo.utils import load_checkpoint_safely
@@ -264,6 +264,17 @@ def test_missing_checkpoint_says_how_to_make_it(tmp_path, hooks):
     with pytest.raises(
             FileNotFoundError, match='none.pth.*python tools/train.py'):
         train(tmp_path / 'run', [hook], weak_losses=KD[:1])
+
+
+@pytest.mark.parametrize('name', ['self', 'ema', 'none'])
+def test_names_that_mean_no_teacher(name):
+    with pytest.raises(ValueError, match=f"name '{name}' does not mean"):
+        HOOKS.build(
+            dict(
+                type='TeacherHook',
+                name=name,
+                config='a.py',
+                checkpoint='a.pth'))
 
 
 def test_only_multi_task_detectors_teach(tmp_path, hooks):

@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,8 +13,9 @@ from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
 from mmbombo.models.detectors import MultiTaskDetector
-from mmbombo.registry import MODELS, VISUALIZERS
-from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
+from mmbombo.registry import DATASETS, MODELS, VISUALIZERS
+from mmbombo.testing import (CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg,
+                             write_voc)
 
 
 @VISUALIZERS.register_module()
@@ -72,9 +74,11 @@ class Images:
 @pytest.fixture
 def run(tmp_path):
 
-    def start(visualizer, **hook):
+    def start(visualizer, images=None, **hook):
         data = DataLoader(
-            Images(tmp_path, 8), batch_size=4, collate_fn=pseudo_collate)
+            images or Images(tmp_path, 8),
+            batch_size=4,
+            collate_fn=pseudo_collate)
         evaluator = dict(
             type='MultiTaskEvaluator',
             metrics=dict(det=dict(type='BoxAPMetric')))
@@ -168,3 +172,47 @@ def test_real_pictures_of_a_test(run):
     assert written == [f'a/{i}.png' for i in (0, 2, 4, 6)
                        ] + [f'b/{i}.png' for i in (1, 3, 5, 7)]
     assert cv2.imread(os.path.join(out, written[0])).std() > 10
+
+
+def voc_cfg(root):
+    return dict(
+        type='PartialVOCDataset',
+        data_root=str(write_voc(root, num_images=2, size=(64, 64))),
+        ann_file='ImageSets/Main/train.txt',
+        metainfo=dict(classes=CLASSES))
+
+
+def test_images_of_one_name_in_several_folders(tmp_path, run):
+    """Each has a picture of its own, in the folders that tell them apart."""
+    source = dict(
+        annotation_kinds=('bbox', ),
+        test_mode=True,
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='mmdet.Resize', scale=(64, 64)),
+            dict(type='LoadPartialAnnotations'),
+            dict(type='PackMultiTaskInputs')
+        ])
+    years = [voc_cfg(tmp_path / 'voc' / year) for year in ('2007', '2012')]
+    images = DATASETS.build(
+        dict(
+            type='MultiSourceDataset',
+            datasets=[
+                dict(
+                    source, type='JoinedSource', source='two', datasets=years),
+                dict(source, source='one', **voc_cfg(tmp_path / 'flat'))
+            ]))
+    runner = run(
+        dict(type='MultiTaskLocalVisualizer'),
+        images,
+        draw=True,
+        test_out_dir='pictures')
+    runner.visualizer.dataset_meta = Images.metainfo
+    runner.test()
+    out = Path(runner.work_dir, runner.timestamp, 'pictures')
+    written = sorted(x.relative_to(out).as_posix() for x in out.rglob('*.jpg'))
+    assert written == [
+        'one/000.jpg', 'one/001.jpg', 'two/2007/JPEGImages/000.jpg',
+        'two/2007/JPEGImages/001.jpg', 'two/2012/JPEGImages/000.jpg',
+        'two/2012/JPEGImages/001.jpg'
+    ]

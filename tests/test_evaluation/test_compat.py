@@ -209,6 +209,29 @@ def test_det_head_of_the_protocol(name):
         assert ious.max() <= .5 + 1e-5
 
 
+def test_boxes_of_the_protocol_are_decoded_in_full_precision():
+    """A validation with AMP, as that of the usual head."""
+    torch.manual_seed(0)
+    cfg = dict(det_head_cfg('retinanet'), type='CompatDetTaskHead')
+    head = MODELS.build(cfg).eval()
+    head.head.retina_cls.bias.data.fill_(-1.4)  # scores around .2
+    feats, samples = make_feats(1), [make_sample(()), make_sample(())]
+    for sample in samples:
+        sample.set_metainfo(dict(scale_factor=(1., 1.)))
+    with torch.autocast('cpu', torch.bfloat16):
+        outputs = head(feats)
+        assert outputs[1][0].dtype is torch.bfloat16
+        head.add_predictions(feats, None, samples[:1], None)
+    # the same outputs, decoded without AMP
+    head.forward = lambda feats: [[x.float() for x in y] for y in outputs]
+    head.add_predictions(feats, None, samples[1:], None)
+    found, wanted = (x.pred_instances for x in samples)
+    assert found.bboxes.dtype is torch.float32 and len(wanted) > 3
+    for field in ('bboxes', 'scores', 'labels'):
+        torch.testing.assert_close(
+            found[field], wanted[field], rtol=0, atol=0)
+
+
 def test_seg_head_of_the_protocol():
     head = MODELS.build(dict(seg_head_cfg('fpn'),
                              type='CompatSegTaskHead')).eval()

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
+from mmbombo.models.task_heads.det_task_head import check_dense_head
 from mmbombo.models.task_heads.ignore_regions import (IgnoreRegions,
                                                       ignored_cells)
 from mmbombo.models.utils import select_images
@@ -257,6 +258,11 @@ def test_ignored_logit_is_zero_in_half_precision():
      'TOODHead: it gives probabilities'),
     (dict(type='YOLOXHead', num_classes=3, in_channels=8, feat_channels=8),
      'YOLOXHead: it learns from every cell'),
+    (dict(
+        type='YOLOV3Head',
+        num_classes=3,
+        in_channels=(8, 8, 8),
+        out_channels=(8, 8, 8)), 'YOLOV3Head: it learns from every cell'),
     (dict(type='AutoAssignHead', num_classes=3, in_channels=32,
           feat_channels=32), 'AutoAssignHead: its loss needs more'),
     (dict(type='CenterNetHead', num_classes=3, in_channels=8, feat_channels=8),
@@ -265,3 +271,11 @@ def test_ignored_logit_is_zero_in_half_precision():
 def test_heads_that_do_not_fit_are_refused_by_name(head, reason):
     with pytest.raises(TypeError, match=reason):
         MODELS.build(dict(type='DetTaskHead', head=head))
+
+
+def test_head_that_does_not_say_whether_it_has_a_sigmoid():
+    head = build('fcos').head
+    check_dense_head(head)
+    del head.use_sigmoid_cls
+    with pytest.raises(TypeError, match='does not say .* use_sigmoid_cls'):
+        check_dense_head(head)

@@ -630,6 +630,10 @@ def test_nobody_to_learn_from():
 def test_settings_that_mean_nothing_are_refused():
     with pytest.raises(ValueError, match="on must be 'unannotated'"):
         MODELS.build(dict(RAW[0], on='some'))
+    for name in ('self', 'none'):
+        with pytest.raises(ValueError, match=f"Loss: teacher='{name}' is not "
+                           'another network.*TeacherHook'):
+            MODELS.build(dict(RAW[0], teacher=name))
     with pytest.raises(ValueError, match='weigh_by'):
         MODELS.build(dict(RAW[0], weigh_by='none'))
     with pytest.raises(ValueError, match='doubt_thr'):

@@ -4,7 +4,6 @@ from typing import Any, List, Sequence
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 from terminaltables import AsciiTable
 
@@ -15,6 +14,7 @@ from mmbombo.evaluation import (SourceSummary, check_metric_kinds,
                                 summarize_sources)
 from mmbombo.registry import HOOKS
 from mmbombo.utils.class_difference import class_difference
+from mmbombo.utils.unwrapped import unwrapped
 from mmbombo.weak_labels import ClassMap
 from .predictor_ema_hook import PredictorEMAHook
 from .teacher_hook import TeacherHook
@@ -42,9 +42,7 @@ class PartialAnnotationCheckHook(Hook):
 
     def before_train(self, runner) -> None:
         """Run all checks, then log the sources."""
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrapped(runner.model)
         loader = runner.train_dataloader
         require_no_wrapper(loader.dataset)
         sources = summarize_sources(loader.dataset)

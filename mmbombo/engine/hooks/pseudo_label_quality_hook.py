@@ -9,13 +9,13 @@ from mmengine.dataset import pseudo_collate
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.model import is_model_wrapper
 
 from mmbombo.evaluation.functional import BoxQuality, MaskQuality, connectivity
 from mmbombo.models.detectors import MultiTaskDetector, StepContext
 from mmbombo.models.utils import evaluation_mode
 from mmbombo.models.weak_losses import BoxForMaskLoss, MaskForBoxLoss
 from mmbombo.registry import DATASETS, HOOKS
+from mmbombo.utils.unwrapped import unwrapped
 
 
 @HOOKS.register_module()
@@ -77,9 +77,7 @@ class PseudoLabelQualityHook(Hook):
             return
         if not is_main_process():
             return
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
-        values = self.measure(model)
+        values = self.measure(unwrapped(runner.model))
         runner.visualizer.add_scalars(values, step=runner.iter + 1)
         runner.logger.info('pseudo labels: ' + '  '.join(
             f'{key}: {value:.3f}' for key, value in values.items()))

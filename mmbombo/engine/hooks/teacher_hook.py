@@ -6,7 +6,6 @@ import torch
 from mmcv.cnn import fuse_conv_bn
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader
 
 from mmbombo.models.detectors import MultiTaskDetector, OtherNetwork
@@ -15,6 +14,7 @@ from mmbombo.models.weak_losses.distillation import (AnswerCache,
                                                      CachedNetwork,
                                                      identity_of)
 from mmbombo.registry import HOOKS, MODELS
+from mmbombo.utils.unwrapped import unwrapped
 from .fixed_views import check_fixed_views
 
 
@@ -48,6 +48,9 @@ class TeacherHook(Hook):
             the teacher costs and costs the reading of what the losses ask
             for, and on a GPU a wait for the images, whose hash is a key.
             Defaults to None, nothing is kept.
+
+    Raises:
+        ValueError: If the name is one that means no teacher to the losses.
     """
 
     def __init__(self,
@@ -56,6 +59,11 @@ class TeacherHook(Hook):
                  checkpoint: str,
                  fold_bn: bool = True,
                  cache_dir: Optional[str] = None) -> None:
+        if name in ('self', 'ema', 'none'):
+            raise ValueError(
+                f'TeacherHook: to weak losses the name {name!r} does not mean '
+                "a teacher, but the network in training ('self'), its moving "
+                "average ('ema') or nobody ('none'); choose another")
         self.name = name
         self.config = config
         self.checkpoint = checkpoint
@@ -72,8 +80,7 @@ class TeacherHook(Hook):
                 student, or there is a cache and the images are augmented; the
                 message says what differs.
         """
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(runner.model)
         if not isinstance(model, MultiTaskDetector):
             raise TypeError(f'{type(model).__name__} takes no teacher; use '
                             'MultiTaskDetector')

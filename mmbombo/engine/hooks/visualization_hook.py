@@ -1,17 +1,19 @@
 # Copyright (c) mmbombo contributors.
 import os.path as osp
 import warnings
-from typing import Any, Dict, List, Optional, Sequence
+from collections import defaultdict
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 import mmcv
 import numpy as np
 from mmdet.structures import DetDataSample
 from mmengine.fileio import get
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor
 
+from mmbombo.datasets.source_tree import leaf_datasets
 from mmbombo.registry import HOOKS
+from mmbombo.utils.unwrapped import unwrapped
 
 
 @HOOKS.register_module()
@@ -37,8 +39,9 @@ class MultiTaskVisualizationHook(Hook):
         wait_time (float): Seconds that the window stays, 0 = until a key is
             pressed. Defaults to 0.
         test_out_dir (str, optional): Folder in ``work_dir/timestamp`` for
-            the pictures of a test, one folder in it for each source.
-            Defaults to None.
+            the pictures of a test, one folder in it for each source. Images
+            of a source that lie in several folders keep them. Defaults to
+            None.
         backend_args (dict, optional): Arguments of the file backend of the
             images. Defaults to None.
     """
@@ -61,6 +64,7 @@ class MultiTaskVisualizationHook(Hook):
         self.test_out_dir = test_out_dir
         self.backend_args = backend_args
         self._test_index = 0
+        self._folders: Dict[str, str] = {}
         self._seen: Dict[str, Any] = {}
         self._listener: Any = None
 
@@ -82,9 +86,7 @@ class MultiTaskVisualizationHook(Hook):
         if not (self.draw and self.train_interval and runner.rank == 0):
             return
         if self.every_n_train_iters(runner, self.train_interval):
-            model = runner.model
-            if is_model_wrapper(model):
-                model = model.module
+            model = unwrapped(runner.model)
             self._listener = model.data_preprocessor.register_forward_hook(
                 lambda module, args, output: self._seen.update(output))
 
@@ -130,6 +132,11 @@ class MultiTaskVisualizationHook(Hook):
                 outputs[0],
                 step=runner.iter + batch_idx)
 
+    def before_test(self, runner) -> None:
+        """Find out which part of its path tells an image from others."""
+        if self.draw and self.test_out_dir is not None:
+            self._folders = image_folders(runner.test_dataloader.dataset)
+
     def after_test_iter(
             self,
             runner,
@@ -152,10 +159,12 @@ class MultiTaskVisualizationHook(Hook):
     def _out_file(self, runner, sample: DetDataSample) -> Optional[str]:
         if self.test_out_dir is None:
             return None
-        # Images of two sources may have the same name.
+        # images of two sources, or of two folders, may have the same name
+        source = str(sample.get('source', ''))
+        path = osp.abspath(sample.img_path)
+        folder = self._folders.get(source, osp.dirname(path))
         return osp.join(runner.work_dir, runner.timestamp, self.test_out_dir,
-                        str(sample.get('source', '')),
-                        osp.basename(sample.img_path))
+                        source, osp.relpath(path, folder))
 
     def _load(self, sample: DetDataSample) -> np.ndarray:
         content = get(sample.img_path, backend_args=self.backend_args)
@@ -180,6 +189,25 @@ class MultiTaskVisualizationHook(Hook):
             out_file=out_file,
             pred_score_thr=self.score_thr,
             step=step)
+
+
+def image_folders(dataset: Any) -> Dict[str, str]:
+    """The deepest folder that holds all images of a source.
+
+    Args:
+        dataset (Dataset): A data set; parts that are not MMEngine's, which
+            cannot list their images, are left out.
+
+    Returns:
+        dict[str, str]: Absolute path of the folder of each source.
+    """
+    folders: Dict[str, Set[str]] = defaultdict(set)
+    for part in leaf_datasets(dataset):
+        for i in range(len(part) if hasattr(part, 'get_data_info') else 0):
+            info = part.get_data_info(i)
+            folders[str(info.get('source', ''))].add(
+                osp.dirname(osp.abspath(info['img_path'])))
+    return {source: osp.commonpath(x) for source, x in folders.items()}
 
 
 def _as_rgb(image: Tensor, height: int, width: int) -> np.ndarray:

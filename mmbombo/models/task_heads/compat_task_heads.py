@@ -44,12 +44,9 @@ class CompatDetTaskHead(DetTaskHead):
         """Store ``pred_instances`` at the original size in the samples."""
         cfg = ConfigDict(self.test_cfg.to_dict())
         cfg.update(score_thr=SCORE_THR, nms_pre=NO_LIMIT)
-        results = self.head.predict_by_feat(
-            *self(feats),
-            batch_img_metas=[sample.metainfo for sample in samples],
-            cfg=cfg,
-            rescale=True,
-            with_nms=False)
+        metas = [sample.metainfo for sample in samples]
+        results = self._boxes(
+            self(feats), metas, cfg=cfg, rescale=True, with_nms=False)
         for sample, result in zip(samples, results):
             sample.pred_instances = suppress_by_best_class(result, NMS_IOU)
 

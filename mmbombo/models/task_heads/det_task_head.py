@@ -6,7 +6,7 @@ from mmdet.models.dense_heads import (AutoAssignHead, CenterNetUpdateHead,
                                       CondInstBboxHead, FCOSHead,
                                       GuidedAnchorHead, RepPointsHead, RPNHead,
                                       RTMDetInsHead, TOODHead, VFNetHead,
-                                      YOLACTHead, YOLOXHead)
+                                      YOLACTHead, YOLOV3Head, YOLOXHead)
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.structures import SampleList
 from mmdet.utils import ConfigType, InstanceList, OptConfigType, OptMultiConfig
@@ -30,7 +30,8 @@ UNSUPPORTED_HEADS = (AutoAssignHead, CondInstBboxHead, GuidedAnchorHead,
 #: Heads to which a class logit of no score does not say "ignore", and why.
 CANNOT_IGNORE = {
     TOODHead: 'it gives probabilities, not logits',
-    YOLOXHead: 'it learns from every cell whether there is an object at all'
+    (YOLOV3Head, YOLOXHead):
+    'it learns from every cell whether there is an object at all'
 }
 
 #: Heads whose outputs in training are not those of evaluation.
@@ -240,7 +241,12 @@ def check_dense_head(head: nn.Module) -> None:
     if not hasattr(head, 'prior_generator'):
         raise TypeError(f'DetTaskHead cannot use {name}: it has no '
                         'prior_generator, so its cells cannot be ignored')
-    if not getattr(head, 'use_sigmoid_cls', False):
+    if not hasattr(head, 'use_sigmoid_cls'):
+        raise TypeError(
+            f'DetTaskHead cannot use {name}: it does not say by an attribute '
+            'use_sigmoid_cls whether each class has a sigmoid of its own, and '
+            'classes must be ignored one by one')
+    if not head.use_sigmoid_cls:
         raise TypeError(
             f'DetTaskHead cannot use {name} with a softmax over classes: '
             'classes must be ignored one by one. Use a sigmoid '

@@ -5,6 +5,8 @@ import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmbombo.models.utils import pad_and_stack
+
 
 class IgnoreRegions(NamedTuple):
     """Where a detector is told nothing.
@@ -53,8 +55,7 @@ def boxes_and_classes(instances: List[InstanceData],
         that is padding has an empty mask.
     """
     boxes, valid = pad_boxes([x.bboxes for x in instances])
-    labels = torch.nn.utils.rnn.pad_sequence([x.labels for x in instances],
-                                             batch_first=True)
+    labels = pad_and_stack([x.labels for x in instances])
     one_hot = torch.nn.functional.one_hot(labels, num_classes).bool()
     return boxes, one_hot & valid[..., None]
 
@@ -69,7 +70,7 @@ def pad_boxes(boxes: List[Tensor]) -> Tuple[Tensor, Tensor]:
         tuple[Tensor, Tensor]: ``(N, K, 4)``, filled with zeros, and the mask
         ``(N, K)`` of the real ones.
     """
-    padded = torch.nn.utils.rnn.pad_sequence(boxes, batch_first=True)
+    padded = pad_and_stack(boxes)
     counts = torch.tensor([len(x) for x in boxes]).to(
         padded.device, non_blocking=True)
     valid = torch.arange(padded.shape[1], device=padded.device)[None]

@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING, Dict, List, Optional
 
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModule
@@ -31,8 +31,9 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
     name: str
     #: Task that is supervised.
     task: str
-    #: Annotation kind that the weak label is made from.
-    source_kind: str
+    #: Annotation kind that the weak label is made from; None if it is made
+    #: from no annotation.
+    source_kind: Optional[str]
     #: Fields that a sample needs for the loss, and what to say without one.
     required_fields: Dict[str, str] = {}
     #: Network that is asked for the weak label: 'self', 'ema' or a teacher's

@@ -32,8 +32,10 @@ class BoxProjectionLoss(BaseWeakLoss):
     pseudo masks says so too; use ``outside=False`` beside one.
 
     Our reconstruction: that the paper has such a loss is not known. In our
-    ablation it has a mIoU of 55.4 where :class:`BoxForMaskLoss` has 58.1 and
-    naive training 47.7 (one seed): worth it where no pseudo mask can be made.
+    ablation it lies between naive training and :class:`BoxForMaskLoss`: worth
+    it where no pseudo mask can be made. The figures are in
+    ``docs/en/user_guides/weak_losses.md``, and for all runs in
+    ``docs/en/notes/ablation.md``.
 
     Args:
         loss_weight (float): Weight of the loss. Defaults to 1.

@@ -30,8 +30,9 @@ class ColourAffinityLoss(BaseWeakLoss):
     boxes do not count as boxes.
 
     Our reconstruction: that the paper has such a loss is not known. In our
-    ablation it made both of them worse (mIoU 58.1 to 52.6 and 55.4 to 53.6,
-    one seed), so no config uses it.
+    ablation it made both of them worse, so no config uses it. The figures are
+    in ``docs/en/user_guides/weak_losses.md``, and for all runs in
+    ``docs/en/notes/ablation.md``.
 
     Args:
         loss_weight (float): Weight of the loss. Defaults to 1.

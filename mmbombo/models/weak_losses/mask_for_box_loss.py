@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mmbombo.models.detectors.step_context import StepContext
 from mmbombo.models.task_heads.ignore_regions import IgnoreRegions, pad_boxes
+from mmbombo.models.utils import pad_and_stack
 from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX, SEM_SEG
 from mmbombo.weak_labels.masks_to_boxes import RefinedBoxes, refine_boxes
@@ -48,12 +49,10 @@ class MaskForBoxLoss(BaseWeakLoss):
     <https://arxiv.org/abs/2411.17536>`_; their conditions and all thresholds
     are our reconstruction.
 
-    The defaults were set before our ablation (``docs/en/notes/ablation.md``),
-    which bears them out. One seed: AP 35.6 (naive 30.5); predictor 'ema' 34.8
-    (35.2 if only validation is by the average), 'none' 35.1;
-    ``min_quality=0.3`` 26.6; ``supervise='cls'`` 34.4, 'loc' 32.4. With
-    both weak losses, a ``loss_weight`` of 0.25, 0.5, 1 and 2 has 34.6, 36.0,
-    35.7 and 35.0, where seeds deviate by 0.4.
+    The defaults were set before our ablation, which bears them out, for
+    ``predictor``, ``min_quality``, ``supervise`` and ``loss_weight``. The
+    figures are in ``docs/en/user_guides/weak_losses.md``, and for all runs in
+    ``docs/en/notes/ablation.md``.
 
     Args:
         loss_weight (float): Weight of the loss. Defaults to 1.
@@ -175,9 +174,9 @@ class MaskForBoxLoss(BaseWeakLoss):
         maps = torch.cat([x.component_map.data for x in samples])
         predictions = self._predictions(ctx, images, maps.device)
         refined = refine_boxes(
-            maps, comp_boxes, pad([x.labels for x in tables]),
-            pad([x.areas for x in tables]), comp_valid,
-            pad([x.ignored for x in tables]), *predictions,
+            maps, comp_boxes, pad_and_stack([x.labels for x in tables]),
+            pad_and_stack([x.areas for x in tables]), comp_valid,
+            pad_and_stack([x.ignored for x in tables]), *predictions,
             ctx.class_map.compatible_on(maps.device), **self.refine_cfg)
         unknown = torch.cat([x.gt_sem_seg.sem_seg for x in samples])
         ignore = self._ignore(ctx, refined, unknown == IGNORE_INDEX)
@@ -197,8 +196,8 @@ class MaskForBoxLoss(BaseWeakLoss):
                     labels=torch.zeros(0, dtype=torch.long, device=device))
             ] * len(images)
         boxes, valid = pad_boxes([x.bboxes for x in results])
-        return Predictions(boxes, pad([x.scores for x in results]),
-                           pad([x.labels for x in results]), valid)
+        return Predictions(boxes, pad_and_stack([x.scores for x in results]),
+                           pad_and_stack([x.labels for x in results]), valid)
 
     def _ignore(self, ctx: StepContext, refined: RefinedBoxes,
                 unknown: Tensor) -> IgnoreRegions:
@@ -216,11 +215,6 @@ class MaskForBoxLoss(BaseWeakLoss):
                 [classes,
                  everywhere.expand(len(boxes), 1, -1)], dim=1)
         return IgnoreRegions(boxes, classes, unknown)
-
-
-def pad(values: List[Tensor]) -> Tensor:
-    """Stack N tensors ``(K_i, )`` as ``(N, K)``, filled with zeros."""
-    return torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
 
 
 def split_targets(refined: RefinedBoxes) -> InstanceList:

@@ -16,8 +16,9 @@ class PredictionFilter:
 
     See :mod:`mmbombo.weak_labels.prediction_filter` for the rules. Until
     predictions are worth something, the prepared masks are used. In our
-    ablation, asking the network itself, the mIoU was 57.2, with the prepared
-    masks alone 58.1 (one seed).
+    ablation, where it asked the network itself, the prepared masks alone were
+    no worse. The figures are in ``docs/en/user_guides/weak_losses.md``, and
+    for all runs in ``docs/en/notes/ablation.md``.
 
     Args:
         predictor (str): Who predicts: 'ema', the network's moving average in

@@ -90,8 +90,10 @@ def flatten_outputs(task_head: DetTaskHead, outputs: Any) -> DenseOutputs:
 def has_centerness(head: nn.Module) -> bool:
     """Whether a dense head says more than scores and boxes."""
     weight = next(head.parameters())
-    feats = [weight.new_zeros(1, head.in_channels, 16, 16)
-             for _ in head.prior_generator.strides]
+    feats = [
+        weight.new_zeros(1, head.in_channels, 16, 16)
+        for _ in head.prior_generator.strides
+    ]
     with evaluation_mode(head), torch.no_grad():
         return len(head(feats)) > 2
 

@@ -25,7 +25,8 @@ class DistillationLoss(BaseWeakLoss):
             linearly from 0. Defaults to 0.
 
     Raises:
-        ValueError: If ``on`` is unknown.
+        ValueError: If ``on`` is unknown, or ``teacher`` names the network in
+            training ('self') or nobody ('none').
     """
 
     #: No annotation is needed.
@@ -37,6 +38,11 @@ class DistillationLoss(BaseWeakLoss):
                  loss_weight: float = 1.,
                  ramp: float = 0.) -> None:
         super().__init__(loss_weight=loss_weight, ramp=ramp)
+        if teacher in ('self', 'none'):
+            raise ValueError(
+                f'{type(self).__name__}: teacher={teacher!r} is not another '
+                "network; give the name of a TeacherHook, or 'ema' for the "
+                "student's moving average (PredictorEMAHook)")
         if on not in ('unannotated', 'all'):
             raise ValueError(f"{type(self).__name__}: on must be 'unannotated'"
                              f" or 'all', not {on!r}")
