@@ -1,5 +1,7 @@
 # Copyright (c) mmbombo contributors.
+import logging
 import os.path as osp
+from collections import Counter
 from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import numpy as np
@@ -90,6 +92,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self._cache: Optional[IndexCache] = None
         self._index: Optional[dict] = None
         self._notes: List[str] = []
+        self._other_sizes: List[str] = []
         self.wrapped = self._build_wrapped(dataset, test_mode, data_help,
                                            (metainfo or {}).get('classes'))
         if type(self.wrapped) is CocoDataset:
@@ -341,11 +344,13 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         """Keep what the kinds name of the wrapped set's annotations."""
         index, self._index = self._index, None
         if index is None:
-            index = dict(data_list=self._read(), notes=self._notes)
+            data_list = self._read()
+            self._note_other_sizes()
+            index = dict(data_list=data_list, notes=self._notes)
             if self._cache is not None:
                 self._cache.store(index, self._files(index['data_list']))
         for note in index['notes']:
-            print_log(note, logger='current')
+            print_log(note, logger='current', level=logging.WARNING)
         return index['data_list']
 
     def _files(self, data_list: List[dict]) -> List[str]:
@@ -381,9 +386,9 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         height, width = size
         listed = info.get('height', height), info.get('width', width)
         if listed != (height, width):
-            self._notes.append(
+            self._other_sizes.append(
                 f'{info["img_path"]} is {width}x{height}, not '
-                f'{listed[1]}x{listed[0]} as {self._place} says')
+                f'{listed[1]}x{listed[0]}')
         # A path is unique over sources; a given id is what metrics that read
         # the annotation file themselves look up.
         return dict(
@@ -445,6 +450,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                            self.wrapped.data_prefix.get('img', ''))
         if BBOX not in self.annotation_kinds:
             return
+        self._note_left_out(content)
         images = {image['id']: image for image in content['images']}
         asked = set(self.wrapped.cat_ids)
         problems = []
@@ -464,6 +470,31 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                     f'box [x {x:g}, y {y:g}, w {width:g}, h {height:g}] '
                     f'{complaint}')
         self._report_boxes(problems)
+
+    def _note_left_out(self, content: Dict[str, Any]) -> None:
+        """Say which objects are none to the network."""
+        names = {x['id']: x['name'] for x in content['categories']}
+        asked = set(self.wrapped.cat_ids)
+        left_out = Counter(
+            names.get(annotation['category_id'])
+            for annotation in content['annotations']
+            if annotation['category_id'] not in asked)
+        if left_out:
+            self._notes.append(
+                f'source {self.source!r}: {sum(left_out.values())} boxes of '
+                f'{self._place} are of categories that `classes` leaves out: '
+                f'{dict(left_out)}. Outside other boxes they are background, '
+                'to Box-for-Mask too, whatever class their pixels have in '
+                'masks')
+
+    def _note_other_sizes(self) -> None:
+        if self._other_sizes:
+            self._notes.append(
+                list_problems(
+                    f'source {self.source!r}: images of another size than '
+                    f'{self._place} says', self._other_sizes) +
+                '\n  Boxes are taken as pixels of the images as they are: if '
+                'these were scaled, scale the boxes too')
 
     def _report_boxes(self, problems: List[str]) -> None:
         if not problems:

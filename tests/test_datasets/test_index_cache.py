@@ -103,7 +103,7 @@ def test_what_was_left_out_is_said_each_time(tmp_path, monkeypatch):
     from mmbombo.datasets import partial_annotation_dataset
     said = []
     monkeypatch.setattr(partial_annotation_dataset, 'print_log',
-                        lambda message, logger: said.append(message))
+                        lambda message, **kwargs: said.append(message))
     root = with_maps(tmp_path / 'coco')
     coco_set(root), coco_set(root)
     assert len(said) == 2 and said[0] == said[1]

@@ -409,6 +409,40 @@ def test_boxes_that_mmdet_would_drop_silently(foreign, changes, complaint):
             for i in range(4)] == [1, 0, 1, 1]
 
 
+def test_boxes_of_categories_that_are_no_class_are_counted(
+        foreign, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        'mmbombo.datasets.partial_annotation_dataset.print_log',
+        lambda text, **kwargs: said.append(text))
+    content = json.loads((foreign / 'boxes.json').read_text())
+    for annotation in content['annotations'][:2]:
+        annotation['category_id'] = 7
+    write_json(foreign, content['images'], content['annotations'])
+    config = coco(foreign)
+    make(config, ('bbox', ))
+    assert not any('leaves out' in text for text in said)
+    config['metainfo'] = dict(classes=('tower', 'tree'))
+    make(config, ('bbox', ))
+    text, = (text for text in said if 'leaves out' in text)
+    assert f'{{{CLASSES[0]!r}: 2}}' in text
+
+
+def test_images_of_another_size_are_one_warning(foreign, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        'mmbombo.datasets.partial_annotation_dataset.print_log',
+        lambda text, **kwargs: said.append(text))
+    content = json.loads((foreign / 'boxes.json').read_text())
+    for image in content['images']:
+        image['width'] += 1
+    write_json(foreign, content['images'], content['annotations'])
+    make(coco(foreign), ('bbox', ))
+    text, = said
+    assert f"({len(content['images'])} in all)" in text
+    assert 'scale the boxes too' in text
+
+
 def test_boxes_of_categories_that_are_no_class_are_not_judged(foreign):
     content = json.loads((foreign / 'boxes.json').read_text())
     config = coco(foreign)
