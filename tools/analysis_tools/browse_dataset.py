@@ -21,7 +21,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmbombo.datasets.errors import DatasetError
-from mmbombo.models.task_heads.seg_task_head import unpadded_shape
+from mmbombo.models.utils import unpadded_shape
 from mmbombo.registry import VISUALIZERS
 from mmbombo.structures import IGNORE_INDEX
 from mmbombo.visualization.layers import annotation_text, map_ids

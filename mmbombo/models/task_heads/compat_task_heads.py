@@ -14,9 +14,10 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmbombo.models.utils import unpadded_shape
 from mmbombo.registry import MODELS
 from .det_task_head import DetTaskHead
-from .seg_task_head import SegTaskHead, unpadded_shape
+from .seg_task_head import SegTaskHead
 
 #: Score above which the reference code reports a class of a box, and IoU
 #: above which a box suppresses another.

@@ -4,8 +4,7 @@ from typing import List, NamedTuple, Optional, Tuple
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
-
-from mmbombo.models.utils import pad_and_stack
+from torch.nn.utils.rnn import pad_sequence
 
 
 class IgnoreRegions(NamedTuple):
@@ -55,7 +54,7 @@ def boxes_and_classes(instances: List[InstanceData],
         that is padding has an empty mask.
     """
     boxes, valid = pad_boxes([x.bboxes for x in instances])
-    labels = pad_and_stack([x.labels for x in instances])
+    labels = pad_sequence([x.labels for x in instances], batch_first=True)
     one_hot = torch.nn.functional.one_hot(labels, num_classes).bool()
     return boxes, one_hot & valid[..., None]
 
@@ -70,7 +69,7 @@ def pad_boxes(boxes: List[Tensor]) -> Tuple[Tensor, Tensor]:
         tuple[Tensor, Tensor]: ``(N, K, 4)``, filled with zeros, and the mask
         ``(N, K)`` of the real ones.
     """
-    padded = pad_and_stack(boxes)
+    padded = pad_sequence(boxes, batch_first=True)
     counts = torch.tensor([len(x) for x in boxes]).to(
         padded.device, non_blocking=True)
     valid = torch.arange(padded.shape[1], device=padded.device)[None]

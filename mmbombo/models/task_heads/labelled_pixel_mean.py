@@ -3,8 +3,10 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
+from .loss_wrapper import LossWrapper
 
-class LabelledPixelMean(nn.Module):
+
+class LabelledPixelMean(LossWrapper):
     """Make a cross-entropy the mean over all labelled pixels of all ranks.
 
     MMSegmentation's :class:`CrossEntropyLoss` divides by all pixels, so that
@@ -22,8 +24,7 @@ class LabelledPixelMean(nn.Module):
     """
 
     def __init__(self, loss: nn.Module) -> None:
-        super().__init__()
-        self.loss = loss
+        super().__init__(loss)
         self.loss.avg_non_ignore = False
         # a sigmoid's class weights are those of its positive side, and it
         # divides by the channels too
@@ -34,11 +35,6 @@ class LabelledPixelMean(nn.Module):
                 'weights',
                 torch.tensor(loss.class_weight, dtype=torch.float),
                 persistent=False)
-
-    @property
-    def loss_name(self) -> str:
-        """str: Name of the wrapped loss."""
-        return self.loss.loss_name
 
     def forward(self,
                 cls_score: Tensor,

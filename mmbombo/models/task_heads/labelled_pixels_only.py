@@ -1,9 +1,11 @@
 # Copyright (c) mmbombo contributors.
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from .loss_wrapper import LossWrapper
 
 
-class LabelledPixelsOnly(nn.Module):
+class LabelledPixelsOnly(LossWrapper):
     """Keep a loss of MMSegmentation from teaching unlabelled pixels.
 
     Some losses know ``ignore_index`` in part only: :class:`DiceLoss` leaves
@@ -15,15 +17,6 @@ class LabelledPixelsOnly(nn.Module):
     Args:
         loss (nn.Module): A decode loss.
     """
-
-    def __init__(self, loss: nn.Module) -> None:
-        super().__init__()
-        self.loss = loss
-
-    @property
-    def loss_name(self) -> str:
-        """str: Name of the wrapped loss."""
-        return self.loss.loss_name
 
     def forward(self,
                 cls_score: Tensor,

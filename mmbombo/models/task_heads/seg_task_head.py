@@ -12,6 +12,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
 from torch import Tensor, nn
 
+from mmbombo.models.utils import unpadded_shape
 from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX, SEM_SEG
 from mmbombo.weak_labels.class_map import ClassMap
@@ -263,26 +264,6 @@ def wrap_loss(loss: nn.Module) -> nn.Module:
     if not isinstance(loss, CrossEntropyLoss):
         return LabelledPixelsOnly(loss)
     return LabelledPixelMean(loss) if loss.reduction == 'mean' else loss
-
-
-def unpadded_shape(sample: DetDataSample) -> Tuple[int, int]:
-    """Height and width of an image in the input, without any padding.
-
-    ``mmdet.Pad`` in a test pipeline, as RTMDet's has it, makes the padding
-    part of ``img_shape``; the scale tells how large the image was before.
-
-    Args:
-        sample (:obj:`DetDataSample`): A sample of a test pipeline.
-
-    Returns:
-        tuple[int, int]: Height and width in pixels.
-    """
-    height, width = sample.img_shape[:2]
-    if 'scale_factor' in sample:
-        across, down = sample.scale_factor[:2]
-        height = min(height, round(sample.ori_shape[0] * down))
-        width = min(width, round(sample.ori_shape[1] * across))
-    return height, width
 
 
 def check_test_cfg(test_cfg: dict) -> None:

@@ -4,9 +4,10 @@ from typing import NamedTuple
 import torch
 from mmdet.structures import SampleList
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from mmbombo.models.task_heads.ignore_regions import covered_cells
-from mmbombo.models.utils import cell_centres, pad_and_stack
+from mmbombo.models.utils import cell_centres
 from mmbombo.weak_labels.class_map import ClassMap
 
 
@@ -45,7 +46,7 @@ class BoxTable(NamedTuple):
         """
         columns = zip(*(_columns(sample) for sample in samples))
         boxes, labels, certain, across, along = (
-            pad_and_stack(column) for column in columns)
+            pad_sequence(column, batch_first=True) for column in columns)
         shown = class_map.compatible_on(boxes.device).any(dim=0)
         return cls(boxes, labels, certain & shown[labels], across, along)
 
