@@ -2,7 +2,6 @@
 """For tests: small networks, heads from stock configs, samples, processes of a
 group, scripts as modules, and slow, obvious geometry."""
 import copy
-import gc
 import importlib.util
 import json
 import os
@@ -25,6 +24,7 @@ from mmengine.structures import InstanceData, PixelData
 from PIL import Image
 
 from mmbombo.registry import MODELS
+from mmbombo.utils import leave_process_group
 
 CLASSES = ('cat', 'dog', 'cow')
 SEG_CLASSES = ('background', ) + CLASSES
@@ -354,9 +354,8 @@ def gloo_process(rank, world_size=2):
     They meet in the file that ``GLOO_STORE`` names: a port that was free may
     be taken before it is used.
 
-    What uses the group must be out of scope at the end: where DDP is the last
-    to hold it, taking DDP apart waits for gloo's thread and keeps the
-    interpreter, for which that thread waits.
+    What uses the group must be out of scope at the end: see
+    :func:`~mmbombo.utils.leave_process_group`.
     """
     torch.set_num_threads(1)
     dist.init_process_group(
@@ -364,8 +363,7 @@ def gloo_process(rank, world_size=2):
         rank=rank, world_size=world_size, timeout=timedelta(seconds=120))
     DefaultScope.get_instance('gloo-process', scope_name='mmbombo')
     yield
-    gc.collect()  # DDP refers to itself
-    dist.destroy_process_group()
+    leave_process_group()
 
 
 def load_script(path):

@@ -4,6 +4,7 @@ import argparse
 import os
 import os.path as osp
 import sys
+from typing import Dict
 
 import mmengine
 from mmengine.config import Config, DictAction
@@ -11,7 +12,8 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmbombo.datasets import DatasetError, PipelineError
-from mmbombo.utils import prepare_cpu_processes, use_checked_loader
+from mmbombo.utils import (leave_process_group, prepare_cpu_processes,
+                           use_checked_loader)
 
 
 def parse_args() -> argparse.Namespace:
@@ -75,18 +77,24 @@ def draw_predictions(cfg: Config, show_dir: str) -> None:
         hooks, visualization=dict(hook, draw=True, test_out_dir=show_dir))
 
 
+def test(cfg: Config) -> Dict[str, float]:
+    """Test, and let the runner go."""
+    runner = Runner.from_cfg(cfg)
+    try:
+        return runner.test()
+    except (DatasetError, PipelineError) as error:
+        sys.exit(f'{type(error).__name__}: {error}')
+
+
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
     cfg = merge_args(Config.fromfile(args.config), args)
     prepare_cpu_processes(cfg)
-    runner = Runner.from_cfg(cfg)
-    try:
-        metrics = runner.test()
-    except (DatasetError, PipelineError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
+    metrics = test(cfg)
     if args.out and is_main_process():
         mmengine.dump(metrics, args.out)
+    leave_process_group()
 
 
 if __name__ == '__main__':

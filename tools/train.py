@@ -10,8 +10,9 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from mmbombo.datasets import DatasetError, PipelineError
-from mmbombo.utils import (keep_freed_memory, prepare_cpu_processes,
-                           scale_schedule, use_checked_loader)
+from mmbombo.utils import (keep_freed_memory, leave_process_group,
+                           prepare_cpu_processes, scale_schedule,
+                           use_checked_loader)
 
 
 def parse_args() -> argparse.Namespace:
@@ -98,6 +99,15 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
+def train(cfg: Config) -> None:
+    """Train, and let the runner go."""
+    runner = Runner.from_cfg(cfg)
+    try:
+        runner.train()
+    except (DatasetError, PipelineError) as error:
+        sys.exit(f'{type(error).__name__}: {error}')
+
+
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
@@ -105,11 +115,8 @@ def main() -> None:
     if get_device() == 'cpu':
         keep_freed_memory()
     prepare_cpu_processes(cfg)
-    runner = Runner.from_cfg(cfg)
-    try:
-        runner.train()
-    except (DatasetError, PipelineError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
+    train(cfg)
+    leave_process_group()
 
 
 if __name__ == '__main__':

@@ -1,10 +1,10 @@
 # Copyright (c) mmbombo contributors.
 from .allocator import keep_freed_memory
 from .checkpoint import load_checkpoint_safely, use_checked_loader
-from .distributed import prepare_cpu_processes
+from .distributed import leave_process_group, prepare_cpu_processes
 from .schedule import scale_schedule
 
 __all__ = [
-    'keep_freed_memory', 'load_checkpoint_safely', 'prepare_cpu_processes',
-    'scale_schedule', 'use_checked_loader'
+    'keep_freed_memory', 'leave_process_group', 'load_checkpoint_safely',
+    'prepare_cpu_processes', 'scale_schedule', 'use_checked_loader'
 ]

@@ -1,4 +1,6 @@
 # Copyright (c) mmbombo contributors.
+import gc
+
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
@@ -25,3 +27,21 @@ def prepare_cpu_processes(cfg: Config) -> None:
         find_unused_parameters=cfg.get('find_unused_parameters', False))
     cfg.model_wrapper_cfg = dict(
         cfg.get('model_wrapper_cfg') or default, device_ids=None)
+
+
+def leave_process_group() -> None:
+    """Leave the process group, so that Python may end.
+
+    The threads of gloo free the tensors of the last collective, for which they
+    need the interpreter. One that asks for it while Python shuts down aborts
+    the process (SIGABRT, "terminate called without an active exception"),
+    after all work is done; without the group there are no such threads. NCCL
+    asks for the same.
+
+    To be called where the runner, and whatever else holds the wrapped model,
+    is out of scope: the group lives as long as
+    ``DistributedDataParallel``, which refers to itself.
+    """
+    if dist.is_initialized():
+        gc.collect()
+        dist.destroy_process_group()

@@ -32,8 +32,48 @@ def distributed(repo, environment, tmp_path):
     return run
 
 
+#: Notes when the interpreter ends which threads of gloo are still there. They
+#: abort the process where they ask for the interpreter after that.
+PROBE = """
+import atexit, os
+from pathlib import Path
+
+def note_threads():
+    tasks = Path('/proc/self/task').iterdir()
+    names = [(x / 'comm').read_text() for x in tasks]
+    folder = Path(os.environ['THREADS'])
+    folder.mkdir(exist_ok=True)
+    kept = ''.join(x for x in names if 'gloo' in x)
+    (folder / str(os.getpid())).write_text(kept)
+
+if 'RANK' in os.environ:
+    atexit.register(note_threads)
+"""
+
+
+@pytest.fixture
+def threads(tmp_path, environment, monkeypatch):
+    """Names of gloo's threads at the end of each process that had a rank."""
+    (tmp_path / 'sitecustomize.py').write_text(PROBE)  # runs first
+    folder = tmp_path / 'threads'
+    monkeypatch.setitem(environment, 'THREADS', str(folder))
+    monkeypatch.setitem(
+        environment, 'PYTHONPATH',
+        os.pathsep.join([environment['PYTHONPATH'], str(tmp_path)]))
+
+    def read():
+        files = list(folder.iterdir())
+        kept = [x.read_text() for x in files]
+        for file in files:
+            file.unlink()
+        return kept
+
+    return read
+
+
 def test_two_processes_train_and_score_as_one(distributed, shapes, commands,
-                                              make_config, logs, tmp_path):
+                                              make_config, logs, threads,
+                                              tmp_path):
     # one by one: in a batch, padding depends on the neighbours
     config = make_config(
         tmp_path / 'run.py', shapes, iters=3, validate=True,
@@ -43,6 +83,7 @@ def test_two_processes_train_and_score_as_one(distributed, shapes, commands,
         })
     work_dir = tmp_path / 'work'
     distributed('dist_train.sh', config, '--work-dir', work_dir)
+    assert threads() == ['', '']
     rows = logs.read_scalars(work_dir)
     assert len(rows.train) == 3
     assert 'seg/mIoU' in rows.val[-1] and 'det/bbox_mAP' in rows.val[-1]
@@ -51,6 +92,7 @@ def test_two_processes_train_and_score_as_one(distributed, shapes, commands,
     two, one = tmp_path / 'two.json', tmp_path / 'one.json'
     distributed('dist_test.sh', config, checkpoint, '--out', two,
                 '--work-dir', tmp_path / 'test')
+    assert threads() == ['', '']
     done = commands.run('tools/test.py', config, checkpoint, '--out', one,
                         '--work-dir', tmp_path / 'test')
     assert done.returncode == 0, done.output[-3000:]

@@ -14,6 +14,7 @@ from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.evaluation import MultiTaskEvaluator, check_metric_kinds
 from mmbombo.registry import METRICS
+from mmbombo.utils import leave_process_group
 
 META = dict(
     classes=('cat', 'dog'),
@@ -249,7 +250,7 @@ def _worker(rank, world_size, kinds, out):
     result.pop('det/inputs')
     with open(f'{out}/{rank}.json', 'w') as f:
         json.dump([result, error], f)
-    dist.destroy_process_group()
+    leave_process_group()
 
 
 @pytest.mark.parametrize(

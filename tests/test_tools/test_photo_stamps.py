@@ -23,9 +23,10 @@ sys.path.insert(0, str(CONVERTERS))
 import photo_stamps  # noqa: E402
 from photo_stamps_parts import backdrops, debian, stamps, voc  # noqa: E402
 from photo_stamps_parts.division import PARTS, divide  # noqa: E402
-from photo_stamps_parts.items import Background, Cutout, Material  # noqa: E402
-from photo_stamps_parts.pictures import colour_entropy  # noqa: E402
-from photo_stamps_parts.pictures import soften_hard_edge, trim_cutout
+from photo_stamps_parts.items import (Background, Cutout,  # noqa: E402
+                                      Material)
+from photo_stamps_parts.pictures import (colour_entropy,  # noqa: E402
+                                         soften_hard_edge, trim_cutout)
 from photo_stamps_parts.rcc import read_rcc  # noqa: E402
 from photo_stamps_parts.scene import windows  # noqa: E402
 
