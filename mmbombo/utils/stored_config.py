@@ -127,6 +127,23 @@ def stored_config(checkpoint: dict, path: str) -> Config:
     return cfg
 
 
+def stored_preprocessor(checkpoint: dict) -> Optional[dict]:
+    """What a checkpoint says about the input of its network.
+
+    Args:
+        checkpoint (dict): Content of a checkpoint.
+
+    Returns:
+        dict or None: ``model.data_preprocessor`` of its config; None if there
+        is no config that could be read without running it.
+    """
+    text = _config_text(checkpoint)
+    if text is None or not is_literal_config(text):
+        return None
+    model = Config.fromstring(text, '.py').get('model') or {}
+    return model.get('data_preprocessor')
+
+
 def _config_text(checkpoint: dict) -> Optional[str]:
     for *parents, last in CONFIG_TEXTS[:2]:
         owner = checkpoint

@@ -1,4 +1,5 @@
 # Copyright (c) mmbombo contributors.
+import contextlib
 import copy
 import os
 
@@ -239,6 +240,24 @@ def test_teacher_that_does_not_fit_is_refused(tmp_path, cfg, meta, message):
         train(tmp_path / 'run', [hook], weak_losses=KD[:1])
 
 
+@pytest.mark.parametrize('change, differs', [
+    (dict(mean=[1., 120., 120.]), r'mean=\[1.0, 120.0, 120.0\], the config'),
+    (dict(bgr_to_rgb=False), 'bgr_to_rgb=False, the config has True'),
+    (dict(bgr_to_rgb=True, rgb_to_bgr=False), None),
+])
+def test_input_that_the_weights_were_trained_on(tmp_path, change, differs):
+    cfg = one_task_cfg('det')
+    hook = write_teacher(tmp_path / 'det', cfg)
+    stored = load_checkpoint_safely(hook['checkpoint'])
+    preprocessor = dict(cfg['data_preprocessor'], **change)
+    stored['meta']['cfg'] = Config(
+        dict(model=dict(cfg, data_preprocessor=preprocessor))).pretty_text
+    torch.save(stored, hook['checkpoint'])
+    with (pytest.raises(ValueError, match=differs)
+          if differs else contextlib.nullcontext()):
+        train(tmp_path / 'run', [hook], weak_losses=KD[:1])
+
+
 def test_task_that_the_teacher_lacks(tmp_path, hooks):
     hooks[0]['name'], hooks[1]['name'] = 'seg_teacher', 'det_teacher'
     with pytest.raises(ValueError, match="for the task 'seg', but it has"):
@@ -281,7 +300,7 @@ def test_only_multi_task_detectors_teach(tmp_path, hooks):
     Config(dict(model=dict(type='mmdet.MobileNetV2'))).dump(
         str(tmp_path / 'other.py'))
     hook = dict(hooks[0], config=str(tmp_path / 'other.py'))
-    with pytest.raises(TypeError, match='is a MobileNetV2, not a MultiTask'):
+    with pytest.raises(TypeError, match='MobileNetV2 is neither a MultiTask'):
         train(tmp_path / 'run', [hook], weak_losses=KD[:1])
 
 

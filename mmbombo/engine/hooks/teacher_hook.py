@@ -1,20 +1,27 @@
 # Copyright (c) mmbombo contributors.
+import logging
 from functools import partial
 from typing import Callable, Optional
 
 import torch
 from mmcv.cnn import fuse_conv_bn
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 
-from mmbombo.models.detectors import MultiTaskDetector, OtherNetwork
+from mmbombo.engine.initializers import stock_checkpoint_as_ours
+from mmbombo.models.detectors import (MultiTaskDetector, OtherNetwork,
+                                      from_stock_network, is_stock_network)
+from mmbombo.models.detectors.stock_network import NORMALISATION
 from mmbombo.models.utils import nested_tensors
 from mmbombo.models.weak_losses.distillation import (AnswerCache,
                                                      CachedNetwork,
                                                      identity_of)
 from mmbombo.registry import HOOKS, MODELS
+from mmbombo.utils.stored_config import stored_preprocessor
 from mmbombo.utils.unwrapped import unwrapped
+from mmbombo.weak_labels.class_map import ClassMap
 from .fixed_views import check_fixed_views
 
 
@@ -34,8 +41,9 @@ class TeacherHook(Hook):
 
     Args:
         name (str): Name under which weak losses find the teacher.
-        config (str): Config that the teacher was trained with; it may have
-            one task or several.
+        config (str): Config that the teacher was trained with: one of ours,
+            of one task or several, a single-stage detector of MMDetection or
+            an encoder-decoder of MMSegmentation.
         checkpoint (str): Its checkpoint, a path or URL.
         fold_bn (bool): Whether to fold batch normalisation into the
             convolution before it, which saves the teacher's time. Defaults to
@@ -75,7 +83,8 @@ class TeacherHook(Hook):
 
         Raises:
             FileNotFoundError: If there is no such checkpoint.
-            TypeError: If student or teacher is no :class:`MultiTaskDetector`.
+            TypeError: If the student is no :class:`MultiTaskDetector`, or the
+                teacher is of a kind that cannot be asked.
             ValueError: If the teacher does not fit its checkpoint or the
                 student, or there is a cache and the images are augmented; the
                 message says what differs.
@@ -87,7 +96,7 @@ class TeacherHook(Hook):
         where = f"teacher '{self.name}' ({self.config})"
         if self.cache_dir is not None:
             check_fixed_views(runner.train_dataloader.dataset, model, where)
-        teacher = self._load()
+        teacher = self._load(model.class_map)
         check_normalisation(model, teacher, where)
         if self.fold_bn:
             fold_batch_norm(teacher, where)
@@ -100,23 +109,32 @@ class TeacherHook(Hook):
         runner.logger.info(f'{where}: {sorted(teacher.task_heads)} from '
                            f'{self.checkpoint}')
 
-    def _load(self) -> MultiTaskDetector:
+    def _load(self, class_map: ClassMap) -> MultiTaskDetector:
         """The frozen teacher, in evaluation mode, on the CPU."""
         where = f"teacher '{self.name}' ({self.config})"
         cfg = Config.fromfile(self.config).model
-        # they teach nobody, and no weights are wanted for what they own
-        cfg.pop('weak_losses', None)
-        teacher = MODELS.build(cfg)
-        if not isinstance(teacher, MultiTaskDetector):
-            raise TypeError(f'{where} is a {type(teacher).__name__}, not a '
-                            'MultiTaskDetector')
+        stock = is_stock_network(cfg)
+        teacher = build_teacher(cfg, class_map, where)
         try:
             checkpoint = CheckpointLoader.load_checkpoint(
                 self.checkpoint, map_location='cpu')
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f'{where}: {error}. Train it first: python tools/train.py '
-                f'{self.config}') from None
+                f'{where}: {error}. ' +
+                ('Download it, or train it with the library of its config'
+                 if stock else
+                 f'Train it first: python tools/train.py {self.config}')
+            ) from None
+        check_trained_normalisation(cfg, checkpoint, where)
+        if stock:
+            checkpoint = stock_checkpoint_as_ours(checkpoint,
+                                                  *teacher.task_heads)
+            if not checkpoint['meta']['dataset_meta']:
+                print_log(
+                    f'{where}: the checkpoint names no classes; they are '
+                    "taken to be the student's, in its order",
+                    logger='current',
+                    level=logging.WARNING)
         load_all_weights(teacher, checkpoint, f'{where}, {self.checkpoint}')
         check_trained_classes(teacher, checkpoint, where)
         return teacher.requires_grad_(False).eval()
@@ -129,6 +147,29 @@ class TeacherHook(Hook):
         text = repr(Config.fromfile(self.config).model)
         cache = AnswerCache(self.cache_dir, identity_of(teacher, text))
         return partial(CachedNetwork, cache=cache)
+
+
+def build_teacher(cfg: ConfigDict, class_map: ClassMap,
+                  where: str) -> MultiTaskDetector:
+    """Build the network of a config, without weights.
+
+    Args:
+        cfg (dict): ``model`` of the teacher's config.
+        class_map (ClassMap): The student's; a stock network has none.
+        where (str): Who it is, for messages.
+
+    Raises:
+        TypeError: If the network is of a kind that cannot be asked.
+        ValueError: If a stock network has another number of classes.
+    """
+    if is_stock_network(cfg):
+        try:
+            return MODELS.build(from_stock_network(cfg, class_map))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f'{where}: {error}') from None
+    # they teach nobody, and no weights are wanted for what they own
+    cfg.pop('weak_losses', None)
+    return MODELS.build(cfg)
 
 
 def load_all_weights(teacher: MultiTaskDetector, checkpoint: dict,
@@ -175,6 +216,32 @@ def check_trained_classes(teacher: MultiTaskDetector, checkpoint: dict,
             raise ValueError(
                 f'{where}: the checkpoint was trained on the {key} '
                 f'{list(found)}, the config has {list(names)}')
+
+
+def check_trained_normalisation(cfg: ConfigDict, checkpoint: dict,
+                                where: str) -> None:
+    """Check that the weights were trained on images as the config has them.
+
+    Args:
+        cfg (dict): ``model`` of the teacher's config.
+        checkpoint (dict): Content of the file; one without a config passes.
+        where (str): Who it is, for messages.
+
+    Raises:
+        ValueError: If mean, deviation or the order of the colours differ.
+    """
+    stored = stored_preprocessor(checkpoint)
+    if stored is None:
+        return
+    given = cfg.get('data_preprocessor') or {}
+    differences = [
+        f'{key}={stored.get(key)}, the config has {given.get(key)}'
+        for key in NORMALISATION
+        if (stored.get(key) or None) != (given.get(key) or None)
+    ]
+    if differences:
+        raise ValueError(f'{where}: the checkpoint was trained with '
+                         f'{"; ".join(differences)}')
 
 
 def check_normalisation(model: MultiTaskDetector, teacher: MultiTaskDetector,

@@ -1,4 +1,4 @@
 # Copyright (c) mmbombo contributors.
-from .stock_checkpoint import StockCheckpoint
+from .stock_checkpoint import StockCheckpoint, stock_checkpoint_as_ours
 
-__all__ = ['StockCheckpoint']
+__all__ = ['StockCheckpoint', 'stock_checkpoint_as_ours']

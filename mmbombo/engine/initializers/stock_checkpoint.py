@@ -62,7 +62,7 @@ class StockCheckpoint:
         loaded = CheckpointLoader.load_checkpoint(
             self.checkpoint, map_location=self.map_location)
         loaded = loaded.get('state_dict', loaded)
-        renamed = {self._rename(name): x for name, x in loaded.items()}
+        renamed = rename_weights(loaded, self.key_map)
         own = module.state_dict()
         fitting, misshapen, unknown = _sort_out(renamed, own)
         if not fitting:
@@ -76,14 +76,6 @@ class StockCheckpoint:
         if hasattr(module, '_params_init_info'):
             update_init_info(module,
                              f'StockCheckpoint: load from {self.checkpoint}')
-
-    def _rename(self, name: str) -> str:
-        name = re.sub(r'^module\.', '', name)
-        for pattern, replacement in self.key_map.items():
-            renamed, matched = re.subn(pattern, replacement, name)
-            if matched:
-                return renamed
-        return name
 
     def _report(self, own: Dict[str, Tensor], renamed: Dict[str, Tensor],
                 fitting: Iterable[str], misshapen: List[str],
@@ -104,6 +96,43 @@ class StockCheckpoint:
             for part, count in Counter(map(_part, unknown)).items()
         ]
         print_log('\n'.join(lines), logger='current', level=logging.INFO)
+
+
+def rename_weights(weights: Dict[str, Tensor],
+                   key_map: Dict[str, str]) -> Dict[str, Tensor]:
+    """Give tensors of a stock checkpoint the names that they have with us."""
+    return {_rename(name, key_map): x for name, x in weights.items()}
+
+
+def stock_checkpoint_as_ours(checkpoint: dict, task: str) -> dict:
+    """What :class:`MultiTaskDetector` would have written.
+
+    Args:
+        checkpoint (dict): Of a detector or a segmentor, also of MMDetection
+            2.x and MMSegmentation 0.x.
+        task (str): 'det' or 'seg'.
+
+    Returns:
+        dict: ``state_dict``, and ``meta`` with the names of the classes where
+        they are known.
+    """
+    meta = checkpoint.get('meta') or {}
+    names = (meta.get('dataset_meta') or {}).get('classes') or meta.get(
+        'CLASSES')
+    key = dict(det='classes', seg='seg_classes')[task]
+    return dict(
+        state_dict=rename_weights(
+            checkpoint.get('state_dict', checkpoint), STOCK_KEY_MAP),
+        meta=dict(dataset_meta={key: names} if names else {}))
+
+
+def _rename(name: str, key_map: Dict[str, str]) -> str:
+    name = re.sub(r'^module\.', '', name)
+    for pattern, replacement in key_map.items():
+        renamed, matched = re.subn(pattern, replacement, name)
+        if matched:
+            return renamed
+    return name
 
 
 def _initialize_children(module: nn.Module) -> None:
