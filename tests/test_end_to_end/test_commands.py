@@ -74,6 +74,22 @@ def test_evaluation_knows_another_checkpoint(trained, commands, tmp_path):
     assert ious[:-1] == [0] * 4 and 0 < ious[-1] < 50
 
 
+@pytest.mark.parametrize('script, argument', [('tools/test.py', ''),
+                                              ('tools/train.py', '--resume')])
+def test_checkpoint_of_another_order_of_classes(trained, commands, tmp_path,
+                                                script, argument):
+    checkpoint = load_checkpoint_safely(str(trained.checkpoint))
+    meta = checkpoint['meta']['dataset_meta']
+    meta['classes'] = meta['classes'][::-1]
+    torch.save(checkpoint, tmp_path / 'other.pth')
+    options = [argument] if argument else []
+    done = commands.run(script, trained.config, *options,
+                        tmp_path / 'other.pth', '--work-dir',
+                        tmp_path / 'work')
+    assert done.returncode != 0
+    assert 'classes: same names in another order' in done.output
+
+
 def test_evaluation_refuses_other_formats(trained, commands, tmp_path):
     done = commands.run('tools/test.py', trained.config, trained.checkpoint,
                         '--out', tmp_path / 'metrics.pkl')

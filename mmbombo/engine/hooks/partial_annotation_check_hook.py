@@ -14,6 +14,9 @@ from mmbombo.evaluation import (SourceSummary, check_metric_kinds,
                                 summarize_sources)
 from mmbombo.registry import HOOKS
 from mmbombo.utils.class_difference import class_difference
+from mmbombo.utils.trained_classes import (ClassChange, find_class_changes,
+                                           fine_tuning_notes,
+                                           require_trained_classes)
 from mmbombo.utils.unwrapped import unwrapped
 from mmbombo.weak_labels import ClassMap
 from .predictor_ema_hook import PredictorEMAHook
@@ -29,6 +32,10 @@ class PartialAnnotationCheckHook(Hook):
     classes in another order, a metric without ground truth. The sources are
     written to the log as a table.
 
+    Weights that are loaded into the runner must have been trained on the
+    classes of the config, in their order, if they are tested or the training
+    is resumed; a training may start from those of other classes.
+
     Raises:
         KeyError: If the pipeline of a source does not prepare what a weak
             loss needs.
@@ -40,8 +47,25 @@ class PartialAnnotationCheckHook(Hook):
 
     priority = 'VERY_HIGH'
 
+    def __init__(self) -> None:
+        self._class_changes: List[ClassChange] = []
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Compare the classes; what comes next says what may differ."""
+        self._class_changes = find_class_changes(
+            unwrapped(runner.model), checkpoint)
+
+    def before_test(self, runner) -> None:
+        """Check the classes that the weights were trained on."""
+        require_trained_classes(self._class_changes, 'test')
+
+    def before_val(self, runner) -> None:
+        """Check the classes that the weights were trained on."""
+        require_trained_classes(self._class_changes, 'validation')
+
     def before_train(self, runner) -> None:
         """Run all checks, then log the sources."""
+        self._check_loaded_classes(runner)
         model = unwrapped(runner.model)
         loader = runner.train_dataloader
         require_no_wrapper(loader.dataset)
@@ -62,6 +86,15 @@ class PartialAnnotationCheckHook(Hook):
                                runner.val_loop.dataloader.dataset)
         runner.logger.info('training sources\n' +
                            source_table(sources, loader.sampler))
+
+    def _check_loaded_classes(self, runner) -> None:
+        """Check those of weights that the training starts from."""
+        if runner.iter > 0:
+            require_trained_classes(self._class_changes, 'resume')
+        for note in fine_tuning_notes(self._class_changes):
+            runner.logger.warning(note)
+        # what is validated from now on has learnt the classes of the config
+        self._class_changes = []
 
 
 def check_sampler(loader: Any, world_size: int) -> None:

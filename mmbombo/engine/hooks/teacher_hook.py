@@ -20,6 +20,8 @@ from mmbombo.models.weak_losses.distillation import (AnswerCache,
                                                      identity_of)
 from mmbombo.registry import HOOKS, MODELS
 from mmbombo.utils.stored_config import stored_preprocessor
+from mmbombo.utils.trained_classes import (find_class_changes,
+                                           require_trained_classes)
 from mmbombo.utils.unwrapped import unwrapped
 from mmbombo.weak_labels.class_map import ClassMap
 from .fixed_views import check_fixed_views
@@ -136,7 +138,8 @@ class TeacherHook(Hook):
                     logger='current',
                     level=logging.WARNING)
         load_all_weights(teacher, checkpoint, f'{where}, {self.checkpoint}')
-        check_trained_classes(teacher, checkpoint, where)
+        require_trained_classes(
+            find_class_changes(teacher, checkpoint), where)
         return teacher.requires_grad_(False).eval()
 
     def _asked_through(
@@ -197,25 +200,6 @@ def load_all_weights(teacher: MultiTaskDetector, checkpoint: dict,
     except RuntimeError as error:
         raise ValueError(f'{where}: the checkpoint does not fit the config: '
                          f'{error}') from None
-
-
-def check_trained_classes(teacher: MultiTaskDetector, checkpoint: dict,
-                          where: str) -> None:
-    """Check that the weights were trained on the classes of the config.
-
-    Raises:
-        ValueError: If the checkpoint names other classes, or another order.
-    """
-    trained = checkpoint.get('meta', {}).get('dataset_meta') or {}
-    class_map = teacher.class_map
-    for key, task, names in (('classes', 'det', class_map.det_classes),
-                             ('seg_classes', 'seg', class_map.seg_classes)):
-        found = trained.get(key)
-        if task in teacher.task_heads and found and \
-                tuple(found) != tuple(names):
-            raise ValueError(
-                f'{where}: the checkpoint was trained on the {key} '
-                f'{list(found)}, the config has {list(names)}')
 
 
 def check_trained_normalisation(cfg: ConfigDict, checkpoint: dict,
