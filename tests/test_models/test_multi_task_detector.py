@@ -193,7 +193,7 @@ def test_network_that_takes_no_probe_keeps_its_parameters(
     monkeypatch.setattr(MODELS.get('mmdet.ResNet'), 'forward', fixed_size)
     said = []
     monkeypatch.setattr(
-        'mmbombo.models.utils.unreached_parameters.print_log',
+        'mmbombo.models.utils.probe.print_log',
         lambda text, **kwargs: said.append(text))
     model = MODELS.build(tiny_model_cfg())
     assert all(p.requires_grad for p in model.parameters())

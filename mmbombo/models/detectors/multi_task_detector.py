@@ -7,7 +7,8 @@ from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmengine.model import ModuleDict, ModuleList
 from torch import Tensor, nn
 
-from mmbombo.models.utils import freeze_unreached_parameters, select_images
+from mmbombo.models.utils import (PROBE_SIZE, freeze_unreached_parameters,
+                                  probe_features, select_images)
 from mmbombo.models.utils.zero_loss import zero_loss
 from mmbombo.registry import MODELS
 from mmbombo.weak_labels.class_map import ClassMap
@@ -68,7 +69,8 @@ class MultiTaskDetector(BaseDetector):
 
     Raises:
         TypeError: If a head cannot be adapted.
-        ValueError: If a head's classes differ from the class map's, a weak
+        ValueError: If a head's classes differ from the class map's, the
+            strides of a detection head from those of its feature maps, a weak
             loss is for a task that the network does not have, or the forward
             mode is unknown or cannot group or resize images.
     """
@@ -114,7 +116,11 @@ class MultiTaskDetector(BaseDetector):
             head.check_classes(self.class_map)
         for weak_loss in self.weak_losses:
             weak_loss.check_model(self)
-        freeze_unreached_parameters(self)
+        feats = probe_features(self)
+        if feats is not None:
+            for head in self.task_heads.values():
+                head.check_features(feats, PROBE_SIZE)
+            freeze_unreached_parameters(self, feats)
 
     def set_predictor(
             self,

@@ -87,6 +87,15 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
     def check_classes(self, class_map: ClassMap) -> None:
         """Raise ``ValueError`` if the head does not fit the class map."""
 
+    def check_features(self, feats: Tuple[Tensor, ...],
+                       image_size: int) -> None:
+        """Raise ``ValueError`` if the head does not fit its feature maps.
+
+        Args:
+            feats (tuple[Tensor]): Maps ``(N, C, H_l, W_l)`` of an image.
+            image_size (int): Its side in pixels.
+        """
+
     def decode(self, outputs: Any, metas: Sequence[dict],
                cfg: Optional[ConfigType]) -> Any:
         """Turn evaluation outputs into predictions in input pixels."""

@@ -21,6 +21,7 @@ from mmbombo.structures import BBOX
 from mmbombo.weak_labels.class_map import ClassMap
 from .base_task_head import BaseTaskHead, library_scope, overridden
 from .ignore_regions import IgnoreRegions, boxes_and_classes, ignored_cells
+from .level_strides import check_level_strides
 
 #: Dense heads that need more than boxes, or more than one stage, or have
 #: parameters of which their outputs do not show whether they are trained.
@@ -91,6 +92,11 @@ class DetTaskHead(BaseTaskHead):
                 f'the detection head has num_classes={self.num_classes}, but '
                 f'the class map has {class_map.num_det_classes} detection '
                 f'classes: {list(class_map.det_classes)}')
+
+    def check_features(self, feats: Tuple[Tensor, ...],
+                       image_size: int) -> None:
+        """Raise if the head's strides are not those of its maps."""
+        check_level_strides(self.head, feats, self.in_indices, image_size)
 
     def forward(self, feats: Tuple[Tensor, ...]) -> Tuple[List[Tensor], ...]:
         """Run the head on its feature maps.

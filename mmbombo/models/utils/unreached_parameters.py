@@ -1,17 +1,17 @@
 # Copyright (c) mmbombo contributors.
 import logging
-from typing import List
+from typing import List, Tuple
 
 import torch
 from mmengine.logging import print_log
-from torch import nn
+from torch import Tensor, nn
 
 from .evaluation_mode import evaluation_mode
 from .nested_tensors import nested_tensors
 
 
 def freeze_unreached_parameters(model: nn.Module,
-                                image_size: int = 128) -> List[str]:
+                                feats: Tuple[Tensor, ...]) -> List[str]:
     """Freeze the parameters that no output of the model depends on.
 
     An example is MobileNetV2's last convolution when no head taps it. Such a
@@ -19,16 +19,14 @@ def freeze_unreached_parameters(model: nn.Module,
     "Expected to have finished reduction"; ``find_unused_parameters`` would
     hide it at the price of a graph walk in every step.
 
-    One image of zeros is sent through the model in evaluation mode, so
-    normalisation statistics stay as they are. The task heads themselves, not
-    their parts, are told that it is training, in which they run auxiliary
-    heads too.
+    The heads run in evaluation mode, so normalisation statistics stay as they
+    are. The task heads themselves, not their parts, are told that it is
+    training, in which they run auxiliary heads too.
 
     Args:
-        model (nn.Module): A model with ``task_heads`` whose
-            ``forward(inputs, mode='tensor')`` runs everything that training
-            may run.
-        image_size (int): Side of the probe image in pixels. Defaults to 128.
+        model (nn.Module): A model with ``task_heads`` that run everything
+            that training may run.
+        feats (tuple[Tensor]): What :func:`probe_features` gives for it.
 
     Returns:
         list[str]: Names of the parameters that were frozen.
@@ -37,7 +35,7 @@ def freeze_unreached_parameters(model: nn.Module,
         with evaluation_mode(model), torch.enable_grad():
             for head in model.task_heads.values():
                 head.training = True
-            outputs = model(torch.zeros(1, 3, image_size, image_size))
+            outputs = [head(feats) for head in model.task_heads.values()]
             total = sum(x.float().sum() for x in nested_tensors(outputs)
                         if x.is_floating_point())
         named = [(name, parameter)
@@ -47,7 +45,7 @@ def freeze_unreached_parameters(model: nn.Module,
                  and not name.startswith('weak_losses.')]
         grads = torch.autograd.grad(
             total, [parameter for _, parameter in named], allow_unused=True)
-    except Exception as error:  # a backbone may refuse the image in any way
+    except Exception as error:  # a head may refuse the image in any way
         print_log(
             'Could not look for parameters that no output reaches (an '
             f'operator may need a GPU or a fixed image size): {error}',

@@ -1,0 +1,39 @@
+# Copyright (c) mmbombo contributors.
+import logging
+from typing import Optional, Tuple
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from .evaluation_mode import evaluation_mode
+
+#: Side of the probe image in pixels.
+PROBE_SIZE = 128
+
+
+def probe_features(model: nn.Module) -> Optional[Tuple[Tensor, ...]]:
+    """Feature maps of one image of zeros.
+
+    It goes through the model in evaluation mode, so normalisation statistics
+    stay as they are.
+
+    Args:
+        model (nn.Module): A model with ``extract_feat``.
+
+    Returns:
+        tuple[Tensor] or None: Maps ``(1, C, H_l, W_l)``, with the graph that
+        they were computed by; None if the model does not take the image.
+    """
+    try:
+        with evaluation_mode(model), torch.enable_grad():
+            return model.extract_feat(
+                torch.zeros(1, 3, PROBE_SIZE, PROBE_SIZE))
+    except Exception as error:  # a backbone may refuse the image in any way
+        print_log(
+            'Could not compare strides of heads with those of feature maps, '
+            'nor look for parameters that no output reaches (an operator may '
+            f'need a GPU or a fixed image size): {error}',
+            logger='current',
+            level=logging.WARNING)
+        return None
