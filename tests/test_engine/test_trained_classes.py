@@ -44,16 +44,25 @@ def model_cfg(classes=CLASSES, seg_classes=SEG_CLASSES):
     return cfg
 
 
-def make_runner(work_dir, classes=CLASSES, seg_classes=SEG_CLASSES, **kwargs):
-    loader = DataLoader(
+def make_loader(classes, seg_classes):
+    return DataLoader(
         Images(classes, seg_classes), batch_size=2, collate_fn=pseudo_collate)
+
+
+def make_runner(work_dir,
+                classes=CLASSES,
+                seg_classes=SEG_CLASSES,
+                scored=None,
+                **kwargs):
+    """A runner; ``scored`` are the classes of its other data sets."""
+    loader = make_loader(scored or classes, seg_classes)
     evaluator = dict(
         type='MultiTaskEvaluator',
         metrics=dict(seg=dict(type='SegIoUMetric')))
     return Runner(
         model=model_cfg(classes, seg_classes),
         work_dir=str(work_dir),
-        train_dataloader=loader,
+        train_dataloader=make_loader(classes, seg_classes),
         train_cfg=dict(by_epoch=False, max_iters=2, val_interval=1),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=.001)),
         val_dataloader=loader,
@@ -136,6 +145,17 @@ def test_a_better_checkpoint_may_be_loaded_after_training(trained, tmp_path):
     runner.train()
     runner.load_checkpoint(trained)
     runner.test()
+
+
+@pytest.mark.parametrize('use, message', [('test', 'test'),
+                                          ('val', 'validation'),
+                                          ('train', 'validation')])
+def test_predictions_are_scored_under_their_names(tmp_path, use, message):
+    runner = make_runner(tmp_path, scored=PERMUTED)
+    with pytest.raises(
+            ValueError, match=f'of the {message} data set: same names in'):
+        getattr(runner, use)()
+    assert runner.iter == 0
 
 
 def changes(meta, keep=lambda name: True, prefix=''):

@@ -10,8 +10,8 @@ from terminaltables import AsciiTable
 from mmbombo.datasets.draw_seed import SeededIndex, seeded_draw
 from mmbombo.datasets.samplers import PartialAnnotationSampler
 from mmbombo.datasets.source_tree import leaf_datasets, require_no_wrapper
-from mmbombo.evaluation import (SourceSummary, check_metric_kinds,
-                                summarize_sources)
+from mmbombo.evaluation import (MultiTaskEvaluator, SourceSummary,
+                                check_metric_kinds, summarize_sources)
 from mmbombo.registry import HOOKS
 from mmbombo.utils.class_difference import class_difference
 from mmbombo.utils.trained_classes import (ClassChange, find_class_changes,
@@ -56,12 +56,16 @@ class PartialAnnotationCheckHook(Hook):
             unwrapped(runner.model), checkpoint)
 
     def before_test(self, runner) -> None:
-        """Check the classes that the weights were trained on."""
+        """Check the classes of the weights and of the data set."""
         require_trained_classes(self._class_changes, 'test')
+        check_scored_classes(
+            unwrapped(runner.model), runner.test_loop, 'test')
 
     def before_val(self, runner) -> None:
-        """Check the classes that the weights were trained on."""
+        """Check the classes of the weights and of the data set."""
         require_trained_classes(self._class_changes, 'validation')
+        check_scored_classes(
+            unwrapped(runner.model), runner.val_loop, 'validation')
 
     def before_train(self, runner) -> None:
         """Run all checks, then log the sources."""
@@ -84,6 +88,7 @@ class PartialAnnotationCheckHook(Hook):
         if runner.val_loop is not None:
             check_metric_kinds(runner.val_loop.evaluator,
                                runner.val_loop.dataloader.dataset)
+            check_scored_classes(model, runner.val_loop, 'validation')
         runner.logger.info('training sources\n' +
                            source_table(sources, loader.sampler))
 
@@ -148,12 +153,13 @@ def check_sources(sources: Sequence[SourceSummary]) -> None:
                 'for; check its ann_file and data_root')
 
 
-def check_classes(model: Any, metainfo: dict) -> None:
+def check_classes(model: Any, metainfo: dict, use: str = 'training') -> None:
     """Check that the model numbers the classes as the data set does.
 
     Args:
         model (nn.Module): A model with a ``class_map``.
-        metainfo (dict): ``metainfo`` of the training data set.
+        metainfo (dict): ``metainfo`` of the data set.
+        use (str): What that is for. Defaults to 'training'.
     """
     class_map = getattr(model, 'class_map', None)
     for in_map, in_data in (('det_classes', 'classes'), ('seg_classes',
@@ -163,8 +169,23 @@ def check_classes(model: Any, metainfo: dict) -> None:
         if ours and theirs and ours != theirs:
             raise ValueError(
                 f"model.class_map['{in_map}'] is not the '{in_data}' of the "
-                'training data set: ' + class_difference(
+                f'{use} data set: ' + class_difference(
                     ours, theirs, ('the class map', 'the data set')))
+
+
+def check_scored_classes(model: Any, loop: Any, use: str) -> None:
+    """Check that predictions are scored under the names of the model.
+
+    Args:
+        model (nn.Module): A model with a ``class_map``.
+        loop (BaseLoop): A validation or test loop; only one with a
+            :class:`MultiTaskEvaluator` is checked, since the ``classes`` of
+            other evaluators may be those of maps.
+        use (str): What it is for, 'validation' or 'test'.
+    """
+    if isinstance(loop.evaluator, MultiTaskEvaluator):
+        metainfo = getattr(loop.dataloader.dataset, 'metainfo', {})
+        check_classes(model, metainfo, use)
 
 
 def check_class_maps(model: Any, dataset: Any) -> None:
