@@ -29,12 +29,26 @@ def fit_box(
     if (x1 < -OVERSHOOT or y1 < -OVERSHOOT or x2 > width + OVERSHOOT
             or y2 > height + OVERSHOOT):
         return None, f'is outside the {width}x{height} image'
-    clipped = [
-        min(max(x1, 0.), width),
-        min(max(y1, 0.), height),
-        min(max(x2, 0.), width),
-        min(max(y2, 0.), height)
-    ]
-    if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
+    clipped = clip_box((x1, y1, x2, y2), width, height)
+    if clipped is None:
         return None, 'is degenerate (no area)'
     return clipped, None
+
+
+def clip_box(box: Sequence[float], width: int,
+             height: int) -> Optional[List[float]]:
+    """The part of a box that lies in its image.
+
+    Args:
+        box (Sequence[float]): x1, y1, x2, y2 in pixels.
+        width (int): Image width in pixels.
+        height (int): Image height in pixels.
+
+    Returns:
+        list[float] | None: x1, y1, x2, y2, or None if it has no area.
+    """
+    x1, y1, x2, y2 = (
+        min(max(float(value), 0.), limit)
+        for value, limit in zip(box, (width, height) * 2))
+    # a NaN is no area either
+    return [x1, y1, x2, y2] if x1 < x2 and y1 < y2 else None

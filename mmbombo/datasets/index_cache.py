@@ -20,7 +20,7 @@ from mmbombo.version import __version__
 
 #: To be raised whenever a source comes to list or check its files
 #: differently within a version of the package.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 #: In the data root; safe to delete.
 FOLDER = 'mmbombo_index'
 #: Sources of fewer files are read anew: that takes half a second or less.

@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
 import logging
 import os.path as osp
-from collections import Counter
 from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import numpy as np
@@ -18,6 +17,7 @@ from .errors import DatasetError, list_problems
 from .file_checks import (ListedFile, check_data_root, check_masks,
                           read_image_sizes)
 from .index_cache import IndexCache
+from .left_out import CHOICES, IGNORE, add_left_out_boxes, count_left_out
 from .seg_ids import build_id_table, build_mmseg_id_table
 from .source import SourceMixin
 from .source_tree import leaf_datasets
@@ -58,6 +58,13 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         drop_bad_boxes (bool): Whether boxes that are inverted, degenerate or
             outside the image are left out instead of refused. Large public
             sets hold a few. Defaults to False.
+        left_out (str): What objects of a COCO file's categories that the
+            classes leave out are to masks that are made from boxes:
+            'ignore', their boxes are ignored as crowd regions are, or
+            'background'. To the detector they are background. Defaults to
+            'ignore', which is never wrong: where the masks of other images
+            show them as background it costs some of it, but where they show
+            them as another class, 'background' would contradict them.
         data_help (str): What to tell a user whose ``data_root`` does not
             exist. Defaults to ''.
         pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
@@ -80,6 +87,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                  seg_id_map: Optional[Dict[int, int]] = None,
                  seg_ignore_ids: Sequence[int] = (),
                  drop_bad_boxes: bool = False,
+                 left_out: str = IGNORE,
                  data_help: str = '',
                  pipeline: Sequence[Union[dict, Callable]] = (),
                  test_mode: bool = False,
@@ -87,6 +95,10 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self.declare(annotation_kinds, source
                      or dataset['type'].split('.')[-1])
         self.drop_bad_boxes = drop_bad_boxes
+        if left_out not in CHOICES:
+            raise DatasetError(f'source {self.source!r}: left_out is '
+                               f'{left_out!r}, not one of {CHOICES}')
+        self.left_out = left_out
         self.data_help = data_help
         self._coco: Optional[dict] = None
         self._cache: Optional[IndexCache] = None
@@ -104,7 +116,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                     metainfo=metainfo,
                     seg_id_map=seg_id_map,
                     seg_ignore_ids=seg_ignore_ids,
-                    drop_bad_boxes=drop_bad_boxes))
+                    drop_bad_boxes=drop_bad_boxes,
+                    left_out=left_out))
         elif isinstance(self.wrapped, XMLDataset):
             self._read_xml(self.wrapped)
         elif BBOX in self.annotation_kinds:
@@ -363,9 +376,9 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
 
     def _read(self) -> List[dict]:
         """Open and check all files."""
-        if self._coco is not None:
-            self._check_coco(self._coco)
-            self._coco = None
+        content, self._coco = self._coco, None
+        if content is not None:
+            self._check_coco(content)
         infos = [
             self.wrapped.get_data_info(index)
             for index in range(len(self.wrapped))
@@ -379,6 +392,9 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             self._add_boxes(data_list, infos)
         if SEM_SEG in self.annotation_kinds:
             self._add_masks(data_list, infos, sizes)
+        elif content is not None and self._ignores_left_out():
+            add_left_out_boxes(data_list, [info['img_id'] for info in infos],
+                               content, set(self.wrapped.cat_ids))
         return data_list
 
     def _keep(self, info: Dict[str, Any], size: Sequence[int]) -> dict:
@@ -473,19 +489,21 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
 
     def _note_left_out(self, content: Dict[str, Any]) -> None:
         """Say which objects are none to the network."""
-        names = {x['id']: x['name'] for x in content['categories']}
-        asked = set(self.wrapped.cat_ids)
-        left_out = Counter(
-            names.get(annotation['category_id'])
-            for annotation in content['annotations']
-            if annotation['category_id'] not in asked)
-        if left_out:
-            self._notes.append(
-                f'source {self.source!r}: {sum(left_out.values())} boxes of '
-                f'{self._place} are of categories that `classes` leaves out: '
-                f'{dict(left_out)}. Outside other boxes they are background, '
-                'to Box-for-Mask too, whatever class their pixels have in '
-                'masks')
+        counts = count_left_out(content, set(self.wrapped.cat_ids))
+        if not counts:
+            return
+        to_masks = (
+            'Box-for-Mask ignores their pixels' if self._ignores_left_out()
+            else 'Outside other boxes they are so to Box-for-Mask too, '
+            'whatever class their pixels have in masks')
+        self._notes.append(
+            f'source {self.source!r}: {sum(counts.values())} boxes of '
+            f'{self._place} are of categories that `classes` leaves out: '
+            f'{counts}. To the detector they are background. {to_masks} '
+            f'(left_out={self.left_out!r})')
+
+    def _ignores_left_out(self) -> bool:
+        return BBOX in self.annotation_kinds and self.left_out == IGNORE
 
     def _note_other_sizes(self) -> None:
         if self._other_sizes:

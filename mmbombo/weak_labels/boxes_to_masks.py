@@ -34,7 +34,8 @@ def boxes_to_mask(image: np.ndarray,
         image (np.ndarray): (H, W, 3) uint8, BGR.
         boxes (np.ndarray): (K, 4) x1, y1, x2, y2 in pixels.
         labels (np.ndarray): (K,) detection labels.
-        ignore_flags (np.ndarray): (K,) true for difficult and crowd boxes.
+        ignore_flags (np.ndarray): (K,) true for difficult and crowd boxes,
+            and those of left-out categories, of which no label is read.
             They, and boxes of a class without segmentation class, are painted
             as ignored.
         det_to_seg (np.ndarray): (D,) segmentation id of each detection label

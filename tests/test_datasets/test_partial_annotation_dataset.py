@@ -428,6 +428,61 @@ def test_boxes_of_categories_that_are_no_class_are_counted(
     assert f'{{{CLASSES[0]!r}: 2}}' in text
 
 
+PSEUDO = dict(
+    type='LoadPseudoMask',
+    class_map=dict(
+        det_classes=('tower', 'tree'),
+        seg_classes=('background', 'plant', 'tower'),
+        det_to_seg=dict(tree='plant')),
+    method='box')
+
+
+@pytest.mark.parametrize('left_out', ['ignore', 'background'])
+def test_boxes_of_left_out_categories_are_ignored_in_weak_masks(
+        foreign, left_out):
+    content = json.loads((foreign / 'boxes.json').read_text())
+    content['annotations'] = [
+        dict(content['annotations'][0], id=k, category_id=category, bbox=box)
+        for k, category, box in (
+            (1, 50, [2, 2, 8, 8]),
+            (2, 7, [30, 20, 50, 4]),  # half of it outside
+            (3, 7, [4, 4, 2, 2]),  # in the box of a class
+            (4, 7, [90, 4, 2, 2]),
+            (5, 7, [4, 4, 0, float('nan')]))
+    ]
+    write_json(foreign, content['images'], content['annotations'])
+    config = dict(coco(foreign), metainfo=dict(classes=('tower', 'tree')))
+    data = PartialAnnotationDataset(
+        dataset=config,
+        annotation_kinds=('bbox', ),
+        left_out=left_out,
+        pipeline=[*LOAD, PSEUDO,
+                  dict(type='mmdet.RandomFlip', prob=1.),
+                  dict(type='PackMultiTaskInputs')])
+    expected = np.zeros((30, 40), np.uint8)
+    expected[2:10, 2:10] = 1
+    if left_out == 'ignore':
+        expected[4:6, 4:6] = expected[20:24, 30:] = 255
+    sample = data[0]['data_samples']
+    np.testing.assert_array_equal(
+        sample.pseudo_sem_seg.sem_seg[0], expected[:, ::-1])
+    # To the detector, and to metrics, they do not exist.
+    assert sample.gt_instances.labels.tolist() == [1]
+    assert len(sample.ignored_instances) == 0
+    assert [x['bbox_label'] for x in sample.instances] == [1]
+    if left_out == 'ignore':
+        assert sample.left_out_instances.bboxes.tolist() == [
+            [0, 20, 10, 24], [34, 4, 36, 6]]
+    for other in (sample, data[1]['data_samples']):
+        assert ('left_out_instances' in other) == (
+            other is sample and left_out == 'ignore')
+
+
+def test_left_out_is_one_of_two(foreign):
+    with pytest.raises(DatasetError, match="left_out is 'foreground'"):
+        make(coco(foreign), ('bbox', ), left_out='foreground')
+
+
 def test_images_of_another_size_are_one_warning(foreign, monkeypatch):
     said = []
     monkeypatch.setattr(

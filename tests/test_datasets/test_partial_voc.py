@@ -114,6 +114,39 @@ def test_unknown_class_is_named(voc, voc_files):
         make(voc)
 
 
+def test_classes_that_are_left_out_by_name(voc, voc_files):
+    yak = dict(name='yak', xmin=2, ymin=2, xmax=9, ymax=9)
+    cat = dict(name='cat', xmin=21, ymin=21, xmax=30, ymax=30)
+    voc_files.write_xml(voc / 'Annotations/im4.xml', [yak, cat])
+    class_map = dict(
+        det_classes=('cat', 'dog'), seg_classes=('background', 'cat', 'dog'))
+    pseudo = dict(type='LoadPseudoMask', class_map=class_map, method='box')
+    data = make(
+        voc, ('bbox', ),
+        left_out_classes=['yak'],
+        pipeline=[*LOAD, pseudo, dict(type='PackMultiTaskInputs')])
+    sample = data[4]['data_samples']
+    assert sample.gt_instances.labels.tolist() == [0]
+    assert len(sample.ignored_instances) == 0 and len(sample.instances) == 1
+    mask = sample.pseudo_sem_seg.sem_seg[0].numpy()
+    expected = np.zeros_like(mask)
+    expected[1:9, 1:9], expected[20:30, 20:30] = 255, 1
+    np.testing.assert_array_equal(mask, expected)
+
+
+@pytest.mark.parametrize('names, complaint', [
+    ('yak', 'must be a list of names'),
+    (['cat', 'yak'], r"names \['cat'\]"),
+    (['gnu'], "class 'yak'.*left_out_classes"),
+])
+def test_left_out_classes_that_are_not(voc, voc_files, names, complaint):
+    voc_files.write_xml(
+        voc / 'Annotations/im4.xml',
+        [dict(name='yak', xmin=2, ymin=2, xmax=9, ymax=9)])
+    with pytest.raises(DatasetError, match=complaint):
+        make(voc, left_out_classes=names)
+
+
 @pytest.mark.parametrize('content', [
     '<!DOCTYPE a [<!ENTITY x "y">]><annotation>&x;</annotation>',
     '<!DOCTYPE a SYSTEM "file:///etc/passwd"><annotation/>',

@@ -296,6 +296,25 @@ def test_difficult_boxes_say_nothing():
         assert loss == 0 and (grad == 0).all()
 
 
+def test_left_out_categories_say_nothing():
+    box, other = [8, 8, 80, 80], [60, 60, 110, 110]
+    sample = boxed([box], [0])
+    sample.left_out_instances = InstanceData(
+        bboxes=torch.tensor([other]).float(), labels=torch.tensor([-1]))
+    for weak in (PROJECTION, dict(type='ColourAffinityLoss', ramp=0.)):
+        got = loss_and_gradient([sample, boxed([], [])], weak=weak)
+        alone = loss_and_gradient([boxed([box], [0]), boxed([], [])],
+                                  weak=weak)
+        assert got[0] == pytest.approx(alone[0])
+    # but nobody knows what is there
+    ctx = context(build(dict(type='BoxProjectionLoss')), [sample])
+    mask = torch.zeros(1, 1, SIZE, SIZE).long()
+    mask[..., 8:80, 8:80] = mask[..., 60:110, 60:110] = 255
+    torch.testing.assert_close(
+        ctx.model.weak_losses[0](ctx)['loss_ce'],
+        ctx.loss('seg', mask, [0])['loss_ce'])
+
+
 def test_class_that_no_mask_shows_is_not_projected():
     classes = dict(
         det_classes=('cat', 'dog', 'cow'),

@@ -57,6 +57,8 @@ def test_image_boxes_and_maps_stay_together():
     sample.gt_instances = InstanceData(bboxes=box, labels=torch.tensor([2]))
     sample.ignored_instances = InstanceData(
         bboxes=box + 1, labels=torch.tensor([1]))
+    sample.left_out_instances = InstanceData(
+        bboxes=box + 2, labels=torch.tensor([-1]))
     sample.pseudo_sem_seg = PixelData(sem_seg=ids, data=ids)
     sample.set_metainfo(dict(img_shape=(60, 64), scale_factor=(2., .5)))
 
@@ -69,6 +71,8 @@ def test_image_boxes_and_maps_stay_together():
         torch.testing.assert_close(resized.gt_instances.bboxes, box * scale)
         torch.testing.assert_close(resized.ignored_instances.bboxes,
                                    (box + 1) * scale)
+        torch.testing.assert_close(resized.left_out_instances.bboxes,
+                                   (box + 2) * scale)
         assert resized.gt_instances.labels.tolist() == [2]
         mask = resized.pseudo_sem_seg.sem_seg
         assert torch.equal(mask[0] == 3, inputs[0, 0] > 50)

@@ -13,6 +13,7 @@ from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
 from ..errors import DatasetError
 from ..file_checks import (MASK_MODES, describe_mask_mode,
                            describe_size_mismatch)
+from ..left_out import left_out_instances
 from ..seg_ids import UNKNOWN_ID, describe_unknown_ids, unknown_ids
 
 #: The table of files whose ids are those of the classes.
@@ -30,8 +31,9 @@ class LoadPartialAnnotations(LoadAnnotations):
     and checked.
 
     Added keys: with ``bbox`` ``gt_bboxes``, ``gt_bboxes_labels`` and
-    ``gt_ignore_flags``; with ``sem_seg`` ``gt_seg_map`` (uint8 (H, W)) and
-    ``ignore_index``.
+    ``gt_ignore_flags``, boxes of left-out categories included, which are to
+    be ignored and have the label :data:`LEFT_OUT_LABEL`; with ``sem_seg``
+    ``gt_seg_map`` (uint8 (H, W)) and ``ignore_index``.
 
     Args:
         backend_args (dict, optional): File backend. Defaults to None.
@@ -60,11 +62,18 @@ class LoadPartialAnnotations(LoadAnnotations):
                 f'{results.get("img_path")}: its data set does not declare '
                 'annotation kinds; wrap it in PartialAnnotationDataset')
         if BBOX in results['annotation_kinds']:
-            self._load_bboxes(results)
-            self._load_labels(results)
+            self._load_boxes(results)
         if SEM_SEG in results['annotation_kinds']:
             self._load_seg_map(results)
         return results
+
+    def _load_boxes(self, results: dict) -> None:
+        # Left-out ones move with the image, but metrics do not count them.
+        instances = results['instances']
+        results['instances'] = instances + left_out_instances(results)
+        self._load_bboxes(results)
+        self._load_labels(results)
+        results['instances'] = instances
 
     def _load_seg_map(self, results: dict) -> None:
         path = results['seg_map_path']

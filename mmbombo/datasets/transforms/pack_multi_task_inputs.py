@@ -3,10 +3,12 @@ from typing import Sequence
 
 import torch
 from mmdet.datasets.transforms import PackDetInputs
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import get_box_tensor
 from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.registry import TRANSFORMS
-from mmbombo.structures import BBOX, SEM_SEG
+from mmbombo.structures import BBOX, LEFT_OUT_LABEL, SEM_SEG
 
 META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor',
              'flip', 'flip_direction', 'annotation_kinds', 'source',
@@ -22,10 +24,11 @@ class PackMultiTaskInputs(PackDetInputs):
 
     A sample has ``gt_instances`` and ``ignored_instances`` exactly if its
     image has the kind ``bbox``, and ``gt_sem_seg`` exactly if it has
-    ``sem_seg``; so "unannotated" is the absence of a field and "annotated,
-    but empty" is an empty field. A map that was made from boxes becomes
-    ``pseudo_sem_seg``. Components of a mask become ``component_map`` and
-    ``components``.
+    ``sem_seg``; so "unannotated" is the absence of a field and "annotated, but
+    empty" is an empty field. Boxes of left-out categories become
+    ``left_out_instances``, if there are any. A map that was made from boxes
+    becomes ``pseudo_sem_seg``. Components of a mask become ``component_map``
+    and ``components``.
 
     Args:
         meta_keys (Sequence[str]): Keys that become the metainfo of the
@@ -55,6 +58,8 @@ class PackMultiTaskInputs(PackDetInputs):
         if BBOX not in kinds:
             del sample.gt_instances
             del sample.ignored_instances
+        else:
+            _part_left_out(sample)
         if SEM_SEG not in kinds and 'gt_sem_seg' in sample:
             if results.get('seg_map_is_pseudo'):
                 sample.pseudo_sem_seg = sample.gt_sem_seg
@@ -68,3 +73,15 @@ class PackMultiTaskInputs(PackDetInputs):
                     for column, field in COMPONENT_FIELDS.items()
                 })
         return packed
+
+
+def _part_left_out(sample: DetDataSample) -> None:
+    """Take what is no class of the detector out of what it ignores."""
+    ignored = sample.ignored_instances
+    left_out = ignored.labels == LEFT_OUT_LABEL
+    if left_out.any():
+        sample.ignored_instances = ignored[~left_out]
+        sample.left_out_instances = InstanceData(
+            # MMDetection's preprocessor unwraps only the fields it knows
+            bboxes=get_box_tensor(ignored.bboxes)[left_out],
+            labels=ignored.labels[left_out])

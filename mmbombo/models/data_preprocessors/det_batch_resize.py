@@ -13,7 +13,8 @@ from mmbombo.structures import BBOX
 from .multi_task_data_preprocessor import PIXEL_FIELDS, set_map
 
 #: Fields of a sample that hold boxes in input pixels.
-BOX_FIELDS = ('gt_instances', 'ignored_instances', 'components')
+BOX_FIELDS = ('gt_instances', 'ignored_instances', 'left_out_instances',
+              'components')
 
 
 @MODELS.register_module()

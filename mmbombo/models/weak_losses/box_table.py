@@ -17,10 +17,11 @@ class BoxTable(NamedTuple):
     Attributes:
         boxes (Tensor): ``(N, K, 4)`` in input pixels; empty slots are empty
             boxes.
-        labels (Tensor): ``(N, K)`` detection labels.
+        labels (Tensor): ``(N, K)`` detection labels; of a left-out category
+            any.
         certain (Tensor): ``(N, K)`` bool: a box that tells where an object
             of its class is; not a difficult one, not one of a class that no
-            segmentation class shows.
+            segmentation class shows, nor of a left-out category.
         cut_across (Tensor): ``(N, K)`` bool: the box touches the left or
             right border of its image, beyond which its object may go on.
         cut_along (Tensor): ``(N, K)`` bool: the top or bottom border.
@@ -38,7 +39,8 @@ class BoxTable(NamedTuple):
 
         Args:
             samples (list[:obj:`DetDataSample`]): N >= 1 samples with
-                ``gt_instances`` and ``ignored_instances``.
+                ``gt_instances``, ``ignored_instances`` and perhaps
+                ``left_out_instances``.
             class_map (ClassMap): How labels and segmentation ids relate.
 
         Returns:
@@ -75,16 +77,19 @@ class BoxTable(NamedTuple):
 
 def _columns(sample) -> tuple:
     """Boxes, labels, whether they are certain, and cut, of one image."""
-    certain, ignored = sample.gt_instances, sample.ignored_instances
-    boxes = torch.cat([certain.bboxes, ignored.bboxes])
+    parts = [sample.gt_instances, sample.ignored_instances]
+    if 'left_out_instances' in sample:
+        parts.append(sample.left_out_instances)
+    boxes = torch.cat([part.bboxes for part in parts])
+    # no class has the label of what is left out
+    labels = torch.cat([part.labels for part in parts]).clamp(min=0)
     is_certain = torch.cat([
-        torch.ones_like(certain.labels, dtype=torch.bool),
-        torch.zeros_like(ignored.labels, dtype=torch.bool)
+        torch.full_like(part.labels, part is parts[0], dtype=torch.bool)
+        for part in parts
     ])
     height, width = sample.img_shape[:2]
     x1, y1, x2, y2 = boxes.unbind(dim=1)
     # augmentation cuts boxes at the border exactly, up to rounding
     across = (x1 < 0.5) | (x2 > width - 0.5)
     along = (y1 < 0.5) | (y2 > height - 0.5)
-    return (boxes, torch.cat([certain.labels, ignored.labels]), is_certain,
-            across, along)
+    return boxes, labels, is_certain, across, along
