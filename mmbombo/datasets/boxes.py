@@ -2,9 +2,13 @@
 """What counts as a valid ground-truth box."""
 from typing import List, Optional, Sequence, Tuple
 
+import numpy as np
+
 #: How far, in pixels, a box may reach out of the image: annotation tools
 #: round, and some count from 0 where VOC counts from 1.
 OVERSHOOT = 1.0
+#: Of boxes in a wrong unit nearly all look like it.
+NEARLY_ALL = 0.95
 
 
 def fit_box(
@@ -52,3 +56,35 @@ def clip_box(box: Sequence[float], width: int,
         for value, limit in zip(box, (width, height) * 2))
     # a NaN is no area either
     return [x1, y1, x2, y2] if x1 < x2 and y1 < y2 else None
+
+
+def likely_cause(boxes: Sequence[Sequence[float]],
+                 sizes: Sequence[Tuple[int, int]]) -> Optional[str]:
+    """Say what is wrong with boxes as a whole.
+
+    Args:
+        boxes (Sequence): K boxes x, y, width, height, as COCO has them.
+        sizes (Sequence[tuple[int, int]]): (width, height) of their images.
+
+    Returns:
+        str | None: The likely cause and what to do, or None if most boxes
+        are in their image.
+    """
+    x, y, w, h = np.asarray(boxes, dtype=np.float64).reshape(-1, 4).T
+    width, height = np.asarray(sizes, dtype=np.float64).reshape(-1, 2).T
+    if not len(x):
+        return None
+    if np.mean(np.maximum.reduce([x, y, w, h]) <= 1) > NEARLY_ALL:
+        return ('the boxes look like fractions of the image, where COCO\'s '
+                'are pixels: convert them')
+    outside = (x + w > width + OVERSHOOT) | (y + h > height + OVERSHOOT)
+    if np.mean(outside) <= 0.5:
+        return None
+    corners = ((w > x) & (h > y) & (w <= width + OVERSHOOT) &
+               (h <= height + OVERSHOOT))
+    if np.mean(corners) > NEARLY_ALL:
+        return ('the boxes look like corners [x1, y1, x2, y2], where COCO\'s '
+                'are [x, y, width, height]: convert them')
+    return ('most boxes reach out of their images, so perhaps these were '
+            'scaled, cropped or turned after they were annotated: use those '
+            'that were annotated, or scale the boxes too')

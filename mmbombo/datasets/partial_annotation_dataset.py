@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 
 from mmbombo.registry import DATASETS
 from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
-from .boxes import fit_box
+from .boxes import fit_box, likely_cause
 from .coco_json import (MAP_RECORD, check_category_names, check_image_folder,
                         check_map_record, read_coco_json)
 from .errors import DatasetError, list_problems
@@ -18,6 +18,8 @@ from .file_checks import (ListedFile, check_data_root, check_masks,
                           read_image_sizes)
 from .index_cache import IndexCache
 from .left_out import CHOICES, IGNORE, add_left_out_boxes, count_left_out
+from .listed_sizes import (ListedImage, describe_doubt, find_doubtful,
+                           keep_outside_boxes, listed_size)
 from .seg_ids import build_id_table, build_mmseg_id_table
 from .source import SourceMixin
 from .source_tree import leaf_datasets
@@ -57,7 +59,13 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             translates nothing. Defaults to ().
         drop_bad_boxes (bool): Whether boxes that are inverted, degenerate or
             outside the image are left out instead of refused. Large public
-            sets hold a few. Defaults to False.
+            sets hold a few; if most boxes are outside, they are refused all
+            the same. Defaults to False.
+        ignore_listed_sizes (bool): Whether boxes are right, as pixels of the
+            images as they are, even where the annotation file says another
+            width and height than an image has. Without it such an image is
+            refused, unless its boxes tell which size is wrong, see
+            :mod:`~mmbombo.datasets.listed_sizes`. Defaults to False.
         left_out (str): What objects of a COCO file's categories that the
             classes leave out are to masks that are made from boxes:
             'ignore', their boxes are ignored as crowd regions are, or
@@ -74,7 +82,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
 
     Raises:
         DatasetError: If the wrapped set does not give a declared kind, its
-            classes contradict ``metainfo``, an object of a set in VOC's
+            classes contradict ``metainfo``, boxes seem to be those of images
+            of another size, an object of a set in VOC's
             layout (``mmdet.XMLDataset``) has a class that is not among them,
             or a file is missing or unusable; the message names it.
     """
@@ -87,6 +96,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                  seg_id_map: Optional[Dict[int, int]] = None,
                  seg_ignore_ids: Sequence[int] = (),
                  drop_bad_boxes: bool = False,
+                 ignore_listed_sizes: bool = False,
                  left_out: str = IGNORE,
                  data_help: str = '',
                  pipeline: Sequence[Union[dict, Callable]] = (),
@@ -95,6 +105,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self.declare(annotation_kinds, source
                      or dataset['type'].split('.')[-1])
         self.drop_bad_boxes = drop_bad_boxes
+        self.ignore_listed_sizes = ignore_listed_sizes
         if left_out not in CHOICES:
             raise DatasetError(f'source {self.source!r}: left_out is '
                                f'{left_out!r}, not one of {CHOICES}')
@@ -104,10 +115,11 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self._cache: Optional[IndexCache] = None
         self._index: Optional[dict] = None
         self._notes: List[str] = []
-        self._other_sizes: List[str] = []
         self.wrapped = self._build_wrapped(dataset, test_mode, data_help,
                                            (metainfo or {}).get('classes'))
-        if type(self.wrapped) is CocoDataset:
+        # another reader may look at the listed sizes, see keep_outside_boxes
+        self._reads_all = type(self.wrapped) is CocoDataset
+        if self._reads_all:
             self._open_coco(
                 dict(
                     dataset=dataset,
@@ -117,6 +129,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                     seg_id_map=seg_id_map,
                     seg_ignore_ids=seg_ignore_ids,
                     drop_bad_boxes=drop_bad_boxes,
+                    ignore_listed_sizes=ignore_listed_sizes,
                     left_out=left_out))
         elif isinstance(self.wrapped, XMLDataset):
             self._read_xml(self.wrapped)
@@ -203,7 +216,10 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self._place = str(wrapped.ann_file)
         if self._index is None:
             self._coco = read_coco_json(wrapped.ann_file)
+            wrapped.parse_data_info = keep_outside_boxes(
+                wrapped.parse_data_info)
             wrapped.full_init()
+            del wrapped.parse_data_info
 
     def _read_xml(self, wrapped: XMLDataset) -> None:
         """Read the files, each of which is looked at before MMDetection does.
@@ -357,9 +373,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         """Keep what the kinds name of the wrapped set's annotations."""
         index, self._index = self._index, None
         if index is None:
-            data_list = self._read()
-            self._note_other_sizes()
-            index = dict(data_list=data_list, notes=self._notes)
+            index = dict(data_list=self._read(), notes=self._notes)
             if self._cache is not None:
                 self._cache.store(index, self._files(index['data_list']))
         for note in index['notes']:
@@ -378,7 +392,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         """Open and check all files."""
         content, self._coco = self._coco, None
         if content is not None:
-            self._check_coco(content)
+            check_image_folder(content, self._place,
+                               self.wrapped.data_prefix.get('img', ''))
         infos = [
             self.wrapped.get_data_info(index)
             for index in range(len(self.wrapped))
@@ -389,7 +404,10 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             self._keep(info, size) for info, size in zip(infos, sizes)
         ]
         if BBOX in self.annotation_kinds:
-            self._add_boxes(data_list, infos)
+            self._check_listed_sizes(infos, sizes)
+            if content is not None:
+                self._check_coco(content, data_list)
+            self._add_boxes(data_list, infos, judged=content is not None)
         if SEM_SEG in self.annotation_kinds:
             self._add_masks(data_list, infos, sizes)
         elif content is not None and self._ignores_left_out():
@@ -400,11 +418,6 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
     def _keep(self, info: Dict[str, Any], size: Sequence[int]) -> dict:
         """What every image has, whatever its kinds."""
         height, width = size
-        listed = info.get('height', height), info.get('width', width)
-        if listed != (height, width):
-            self._other_sizes.append(
-                f'{info["img_path"]} is {width}x{height}, not '
-                f'{listed[1]}x{listed[0]}')
         # A path is unique over sources; a given id is what metrics that read
         # the annotation file themselves look up.
         return dict(
@@ -413,7 +426,33 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             height=height,
             width=width)
 
-    def _add_boxes(self, data_list: List[dict], infos: List[dict]) -> None:
+    def _check_listed_sizes(self, infos: List[dict],
+                            sizes: Sequence[Sequence[int]]) -> None:
+        """Stop where boxes seem to be those of an image of another size."""
+        if self.ignore_listed_sizes:
+            return
+        images = [
+            ListedImage(info['img_path'],
+                        (info.get('height'), info.get('width')), tuple(size),
+                        [x['bbox'] for x in info['instances']])
+            for info, size in zip(infos, sizes)
+        ]
+        headline = (f'source {self.source!r}: images of another size than '
+                    f'{self._place} says')
+        doubtful = find_doubtful(images)
+        if doubtful:
+            raise DatasetError(
+                list_problems(headline, [str(image) for image in doubtful]) +
+                f'\n  {describe_doubt(doubtful)}')
+        others = [str(x) for x in images if x.differs and x.boxes]
+        if others:
+            self._notes.append(
+                list_problems(headline, others) + '\n  The boxes fit the '
+                'images as they are, and are taken as pixels of these')
+
+    def _add_boxes(self, data_list: List[dict], infos: List[dict],
+                   judged: bool) -> None:
+        """Boxes in their images; of others is said what has not been."""
         problems = []
         for data_info, info in zip(data_list, infos):
             data_info['instances'] = []
@@ -429,7 +468,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                         bbox=box,
                         bbox_label=self._label_map[instance['bbox_label']],
                         ignore_flag=instance['ignore_flag']))
-        self._report_boxes(problems)
+        if not judged:
+            self._report_boxes(problems)
 
     def _add_masks(self, data_list: List[dict], infos: List[dict],
                    sizes: Sequence) -> None:
@@ -455,37 +495,43 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         prefix = getattr(self.wrapped, 'data_prefix', None) or {}
         return (prefix.get('seg') or osp.dirname(mask)).rstrip('/')
 
-    def _check_coco(self, content: Dict[str, Any]) -> None:
-        """Look at the images, and at the boxes that MMDetection drops.
+    def _check_coco(self, content: Dict[str, Any],
+                    data_list: List[dict]) -> None:
+        """Look at the boxes, those that MMDetection drops too.
 
         Its COCO reader leaves out boxes without area, or thinner than a
         pixel, which would turn an object into background, and a crowd to
         ignore into a negative. Categories that are no class are not judged.
         """
-        check_image_folder(content, self._place,
-                           self.wrapped.data_prefix.get('img', ''))
-        if BBOX not in self.annotation_kinds:
-            return
         self._note_left_out(content)
         images = {image['id']: image for image in content['images']}
+        true_sizes = {
+            info['img_id']: (info['width'], info['height'])
+            for info in data_list
+        }
         asked = set(self.wrapped.cat_ids)
-        problems = []
+        problems, boxes, sizes = [], [], []
         for annotation in content['annotations']:
             # What is no class of ours neither teaches nor is ignored.
             if annotation['category_id'] not in asked:
                 continue
             x, y, width, height = annotation['bbox']
             image = images[annotation['image_id']]
-            _, complaint = fit_box((x, y, x + width, y + height),
-                                   image['width'], image['height'])
-            complaint = complaint or _dropped_by_mmdet(annotation)
+            # the wrapped set may have left the whole image out
+            size = true_sizes.get(image['id'], listed_size(image))
+            boxes.append(annotation['bbox'])
+            sizes.append(size)
+            _, complaint = fit_box((x, y, x + width, y + height), *size)
+            complaint = complaint or _dropped_by_mmdet(
+                annotation, None if self._reads_all else image)
             if complaint:
                 problems.append(
                     f'annotation {annotation["id"]} of '
                     f'{image.get("file_name", image["id"])}: '
                     f'box [x {x:g}, y {y:g}, w {width:g}, h {height:g}] '
                     f'{complaint}')
-        self._report_boxes(problems)
+        if problems:
+            self._report_boxes(problems, likely_cause(boxes, sizes))
 
     def _note_left_out(self, content: Dict[str, Any]) -> None:
         """Say which objects are none to the network."""
@@ -505,21 +551,15 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
     def _ignores_left_out(self) -> bool:
         return BBOX in self.annotation_kinds and self.left_out == IGNORE
 
-    def _note_other_sizes(self) -> None:
-        if self._other_sizes:
-            self._notes.append(
-                list_problems(
-                    f'source {self.source!r}: images of another size than '
-                    f'{self._place} says', self._other_sizes) +
-                '\n  Boxes are taken as pixels of the images as they are: if '
-                'these were scaled, scale the boxes too')
-
-    def _report_boxes(self, problems: List[str]) -> None:
+    def _report_boxes(self, problems: List[str],
+                      cause: Optional[str] = None) -> None:
         if not problems:
             return
         message = list_problems(
             f'source {self.source!r} ({self._place}): unusable box(es)',
             problems)
+        if cause:
+            raise DatasetError(f'source {self.source!r}: {cause}\n{message}')
         if not self.drop_bad_boxes:
             raise DatasetError(
                 f'{message}\n  Correct them, or leave them out with '
@@ -527,13 +567,18 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self._notes.append(f'{message}\n  left out')
 
 
-def _dropped_by_mmdet(annotation: Dict[str, Any]) -> Optional[str]:
+def _dropped_by_mmdet(annotation: Dict[str, Any],
+                      image: Optional[Dict[str, Any]]) -> Optional[str]:
     """Why MMDetection's COCO reader leaves out a box that is inside its
-    image, or None."""
+    image, or None. It looks at the listed size of ``image``, if given."""
     if annotation.get('ignore', False):
         return "is marked 'ignore'; a region to ignore is marked 'iscrowd'"
     if min(annotation['bbox'][2:]) < 1:
         return 'is thinner than a pixel'
     if annotation['area'] <= 0:
         return f"has 'area' {annotation['area']:g}"
+    x, y = annotation['bbox'][:2]
+    if image and (x >= image['width'] or y >= image['height']):
+        return (f"is outside of {image['width']}x{image['height']}, which the "
+                'file says, though not outside of the image')
     return None

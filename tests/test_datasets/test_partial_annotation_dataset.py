@@ -483,19 +483,124 @@ def test_left_out_is_one_of_two(foreign):
         make(coco(foreign), ('bbox', ), left_out='foreground')
 
 
-def test_images_of_another_size_are_one_warning(foreign, monkeypatch):
+def rewrite(root, image=None, box=None):
+    """Change every entry of the COCO file by a function."""
+    content = json.loads((root / 'boxes.json').read_text())
+    for entry in content['images'] if image else ():
+        image(entry)
+    for entry in content['annotations'] if box else ():
+        entry['bbox'] = box(entry['bbox'])
+    write_json(root, content['images'], content['annotations'])
+
+
+@pytest.mark.parametrize('change', [
+    lambda x: x.update(width=x['width'] + 2, height=x['height'] - 1),
+    lambda x: x.update(width=8, height=8),  # outside of it are boxes
+    lambda x: x.update(width=x['height'], height=x['width']),
+])
+def test_other_sizes_that_move_no_box_are_one_warning(
+        foreign, monkeypatch, change):
     said = []
     monkeypatch.setattr(
         'mmbombo.datasets.partial_annotation_dataset.print_log',
         lambda text, **kwargs: said.append(text))
-    content = json.loads((foreign / 'boxes.json').read_text())
-    for image in content['images']:
-        image['width'] += 1
-    write_json(foreign, content['images'], content['annotations'])
-    make(coco(foreign), ('bbox', ))
+    # in images of 40x30, but not in those of 30x40
+    rewrite(foreign, change, lambda box: [32, 20, 8, 10])
+    data = make(coco(foreign), ('bbox', ))
+    for k in range(4):
+        info = data.get_data_info(k)
+        assert (info['height'], info['width']) == (30, 40 + k)
+        assert info['instances'][0]['bbox'] == [32, 20, 40, 30]
     text, = said
-    assert f"({len(content['images'])} in all)" in text
-    assert 'scale the boxes too' in text
+    assert '(4 in all)' in text and 'images/0.jpg is 40x30, not ' in text
+
+
+@pytest.mark.parametrize('side', [0, None])
+def test_sizes_that_a_file_does_not_know(foreign, monkeypatch, side):
+    said = []
+    monkeypatch.setattr(
+        'mmbombo.datasets.partial_annotation_dataset.print_log',
+        lambda text, **kwargs: said.append(text))
+    rewrite(foreign, lambda x: x.update(width=side, height=side))
+    config = dict(
+        coco(foreign), filter_cfg=dict(filter_empty_gt=True, min_size=16))
+    data = make(config, ('bbox', ))
+    assert len(data) == 4 and said == []
+    assert data.get_data_info(0)['instances'][0]['bbox'] == [6, 4, 26, 14]
+    rewrite(foreign, box=lambda box: [30, 4, 20, 10])
+    with pytest.raises(DatasetError, match='outside the 40x30 image'):
+        make(config, ('bbox', ))
+
+
+@pytest.mark.parametrize('factor, box, cause', [
+    (2, [6, 4, 20, 10], 'Perhaps the images were scaled or cropped'),
+    (2, [40, 4, 20, 10], 'Boxes reach out of the images: these were scaled'),
+    (.5, [6, 4, 12, 10], 'Perhaps the images were scaled or cropped'),
+    (None, [6, 4, 20, 10], 'Width and height are swapped'),
+    (None, [6, 20, 20, 19], 'Width and height are swapped'),
+])
+def test_other_sizes_stop_where_boxes_may_be_wrong(
+        foreign, factor, box, cause):
+
+    def change(image):
+        width, height = image['width'], image['height']
+        if factor is None:
+            image.update(width=height, height=width)
+        else:
+            image.update(
+                width=int(factor * width), height=int(factor * height))
+
+    rewrite(foreign, change, lambda _: box)
+    with pytest.raises(DatasetError) as error:
+        make(coco(foreign), ('bbox', ), drop_bad_boxes=True)
+    message = str(error.value)
+    assert '(4 in all)' in message and 'images/0.jpg is 40x30, not ' in message
+    assert cause in message and 'ignore_listed_sizes=True' in message
+    # no box, nothing beside its object
+    metainfo = dict(seg_classes=CLASSES)
+    make(coco(foreign, seg='masks/'), ('sem_seg', ), metainfo=metainfo,
+         **ID_MAP)
+
+
+def test_listed_sizes_are_ignored_on_demand(foreign):
+    rewrite(foreign, lambda x: x.update(width=30, height=16))
+    config = coco(foreign)
+    with pytest.raises(DatasetError, match='of another size'):
+        make(config, ('bbox', ), drop_bad_boxes=True)
+    data = make(config, ('bbox', ), ignore_listed_sizes=True)
+    assert data.get_data_info(2)['instances'][0]['bbox'] == [6, 4, 26, 14]
+
+
+def test_a_reader_that_drops_what_is_outside_the_listed_size(foreign):
+    from mmdet.datasets import CocoDataset
+
+    from mmbombo.registry import DATASETS
+
+    class OwnCoco(CocoDataset):
+        pass
+
+    DATASETS.register_module(module=OwnCoco, force=True)
+    rewrite(foreign, lambda x: x.update(width=6))
+    with pytest.raises(DatasetError, match='outside of 6x30, which the file'):
+        make(
+            dict(coco(foreign), type='OwnCoco'), ('bbox', ),
+            ignore_listed_sizes=True)
+
+
+@pytest.mark.parametrize('box, cause', [
+    ([16, 10, 36, 25], 'look like corners'),
+    ([60, 20, 10, 20], 'scaled, cropped or turned'),
+    ([.1, .2, .4, .3], 'look like fractions'),
+])
+def test_boxes_that_are_wrong_altogether(foreign, box, cause):
+    rewrite(foreign, box=lambda _: box)
+    with pytest.raises(DatasetError) as error:
+        # to drop them would be to teach their objects as background
+        make(coco(foreign), ('bbox', ), drop_bad_boxes=True)
+    message = str(error.value)
+    assert cause in message.splitlines()[0]
+    assert 'annotation 1 of 0.jpg' in message
+    assert 'drop_bad_boxes' not in message
 
 
 def test_boxes_of_categories_that_are_no_class_are_not_judged(foreign):
