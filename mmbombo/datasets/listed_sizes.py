@@ -56,8 +56,9 @@ class ListedImage:
     def reaches_out(self, size: Size) -> bool:
         """Whether a box does not fit an image of a size."""
         height, width = size
-        return any(x1 < -OVERSHOOT or y1 < -OVERSHOOT or x2 > width + OVERSHOOT
-                   or y2 > height + OVERSHOOT for x1, y1, x2, y2 in self.boxes)
+        return any(
+            min(x1, y1) < -OVERSHOOT or x2 > width + OVERSHOOT
+            or y2 > height + OVERSHOOT for x1, y1, x2, y2 in self.boxes)
 
     def __str__(self) -> str:
         return (f'{self.path} is {self.size[1]}x{self.size[0]}, not '
