@@ -3,7 +3,6 @@
 import argparse
 import os
 import os.path as osp
-import sys
 from typing import Dict
 
 import mmengine
@@ -11,9 +10,8 @@ from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from mmbombo.datasets import DatasetError, PipelineError
-from mmbombo.utils import (leave_process_group, prepare_cpu_processes,
-                           use_checked_loader)
+from mmbombo.utils import (leave_process_group, one_line_errors,
+                           prepare_cpu_processes, use_checked_loader)
 
 
 def parse_args() -> argparse.Namespace:
@@ -79,19 +77,17 @@ def draw_predictions(cfg: Config, show_dir: str) -> None:
 
 def test(cfg: Config) -> Dict[str, float]:
     """Test, and let the runner go."""
-    runner = Runner.from_cfg(cfg)
-    try:
-        return runner.test()
-    except (DatasetError, PipelineError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
+    return Runner.from_cfg(cfg).test()
 
 
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
-    cfg = merge_args(Config.fromfile(args.config), args)
+    with one_line_errors():
+        cfg = merge_args(Config.fromfile(args.config), args)
     prepare_cpu_processes(cfg)
-    metrics = test(cfg)
+    with one_line_errors(cfg):
+        metrics = test(cfg)
     if args.out and is_main_process():
         mmengine.dump(metrics, args.out)
     leave_process_group()

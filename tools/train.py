@@ -1,18 +1,19 @@
 # Copyright (c) mmbombo contributors.
 """Train a model: ``python tools/train.py CONFIG [options]``."""
 import argparse
+import logging
 import os
 import os.path as osp
 import sys
 
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from mmbombo.datasets import DatasetError, PipelineError
 from mmbombo.utils import (keep_freed_memory, leave_process_group,
-                           prepare_cpu_processes, scale_schedule,
-                           use_checked_loader)
+                           one_line_errors, prepare_cpu_processes,
+                           scale_schedule, use_checked_loader)
 
 
 def parse_args() -> argparse.Namespace:
@@ -102,20 +103,35 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 def train(cfg: Config) -> None:
     """Train, and let the runner go."""
     runner = Runner.from_cfg(cfg)
-    try:
-        runner.train()
-    except (DatasetError, PipelineError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
+    warn_of_new_start(cfg)
+    runner.train()
+
+
+def warn_of_new_start(cfg: Config) -> None:
+    """Say so if there is nothing to resume.
+
+    It is no error: a job that restarts itself has --resume from the first
+    time on.
+    """
+    found = osp.isfile(osp.join(cfg.work_dir, 'last_checkpoint'))
+    if cfg.get('resume') and not cfg.get('load_from') and not found:
+        print_log(
+            f'--resume: {osp.abspath(cfg.work_dir)} has no last_checkpoint, '
+            'so the training starts anew',
+            logger='current',
+            level=logging.WARNING)
 
 
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
-    cfg = merge_args(Config.fromfile(args.config), args)
+    with one_line_errors():
+        cfg = merge_args(Config.fromfile(args.config), args)
     if get_device() == 'cpu':
         keep_freed_memory()
     prepare_cpu_processes(cfg)
-    train(cfg)
+    with one_line_errors(cfg):
+        train(cfg)
     leave_process_group()
 
 

@@ -6,25 +6,22 @@ loads (``--resume``, ``load_from``, ``init_cfg``, teachers, the inferencer)
 goes through its ``CheckpointLoader``, whose schemes
 :func:`use_checked_loader` replaces.
 """
-import hashlib
-import os
 import os.path as osp
 import re
 import secrets
 from contextlib import contextmanager
 from pickle import UnpicklingError
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
-from urllib.parse import urlparse
 
 import numpy as np
 import torch
-from mmengine.dist import barrier, get_rank
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import (get_deprecated_model_names,
                                         get_external_models,
                                         get_torchvision_models)
 
+from .download import download
 from .stored_config import drop_programs
 
 TRUST_OPTION = '--trust-checkpoint'
@@ -103,10 +100,11 @@ def use_checked_loader(trust: bool = False) -> None:
         return load(filename, map_location)
 
     def load_from_checked_url(filename, map_location=None):
-        return load(_download(filename), map_location)
+        return load(download(filename, filename), map_location)
 
     def load_from_checked_name(filename, map_location=None):
-        return load(_download(_url_of_name(filename)), map_location)
+        path = download(_url_of_name(filename), filename)
+        return load(path, map_location)
 
     def load_from_unchecked_scheme(filename, map_location=None):
         raise RuntimeError(
@@ -244,27 +242,3 @@ def _url_of_name(name: str) -> str:
         raise ValueError(f"'{name}' names no weights that can be downloaded; "
                          'give the URL or the path of the file')
     return urls[model]
-
-
-def _download(url: str) -> str:
-    """Fetch a file once into torch's cache; rank 0 does it for its machine.
-
-    Each URL has a folder of its own: files of two URLs may share their name.
-    """
-    folder = hashlib.sha256(url.encode()).hexdigest()[:16]
-    path = osp.join(torch.hub.get_dir(), 'checkpoints', folder,
-                    osp.basename(urlparse(url).path))
-    if get_rank() == 0:
-        _fetch(url, path)
-    barrier()
-    # A rank on another machine may not see the file of rank 0.
-    _fetch(url, path)
-    return path
-
-
-def _fetch(url: str, path: str) -> None:
-    if osp.exists(path):
-        return
-    os.makedirs(osp.dirname(path), exist_ok=True)
-    print_log(f"downloading '{url}' to '{path}'", logger='current')
-    torch.hub.download_url_to_file(url, path, progress=os.isatty(2))

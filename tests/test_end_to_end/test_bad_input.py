@@ -532,6 +532,7 @@ def test_it_stops_before_training(name, own_shapes, voc, make_config, commands,
     said = done.output[-2000:]
     for text in expected:
         assert text in said, said
+    assert 'Traceback' not in done.output
     assert 'Iter(train)' not in done.output
     assert logs.iterations_run(tmp_path / 'work') == 0
     assert not list(tmp_path.rglob('iter_*.pth'))

@@ -18,10 +18,10 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import DefaultScope
 from mmengine.utils import ProgressBar
 
-from mmbombo.datasets import DatasetError, PipelineError
 from mmbombo.datasets.transforms import LoadPseudoMask
 from mmbombo.registry import DATASETS
 from mmbombo.structures import BBOX, SEM_SEG
+from mmbombo.utils import one_line_errors
 
 #: What a worker process works on; set before the workers are forked.
 JOBS: List[Tuple[Callable, int, List[Callable]]] = []
@@ -97,10 +97,8 @@ def run(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    try:
+    with one_line_errors():
         run(args)
-    except (DatasetError, PipelineError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
 
 
 if __name__ == '__main__':

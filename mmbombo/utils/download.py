@@ -1,0 +1,92 @@
+# Copyright (c) mmbombo contributors.
+"""Files of the network, each fetched once."""
+import hashlib
+import os
+import os.path as osp
+from typing import Any, Iterator, Mapping, Tuple
+from urllib.parse import urlparse
+
+import torch
+from mmengine.dist import barrier, get_rank
+from mmengine.logging import print_log
+
+
+class DownloadError(ConnectionError):
+    """A file cannot be fetched from the network.
+
+    The message names the URL and what to do without a network.
+
+    Args:
+        name (str): What a config says, a URL or ``torchvision://resnet50``.
+        url (str): Its URL.
+        path (str): Where the file would be.
+        reason (Exception): Why it is not.
+    """
+
+    def __init__(self, name: str, url: str, path: str,
+                 reason: Exception) -> None:
+        super().__init__(
+            f'{url} cannot be downloaded ({reason}). Download it on a machine '
+            f'that can, and copy it to {path}, or name the copy in the config '
+            f'instead of {name!r}')
+        self.name = name
+
+
+def download(url: str, name: str) -> str:
+    """Fetch a file once into torch's cache; rank 0 does it for its machine.
+
+    Each URL has a folder of its own: files of two URLs may share their name.
+
+    Args:
+        url (str): The URL.
+        name (str): What a config says for it.
+
+    Returns:
+        str: Path of the file.
+
+    Raises:
+        DownloadError: If there is no network, or no such file.
+    """
+    folder = hashlib.sha256(url.encode()).hexdigest()[:16]
+    path = osp.join(torch.hub.get_dir(), 'checkpoints', folder,
+                    osp.basename(urlparse(url).path))
+    try:
+        if get_rank() == 0:
+            _fetch(url, path)
+        barrier()
+        # A rank on another machine may not see the file of rank 0.
+        _fetch(url, path)
+    except OSError as error:  # urllib's and the sockets' errors are such
+        raise DownloadError(name, url, path, error) from error
+    return path
+
+
+def _fetch(url: str, path: str) -> None:
+    if osp.exists(path):
+        return
+    os.makedirs(osp.dirname(path), exist_ok=True)
+    print_log(f"downloading '{url}' to '{path}'", logger='current')
+    torch.hub.download_url_to_file(url, path, progress=os.isatty(2))
+
+
+def keys_of(value: Any, cfg: Any) -> Iterator[str]:
+    """Where a config says something, as ``--cfg-options`` has it.
+
+    Args:
+        value: What to look for.
+        cfg (Config | dict): The config.
+
+    Yields:
+        str: A key such as ``model.backbone.init_cfg.checkpoint``.
+    """
+    for key, found in _items(cfg):
+        if isinstance(found, (Mapping, list, tuple)):
+            yield from (f'{key}.{inner}' for inner in keys_of(value, found))
+        elif isinstance(found, str) and found == value:
+            yield key
+
+
+def _items(node: Any) -> Iterator[Tuple[str, Any]]:
+    if isinstance(node, (list, tuple)):
+        return ((str(index), item) for index, item in enumerate(node))
+    return ((str(key), item) for key, item in node.items())
