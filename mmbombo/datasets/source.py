@@ -11,6 +11,7 @@ from mmbombo.registry import TRANSFORMS
 from mmbombo.structures import SEM_SEG, check_kinds
 from .draw_seed import seeded_draw
 from .errors import DatasetError
+from .transforms.evaluation_pipeline_check import check_evaluation_pipeline
 from .transforms.pipeline_check import check_pipeline
 
 
@@ -56,6 +57,8 @@ class SourceMixin:
         ]
         check_pipeline(
             transforms, self.annotation_kinds, probe=not test_mode)
+        if test_mode:
+            check_evaluation_pipeline(transforms, self.source)
         return transforms
 
     def require_images(self, data_list: Sequence[dict], place: str) -> None:

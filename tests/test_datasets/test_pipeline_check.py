@@ -387,8 +387,8 @@ def test_a_transform_with_needs_of_its_own_is_not_judged():
 def test_probes_are_few_and_leave_the_generators_alone():
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     with mock.patch.object(
-            pipeline_check, '_probe_sample',
-            wraps=pipeline_check._probe_sample) as probe:
+            pipeline_check, 'probe_sample',
+            wraps=pipeline_check.probe_sample) as probe:
         check(GOOD['jitter'], BOTH)
     assert probe.call_count == 10
     assert random.getstate() == states[0]

@@ -1,4 +1,5 @@
 # Copyright (c) mmbombo contributors.
+from .evaluation_pipeline_check import check_evaluation_pipeline
 from .label_components import LabelComponents
 from .load_partial_annotations import LoadPartialAnnotations
 from .load_pseudo_mask import LoadPseudoMask
@@ -9,5 +10,5 @@ from .random_zoom_crop import RandomZoomCrop
 __all__ = [
     'LabelComponents', 'LoadPartialAnnotations', 'LoadPseudoMask',
     'PackMultiTaskInputs', 'PipelineError', 'RandomZoomCrop',
-    'check_pipeline', 'probe_pipeline'
+    'check_evaluation_pipeline', 'check_pipeline', 'probe_pipeline'
 ]

@@ -132,7 +132,7 @@ def check_pipeline(transforms: Sequence[Callable],
         reason = _refusal(transform, kinds)
         if reason is not None:
             raise PipelineError(
-                f'{_name(transform)} cannot be used with annotation kinds '
+                f'{step_name(transform)} cannot be used with annotation kinds '
                 f'{tuple(kinds)}: {reason}')
     if probe:
         _check_order(transforms)
@@ -150,17 +150,18 @@ def _check_order(transforms: Sequence[Callable]) -> None:
         name = type(step).__name__
         if name.startswith('Load') and changes is not None:
             raise PipelineError(
-                f'{_name(changes)} stands before {_name(step)}, whose '
+                f'{step_name(changes)} stands before {step_name(step)}, whose '
                 'annotation is that of the original image: load first, then '
-                'augment')
+                'augment. (A set for evaluation needs test_mode=True; there '
+                'this order is right)')
         if labels is not None and not name.startswith('Pack'):
             raise PipelineError(
-                f'{_name(step)} stands behind {_name(labels)}, whose '
+                f'{step_name(step)} stands behind {step_name(labels)}, whose '
                 'components it does not change: put LabelComponents right '
                 'before PackMultiTaskInputs')
         if name == 'LabelComponents':
             labels = step
-        elif not _is_frame(step):
+        elif not is_frame(step):
             changes = step
 
 
@@ -182,7 +183,7 @@ def probe_pipeline(transforms: Sequence[Callable],
         PipelineError: If image, map and boxes disagree afterwards; it names
             the transform after which they first do.
     """
-    steps = [step for step in transforms if not _is_frame(step)]
+    steps = [step for step in transforms if not is_frame(step)]
     has_map = SEM_SEG in kinds or any(
         type(step).__name__ == 'LoadPseudoMask' for step in transforms)
     if not steps or not kinds:
@@ -191,7 +192,7 @@ def probe_pipeline(transforms: Sequence[Callable],
         if _probe(steps, kinds, has_map, draws) is not None:
             raise PipelineError(_explain(steps, kinds, has_map, draws))
     for step in steps:
-        if _is_stock(step) or not _draws_numbers(step, kinds, has_map):
+        if is_stock(step) or not _draws_numbers(step, kinds, has_map):
             continue
         for draws in RARE_DRAWS:
             if _probe([step], kinds, has_map, draws, alone=True) is not None:
@@ -199,7 +200,7 @@ def probe_pipeline(transforms: Sequence[Callable],
                     _explain([step], kinds, has_map, draws, alone=True))
 
 
-def _is_stock(step: Callable) -> bool:
+def is_stock(step: Callable) -> bool:
     """Whether it, and all that it wraps, are the libraries' or ours.
 
     They are known to move all or have been refused by name; their chances
@@ -215,7 +216,7 @@ def _draws_numbers(step: Callable, kinds: Sequence[str],
     with extreme_draws('low'):
         states = generator_states()
         try:
-            step(_probe_sample(kinds, has_map))
+            step(probe_sample(kinds, has_map))
         except Exception:
             # It may need what stands before it.
             pass
@@ -239,7 +240,7 @@ def _probe(steps: Sequence[Callable],
 def _run(steps: Sequence[Callable], kinds: Sequence[str], has_map: bool,
          draws: Draws, alone: bool) -> Optional[str]:
     with draws():
-        sample = _probe_sample(kinds, has_map)
+        sample = probe_sample(kinds, has_map)
         keys = set(sample)
         for step in steps:
             try:
@@ -250,10 +251,11 @@ def _run(steps: Sequence[Callable], kinds: Sequence[str], has_map: bool,
                     return None
                 if not isinstance(error, KeyError) or keys.issuperset(
                         error.args):
-                    return f'{_name(step)} fails on it: {error!r}'
+                    return f'{step_name(step)} fails on it: {error!r}'
                 print_log(
-                    f'{_name(step)} needs {error} and could not be probed: '
-                    'make sure that it moves image, map and boxes together',
+                    f'{step_name(step)} needs {error} and could not be '
+                    'probed: make sure that it moves image, map and boxes '
+                    'together',
                     logger='current')
                 return None
             if sample is None:
@@ -274,9 +276,9 @@ def _explain(steps: Sequence[Callable],
             break
     return (f'the pipeline does not keep an image with annotation kinds '
             f'{tuple(kinds)} and its annotation together: after '
-            f'{_name(steps[number - 1])}, {problem}. A transform must move '
-            '`img`, `gt_seg_map` and `gt_bboxes` alike, and add no boxes to '
-            'an image without them')
+            f'{step_name(steps[number - 1])}, {problem}. A transform must '
+            'move `img`, `gt_seg_map` and `gt_bboxes` alike, and add no boxes '
+            'to an image without them')
 
 
 def find_disagreement(sample: dict,
@@ -308,7 +310,7 @@ def find_disagreement(sample: dict,
     if seg_map is None:
         if boxes is None:
             return None
-        marked, ignored = _filled(boxes[0], shape), np.zeros(shape, bool)
+        marked, ignored = filled(boxes[0], shape), np.zeros(shape, bool)
     else:
         marked, ignored = seg_map == 1, seg_map == IGNORE_INDEX
     rows, columns = np.nonzero(marked)
@@ -369,7 +371,7 @@ def _compare_box(box: np.ndarray, extent: np.ndarray, shape: Sequence[int],
     tolerance = BOX_TOLERANCE[0] + BOX_TOLERANCE[1] * max(height, width)
     outside = np.concatenate([box[:2] - extent[:2], extent[2:] - box[2:]])
     # Where part of the box is erased, the map may be smaller than the box.
-    if not large_boxes and not (_filled(box, shape) & ignored).any():
+    if not large_boxes and not (filled(box, shape) & ignored).any():
         outside = np.abs(outside)
     if outside.max() > tolerance:
         return (f'the box is {box.round(1).tolist()} but the map shows the '
@@ -389,7 +391,7 @@ def _is_photograph(gray: np.ndarray) -> np.ndarray:
     return cv2.dilate(flat, FLAT) == 0
 
 
-def _filled(box: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+def filled(box: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """(H, W) bool map that is true inside a box."""
     x1, y1, x2, y2 = np.clip(np.round(box), 0, None).astype(int)
     inside = np.zeros(shape, bool)
@@ -414,7 +416,7 @@ def _probe_image() -> np.ndarray:
     return image
 
 
-def _probe_sample(kinds: Sequence[str], has_map: bool) -> dict:
+def probe_sample(kinds: Sequence[str], has_map: bool) -> dict:
     """The synthetic sample, as the loading transforms would leave it."""
     sample = dict(
         img=_probe_image().copy(),
@@ -428,7 +430,7 @@ def _probe_sample(kinds: Sequence[str], has_map: bool) -> dict:
         source='probe',
         annotation_kinds=tuple(kinds))
     if has_map:
-        sample['gt_seg_map'] = _filled(PROBE_BOX, PROBE_SHAPE).view(np.uint8)
+        sample['gt_seg_map'] = filled(PROBE_BOX, PROBE_SHAPE).view(np.uint8)
         sample['ignore_index'] = IGNORE_INDEX
         sample['seg_fields'] = []
     if BBOX in kinds:
@@ -472,13 +474,13 @@ def _refusal(transform: Callable, kinds: Sequence[str]) -> Optional[str]:
     return None
 
 
-def _is_frame(transform: Callable) -> bool:
+def is_frame(transform: Callable) -> bool:
     """Whether it loads, labels or packs, rather than changes the sample."""
     name = type(transform).__name__
     return name.startswith(('Load', 'Pack')) or name == 'LabelComponents'
 
 
-def _name(transform: Callable) -> str:
+def step_name(transform: Callable) -> str:
     library = type(transform).__module__.split('.')[0]
     name = getattr(transform, '__name__', type(transform).__name__)
     return f'{library}.{name}'
