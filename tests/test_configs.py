@@ -49,11 +49,11 @@ def test_config_takes_a_step_without_pretrained_weights(path):
     loss, _ = model.parse_losses(losses)
     loss.backward()
     assert loss.isfinite()
-    unlearnt = [
+    unlearned = [
         name for name, p in model.named_parameters()
         if p.requires_grad and p.grad is None
     ]
-    assert not unlearnt
+    assert not unlearned
     frozen = [n for n, p in model.named_parameters() if not p.requires_grad]
     # the detector alone does not read the finest level of the pyramid
     unread = 'backbone.' if len(model.task_heads) > 1 else (

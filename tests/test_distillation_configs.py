@@ -38,7 +38,7 @@ def test_teachers_fit_their_students(name):
     for weak_loss in asked:
         weak_loss.check_teacher(student, teachers[weak_loss.predictor])
     for key, teacher in teachers.items():
-        student.set_predictor(key, teacher.requires_grad_(False))
+        student.set_teacher(key, teacher.requires_grad_(False))
     samples = samples_of_config(cfg, SIZE)
     losses = student.train()(
         torch.randn(len(samples), 3, SIZE, SIZE), samples, 'loss')
