@@ -56,9 +56,10 @@ def _read(root: Path, name: str, classes: Tuple[str, ...]) -> Sample:
     path = root / 'JPEGImages' / f'{name}.jpg'
     image = cv2.imread(str(path))
     instances = read_instances(
-        str(root / 'Annotations' / f'{name}.xml'),
-        {label: number
-         for number, label in enumerate(classes)}, image.shape[:2])
+        str(root / 'Annotations' / f'{name}.xml'), {
+            label: number
+            for number, label in enumerate(classes)
+        })
     return Sample(
         path, image,
         np.array([item['bbox'] for item in instances]).reshape(-1, 4),

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Set
 
-from mmbombo.datasets.checks.files import number_lines
+from mmbombo.datasets.id_list import number_lines
 from mmbombo.datasets.errors import DatasetError, list_problems
 from mmbombo.utils.atomic_write import file_sha256
 
