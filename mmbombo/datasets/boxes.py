@@ -86,7 +86,8 @@ def fit_instances(results: Dict[str, Any]) -> List[dict]:
         box, complaint = fit_box(instance['bbox'], width, height)
         complaint = complaint or instance.get('complaint')
         if complaint:
-            problems.append(f'box {list(instance["bbox"])} {complaint}')
+            numbers = ', '.join(f'{x:g}' for x in instance['bbox'])
+            problems.append(f'box [{numbers}] {complaint}')
         else:
             fitted.append(dict(instance, bbox=box))
     if problems and not results.get('drop_bad_boxes'):

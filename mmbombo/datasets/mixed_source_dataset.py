@@ -15,8 +15,7 @@ AUTHORITY = dict(
 
 
 # the second is the name of 0.1
-@DATASETS.register_module(
-    name=['MixedSourceDataset', 'MultiSourceDataset'])
+@DATASETS.register_module(name=['MixedSourceDataset', 'MultiSourceDataset'])
 class MixedSourceDataset(ConcatDataset):
     """Several sources as one data set.
 
@@ -63,8 +62,9 @@ class MixedSourceDataset(ConcatDataset):
     @property
     def annotation_kinds(self) -> Tuple[str, ...]:
         """Kinds that at least one source has."""
-        return tuple(kind for kind in (BBOX, SEM_SEG) if any(
-            kind in source.annotation_kinds for source in self.datasets))
+        return tuple(
+            kind for kind in (BBOX, SEM_SEG) if any(
+                kind in source.annotation_kinds for source in self.datasets))
 
     def __getitem__(self, idx: int) -> dict:
         """The transformed sample; its randomness comes from ``idx``."""

@@ -3,7 +3,6 @@ import logging
 import os.path as osp
 from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
-import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from mmengine.utils import deprecated_api_warning
@@ -13,7 +12,7 @@ from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
 from .checks.image_size_check import is_known
 from .coco_json import check_map_record
 from .errors import DatasetError
-from .seg_ids import build_id_table, build_mmseg_id_table
+from .seg_ids import build_wrapped_id_table
 from .source import SourceMixin
 from .unlisted_categories import CHOICES, IGNORE, UNLISTED_KEY
 from .wrapped_set import build_wrapped
@@ -109,19 +108,22 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self.unlisted_categories = unlisted_categories
         metainfo = metainfo or {}
         self._require_places(dataset)
+        has_boxes = BBOX in self.annotation_kinds
         try:
-            self.wrapped = build_wrapped(dataset, BBOX
-                                         in self.annotation_kinds,
+            self.wrapped = build_wrapped(dataset, has_boxes,
                                          metainfo.get('classes'), test_mode)
         except DatasetError as error:
             raise self._error(str(error)) from error
         self._infos = self._list_images()
-        self._require_kinds(self._infos[0])
-        metainfo = self._merge_metainfo(metainfo, keeps_ids=seg_id_map is None)
+        keeps_ids = seg_id_map is None
+        metainfo = self._merge_metainfo(metainfo, keeps_ids)
         if SEM_SEG in self.annotation_kinds:
-            self.seg_id_table = self._build_id_table(metainfo['seg_classes'],
-                                                     seg_id_map,
-                                                     seg_ignore_ids)
+            if keeps_ids:
+                self._check_map_record(metainfo['seg_classes'])
+            self.seg_id_table = build_wrapped_id_table(
+                self._infos[0],
+                getattr(self.wrapped, 'ignore_index', IGNORE_INDEX),
+                len(metainfo['seg_classes']), seg_id_map, seg_ignore_ids)
         super().__init__(
             metainfo=metainfo,
             pipeline=self.build_pipeline(pipeline, test_mode),
@@ -152,18 +154,20 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         else:
             infos = [wrapped.get_data_info(i) for i in range(len(wrapped))]
         self.require_images(infos, self.place)
-        return infos
-
-    def _require_kinds(self, first: dict) -> None:
         missing = [
             kind for kind in self.annotation_kinds
-            if first.get(INFO_KEYS[kind]) is None
+            if infos[0].get(INFO_KEYS[kind]) is None
         ]
         if missing:
-            raise self._error(
-                f'annotation_kinds declares {missing}, but '
-                f'{type(self.wrapped).__name__} ({self.place}) has no image '
-                'with that')
+            raise self._error(f'annotation_kinds declares {missing}, but '
+                              f'{type(wrapped).__name__} ({self.place}) has no'
+                              ' image with that')
+        return infos
+
+    def _check_map_record(self, seg_classes: Sequence[str]) -> None:
+        prefix = getattr(self.wrapped, 'data_prefix', None) or {}
+        first = self._infos[0]['seg_map_path']
+        check_map_record(prefix.get('seg') or osp.dirname(first), seg_classes)
 
     def _merge_metainfo(self, given: dict, keeps_ids: bool) -> dict:
         """The given metainfo, completed by the wrapped set's."""
@@ -203,40 +207,16 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                     f'{type(self.wrapped).__name__}; translate the ids with '
                     '`seg_id_map`, or give the classes to the wrapped set')
 
-    def _build_id_table(self, seg_classes: Sequence[str],
-                        id_map: Optional[Dict[int, int]],
-                        ignore_ids: Sequence[int]) -> np.ndarray:
-        """The meaning of ids in mask files, as the wrapped set has it."""
-        first, num_classes = self._infos[0], len(seg_classes)
-        if id_map is None:
-            prefix = getattr(self.wrapped, 'data_prefix', None) or {}
-            check_map_record(
-                prefix.get('seg') or osp.dirname(first['seg_map_path']),
-                seg_classes)
-        own_ignored = getattr(self.wrapped, 'ignore_index', IGNORE_INDEX)
-        reduce_zero = bool(first.get('reduce_zero_label'))
-        label_map = first.get('label_map')
-        if not reduce_zero and label_map is None:
-            return build_id_table(num_classes, id_map,
-                                  (*ignore_ids, own_ignored))
-        if id_map is not None or ignore_ids:
-            raise self._error(
-                'seg_id_map and seg_ignore_ids do not combine with the wrapped'
-                " set's reduce_zero_label or label_map (classes that differ "
-                'from its METAINFO); use one or the other')
-        return build_mmseg_id_table(num_classes, reduce_zero, label_map,
-                                    own_ignored)
-
     def load_data_list(self) -> List[dict]:
         """Keep what the kinds name of the wrapped set's annotations."""
         unlisted = getattr(self.wrapped, 'unlisted', None)
+        choice = self.unlisted_categories
         if unlisted:
             print_log(
                 f'source {self.source!r}: {sum(unlisted.values())} boxes of '
                 f'{self.place} are of categories that `classes` leaves out: '
-                f'{dict(unlisted)}. To the detector they are background; '
-                'Box-for-Mask ignores their pixels, if unlisted_categories='
-                f"{IGNORE!r} (it is {self.unlisted_categories!r})",
+                f'{dict(unlisted)}. To the detector they are background, to '
+                f'Box-for-Mask unlisted_categories={choice!r}',
                 logger='current',
                 level=logging.WARNING)
         infos, self._infos = self._infos, []

@@ -135,8 +135,8 @@ class SourceMixin:
         except Exception as error:  # image libraries raise many types
             path = getattr(error, 'filename', None) or results['img_path']
             raise DatasetError(
-                f'source {self.source!r}: {path}, listed in {self.place}, '
-                f'cannot be read ({error})') from error
+                f'source {self.source!r}: {path}, listed in {self.place}, is '
+                f'missing or not an image ({error})') from error
         return results
 
     def get_data_info(self, idx: int) -> Dict[str, Any]:

@@ -5,10 +5,10 @@ import cv2
 import numpy as np
 
 from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
-from .training_pipeline import (NUM_SEEDS, PROBE_BOX, PROBE_SHAPE,
-                                PipelineError, filled, find_disagreement,
-                                is_augmentation, probe_sample, refuse_by_name,
-                                run_probe, step_name)
+from .refused_transforms import PipelineError, refuse_by_name, step_name
+from .training_pipeline import (NUM_SEEDS, PROBE_BOX, PROBE_SHAPE, filled,
+                                find_disagreement, is_augmentation,
+                                probe_sample, run_probe)
 
 #: What makes several views of an image on purpose is not judged.
 TEST_TIME_AUGMENTATION = ('TestTimeAug', 'MultiScaleFlipAug')

@@ -261,7 +261,7 @@ def test_annotation_is_read_first_and_labeled_last(steps, message):
 def test_expand_without_ignore_label_is_caught():
     step = mmdet('Expand', ratio_range=(2, 3), prob=1.)
     check([step], BOX)
-    with pytest.raises(PipelineError, match='Expand fails on it'):
+    with pytest.raises(PipelineError, match='Expand fails on an image'):
         check([step], SEG)
 
 
