@@ -138,7 +138,7 @@ def check_step(cfg, teachers):
         if weak_loss.predictor == 'ema':
             others['ema'] = copy.deepcopy(model)
     for name, other in others.items():
-        model.set_predictor(name, other.requires_grad_(False))
+        model.set_teacher(name, other.requires_grad_(False))
     samples = samples_of_config(cfg, SIZE)
     losses = model.train()(torch.randn(len(samples), 3, SIZE, SIZE), samples,
                            'loss')
@@ -147,13 +147,13 @@ def check_step(cfg, teachers):
     loss, _ = model.parse_losses(losses)
     loss.backward()
     assert loss.isfinite()
-    learnt = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    assert all(p.grad is not None for p in learnt.values())
+    learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    assert all(p.grad is not None for p in learned.values())
     unread = ['backbone.']
     if len(model.task_heads) == 1:
         # the detector alone does not read the finest level of the pyramid
         unread += ['neck.fpn_convs.0.', 'neck.lateral_convs.0.']
-    frozen = [n for n, _ in model.named_parameters() if n not in learnt]
+    frozen = [n for n, _ in model.named_parameters() if n not in learned]
     assert all(name.startswith(tuple(unread)) for name in frozen)
 
 

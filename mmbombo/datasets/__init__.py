@@ -1,8 +1,8 @@
 # Copyright (c) mmbombo contributors.
+from .concat_source import ConcatSource
 from .draw_seed import SeededIndex, seeded_draw
 from .errors import DatasetError
-from .joined_source import JoinedSource
-from .multi_source_dataset import MultiSourceDataset
+from .mixed_source_dataset import MixedSourceDataset
 from .partial_annotation_dataset import PartialAnnotationDataset
 from .partial_voc import PartialVOCDataset
 from .samplers import PartialAnnotationSampler
@@ -11,8 +11,8 @@ from .transforms import (LabelComponents, LoadPartialAnnotations,
                          RandomZoomCrop)
 
 __all__ = [
-    'DatasetError', 'JoinedSource', 'LabelComponents',
-    'LoadPartialAnnotations', 'LoadPseudoMask', 'MultiSourceDataset',
+    'DatasetError', 'ConcatSource', 'LabelComponents',
+    'LoadPartialAnnotations', 'LoadPseudoMask', 'MixedSourceDataset',
     'PackMultiTaskInputs', 'PartialAnnotationDataset',
     'PartialAnnotationSampler', 'PartialVOCDataset', 'PipelineError',
     'RandomZoomCrop', 'SeededIndex', 'seeded_draw'

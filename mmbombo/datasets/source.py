@@ -7,12 +7,13 @@ from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
 
 import numpy as np
 
+from mmbombo.datasets.checks.evaluation_pipeline import \
+    check_evaluation_pipeline
+from mmbombo.datasets.checks.training_pipeline import check_pipeline
 from mmbombo.registry import TRANSFORMS
 from mmbombo.structures import SEM_SEG, check_kinds
 from .draw_seed import seeded_draw
 from .errors import DatasetError
-from .transforms.evaluation_pipeline_check import check_evaluation_pipeline
-from .transforms.pipeline_check import check_pipeline
 
 
 class SourceMixin:

@@ -11,16 +11,16 @@ BACKGROUND = 'background'
 
 
 def voc_palette(num_colors: int) -> List[Tuple[int, int, int]]:
-    """Colours of Pascal VOC's colour map, of which VOC uses the first 21.
+    """Colors of Pascal VOC's color map, of which VOC uses the first 21.
 
     The bits of the index, three at a time, become the leading bits of red,
     green and blue.
 
     Args:
-        num_colors (int): How many colours, at most 256.
+        num_colors (int): How many colors, at most 256.
 
     Returns:
-        list[tuple[int, int, int]]: RGB colours.
+        list[tuple[int, int, int]]: RGB colors.
     """
     palette = []
     for index in range(num_colors):

@@ -1,9 +1,9 @@
 # Copyright (c) mmbombo contributors.
 from .annotation_kinds import BBOX, KINDS, SEM_SEG, check_kinds
-from .ignore_index import IGNORE_INDEX
-from .left_out_label import LEFT_OUT_LABEL
+from .class_map import ClassMap
+from .special_labels import IGNORE_INDEX, UNLISTED_LABEL
 
 __all__ = [
-    'BBOX', 'IGNORE_INDEX', 'KINDS', 'LEFT_OUT_LABEL', 'SEM_SEG',
+    'BBOX', 'ClassMap', 'IGNORE_INDEX', 'KINDS', 'SEM_SEG', 'UNLISTED_LABEL',
     'check_kinds'
 ]

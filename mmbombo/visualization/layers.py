@@ -12,7 +12,7 @@ from mmbombo.structures import BBOX, SEM_SEG
 DET, SEG = 'det', 'seg'
 
 
-class LabelledBox(NamedTuple):
+class LabeledBox(NamedTuple):
     """A box of a sample.
 
     Attributes:
@@ -32,7 +32,7 @@ class LabelledBox(NamedTuple):
 class Layer(NamedTuple):
     """What one panel shows: caption, boxes, and ids (H, W) if there are."""
     caption: str
-    boxes: List[LabelledBox]
+    boxes: List[LabeledBox]
     ids: Optional[np.ndarray]
 
 
@@ -55,7 +55,7 @@ def map_ids(field: PixelData) -> np.ndarray:
 
 def _boxes(instances: Optional[InstanceData],
            task: str = DET,
-           ignored: bool = False) -> List[LabelledBox]:
+           ignored: bool = False) -> List[LabeledBox]:
     """Read instances, which may lack boxes altogether."""
     if instances is None or 'bboxes' not in instances:
         return []
@@ -68,7 +68,7 @@ def _boxes(instances: Optional[InstanceData],
     if 'ignored' in instances:
         flags = to_numpy(instances.ignored).astype(bool).tolist()
     return [
-        LabelledBox(tuple(xyxy), label, task, score, flag)
+        LabeledBox(tuple(xyxy), label, task, score, flag)
         for xyxy, label, score, flag in zip(corners, labels, scores, flags)
     ]
 

@@ -39,7 +39,7 @@ def filter_predictions(predicted: Tensor, prepared: Tensor, boxes: Tensor,
                        agrees: Tensor) -> Tuple[Tensor, Tensor]:
     """Keep what a prediction and the boxes agree on.
 
-    A pixel belongs to a box if its centre does, as in
+    A pixel belongs to a box if its center does, as in
     :func:`mmbombo.weak_labels.boxes_to_mask`.
 
     Args:
@@ -70,7 +70,7 @@ def filter_predictions(predicted: Tensor, prepared: Tensor, boxes: Tensor,
 
 
 def covered_pixels(boxes: Tensor, size: Tuple[int, int]) -> Tensor:
-    """Find the pixels whose centre lies in a box.
+    """Find the pixels whose center lies in a box.
 
     Args:
         boxes (Tensor): ``(N, K, 4)`` in pixels; empty where there is none.

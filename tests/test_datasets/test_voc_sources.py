@@ -9,10 +9,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmbombo.datasets import (DatasetError, JoinedSource,
+from mmbombo.datasets import (ConcatSource, DatasetError,
                               PartialAnnotationSampler, SeededIndex)
 from mmbombo.registry import DATASETS
-from mmbombo.weak_labels import ClassMap
+from mmbombo.structures import ClassMap
 
 pytest.importorskip('scipy')
 TESTS = Path(__file__).resolve().parents[1]
@@ -205,7 +205,7 @@ def test_other_lists_by_name(root, config):
 def test_an_oracle_reads_all_that_there_is(prepared, config):
     cfg = config(prepared)
     data = DATASETS.build(
-        dict(type='MultiSourceDataset', datasets=cfg.oracle_sources))
+        dict(type='MixedSourceDataset', datasets=cfg.oracle_sources))
     assert data.source_sizes == [6, 3, 9]
     # all of them have boxes, which is why there are lists for the masks
     with pytest.raises(DatasetError, match='mask file.* missing'):
@@ -299,7 +299,7 @@ def test_boxes_do_not_guide_the_crops_of_mask_images(root, config):
 def join(cfg, **changes):
     cfg = {**cfg, **changes}
     cfg.pop('type')
-    return JoinedSource(**cfg)
+    return ConcatSource(**cfg)
 
 
 def test_parts_that_do_not_fit_are_refused(prepared, config):

@@ -18,12 +18,12 @@ from mmbombo.engine.hooks.partial_annotation_check_hook import (
     check_sources, check_tasks, check_weak_labels, unrelated_classes)
 from mmbombo.evaluation import SourceSummary
 from mmbombo.registry import MODELS
+from mmbombo.structures import ClassMap
 from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
-from mmbombo.weak_labels import ClassMap
 
 
 class Source:
-    """Grey images with declared annotations."""
+    """Gray images with declared annotations."""
 
     def __init__(self, source, kinds, size):
         self.source, self.annotation_kinds, self.size = source, kinds, size
@@ -40,7 +40,7 @@ class Source:
 
 
 class Sources:
-    """Several of them, as MultiSourceDataset presents them."""
+    """Several of them, as MixedSourceDataset presents them."""
 
     def __init__(self, *datasets, **metainfo):
         self.datasets = datasets

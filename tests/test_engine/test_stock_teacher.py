@@ -19,8 +19,8 @@ from mmbombo.engine.hooks.teacher_hook import build_teacher, load_all_weights
 from mmbombo.engine.initializers import stock_checkpoint_as_ours
 from mmbombo.models.utils import nested_tensors
 from mmbombo.registry import HOOKS, MODELS
+from mmbombo.structures import ClassMap
 from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
-from mmbombo.weak_labels.class_map import ClassMap
 
 REGISTRIES = dict(mmdet=MMDET_MODELS, mmseg=MMSEG_MODELS)
 CONFIGS = {
@@ -42,7 +42,7 @@ def build_stock(library, cfg):
 
 
 def head_outputs(model, image):
-    """What the library's own model says about a normalised image."""
+    """What the library's own model says about a normalized image."""
     feats = model.extract_feat(image)
     head = model.bbox_head if hasattr(model, 'bbox_head') \
         else model.decode_head
@@ -91,9 +91,9 @@ def stock_cfg(task):
     cfg = tiny_model_cfg()
     neck = cfg['neck']
     head = copy.deepcopy(cfg['task_heads'][task])
-    normalisation = dict(cfg['data_preprocessor'])
+    normalization = dict(cfg['data_preprocessor'])
     if task == 'det':
-        normalisation['type'] = 'DetDataPreprocessor'
+        normalization['type'] = 'DetDataPreprocessor'
         # a stock head takes all maps
         neck = dict(neck, start_level=1, num_outs=3)
         own = dict(
@@ -102,8 +102,8 @@ def stock_cfg(task):
             train_cfg=head['train_cfg'],
             test_cfg=head['test_cfg'])
     else:
-        normalisation['type'] = 'SegDataPreProcessor'
-        normalisation.pop('pad_size_divisor')
+        normalization['type'] = 'SegDataPreProcessor'
+        normalization.pop('pad_size_divisor')
         own = dict(
             type='EncoderDecoder',
             decode_head=head['head'],
@@ -111,7 +111,7 @@ def stock_cfg(task):
             test_cfg=dict(mode='whole'))
     return dict(
         own,
-        data_preprocessor=normalisation,
+        data_preprocessor=normalization,
         backbone=cfg['backbone'],
         neck=neck)
 
@@ -156,11 +156,11 @@ def test_stock_networks_teach(tmp_path, task, loss):
     data = student.data_preprocessor(batch, training=True)
     losses = student.loss(data['inputs'], data['data_samples'])
     student.parse_losses(losses)[0].backward()
-    teacher = student.predictors.get(task)
+    teacher = student.teachers.get(task)
     wanted = head_outputs(model, data['inputs'])
     for x, y in zip(
             nested_tensors(teacher(data['inputs'], mode='tensor')), wanted):
-        # batch normalisation is folded
+        # batch normalization is folded
         assert torch.allclose(x, y, atol=1e-4)
 
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from mmbombo.engine.hooks.fixed_views import random_step
 from mmbombo.engine.hooks.teacher_hook import fold_batch_norm
-from mmbombo.models.detectors.other_network import OtherNetwork
+from mmbombo.models.context import TeacherOutputs
 from mmbombo.models.utils import nested_tensors
 from mmbombo.registry import DATASETS, HOOKS, MODELS
 from mmbombo.testing import (CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg,
@@ -119,17 +119,17 @@ def test_teachers_are_no_part_of_the_student(tmp_path, hooks):
              for folder in ('run', 'alone')]
     # (the log has more keys)
     assert abs(sizes[0] - sizes[1]) < 10_000 < sizes[1] / 10
-    optimised = {
+    optimized = {
         id(p)
         for group in runner.optim_wrapper.optimizer.param_groups
         for p in group['params']
     }
     for hook in hooks:
-        teacher = model.predictors.get(hook['name'])
+        teacher = model.teachers.get(hook['name'])
         assert not any(m.training for m in teacher.modules())
         for parameter in teacher.parameters():
             assert not parameter.requires_grad and parameter.grad is None
-            assert id(parameter) not in optimised
+            assert id(parameter) not in optimized
     assert not any('teacher' in name for name, _ in model.named_modules())
 
 
@@ -153,7 +153,7 @@ def test_folding_changes_no_output(tmp_path, hooks):
         for fold in (True, False))
     image = torch.randn(2, 3, SIZE, SIZE)
     for hook in hooks:
-        pair = [m.predictors.get(hook['name']) for m in (folded, plain)]
+        pair = [m.teachers.get(hook['name']) for m in (folded, plain)]
         norms = [
             sum(isinstance(m, nn.BatchNorm2d) for m in x.modules())
             for x in pair
@@ -309,17 +309,17 @@ def test_moving_average_and_teacher_together(tmp_path, hooks):
     runner = train(
         tmp_path / 'run', [hooks[0], dict(type='PredictorEMAHook')],
         weak_losses=weak_losses)
-    ema = runner.model.predictors.get('ema')
-    assert ema.predictors.get('det_teacher') is None
+    ema = runner.model.teachers.get('ema')
+    assert ema.teachers.get('det_teacher') is None
     assert set(ema.state_dict()) == set(runner.model.state_dict())
 
 
 def test_answers_from_disk_change_nothing(tmp_path, hooks, monkeypatch):
     passed = []
-    extract = OtherNetwork._extract
+    extract = TeacherOutputs._extract
     monkeypatch.setattr(
-        OtherNetwork, '_extract', lambda self, images: passed.extend(images) or
-        extract(self, images))
+        TeacherOutputs, '_extract',
+        lambda self, images: passed.extend(images) or extract(self, images))
     weak_losses = KD + [
         dict(type='FeatureMSELoss', teacher='det_teacher', task='det')
     ]

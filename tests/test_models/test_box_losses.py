@@ -6,11 +6,11 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from mmbombo.models.detectors import StepContext
-from mmbombo.models.losses.colour_affinity_loss import colour_affinity_loss
+from mmbombo.models.context import StepContext
+from mmbombo.models.losses.color_affinity import color_affinity_loss
 from mmbombo.models.losses.projection_loss import projection_loss
-from mmbombo.models.utils.colour import denormalise, rgb_to_lab
-from mmbombo.models.weak_losses.box_table import BoxTable
+from mmbombo.models.utils.color import denormalize, rgb_to_lab
+from mmbombo.models.weak_losses.padded_boxes import PaddedBoxes
 from mmbombo.registry import MODELS
 from mmbombo.testing import SIZE, make_sample, tiny_model_cfg
 
@@ -78,7 +78,7 @@ def test_a_cross_projects_like_its_box():
 
 
 # ---------------------------------------------------------------- affinity
-def slow_affinity(logits, colours, inside, valid, thr, dilation):
+def slow_affinity(logits, colors, inside, valid, thr, dilation):
     """Definition, pair by pair."""
     num, _, height, width = logits.shape
     e = np.exp(logits)
@@ -91,8 +91,8 @@ def slow_affinity(logits, colours, inside, valid, thr, dilation):
                     v, u = y + dy * dilation, x + dx * dilation
                     if not (0 <= v < height and 0 <= u < width):
                         continue
-                    apart = np.linalg.norm(colours[n, :, y, x] -
-                                           colours[n, :, v, u])
+                    apart = np.linalg.norm(colors[n, :, y, x] -
+                                           colors[n, :, v, u])
                     if (np.exp(-apart / 2) >= thr
                             and (inside[n, y, x] or inside[n, v, u])
                             and valid[n, y, x] and valid[n, v, u]):
@@ -105,12 +105,12 @@ def slow_affinity(logits, colours, inside, valid, thr, dilation):
                                             (3, (2, 9))])
 def test_affinity_equals_its_definition(dilation, size):
     logits = rand(2, 3, *size) * 4
-    colours = rand(2, 3, *size, seed=1) * 3
+    colors = rand(2, 3, *size, seed=1) * 3
     inside = rand(2, *size, seed=2) < .3
     valid = rand(2, *size, seed=3) < .9
-    got = colour_affinity_loss(
-        logits, colours, inside, valid, dilation=dilation)
-    slow = slow_affinity(logits.numpy(), colours.numpy(), inside.numpy(),
+    got = color_affinity_loss(
+        logits, colors, inside, valid, dilation=dilation)
+    slow = slow_affinity(logits.numpy(), colors.numpy(), inside.numpy(),
                          valid.numpy(), .3, dilation)
     assert slow > .5
     assert got.item() == pytest.approx(slow, abs=1e-12)
@@ -118,17 +118,17 @@ def test_affinity_equals_its_definition(dilation, size):
 
 def test_affinity_gradient():
     logits = rand(1, 3, 4, 5).requires_grad_()
-    colours, inside = rand(1, 3, 4, 5, seed=1), rand(1, 4, 5, seed=2) < .5
+    colors, inside = rand(1, 3, 4, 5, seed=1), rand(1, 4, 5, seed=2) < .5
     valid = torch.ones_like(inside)
     assert torch.autograd.gradcheck(
-        lambda x: colour_affinity_loss(x, colours, inside, valid), [logits])
+        lambda x: color_affinity_loss(x, colors, inside, valid), [logits])
 
 
 def test_affinity_without_a_pair_is_zero():
     logits = torch.randn(1, 3, 4, 4, requires_grad=True)
     nowhere = torch.zeros(1, 4, 4, dtype=torch.bool)
-    loss = colour_affinity_loss(logits, torch.zeros(1, 3, 4, 4), nowhere,
-                                ~nowhere)
+    loss = color_affinity_loss(logits, torch.zeros(1, 3, 4, 4), nowhere,
+                               ~nowhere)
     loss.backward()
     assert loss == 0 and (logits.grad == 0).all()
 
@@ -138,8 +138,8 @@ def test_confident_disagreement_stays_finite():
     logits[0, 0, 0, 0], logits[0, 1, 0, 2] = 1e4, 1e4
     logits.requires_grad_()
     everywhere = torch.ones(1, 1, 3, dtype=torch.bool)
-    loss = colour_affinity_loss(logits, torch.zeros(1, 3, 1, 3), everywhere,
-                                everywhere)
+    loss = color_affinity_loss(logits, torch.zeros(1, 3, 1, 3), everywhere,
+                               everywhere)
     loss.backward()
     assert loss.item() == pytest.approx(1e4, rel=1e-3)
     assert logits.grad.isfinite().all() and logits.grad.abs().sum() > 0
@@ -163,7 +163,7 @@ def test_lab_is_that_of_opencv():
     ((0, 1, 0), (87.73, -86.18, 83.18)),
     ((0, 0, 1), (32.30, 79.19, -107.86)),
 ])
-def test_lab_of_known_colours(rgb, lab):
+def test_lab_of_known_colors(rgb, lab):
     got = rgb_to_lab(torch.tensor(rgb).float().view(1, 3, 1, 1))
     np.testing.assert_allclose(got.flatten().numpy(), lab, atol=.02)
 
@@ -173,7 +173,7 @@ def test_lab_of_known_colours(rgb, lab):
     dict(mean=[1., 2, 3], std=[4., 5, 6]),
     dict(bgr_to_rgb=True),
 ])
-def test_denormalised_inputs_are_the_image(options):
+def test_denormalized_inputs_are_the_image(options):
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     preprocessor = MODELS.build(
         dict(type='MultiTaskDataPreprocessor', **options))
@@ -181,7 +181,7 @@ def test_denormalised_inputs_are_the_image(options):
         inputs=[torch.from_numpy(image).permute(2, 0, 1)],
         data_samples=[make_sample((), size=32)])
     inputs = preprocessor(data, True)['inputs']
-    rgb = denormalise(inputs.float(), preprocessor)
+    rgb = denormalize(inputs.float(), preprocessor)
     np.testing.assert_allclose(
         rgb[0].permute(1, 2, 0).numpy() * 255, image[..., ::-1], atol=1e-4)
 
@@ -253,7 +253,7 @@ def test_projection_of_overlapping_and_nested_boxes_of_other_classes():
 
 
 def test_projection_is_on_the_grid_of_the_logits():
-    box = [8.5, 8, 80, 81.9]  # cells of 4 pixels whose centre is inside
+    box = [8.5, 8, 80, 81.9]  # cells of 4 pixels whose center is inside
     loss, _ = loss_and_gradient([boxed([box], [1])])
     logits = torch.randn(
         1, 4, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -272,7 +272,7 @@ def test_projection_of_boxes_cut_by_the_border():
         boxed([[60, 20, 100, 60]], [0], img_shape=(128, 100)),
         boxed([[60, 60, 128, 128]], [0])
     ]
-    table = BoxTable.from_samples(samples, build().class_map)
+    table = PaddedBoxes.from_samples(samples, build().class_map)
     assert table.cut_across[:, 0].tolist() == [True, False, True, True, True]
     assert table.cut_along[:, 0].tolist() == [False, True, False, False, True]
     _, grad = loss_and_gradient(samples[:1])
@@ -286,7 +286,7 @@ def test_projection_of_boxes_cut_by_the_border():
 
 def test_difficult_boxes_say_nothing():
     box, other = [8, 8, 80, 80], [60, 60, 110, 110]
-    for weak in (PROJECTION, dict(type='ColourAffinityLoss', ramp=0.)):
+    for weak in (PROJECTION, dict(type='ColorAffinityLoss', ramp=0.)):
         certain = loss_and_gradient([boxed([box], [0])], weak=weak)
         both = loss_and_gradient([boxed([box], [0], [other], [1])], weak=weak)
         assert certain[0] == pytest.approx(both[0])
@@ -299,9 +299,9 @@ def test_difficult_boxes_say_nothing():
 def test_left_out_categories_say_nothing():
     box, other = [8, 8, 80, 80], [60, 60, 110, 110]
     sample = boxed([box], [0])
-    sample.left_out_instances = InstanceData(
+    sample.unlisted_instances = InstanceData(
         bboxes=torch.tensor([other]).float(), labels=torch.tensor([-1]))
-    for weak in (PROJECTION, dict(type='ColourAffinityLoss', ramp=0.)):
+    for weak in (PROJECTION, dict(type='ColorAffinityLoss', ramp=0.)):
         got = loss_and_gradient([sample, boxed([], [])], weak=weak)
         alone = loss_and_gradient([boxed([box], [0]), boxed([], [])],
                                   weak=weak)
@@ -361,19 +361,19 @@ def test_outside_all_boxes_is_background():
     }
 
 
-def test_affinity_looks_at_the_colours_of_the_image():
-    """Pairs across an edge of colour, outside boxes or in padding: none."""
+def test_affinity_looks_at_the_colors_of_the_image():
+    """Pairs across an edge of color, outside boxes or in padding: none."""
     inputs = torch.zeros(1, 3, SIZE, SIZE)
     inputs[:, 0, :, 64:] = 2.  # red from here
     samples = [boxed([[32, 32, 96, 96]], [0], img_shape=(80, 128))]
-    weak = dict(type='ColourAffinityLoss', ramp=0., dilation=1)
+    weak = dict(type='ColorAffinityLoss', ramp=0., dilation=1)
     _, grad = loss_and_gradient(samples, weak=weak, inputs=inputs)
     touched = (grad[0] != 0).any(dim=0)
     expected = torch.zeros(32, 32, dtype=torch.bool)
-    expected[7:20, 7:25] = True  # the box, a neighbour more, not the padding
+    expected[7:20, 7:25] = True  # the box, a neighbor more, not the padding
     assert torch.equal(touched, expected)
 
-    # logits that change where the colour does cost nothing
+    # logits that change where the color does cost nothing
     model = build(weak)
     logits = torch.zeros(1, 4, 32, 32)
     logits[:, 0, :, :16], logits[:, 1, :, 16:] = 40., 40.
@@ -387,21 +387,21 @@ def test_affinity_looks_at_the_colours_of_the_image():
 
 def test_losses_reach_the_network():
     model = build(dict(type='BoxProjectionLoss', loss_weight=2.),
-                  dict(type='ColourAffinityLoss', ramp=0.))
+                  dict(type='ColorAffinityLoss', ramp=0.))
     samples = [boxed([[8, 8, 80, 80]], [0]), make_sample(('sem_seg', ), 1),
                boxed([], [])]
     inputs = torch.randn(3, 3, SIZE, SIZE)
     losses = model.loss(inputs, samples)
     model.zero_grad()
     (losses['box_projection/loss_projection'] +
-     losses['colour_affinity/loss_affinity']).backward()
+     losses['color_affinity/loss_affinity']).backward()
     assert model.backbone.conv1.weight.grad.abs().sum() > 0
 
 
 def test_heads_and_inputs_that_do_not_fit():
-    cfg = tiny_model_cfg(weak_losses=[dict(type='ColourAffinityLoss')])
+    cfg = tiny_model_cfg(weak_losses=[dict(type='ColorAffinityLoss')])
     cfg['data_preprocessor'] = dict(type='mmengine.BaseDataPreprocessor')
     with pytest.raises(ValueError, match='BaseDataPreprocessor'):
         MODELS.build(cfg)
     with pytest.raises(ValueError, match='similarity_thr=2'):
-        MODELS.build(dict(type='ColourAffinityLoss', similarity_thr=2))
+        MODELS.build(dict(type='ColorAffinityLoss', similarity_thr=2))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from mmbombo.models.detectors import StepContext
+from mmbombo.models.context import StepContext
 from mmbombo.models.losses.soft_detection_loss import (binary_kl,
                                                        soft_offset_loss,
                                                        soft_score_loss)
@@ -54,7 +54,7 @@ def build(weak_losses=(), det='gfl', seed=0, **kwargs):
     model = MODELS.build(cfg)
     model.init_weights()
     with torch.no_grad():
-        # the heads are initialised to say nothing; let them differ
+        # the heads are initialized to say nothing; let them differ
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * .02)
     return model.eval()
@@ -90,7 +90,7 @@ def total(losses):
 def pair(cfg, det='gfl'):
     """A student and another network as its teacher."""
     student, teacher = build([cfg], det), build((), det, seed=1)
-    student.set_predictor('t', teacher)
+    student.set_teacher('t', teacher)
     return student, teacher
 
 
@@ -103,9 +103,9 @@ def test_equal_teacher_costs_nothing(cfg, det):
     for module in student.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eval()
-    student.set_predictor('t', copy.deepcopy(student).eval())
+    student.set_teacher('t', copy.deepcopy(student).eval())
     student.weak_losses[0].check_teacher(student,
-                                         student.predictors.get('t'))
+                                         student.teachers.get('t'))
     losses = losses_of(student)
     assert losses
     loss = total(losses)
@@ -469,7 +469,7 @@ def test_boxes_clipped_to_nothing_are_no_targets():
 def test_boxes_work_across_any_two_detectors():
     student, teacher = build([BOXES]), build((), 'retinanet', seed=1)
     student.weak_losses[0].check_teacher(student, teacher)
-    student.set_predictor('t', teacher)
+    student.set_teacher('t', teacher)
     loss = total(losses_of(student))
     loss.backward()
     assert loss.item() > 0
@@ -556,7 +556,7 @@ def test_adaptation_is_trained_with_the_student():
     torch.manual_seed(1)
     teacher = MODELS.build(cfg).eval()
     student.weak_losses[0].check_teacher(student, teacher)
-    student.set_predictor('t', teacher)
+    student.set_teacher('t', teacher)
     total(losses_of(student)).backward()
     names = [n for n, p in student.named_parameters() if 'adapters' in n]
     assert len(names) == 6

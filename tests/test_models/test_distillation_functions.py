@@ -12,7 +12,7 @@ from mmbombo.models.losses.feature_distance import (feature_distance,
                                                     feature_mse)
 from mmbombo.models.losses.pdf_loss import (disagreement, pdf_feature_loss,
                                             pdf_score_loss)
-from mmbombo.models.losses.segmentation_kl import segmentation_kl
+from mmbombo.models.losses.segmentation_kl_divergence import segmentation_kl
 from mmbombo.models.losses.soft_detection_loss import (binary_kl,
                                                        soft_offset_loss,
                                                        soft_score_loss)
@@ -240,7 +240,7 @@ def test_nothing_to_count_is_zero():
 
 
 def test_cells_in_boxes():
-    # cells of 8 pixels: centres 4, 12, 20, 28 and rows 4, 12
+    # cells of 8 pixels: centers 4, 12, 20, 28 and rows 4, 12
     boxes = torch.tensor([[[4., 0., 13., 5.], [0., 0., 0., 0.]],
                           [[20., 11., 29., 13.], [0., 0., 3., 16.]]])
     found = cells_in_boxes(boxes, (2, 4), (16, 32))

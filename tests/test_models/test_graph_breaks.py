@@ -158,7 +158,7 @@ def test_a_step_with_a_teacher_waits_for_boxes_only(weak_loss, waits):
     model = MODELS.build(
         tiny_model_cfg(
             weak_losses=[dict(weak_loss, teacher='t', on='all')])).train()
-    model.set_predictor('t', MODELS.build(tiny_model_cfg()).eval())
+    model.set_teacher('t', MODELS.build(tiny_model_cfg()).eval())
     optim = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-4))
     with Questions() as questions:
         model.train_step(weak_batch(), optim)

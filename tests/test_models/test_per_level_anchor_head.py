@@ -442,7 +442,7 @@ def test_predictions_are_decoded_and_suppressed_per_class():
     # level 1, cell (3, 2), anchor 0: 48 pixels about (40, 56)
     scores[1][0, 0, 3, 2] = 3.  # class 0
     scores[1][0, 1, 3, 2] = 2.  # class 1, the same anchor
-    # its neighbour, moved onto it: 0.1 * 48 * dx = -16 pixels
+    # its neighbor, moved onto it: 0.1 * 48 * dx = -16 pixels
     scores[1][0, 0, 3, 3] = 1.
     deltas[1][0, 0, 3, 3] = -16 / 4.8
     # level 3, cell (0, 0): 128 pixels wide at most, cut at the border

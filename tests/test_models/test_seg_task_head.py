@@ -7,8 +7,8 @@ from mmengine.dataset import Compose
 from mmseg.models.losses import CrossEntropyLoss, accuracy
 
 from mmbombo.models.task_heads.decode_head_loss import cell_accuracy
-from mmbombo.models.task_heads.labelled_pixel_mean import LabelledPixelMean
-from mmbombo.models.task_heads.labelled_pixels_only import LabelledPixelsOnly
+from mmbombo.models.task_heads.labeled_pixel_mean import LabeledPixelMean
+from mmbombo.models.task_heads.labeled_pixels_only import LabeledPixelsOnly
 from mmbombo.models.task_heads.seg_task_head import window_starts
 from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS, TRANSFORMS
@@ -29,7 +29,7 @@ def build(name):
 
 
 def slow_cross_entropy(logits, labels, ignore_index=255):
-    """Mean over labelled pixels, in float64, one pixel at a time."""
+    """Mean over labeled pixels, in float64, one pixel at a time."""
     logits = logits.detach().double().numpy()
     total, count = 0., 0
     for n, y, x in np.argwhere(labels.numpy() != ignore_index):
@@ -40,7 +40,7 @@ def slow_cross_entropy(logits, labels, ignore_index=255):
 
 
 @pytest.mark.parametrize('name', SEG_CONFIGS)
-def test_loss_is_the_mean_over_labelled_pixels(name):
+def test_loss_is_the_mean_over_labeled_pixels(name):
     head = build(name)
     feats = make_feats(3, levels=4, first_stride=4)
     samples = [make_sample(('sem_seg', ), seed=i) for i in range(2)]
@@ -92,7 +92,7 @@ def test_accuracy_is_that_of_mmseg_at_full_resolution():
     labels[:, 5:] = 255
     wanted = accuracy(logits, labels, ignore_index=255)[0]
     torch.testing.assert_close(cell_accuracy(logits, labels), wanted)
-    # of a coarser map: labels in the centres of its cells
+    # of a coarser map: labels in the centers of its cells
     coarse = logits[..., ::2, ::2]
     wanted = accuracy(coarse, labels[:, 1::2, 1::2], ignore_index=255)[0]
     torch.testing.assert_close(cell_accuracy(coarse, labels), wanted)
@@ -120,7 +120,7 @@ def test_a_map_without_labels_costs_nothing():
     [dict(type='CrossEntropyLoss'),
      dict(type='DiceLoss', loss_name='loss_dice')],
 ])
-def test_no_loss_teaches_unlabelled_pixels(loss):
+def test_no_loss_teaches_unlabeled_pixels(loss):
     cfg = seg_head_cfg('fpn')
     cfg['head'].dropout_ratio = 0.
     cfg['head'].loss_decode = loss
@@ -145,13 +145,13 @@ def test_no_loss_teaches_unlabelled_pixels(loss):
     assert gradient[:, :, row + 1:].abs().max() == 0
 
 
-def test_labelled_pixels_have_the_gradient_of_the_library():
+def test_labeled_pixels_have_the_gradient_of_the_library():
     torch.manual_seed(0)
     logits = torch.randn(2, 4, 8, 8, requires_grad=True)
     labels = torch.randint(0, 4, (2, 8, 8))
     labels[0, :3] = 255
     dice = MODELS.build(dict(type='mmseg.DiceLoss'))
-    ours = LabelledPixelsOnly(dice)(logits, labels)
+    ours = LabeledPixelsOnly(dice)(logits, labels)
     wanted = dice(logits, labels, ignore_index=255)
     assert ours == wanted
     ours, = torch.autograd.grad(ours, logits)
@@ -178,9 +178,9 @@ def test_class_weights_average_over_the_weights():
     torch.testing.assert_close(losses['loss_ce'], wanted)
 
 
-def test_unlabelled_pixels_do_not_dilute_a_weighted_sigmoid():
+def test_unlabeled_pixels_do_not_dilute_a_weighted_sigmoid():
     """There the weights are those of the positive side."""
-    loss = LabelledPixelMean(
+    loss = LabeledPixelMean(
         CrossEntropyLoss(use_sigmoid=True, class_weight=[3.]))
     torch.manual_seed(0)
     logits = torch.randn(1, 1, 4, 6)
@@ -219,7 +219,7 @@ def test_prediction_cuts_the_padding_then_resizes():
     ([], (80, 160)),
 ])
 def test_prediction_cuts_the_padding_of_the_pipeline(steps, img_shape):
-    """A network that says what colour a pixel has is right everywhere."""
+    """A network that says what color a pixel has is right everywhere."""
     head = build('fpn').eval()
     image = np.zeros((80, 160, 3), dtype=np.uint8)
     image[:, 40:] = 255

@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from mmbombo.models.detectors.other_network import OtherNetwork
+from mmbombo.models.context import TeacherOutputs
 from mmbombo.models.utils import nested_tensors
 from mmbombo.models.weak_losses.distillation import (AnswerCache,
                                                      CachedNetwork,
@@ -144,7 +144,7 @@ def same(found, wanted, **kwargs):
 
 def test_an_image_passes_through_the_network_once_for_all(cache, teacher):
     inputs = image(0, 4, 3, SIDE, SIDE)
-    plain = OtherNetwork('t', teacher, inputs)
+    plain = TeacherOutputs('t', teacher, inputs)
     first = Counted('t', teacher, inputs, cache)
     wanted = plain.outputs('det', [1, 3]), plain.features([1, 3])
     same((first.outputs('det', [1, 3]), first.features([1, 3])), wanted,

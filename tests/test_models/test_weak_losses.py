@@ -9,7 +9,7 @@ from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.engine.hooks.partial_annotation_check_hook import check_predictors
-from mmbombo.models.detectors import StepContext
+from mmbombo.models.context import StepContext
 from mmbombo.models.weak_losses.loss_parts import part_of, select_losses
 from mmbombo.registry import MODELS, TASK_UTILS
 from mmbombo.testing import (SIZE, det_head_cfg, make_feats, make_sample,
@@ -126,7 +126,7 @@ def test_predictions_that_agree_with_a_box_are_kept(predictor):
         assert not counts
         other = copy.deepcopy(model)
         say(other, predicted_ids())
-        model.set_predictor('ema', other)
+        model.set_teacher('ema', other)
     else:
         say(model, predicted_ids())
     masks, counts = masks_of(model, sample)
@@ -308,7 +308,7 @@ def test_a_rectangle_that_disagrees_is_no_target_and_no_negative():
     model = build(
         dict(
             type='MaskForBoxLoss', predictor='ema', ramp=0., min_quality=.8))
-    model.set_predictor('ema', predicting([30, 10, 75, 50]))  # IoU 3/4
+    model.set_teacher('ema', predicting([30, 10, 75, 50]))  # IoU 3/4
     sample = masked()
     ctx = StepContext(model, images(1), [sample])
     scores = [x.detach().requires_grad_() for x in ctx.outputs('det')[0]]
@@ -320,7 +320,7 @@ def test_a_rectangle_that_disagrees_is_no_target_and_no_negative():
     inside = scores[0].grad[0, :, 2:6, 4:11]  # cells of 8 pixels
     assert (inside[1] == 0).all() and (inside[0] > 0).all()
 
-    model.set_predictor('ema', predicting([30, 10, 82, 50]))  # IoU 13/15
+    model.set_teacher('ema', predicting([30, 10, 82, 50]))  # IoU 13/15
     losses = model.weak_losses[0](StepContext(model, images(1), [sample]))
     assert losses['num_ignored'] == 0 and losses['num_direct'] == 1
     assert sample.pseudo_instances.bboxes.tolist() == [[30, 10, 90, 50]]
@@ -335,8 +335,8 @@ def test_a_rectangle_that_disagrees_is_no_target_and_no_negative():
     ('BoxForMaskLoss', dict(stride=1.5), 'positive integer'),
     ('BoxForMaskLoss', dict(ramp=1.5), r'ramp=1.5 must lie in \[0, 1\]'),
     ('BoxForMaskLoss', dict(loss_weight=-1), 'loss_weight=-1'),
-    ('ColourAffinityLoss', dict(dilation=0), 'dilation=0'),
-    ('ColourAffinityLoss', dict(similarity_thr=2.), 'similarity_thr=2'),
+    ('ColorAffinityLoss', dict(dilation=0), 'dilation=0'),
+    ('ColorAffinityLoss', dict(similarity_thr=2.), 'similarity_thr=2'),
     ('DetBatchResize', dict(sizes=[0]), 'must be sides in pixels'),
     ('DetBatchResize', dict(sizes=[]), 'must be sides in pixels'),
 ])

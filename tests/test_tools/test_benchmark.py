@@ -411,7 +411,7 @@ def test_teacher_of_the_benchmark(rows, options, monkeypatch):
     from benchmarks import batches, networks, teacher_step
     teacher = teacher_step.build_teacher(options)
     student = networks.build_ours(options.model, teacher_step.LOSSES).eval()
-    student.set_predictor('teacher', teacher)
+    student.set_teacher('teacher', teacher)
     log = student(**student.data_preprocessor(
         batches.own_batch(options), True), mode='loss')
     # the same weights: it only costs time
@@ -420,7 +420,7 @@ def test_teacher_of_the_benchmark(rows, options, monkeypatch):
     asked = []
     teacher.backbone.register_forward_hook(
         lambda *args: asked.append(len(args[1][0])))
-    seg, det = teacher_step.answers(teacher_step.OtherNetwork, teacher,
+    seg, det = teacher_step.answers(teacher_step.TeacherOutputs, teacher,
                                     networks.raw_inputs(
                                         student, batches.own_batch(options)))
     assert asked == [2, 2] and len(seg[0]) == len(det[0][0]) == 2
@@ -555,7 +555,7 @@ def test_ok_needs_ratio_and_conditions(rows, ratio, sense, conditions, ok):
     assert ('MISSED' in row.line()) is not ok
 
 
-def test_ratio_is_of_neighbours(rows):
+def test_ratio_is_of_neighbors(rows):
     """A machine that gets ten times slower midway changes nothing."""
     ratio, spread = rows.ratio_of([4, 4, 40, 40, 60], [2, 2, 20, 20, 20])
     assert ratio == 2 and spread == (2, 2)
@@ -573,7 +573,7 @@ def test_interval_is_of_the_median(rows):
     assert high - low == pytest.approx(.11, rel=.4)
     assert upper - lower == pytest.approx(.011, rel=.2)
     assert rows.interval_of(few, np.ones(20)) == (low, high)
-    # neighbours are paired, as in ratio_of
+    # neighbors are paired, as in ratio_of
     assert rows.interval_of(10 * few, 10 * np.ones(20)) == pytest.approx(
         (low, high))
 

@@ -117,7 +117,7 @@ def test_statistics_are_those_of_a_trained_network(checkpoint_file):
     # An untrained batch norm has variance 1 and bias 0 throughout.
     assert all((variance != 1).all() for variance in variances)
     # The first filters see images: edge filters sum to about zero over the
-    # window and the colours, and do so much better than random ones would.
+    # window and the colors, and do so much better than random ones would.
     first = state['conv1.conv.weight']
     edges = first.sum(dim=(1, 2, 3)).abs() / first.abs().sum(dim=(1, 2, 3))
     assert (edges < .05).sum() >= 8

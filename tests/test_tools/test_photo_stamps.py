@@ -23,10 +23,9 @@ sys.path.insert(0, str(CONVERTERS))
 import photo_stamps  # noqa: E402
 from photo_stamps_parts import backdrops, debian, stamps, voc  # noqa: E402
 from photo_stamps_parts.division import PARTS, divide  # noqa: E402
-from photo_stamps_parts.items import (Background, Cutout,  # noqa: E402
-                                      Material)
-from photo_stamps_parts.pictures import (colour_entropy,  # noqa: E402
-                                         soften_hard_edge, trim_cutout)
+from photo_stamps_parts.items import Background, Cutout, Material  # noqa: E402
+from photo_stamps_parts.pictures import color_entropy  # noqa: E402
+from photo_stamps_parts.pictures import soften_hard_edge, trim_cutout
 from photo_stamps_parts.rcc import read_rcc  # noqa: E402
 from photo_stamps_parts.scene import windows  # noqa: E402
 
@@ -319,7 +318,7 @@ def test_bad_options(tmp_path, change, message):
 def test_manifest_tells_classes_and_versions(manifest):
     assert manifest['classes'] == list(photo_stamps.SHAPE_CLASSES)
     assert manifest['seg_classes'] == ['background', *manifest['classes']]
-    # The published VOC colours of background, aeroplane, bicycle, bird.
+    # The published VOC colors of background, aeroplane, bicycle, bird.
     assert manifest['seg_palette'][:4] == [[0, 0, 0], [128, 0, 0],
                                            [0, 128, 0], [128, 128, 0]]
     assert manifest['palette'] == manifest['seg_palette'][1:]
@@ -400,18 +399,18 @@ def test_division_needs_three():
         divide(material(2), seed=0)
 
 
-def test_colour_entropy():
+def test_color_entropy():
     flat = np.full((8, 8, 4), 255, np.uint8)
-    assert colour_entropy(flat) == 0
+    assert color_entropy(flat) == 0
     four = flat.copy()
     four[:4, :4, 0], four[:4, 4:, 1], four[4:, :4, 2] = 0, 0, 0
-    assert colour_entropy(four) == pytest.approx(2)
-    # Invisible colours do not count.
+    assert color_entropy(four) == pytest.approx(2)
+    # Invisible colors do not count.
     four[:, 4:, 3] = 0
-    assert colour_entropy(four) == pytest.approx(1)
+    assert color_entropy(four) == pytest.approx(1)
 
 
-def test_trim_keeps_colours_of_the_object():
+def test_trim_keeps_colors_of_the_object():
     rgba = np.zeros((900, 500, 4), np.uint8)
     rgba[..., :3] = (0, 255, 0)
     rgba[50:850, 100:400] = (200, 10, 10, 255)
@@ -555,7 +554,7 @@ def test_own_pictures(own, tmp_path):
     assert record['classes'] == ['ant', 'cup']
     assert record['packages'] == []
     assert len(record['pools']['det']['cutouts']['ant']) == 2
-    assert str(own) in (tmp_path / 'set/licences/NOTICE.txt').read_text()
+    assert str(own) in (tmp_path / 'set/licenses/NOTICE.txt').read_text()
     # Nothing was downloaded.
     assert [p.name for p in tmp_path.iterdir()] == ['set']
 

@@ -23,7 +23,7 @@ source = dict(
     ann_file='ImageSets/Main/train.txt',
     metainfo=dict(classes={classes}, seg_classes={seg_classes}),
     pipeline=pipeline)
-train_dataloader = dict(dataset=dict(type='MultiSourceDataset', datasets=[
+train_dataloader = dict(dataset=dict(type='MixedSourceDataset', datasets=[
     dict(source, source='boxes', annotation_kinds=('bbox', )),
     dict(source, source='masks', annotation_kinds=('sem_seg', ))]))
 """

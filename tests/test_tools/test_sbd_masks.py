@@ -29,7 +29,7 @@ def run(roots):
 def read(path):
     with Image.open(path) as mask:
         assert mask.mode == 'P'
-        # VOC's colour of class 15, person
+        # VOC's color of class 15, person
         assert mask.getpalette()[45:48] == [192, 128, 128]
         return np.array(mask)
 

@@ -111,7 +111,7 @@ def test_invariants(data, method, random):
         mask, make(image, boxes[order], labels[order], flags[order], method))
 
 
-def test_fractional_box_holds_the_pixels_whose_centre_it_holds():
+def test_fractional_box_holds_the_pixels_whose_center_it_holds():
     image = np.zeros((4, 6, 3), np.uint8)
     mask = make(image, [[1.5, 0.49, 4.51, 2.5]])
     expected = np.zeros((4, 6), np.uint8)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmbombo.weak_labels import boxes_to_mask
-from mmbombo.weak_labels.grabcut import _refine, centre, grabcut_foreground
+from mmbombo.weak_labels.grabcut import _refine, center, grabcut_foreground
 
 
 def picture(height, width, *shapes, seed=0):
@@ -86,7 +86,7 @@ def test_refinement_moves_the_border_only():
 
 
 @pytest.mark.parametrize('contrast, noise', [(20, 15), (40, 30)])
-def test_collapse_is_cut_again_around_the_centre(contrast, noise):
+def test_collapse_is_cut_again_around_the_center(contrast, noise):
     """A pale disc and a bright spot in the corner of the box."""
     rng = np.random.default_rng(0)
     image = rng.normal((130, 110, 90), noise, (160, 160, 3))
@@ -103,11 +103,11 @@ def test_collapse_is_cut_again_around_the_centre(contrast, noise):
     assert iou(again, inside(truth > 0, rect)) > .9
 
 
-def test_centre_of_a_box_that_gives_no_clue_is_foreground():
+def test_center_of_a_box_that_gives_no_clue_is_foreground():
     flat = np.full((80, 80, 3), 90, np.uint8)
     rect = np.array([10, 20, 60, 70])
     assert not grabcut_foreground(flat, rect, min_extent=0).any()
-    x1, y1, x2, y2 = centre(np.array([0, 0, 50, 50]))
+    x1, y1, x2, y2 = center(np.array([0, 0, 50, 50]))
     assert grabcut_foreground(flat, rect)[y1:y2, x1:x2].all()
 
 
@@ -186,10 +186,10 @@ def test_masks_stay_in_their_boxes_in_any_order(corners, method, seed,
     assert (mask[~covered] == 0).all()
 
 
-def test_centre_is_a_fifth_in_the_middle():
-    x1, y1, x2, y2 = centre(np.array([10, 20, 110, 100]))
+def test_center_is_a_fifth_in_the_middle():
+    x1, y1, x2, y2 = center(np.array([10, 20, 110, 100]))
     assert (x2 - x1) * (y2 - y1) == pytest.approx(.2 * 8000, rel=.03)
     assert (x1 + x2, y1 + y2) == (pytest.approx(120, abs=1),
                                   pytest.approx(120, abs=1))
-    np.testing.assert_array_equal(centre(np.array([4, 4, 5, 5])),
+    np.testing.assert_array_equal(center(np.array([4, 4, 5, 5])),
                                   [4, 4, 5, 5])

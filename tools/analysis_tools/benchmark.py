@@ -4,7 +4,7 @@
     python tools/analysis_tools/benchmark.py WHAT [WHAT ...] [--json FILE]
 
 ``all`` runs everything. Either side runs in turn (A B A B), so that a busy
-machine slows both; a row is the median of the ratios of neighbours, and their
+machine slows both; a row is the median of the ratios of neighbors, and their
 quartiles as spread. Where a library's network is compared with ours it is in a
 process that does not import mmbombo.
 """

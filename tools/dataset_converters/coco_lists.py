@@ -26,7 +26,7 @@ from typing import Dict, List, Sequence, Set, Union
 
 from mmbombo.datasets.coco_json import read_coco_json
 from mmbombo.datasets.errors import DatasetError
-from mmbombo.utils.whole_files import file_sha256, whole_file
+from mmbombo.utils.atomic_write import atomic_file, file_sha256
 
 #: What remains of images and annotations.
 IMAGE_KEYS = ('id', 'file_name', 'height', 'width')
@@ -171,7 +171,7 @@ def describe(part: dict) -> dict:
 
 def write_json(path: Path, content: dict, **kwargs) -> None:
     """Write a file that appears when it is complete."""
-    with whole_file(path) as unfinished:
+    with atomic_file(path) as unfinished:
         unfinished.write_text(
             json.dumps(content, **kwargs) + '\n', encoding='utf-8')
 

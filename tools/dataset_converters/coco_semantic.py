@@ -31,8 +31,8 @@ from mmbombo.datasets.coco_json import (MAP_RECORD, category_names,
 from mmbombo.datasets.errors import DatasetError
 from mmbombo.datasets.voc_metainfo import voc_palette
 from mmbombo.structures import IGNORE_INDEX
-from mmbombo.utils.whole_files import (UNFINISHED, file_sha256, whole_file,
-                                       write_whole)
+from mmbombo.utils.atomic_write import (UNFINISHED, atomic_file, atomic_write,
+                                        file_sha256)
 
 #: To be raised whenever maps come to be drawn differently.
 FORMAT_VERSION = 1
@@ -137,7 +137,7 @@ def write_map(drawing: Drawing) -> Optional[str]:
     image.putpalette(PALETTE)
     path = Path(drawing.path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as unfinished:
+    with atomic_file(path) as unfinished:
         image.save(unfinished, format='PNG')
     return None
 
@@ -202,7 +202,7 @@ def check_record(out: Path, record: dict) -> None:
     elif out.is_dir() and any(out.rglob('*.png')):
         raise DatasetError(f'{out} holds PNG files, but no {MAP_RECORD} of '
                            'this tool: choose another folder')
-    write_whole(path, (json.dumps(record, indent=1) + '\n').encode())
+    atomic_write(path, (json.dumps(record, indent=1) + '\n').encode())
     for unfinished in out.rglob(f'.*{UNFINISHED}'):
         unfinished.unlink()  # of a run that was killed
 

@@ -21,7 +21,7 @@ from mmengine.utils import ProgressBar
 from mmbombo.datasets.transforms import LoadPseudoMask
 from mmbombo.registry import DATASETS
 from mmbombo.structures import BBOX, SEM_SEG
-from mmbombo.utils import one_line_errors
+from mmbombo.utils import user_errors
 
 #: What a worker process works on; set before the workers are forked.
 JOBS: List[Tuple[Callable, int, List[Callable]]] = []
@@ -45,7 +45,7 @@ def list_jobs(dataset) -> List[Tuple[Callable, int, List[Callable]]]:
     """One job per image that has boxes but no mask.
 
     Args:
-        dataset: A source, or several as :class:`MultiSourceDataset`.
+        dataset: A source, or several as :class:`MixedSourceDataset`.
 
     Returns:
         list[tuple]: The source, the index of the image, and the transforms up
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    with one_line_errors():
+    with user_errors():
         run(args)
 
 

@@ -28,7 +28,7 @@ from mmengine.utils import ProgressBar
 from PIL import Image
 
 from mmbombo.datasets.voc_metainfo import VOC_CLASSES, voc_palette
-from mmbombo.utils.whole_files import whole_file, write_whole
+from mmbombo.utils.atomic_write import atomic_file, atomic_write
 
 OUT = 'SegmentationClassAug'
 
@@ -93,7 +93,7 @@ def convert_sbd(path: Path, out: Path, images: Path) -> None:
                           f'its image {image_path} is {size[0]}x{size[1]}')
     picture = Image.fromarray(mask)
     picture.putpalette([value for rgb in voc_palette(256) for value in rgb])
-    with whole_file(out) as unfinished:
+    with atomic_file(out) as unfinished:
         picture.save(unfinished, format='PNG')
 
 
@@ -114,7 +114,7 @@ def copy_official(path: Path, out: Path) -> None:
         raise DamagedFile(f'truncated or not an image ({error})') from error
     if mode != 'P':
         raise DamagedFile(f'{mode} pixels, where a palette image is due')
-    write_whole(out, content)
+    atomic_write(out, content)
 
 
 def list_jobs(sbd: Path, voc: Path) -> List[Tuple[Path, Callable]]:

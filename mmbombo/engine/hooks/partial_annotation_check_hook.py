@@ -13,12 +13,12 @@ from mmbombo.datasets.source_tree import leaf_datasets, require_no_wrapper
 from mmbombo.evaluation import (MultiTaskEvaluator, SourceSummary,
                                 check_metric_kinds, summarize_sources)
 from mmbombo.registry import HOOKS
+from mmbombo.structures import ClassMap
+from mmbombo.utils.checkpoint_classes import (ClassChange, find_class_changes,
+                                              fine_tuning_notes,
+                                              require_trained_classes)
 from mmbombo.utils.class_difference import class_difference
-from mmbombo.utils.trained_classes import (ClassChange, find_class_changes,
-                                           fine_tuning_notes,
-                                           require_trained_classes)
 from mmbombo.utils.unwrapped import unwrapped
-from mmbombo.weak_labels import ClassMap
 from .predictor_ema_hook import PredictorEMAHook
 from .teacher_hook import TeacherHook
 
@@ -98,7 +98,7 @@ class PartialAnnotationCheckHook(Hook):
             require_trained_classes(self._class_changes, 'resume')
         for note in fine_tuning_notes(self._class_changes):
             runner.logger.warning(note)
-        # what is validated from now on has learnt the classes of the config
+        # what is validated from now on has learned the classes of the config
         self._class_changes = []
 
 

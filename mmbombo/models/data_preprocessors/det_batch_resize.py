@@ -13,7 +13,7 @@ from mmbombo.structures import BBOX
 from .multi_task_data_preprocessor import PIXEL_FIELDS, set_map
 
 #: Fields of a sample that hold boxes in input pixels.
-BOX_FIELDS = ('gt_instances', 'ignored_instances', 'left_out_instances',
+BOX_FIELDS = ('gt_instances', 'ignored_instances', 'unlisted_instances',
               'components')
 
 
@@ -31,7 +31,7 @@ class DetBatchResize(nn.Module):
     iteration, rank). A resumed run draws as an uninterrupted one, and ranks
     draw independently.
 
-    It works on a batch that has been normalised and padded, and on one group
+    It works on a batch that has been normalized and padded, and on one group
     of images only, so it is a part of :class:`MultiTaskDetector`, which makes
     the groups, and not of its data preprocessor.
 
@@ -62,7 +62,7 @@ class DetBatchResize(nn.Module):
         """Resize a batch whose images have boxes.
 
         Args:
-            inputs (Tensor): Square images ``(n, 3, S, S)``, normalised.
+            inputs (Tensor): Square images ``(n, 3, S, S)``, normalized.
             samples (list[:obj:`DetDataSample`]): Their samples.
             task (str, optional): Whose batch it is, where more than the
                 annotation kinds decides. Defaults to None.
@@ -133,7 +133,7 @@ def resize_sample(sample: DetDataSample, old: int, new: int) -> DetDataSample:
 def nearest(pixels: Tensor, size: int) -> Tensor:
     """Resize an integer map ``(1, S, S)`` to ``(1, size, size)``.
 
-    A new pixel takes the value at its centre, as bilinear interpolation of
+    A new pixel takes the value at its center, as bilinear interpolation of
     the image with ``align_corners=False`` has it; ``mode='nearest'`` of torch
     does not, and takes no integers.
     """

@@ -20,7 +20,7 @@ PIXEL_FIELDS = dict(
 
 @MODELS.register_module()
 class MultiTaskDataPreprocessor(DetDataPreprocessor):
-    """Normalise images once and pad images and maps alike, per sample.
+    """Normalize images once and pad images and maps alike, per sample.
 
     MMDetection's preprocessor looks at the first sample only when it pads
     segmentation maps; here every sample is judged by its own fields, so that

@@ -7,15 +7,13 @@ from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmengine.model import ModuleDict, ModuleList
 from torch import Tensor, nn
 
+from mmbombo.models.context import (StepContext, TeacherOutputs, Teachers,
+                                    group_images, mean_over_groups)
 from mmbombo.models.utils import (PROBE_SIZE, freeze_unreached_parameters,
                                   probe_features, select_images)
 from mmbombo.models.utils.zero_loss import zero_loss
 from mmbombo.registry import MODELS
-from mmbombo.weak_labels.class_map import ClassMap
-from .annotation_groups import group_images, mean_over_groups
-from .other_network import OtherNetwork
-from .predictors import Predictors
-from .step_context import StepContext
+from mmbombo.structures import ClassMap
 
 
 @MODELS.register_module()
@@ -34,7 +32,7 @@ class MultiTaskDetector(BaseDetector):
       <https://arxiv.org/abs/2411.17536>`_: the images are grouped by their
       annotation kinds, which gives a detection batch and a segmentation
       batch. Each group has its own forward pass through backbone, neck and
-      heads, so that batch normalisation sees one group at a time (there is
+      heads, so that batch normalization sees one group at a time (there is
       one set of running statistics), and may have its own size. Losses are
       summed and there is one backward pass. Images with both kinds are one
       group that supervises both tasks, unless ``forward_groups`` says which
@@ -51,7 +49,7 @@ class MultiTaskDetector(BaseDetector):
             such as ``dict(det=dict(type='DetTaskHead', ...))``. The name
             prefixes the task's losses.
         class_map (dict): Arguments of
-            :class:`~mmbombo.weak_labels.class_map.ClassMap`.
+            :class:`~mmbombo.structures.class_map.ClassMap`.
         neck (dict, optional): Config of the neck. Defaults to None.
         weak_losses (Sequence[dict]): Configs of the weak losses. Defaults to
             none, which is naive partial training.
@@ -65,7 +63,7 @@ class MultiTaskDetector(BaseDetector):
             'per_task'. Defaults to None.
         data_preprocessor (dict, optional): Config of the preprocessor.
             Defaults to None.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
+        init_cfg (dict, optional): Initialization config. Defaults to None.
 
     Raises:
         TypeError: If a head cannot be adapted.
@@ -111,7 +109,7 @@ class MultiTaskDetector(BaseDetector):
         self.forward_groups = forward_groups
         self.batch_resize = (None if batch_resize is None else
                              MODELS.build(batch_resize))
-        self.predictors = Predictors()
+        self.teachers = Teachers()
         for head in self.task_heads.values():
             head.check_classes(self.class_map)
         for weak_loss in self.weak_losses:
@@ -122,27 +120,27 @@ class MultiTaskDetector(BaseDetector):
                 head.check_features(feats, PROBE_SIZE)
             freeze_unreached_parameters(self, feats)
 
-    def set_predictor(
+    def set_teacher(
             self,
             name: str,
             model: nn.Module,
-            ask: Callable[..., OtherNetwork] = OtherNetwork) -> None:
-        """Let the weak losses ask another network, see :class:`Predictors`.
+            ask: Callable[..., TeacherOutputs] = TeacherOutputs) -> None:
+        """Let the weak losses ask another network, see :class:`Teachers`.
 
         Args:
             name (str): Name that a weak loss asks by, such as 'ema'.
             model (nn.Module): A :class:`MultiTaskDetector`; it is set to
                 evaluation mode.
-            ask (Callable): How to ask it, as in :meth:`Predictors.set`.
-                Defaults to :class:`OtherNetwork`.
+            ask (Callable): How to ask it, as in :meth:`Teachers.set`.
+                Defaults to :class:`TeacherOutputs`.
         """
-        self.predictors.set(name, model, ask)
+        self.teachers.set(name, model, ask)
 
     def extract_feat(self, batch_inputs: Tensor) -> Tuple[Tensor, ...]:
         """Run backbone and neck.
 
         Args:
-            batch_inputs (Tensor): Images ``(N, 3, H, W)``, normalised.
+            batch_inputs (Tensor): Images ``(N, 3, H, W)``, normalized.
 
         Returns:
             tuple[Tensor]: Feature maps ``(N, C, H_l, W_l)``.
@@ -155,7 +153,7 @@ class MultiTaskDetector(BaseDetector):
         """Compute the supervised and the weak losses of a batch.
 
         Args:
-            batch_inputs (Tensor): Images ``(N, 3, H, W)``, normalised.
+            batch_inputs (Tensor): Images ``(N, 3, H, W)``, normalized.
             batch_data_samples (list[:obj:`DetDataSample`]): Their samples;
                 ``annotation_kinds`` says what each is annotated with.
 
@@ -197,7 +195,7 @@ class MultiTaskDetector(BaseDetector):
         """Predict all tasks from one pass through backbone and neck.
 
         Args:
-            batch_inputs (Tensor): Images ``(N, 3, H, W)``, normalised.
+            batch_inputs (Tensor): Images ``(N, 3, H, W)``, normalized.
             batch_data_samples (list[:obj:`DetDataSample`]): Their samples.
 
         Returns:

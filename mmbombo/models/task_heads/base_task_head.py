@@ -7,7 +7,7 @@ from mmdet.utils import ConfigType, OptMultiConfig
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmbombo.weak_labels.class_map import ClassMap
+from mmbombo.structures import ClassMap
 
 
 class BaseTaskHead(BaseModule, metaclass=ABCMeta):
@@ -19,7 +19,7 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
     it predict. The detector and the weak losses know nothing else of it.
 
     Args:
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
+        init_cfg (dict, optional): Initialization config. Defaults to None.
     """
 
     #: Annotation kind that supervises the task.

@@ -13,12 +13,11 @@ from mmdet.utils import ConfigType, InstanceList, OptConfigType, OptMultiConfig
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
-from mmbombo.models.losses.rank_mean import full_precision
+from mmbombo.models.losses.dist_mean import full_precision
 from mmbombo.models.utils import prior_offset
 from mmbombo.models.utils.ignored_logit import IGNORED_LOGIT
 from mmbombo.registry import MODELS
-from mmbombo.structures import BBOX
-from mmbombo.weak_labels.class_map import ClassMap
+from mmbombo.structures import BBOX, ClassMap
 from .base_task_head import BaseTaskHead, library_scope, overridden
 from .ignore_regions import IgnoreRegions, boxes_and_classes, ignored_cells
 from .level_strides import check_level_strides
@@ -52,7 +51,7 @@ class DetTaskHead(BaseTaskHead):
             Defaults to None.
         test_cfg (dict, optional): ``model.test_cfg`` of the stock config.
             Defaults to None.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
+        init_cfg (dict, optional): Initialization config. Defaults to None.
 
     Raises:
         TypeError: If the head cannot be trained on a part of the batch, or

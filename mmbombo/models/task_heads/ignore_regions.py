@@ -83,7 +83,7 @@ def ignored_cells(regions: IgnoreRegions, targets: Tensor,
 
     In or beside a target box, the class of the target is never ignored: the
     cell may be a positive. "Beside" is one stride, because an anchor is
-    matched by its extent, and the best anchor of a tiny box may be centred
+    matched by its extent, and the best anchor of a tiny box may be centerd
     just outside.
 
     Args:
@@ -92,7 +92,7 @@ def ignored_cells(regions: IgnoreRegions, targets: Tensor,
         target_classes (Tensor): ``(N, T, C)`` bool.
         size (tuple[int, int]): Height and width of the level in cells.
         stride (tuple[int, int]): Stride (x, y) in pixels.
-        offset (float): Where a cell's centre lies, in strides.
+        offset (float): Where a cell's center lies, in strides.
 
     Returns:
         Tensor: ``(N, C, H, W)`` bool.
@@ -121,13 +121,13 @@ def ignored_cells(regions: IgnoreRegions, targets: Tensor,
 
 def covered_cells(boxes: Tensor, classes: Tensor, xs: Tensor,
                   ys: Tensor) -> Tensor:
-    """Find, class by class, the cells whose centre a box covers.
+    """Find, class by class, the cells whose center a box covers.
 
     Args:
         boxes (Tensor): ``(N, K, 4)`` in pixels.
         classes (Tensor): ``(N, K, C)`` bool, the classes of each box.
-        xs (Tensor): ``(W, )`` centres of the columns in pixels.
-        ys (Tensor): ``(H, )`` centres of the rows in pixels.
+        xs (Tensor): ``(W, )`` centers of the columns in pixels.
+        ys (Tensor): ``(H, )`` centers of the rows in pixels.
 
     Returns:
         Tensor: ``(N, C, H, W)`` bool.

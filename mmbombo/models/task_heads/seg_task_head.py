@@ -14,21 +14,20 @@ from torch import Tensor, nn
 
 from mmbombo.models.utils import unpadded_shape
 from mmbombo.registry import MODELS
-from mmbombo.structures import IGNORE_INDEX, SEM_SEG
-from mmbombo.weak_labels.class_map import ClassMap
+from mmbombo.structures import IGNORE_INDEX, SEM_SEG, ClassMap
 from .base_task_head import BaseTaskHead, library_scope, overridden
 from .decode_head_loss import decode_head_loss
-from .labelled_pixel_mean import LabelledPixelMean
-from .labelled_pixels_only import LabelledPixelsOnly
+from .labeled_pixel_mean import LabeledPixelMean
+from .labeled_pixels_only import LabeledPixelsOnly
 
 
 @MODELS.register_module()
 class SegTaskHead(BaseTaskHead):
     """Semantic segmentation with heads of MMSegmentation, unchanged.
 
-    Cross-entropy becomes the mean over all labelled pixels of all ranks, see
-    :class:`LabelledPixelMean`; other losses are kept from unlabelled pixels,
-    see :class:`LabelledPixelsOnly`.
+    Cross-entropy becomes the mean over all labeled pixels of all ranks, see
+    :class:`LabeledPixelMean`; other losses are kept from unlabeled pixels,
+    see :class:`LabeledPixelsOnly`.
 
     Args:
         head (dict): Config of the decode head, such as ``model.decode_head``
@@ -38,7 +37,7 @@ class SegTaskHead(BaseTaskHead):
         test_cfg (dict): ``mode='whole'``, or ``mode='slide'`` with
             ``crop_size`` and ``stride``, both (height, width) in pixels.
             Defaults to ``dict(mode='whole')``.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
+        init_cfg (dict, optional): Initialization config. Defaults to None.
 
     Raises:
         TypeError: If a head is not a plain decode head, or gives one logit
@@ -114,10 +113,10 @@ class SegTaskHead(BaseTaskHead):
 
         Args:
             outputs (tuple[Tensor]): Logits of each head for n images.
-            targets (Tensor): Class ids ``(n, 1, H, W)``, int64; unlabelled
+            targets (Tensor): Class ids ``(n, 1, H, W)``, int64; unlabeled
                 pixels are 255.
             metas (Sequence[dict]): Not used.
-            ignore (None): Unlabelled pixels say it already.
+            ignore (None): Unlabeled pixels say it already.
 
         Returns:
             dict[str, Tensor]: Losses; those of auxiliary head i are prefixed
@@ -242,7 +241,7 @@ def build_decode_head(head: ConfigType) -> BaseDecodeHead:
     if head.out_channels == 1:
         raise TypeError(
             f'SegTaskHead cannot use {name} with out_channels=1: '
-            "MMSegmentation's binary loss fails on images without a labelled "
+            "MMSegmentation's binary loss fails on images without a labeled "
             'pixel, and weak losses need a channel per class. Give two '
             'classes two channels: num_classes=2 without out_channels and '
             'threshold, and a cross-entropy without use_sigmoid')
@@ -260,10 +259,10 @@ def build_decode_head(head: ConfigType) -> BaseDecodeHead:
 
 
 def wrap_loss(loss: nn.Module) -> nn.Module:
-    """Make unlabelled pixels count for nothing in a decode loss."""
+    """Make unlabeled pixels count for nothing in a decode loss."""
     if not isinstance(loss, CrossEntropyLoss):
-        return LabelledPixelsOnly(loss)
-    return LabelledPixelMean(loss) if loss.reduction == 'mean' else loss
+        return LabeledPixelsOnly(loss)
+    return LabeledPixelMean(loss) if loss.reduction == 'mean' else loss
 
 
 def check_test_cfg(test_cfg: dict) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 from .batch_slice import join_images, select_images
-from .cells import cell_centres, prior_offset
 from .evaluation_mode import evaluation_mode
+from .grid_points import grid_points, prior_offset
 from .nested_tensors import nested_tensors
 from .probe import PROBE_SIZE, probe_features
 from .training_progress import training_progress
@@ -10,7 +10,7 @@ from .unreached_parameters import freeze_unreached_parameters
 from .valid_cells import valid_cells, valid_cells_of_levels
 
 __all__ = [
-    'PROBE_SIZE', 'cell_centres', 'evaluation_mode',
+    'PROBE_SIZE', 'grid_points', 'evaluation_mode',
     'freeze_unreached_parameters', 'join_images', 'nested_tensors',
     'prior_offset', 'probe_features', 'select_images', 'training_progress',
     'unpadded_shape', 'valid_cells', 'valid_cells_of_levels'

@@ -15,7 +15,7 @@ PROBE_SIZE = 128
 def probe_features(model: nn.Module) -> Optional[Tuple[Tensor, ...]]:
     """Feature maps of one image of zeros.
 
-    It goes through the model in evaluation mode, so normalisation statistics
+    It goes through the model in evaluation mode, so normalization statistics
     stay as they are.
 
     Args:

@@ -19,7 +19,7 @@ def freeze_unreached_parameters(model: nn.Module,
     "Expected to have finished reduction"; ``find_unused_parameters`` would
     hide it at the price of a graph walk in every step.
 
-    The heads run in evaluation mode, so normalisation statistics stay as they
+    The heads run in evaluation mode, so normalization statistics stay as they
     are. The task heads themselves, not their parts, are told that it is
     training, in which they run auxiliary heads too.
 

@@ -6,7 +6,7 @@ from mmdet.structures import DetDataSample
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.context import StepContext
 from mmbombo.structures import BBOX
 from mmbombo.utils.class_difference import class_difference
 

@@ -5,7 +5,7 @@ import torch
 from mmdet.utils import OptConfigType
 from torch import Tensor
 
-from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.context import StepContext
 from mmbombo.registry import MODELS, TASK_UTILS
 from mmbombo.structures import BBOX
 from .base_weak_loss import BaseWeakLoss
@@ -25,7 +25,7 @@ class BoxForMaskLoss(BaseWeakLoss):
     is known from its reviews, everything else is our reconstruction.
 
     The defaults were set before our ablation, which bears them out: no
-    ``mask_refiner`` and no :class:`ColourAffinityLoss` beside it. A
+    ``mask_refiner`` and no :class:`ColorAffinityLoss` beside it. A
     ``stride`` of 2 was as good as one of 1. The figures are in
     ``docs/en/user_guides/weak_losses.md``, and for all runs in
     ``docs/en/notes/ablation.md``.

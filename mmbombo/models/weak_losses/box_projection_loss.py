@@ -4,15 +4,15 @@ from typing import Dict, List
 import torch
 from torch import Tensor
 
-from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.context import StepContext
+from mmbombo.models.losses.dist_mean import full_precision
 from mmbombo.models.losses.projection_loss import projection_loss
-from mmbombo.models.losses.rank_mean import full_precision
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX, IGNORE_INDEX
 from mmbombo.weak_labels import covered_pixels
 from .base_weak_loss import BaseWeakLoss
-from .box_table import BoxTable
+from .padded_boxes import PaddedBoxes
 
 
 @MODELS.register_module()
@@ -67,8 +67,8 @@ class BoxProjectionLoss(BaseWeakLoss):
             dict[str, Tensor]: ``loss_projection``, and the losses of the
             segmentation head.
         """
-        table = BoxTable.from_samples([ctx.samples[i] for i in images],
-                                      ctx.class_map)
+        table = PaddedBoxes.from_samples([ctx.samples[i] for i in images],
+                                         ctx.class_map)
         losses = dict(loss_projection=self._projection(ctx, images, table))
         if self.outside and ctx.class_map.outside_id != IGNORE_INDEX:
             targets = self._outside(ctx, images, table)
@@ -76,7 +76,7 @@ class BoxProjectionLoss(BaseWeakLoss):
         return losses
 
     def _projection(self, ctx: StepContext, images: List[int],
-                    table: BoxTable) -> Tensor:
+                    table: PaddedBoxes) -> Tensor:
         logits = full_precision(ctx.logits(self.task, images))
         num_classes = ctx.class_map.num_det_classes
         grid = logits.shape[-2:], ctx.inputs.shape[-2:]
@@ -92,7 +92,7 @@ class BoxProjectionLoss(BaseWeakLoss):
 
     @torch.no_grad()
     def _outside(self, ctx: StepContext, images: List[int],
-                 table: BoxTable) -> Tensor:
+                 table: PaddedBoxes) -> Tensor:
         """Masks ``(n, 1, H, W)``: background in no box, ignored elsewhere."""
         size = ctx.inputs.shape[-2:]
         in_box = covered_pixels(table.boxes, size)

@@ -7,7 +7,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.context import StepContext
 from mmbombo.models.task_heads.ignore_regions import IgnoreRegions, pad_boxes
 from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX, SEM_SEG
@@ -36,7 +36,7 @@ class Predictions(NamedTuple):
 class MaskForBoxLoss(BaseWeakLoss):
     """Mask-for-Box: supervise detection on images that have a mask only.
 
-    The circumscribed rectangles of the mask's connected components (labelled
+    The circumscribed rectangles of the mask's connected components (labeled
     in the data loader's workers by ``LabelComponents``) are split, merged or
     used as they are, depending on the boxes that the network predicts, see
     :mod:`mmbombo.weak_labels.masks_to_boxes`. The loss is the detection
@@ -80,7 +80,7 @@ class MaskForBoxLoss(BaseWeakLoss):
             rectangle that nobody predicts has none. Defaults to 0, all boxes
             are trained on.
         supervise (str): What the boxes supervise: 'both', only the
-            classification ('cls') or only the localisation ('loc'), see
+            classification ('cls') or only the localization ('loc'), see
             :mod:`mmbombo.models.weak_losses.loss_parts`. Defaults to 'both'.
 
     Raises:

@@ -59,7 +59,7 @@ def averaging(bombo: Training):
     # the first update copies; statistics are others than in training
     average.update_parameters(bombo.model)
     make_predict(average.module.eval(), bombo.batch, asked_score(bombo.model))
-    bombo.model.set_predictor('ema', average.module)
+    bombo.model.set_teacher('ema', average.module)
     return lambda: average.update_parameters(bombo.model)
 
 

@@ -170,9 +170,9 @@ def refinement(side: int, components: int, count: int,
     rng = np.random.default_rng(0)
     seg_classes = min(classes, 250)
     mask = dots(side, components, seg_classes)
-    labelled = label_components(mask, 4, range(1, seg_classes + 1),
-                                max_components=components)
-    table = labelled[1]
+    labeled = label_components(
+        mask, 4, range(1, seg_classes + 1), max_components=components)
+    table = labeled[1]
     at = rng.integers(0, len(table['labels']), count)
     x1, y1, x2, y2 = table['boxes'][at].T
     cut = x1 + (x2 - x1) * np.where(np.arange(count) % 2, .5, .4)
@@ -184,7 +184,7 @@ def refinement(side: int, components: int, count: int,
         labels=table['labels'][at] - 1)
     compatible = np.arange(classes) % seg_classes + 1 == np.arange(
         seg_classes + 1)[:, None]
-    batch = to_batch([labelled] * 2, [drawn] * 2, compatible, 'cpu')
+    batch = to_batch([labeled] * 2, [drawn] * 2, compatible, 'cpu')
     return lambda: refine_boxes(**batch, **dict(OPTIONS, min_area=4))
 
 
@@ -203,8 +203,8 @@ def covering(count: int, classes: int) -> Callable:
     boxes = torch.from_numpy(random_boxes(rng, (80, 80), count, .1))[None]
     one_hot = torch.arange(count) % classes
     one_hot = torch.nn.functional.one_hot(one_hot, classes).bool()[None]
-    centres = torch.arange(80) + .5
-    return lambda: covered_cells(boxes, one_hot, centres, centres)
+    centers = torch.arange(80) + .5
+    return lambda: covered_cells(boxes, one_hot, centers, centers)
 
 
 def sampling(count: int) -> Callable:

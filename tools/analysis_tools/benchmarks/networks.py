@@ -30,7 +30,7 @@ def build_ours(name: str,
                weak_losses: Sequence[dict] = (),
                num_classes: int = NUM_CLASSES) -> nn.Module:
     """A :class:`MultiTaskDetector` with random weights, the same each time."""
-    # initialisation says a line for every weight
+    # initialization says a line for every weight
     MMLogger.get_instance('benchmark', log_level='ERROR')
     classes = [f'class {i}' for i in range(num_classes)]
     cfg = network_cfg(name, num_classes)

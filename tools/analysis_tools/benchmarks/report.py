@@ -6,7 +6,7 @@ from typing import Dict, List
 
 import numpy as np
 
-from mmbombo.utils.whole_files import write_whole
+from mmbombo.utils.atomic_write import atomic_write
 
 
 def continue_file(file: Path, meta: dict, rows: List[dict]) -> None:
@@ -22,8 +22,8 @@ def continue_file(file: Path, meta: dict, rows: List[dict]) -> None:
     new = {identity(row) for row in rows}
     rows = [row for row in read(file) if identity(row) not in new] + rows
     content = json.dumps(dict(meta=meta, rows=rows), indent=1) + '\n'
-    write_whole(file, content.encode())
-    write_whole(file.with_suffix('.md'), document(rows).encode())
+    atomic_write(file, content.encode())
+    atomic_write(file.with_suffix('.md'), document(rows).encode())
 
 
 def read(file: Path) -> List[dict]:
@@ -47,7 +47,7 @@ def document(rows: List[dict]) -> str:
     sections = [
         '# Speed and memory', 'Either side runs in turn (A B A B), the '
         "libraries' networks in a process without mmbombo; a ratio is the "
-        'median over neighbours, with its quartiles. '
+        'median over neighbors, with its quartiles. '
         'Rows without a goal are stated only. A row that misses its goal, or '
         'a condition of it, says **missed**. What is compared, the floors '
         'and the times are below the table; the raw times are in the JSON '

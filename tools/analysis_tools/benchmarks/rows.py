@@ -111,7 +111,7 @@ def alternate(first: Callable[[], float], second: Callable[[], float],
 
 def ratio_of(above: Sequence[float],
              below: Sequence[float]) -> Tuple[float, Tuple[float, float]]:
-    """Median and quartiles of the ratios of neighbours."""
+    """Median and quartiles of the ratios of neighbors."""
     ratios = np.asarray(above, float) / np.asarray(below, float)
     low, middle, high = np.percentile(ratios, (25, 50, 75))
     return float(middle), (float(low), float(high))
@@ -120,7 +120,7 @@ def ratio_of(above: Sequence[float],
 def interval_of(above: Sequence[float],
                 below: Sequence[float],
                 resamples: int = 2000) -> Tuple[float, float]:
-    """95 % bootstrap interval of the median of the ratios of neighbours.
+    """95 % bootstrap interval of the median of the ratios of neighbors.
 
     The quartiles of :func:`ratio_of` say how much a ratio varies; this says
     how well their median is known, and gets narrower with more repeats.

@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """M4B's split/merge of a batch against a NumPy loop with the same result.
 
-16 masks with 10 components each, labelled before the clock starts (the time
+16 masks with 10 components each, labeled before the clock starts (the time
 of that is printed), and 30 predictions. Of the components some are several
 objects that touch, some are halves of one object, and others are one object;
 the predictions are the objects, imprecise, and wrong ones.
@@ -29,7 +29,7 @@ def run(options: Namespace) -> List[Row]:
     """Compare the results, then the times."""
     rng = np.random.default_rng(0)
     drawn = [draw(rng) for _ in range(NUM_IMAGES)]
-    labelling, images = timed(
+    labeling, images = timed(
         lambda: [label_components(image['mask'], OPTIONS['min_area'],
                                   range(1, NUM_CLASSES + 1))
                  for image in drawn])
@@ -73,8 +73,8 @@ def run(options: Namespace) -> List[Row]:
                     key: int(value)
                     for key, value in refined.counts.items()
                 },
-                'labelling of components, ms per mask (not in the times)':
-                round(labelling / NUM_IMAGES, 3)
+                'labeling of components, ms per mask (not in the times)':
+                round(labeling / NUM_IMAGES, 3)
             },
             times=dict(loop=loop_ms, ours=ours_ms))
     ]

@@ -44,7 +44,7 @@ def our_parts(options: dict) -> Dict[str, dict]:
     return dict(
         model=model,
         dataset=dict(
-            type='MultiSourceDataset',
+            type='MixedSourceDataset',
             datasets=[
                 our_source(root, source, KINDS[source], pipeline)
                 for source in LISTS

@@ -2,7 +2,7 @@
 """A step with a teacher against one without, and the teacher's own forward.
 
 Without: naive-all, which runs the same heads on the same images. With: a
-teacher of the student's size, batch normalisation folded, says on each image
+teacher of the student's size, batch normalization folded, says on each image
 what it is not annotated for, and the student learns its outputs. The floor is
 the ratio of multiply-adds. The last row is for ``TeacherHook(cache_dir=...)``:
 the same answers read from disk, hashing of the images included.
@@ -15,7 +15,7 @@ from typing import Callable, List, Tuple
 from torch import Tensor, nn
 
 from mmbombo.engine.hooks.teacher_hook import fold_batch_norm
-from mmbombo.models.detectors.other_network import OtherNetwork
+from mmbombo.models.context import TeacherOutputs
 from mmbombo.models.utils import nested_tensors
 from mmbombo.models.weak_losses.distillation import AnswerCache, CachedNetwork
 from .batches import own_batch
@@ -35,7 +35,7 @@ def run(options: Namespace) -> List[Row]:
     batch = own_batch(options)
     teacher = build_teacher(options)
     student = build_ours(options.model, LOSSES)
-    student.set_predictor('teacher', teacher)
+    student.set_teacher('teacher', teacher)
     learning = waiting(options.device,
                        Training(student, batch, options.device))
     alone = waiting(
@@ -43,7 +43,7 @@ def run(options: Namespace) -> List[Row]:
         Training(build_naive_all(options.model), batch, options.device))
     inputs = raw_inputs(student, batch)
     ask = waiting(options.device,
-                  partial(answers, OtherNetwork, teacher, inputs))
+                  partial(answers, TeacherOutputs, teacher, inputs))
     floor = floor_of_teacher(options.model, options.size)
     rows = [
         row_of('teacher_step', options, (learning, alone),
@@ -67,7 +67,7 @@ def answers(network: Callable, teacher: nn.Module, inputs: Tensor) -> list:
     """What the losses of a step ask for.
 
     Args:
-        network (Callable): Makes an :class:`OtherNetwork`.
+        network (Callable): Makes an :class:`TeacherOutputs`.
         teacher (nn.Module): Who is asked.
         inputs (Tensor): Images, the first half with boxes, the rest with
             masks.

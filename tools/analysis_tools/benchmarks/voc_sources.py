@@ -13,7 +13,7 @@ from .stock import CONFIGS
 
 LISTS = dict(
     det='ImageSets/Main/det_train.txt', seg='ImageSets/Main/seg_train.txt')
-#: Resize, crop, flip and colours: all of them MMDetection's.
+#: Resize, crop, flip and colors: all of them MMDetection's.
 GEOMETRY = Config.fromfile(CONFIGS / '_base_' / 'datasets' /
                            'photo_stamps.py').geometry
 PREFIX = 'mmdet.'

@@ -57,7 +57,7 @@ class Material:
         backgrounds: All backgrounds.
         packages: Where they come from: one dict per package with
             ``name``, ``version`` and ``sha256``.
-        notices: File name -> text of the licence notices to go beside
+        notices: File name -> text of the license notices to go beside
             the data.
     """
     classes: tuple

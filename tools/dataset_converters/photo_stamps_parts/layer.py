@@ -18,7 +18,7 @@ class Layer:
 
     Attributes:
         cutout: Where they come from.
-        colour: ``(h, w, 3)`` float32 RGB, multiplied by alpha.
+        color: ``(h, w, 3)`` float32 RGB, multiplied by alpha.
         alpha: ``(h, w)`` float32 in [0, 1].
         mask: ``(h, w)`` bool, alpha > 0.5; touches all four edges.
         area: Pixels of the mask.
@@ -26,7 +26,7 @@ class Layer:
         y: Row of the top edge in the image; may be negative.
     """
     cutout: Cutout
-    colour: np.ndarray
+    color: np.ndarray
     alpha: np.ndarray
     mask: np.ndarray
     area: int
@@ -54,7 +54,7 @@ def make_layer(cutout: Cutout, length: float,
     Returns:
         The layer, not yet placed.
     """
-    # Colours under transparent pixels are arbitrary: weigh them with alpha
+    # Colors under transparent pixels are arbitrary: weigh them with alpha
     # before any interpolation.
     rgba = cutout.pixels.astype(np.float32)
     rgba[..., 3] /= 255
@@ -81,7 +81,7 @@ def _resize(rgba: np.ndarray, length: float,
 
 
 def _rotate(rgba: np.ndarray, degrees: float) -> np.ndarray:
-    """Rotate about the centre; the canvas grows to hold everything."""
+    """Rotate about the center; the canvas grows to hold everything."""
     height, width = rgba.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
     cos, sin = np.abs(matrix[0, :2])

@@ -24,7 +24,7 @@ _NOTICE = """\
 PhotoStamps images are made from parts of other people's pictures.
 Cut-outs: {cutouts}
 Backgrounds: {backgrounds}
-The licences of the sources apply to these images; the notices of packages
+The licenses of the sources apply to these images; the notices of packages
 lie beside this file. provenance.json names the sources of each image.
 """
 

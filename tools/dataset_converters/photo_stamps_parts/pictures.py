@@ -47,8 +47,8 @@ def is_opaque(rgba: np.ndarray) -> bool:
     return bool((rgba[..., 3] == 255).all())
 
 
-def colour_entropy(rgba: np.ndarray) -> float:
-    """Entropy in bits of the colours of the visible pixels, on 16 levels
+def color_entropy(rgba: np.ndarray) -> float:
+    """Entropy in bits of the colors of the visible pixels, on 16 levels
     per channel. Photographs reach 3 bits, flat clip art does not.
 
     Args:
@@ -75,7 +75,7 @@ def trim_cutout(rgba: np.ndarray) -> np.ndarray:
     scale = MAX_CUTOUT_SIDE / max(rgba.shape[:2])
     if scale >= 1:
         return rgba.copy()
-    # Weighed with alpha, as colours under transparent pixels are arbitrary.
+    # Weighed with alpha, as colors under transparent pixels are arbitrary.
     image = rgba.astype(np.float32)
     image[..., :3] *= image[..., 3:] / 255
     image = _shrink(image, scale)

@@ -225,7 +225,7 @@ def _put_beside(layer: Layer, other: Layer,
     """
     angle = rng.uniform(0, 2 * np.pi)
     away = np.array([np.sin(angle), np.cos(angle)])
-    centre = np.array([
+    center = np.array([
         other.y + (other.height - layer.height) / 2,
         other.x + (other.width - layer.width) / 2
     ])
@@ -233,10 +233,10 @@ def _put_beside(layer: Layer, other: Layer,
            np.hypot(other.height, other.width)) / 2
     step = max(1., far / 40)
     for distance in np.arange(far, 0, -step):
-        _move(layer, centre + distance * away)
+        _move(layer, center + distance * away)
         if _masks_meet(layer, other):
             deeper = rng.uniform(0, .3) * min(layer.height, layer.width)
-            _move(layer, centre + max(0, distance - deeper) * away)
+            _move(layer, center + max(0, distance - deeper) * away)
             # Lean shapes can slip past each other on the last bit.
             return _masks_meet(layer, other)
     return False
@@ -288,11 +288,11 @@ def _paste(image: np.ndarray, canvas: _Canvas, layer: Layer,
     there, here = canvas.windows(layer)
     alpha = layer.alpha[here][..., None]
     place = sum(cv2.mean(image[there])[:3])
-    own = sum(cv2.sumElems(layer.colour)[:3]) / max(layer.alpha.sum(), 1)
+    own = sum(cv2.sumElems(layer.color)[:3]) / max(layer.alpha.sum(), 1)
     gain = np.clip((place / max(own, 1))**.2, .8, 1.2)
     image[there] *= 1 - alpha
     image[there] += np.minimum(
-        layer.colour[here] * np.float32(gain), 255 * alpha)
+        layer.color[here] * np.float32(gain), 255 * alpha)
 
 
 def _cast_shadow(image: np.ndarray, layer: Layer,
@@ -333,7 +333,7 @@ def _things(canvas: _Canvas) -> Tuple[Thing, ...]:
 
 
 def _same_class_touch(canvas: _Canvas) -> bool:
-    """Whether pixels of two objects of one class are 4-neighbours."""
+    """Whether pixels of two objects of one class are 4-neighbors."""
     labels = np.array([-1] + [la.cutout.label for la in canvas.layers])
     for axis in (0, 1):
         ahead = np.moveaxis(canvas.instances, axis, 0)

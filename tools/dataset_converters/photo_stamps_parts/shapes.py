@@ -83,7 +83,7 @@ def _on_circle(angles: np.ndarray, radii) -> np.ndarray:
 
 
 def _pattern(side: int, rng: np.random.Generator) -> np.ndarray:
-    """Stripes, checks or dots in two strong colours with some grain."""
+    """Stripes, checks or dots in two strong colors with some grain."""
     first, second = rng.integers(0, 256, (2, 3))
     y, x = np.mgrid[:side, :side] * (2 * np.pi / side)
     angle, waves = rng.uniform(0, np.pi), rng.uniform(2, 6)

@@ -2,7 +2,7 @@
 """Which of Tux Paint's stamps become cut-outs of which class.
 
 Every picture that these rules keep was looked at. Nearly all clip art is
-told by its colours (:func:`~.pictures.colour_entropy`); what that leaves is
+told by its colors (:func:`~.pictures.color_entropy`); what that leaves is
 dropped by folder or by name here.
 """
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import List, Optional
 
 from .classes import PHOTO_CLASSES
 from .items import Cutout
-from .pictures import (colour_entropy, decode, is_large_enough,
+from .pictures import (color_entropy, decode, is_large_enough,
                        soften_hard_edge, trim_cutout)
 
 MIN_ENTROPY = 3.
@@ -84,7 +84,7 @@ def _read_stamp(path: Path, place: Path) -> Optional[Cutout]:
     if class_name is None:
         return None
     pixels = soften_hard_edge(trim_cutout(decode(path, str(path))))
-    if not is_large_enough(pixels) or colour_entropy(pixels) < MIN_ENTROPY:
+    if not is_large_enough(pixels) or color_entropy(pixels) < MIN_ENTROPY:
         return None
     return Cutout(
         name=name,

@@ -25,7 +25,7 @@ from .scene import draw_scene
 # pixels raises it, so that old trees are not taken for up to date.
 FORMAT = 1
 SMALLEST_SIDE = 48
-NOTICES = 'licences'
+NOTICES = 'licenses'
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ def _write_lists(root: Path, image_ids: List[str]) -> None:
 def _describe(options: Options, material: Material, pools: Dict[str, Pool],
               provenance: Dict[str, dict]) -> dict:
     """The manifest without its digest."""
-    palette = voc.colour_map()[:len(material.classes) + 1].tolist()
+    palette = voc.color_map()[:len(material.classes) + 1].tolist()
     return dict(
         options=options.record(),
         libraries=records.package_versions(),

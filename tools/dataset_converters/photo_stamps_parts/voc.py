@@ -17,20 +17,20 @@ LISTS = 'ImageSets/Main'
 FOLDERS = (IMAGES, BOXES, CLASS_MASKS, OBJECT_MASKS, LISTS)
 
 
-def colour_map() -> np.ndarray:
-    """VOC's colour map: the bits of an id, spread over R, G and B from the
+def color_map() -> np.ndarray:
+    """VOC's color map: the bits of an id, spread over R, G and B from the
     highest bit down.
 
     Returns:
         ``(256, 3)`` uint8 RGB.
     """
     ids = np.arange(256)
-    colours = np.zeros((256, 3), np.uint8)
+    colors = np.zeros((256, 3), np.uint8)
     for bit in range(8):
         for channel in range(3):
             on = (ids >> (3 * bit + channel)) & 1
-            colours[:, channel] |= (on << (7 - bit)).astype(np.uint8)
-    return colours
+            colors[:, channel] |= (on << (7 - bit)).astype(np.uint8)
+    return colors
 
 
 def extent(mask: np.ndarray) -> Tuple[int, int, int, int]:
@@ -91,7 +91,7 @@ def write(root: Path, image_id: str, scene: Scene,
 
 def _save_palette(ids: np.ndarray, path: Path) -> None:
     image = Image.fromarray(ids)
-    image.putpalette(colour_map().tobytes())
+    image.putpalette(color_map().tobytes())
     image.save(path)
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Set
 
+from mmbombo.datasets.checks.files import number_lines
 from mmbombo.datasets.errors import DatasetError, list_problems
-from mmbombo.datasets.file_checks import number_lines
-from mmbombo.utils.whole_files import file_sha256
+from mmbombo.utils.atomic_write import file_sha256
 
 VOC2007 = 'VOC2007'
 VOC2012 = 'VOC2012'

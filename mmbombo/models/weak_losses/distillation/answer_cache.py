@@ -8,7 +8,7 @@ from typing import Any, Optional, Union
 import torch
 from torch import Tensor, nn
 
-from mmbombo.utils.whole_files import read_with_checksum, write_with_checksum
+from mmbombo.utils.atomic_write import read_with_checksum, write_with_checksum
 
 #: To be raised whenever networks of equal weights come to answer differently:
 #: it is part of the key, so that older answers are not found any more.

@@ -4,12 +4,12 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from torch import Tensor, nn
 
-from mmbombo.models.detectors.other_network import OncePerImage, OtherNetwork
+from mmbombo.models.context import OncePerImage, TeacherOutputs
 from mmbombo.models.utils import join_images, select_images
 from .answer_cache import AnswerCache
 
 
-class CachedNetwork(OtherNetwork):
+class CachedNetwork(TeacherOutputs):
     """Another network whose answers are kept on disk.
 
     An image that it has answered for in an earlier step, or an earlier run,
@@ -17,9 +17,9 @@ class CachedNetwork(OtherNetwork):
     for the outputs of a head the features are not.
 
     Args:
-        name (str): As for :class:`OtherNetwork`.
+        name (str): As for :class:`TeacherOutputs`.
         network (nn.Module): A frozen one.
-        inputs (Tensor): Images ``(N, 3, H, W)`` of the step, normalised.
+        inputs (Tensor): Images ``(N, 3, H, W)`` of the step, normalized.
         cache (AnswerCache): Where the answers are.
     """
 
@@ -30,11 +30,11 @@ class CachedNetwork(OtherNetwork):
         self._recalled: Dict[str, OncePerImage] = {}
 
     def features(self, images: Sequence[int]) -> Tuple[Tensor, ...]:
-        """See :meth:`OtherNetwork.features`."""
+        """See :meth:`TeacherOutputs.features`."""
         return self._recall('features', super().features, images)
 
     def outputs(self, task: str, images: Sequence[int]) -> Any:
-        """See :meth:`OtherNetwork.outputs`."""
+        """See :meth:`TeacherOutputs.outputs`."""
         return self._recall(f'outputs of {task}',
                             partial(super().outputs, task), images)
 

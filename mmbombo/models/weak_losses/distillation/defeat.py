@@ -4,10 +4,10 @@ from typing import Dict, List, Tuple
 import torch
 from torch import Tensor
 
-from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.context import StepContext
 from mmbombo.models.losses.defeat_loss import defeat_loss
 from mmbombo.models.task_heads.ignore_regions import covered_cells, pad_boxes
-from mmbombo.models.utils import cell_centres
+from mmbombo.models.utils import grid_points
 from mmbombo.registry import MODELS
 from ..decode_cfg import decode_cfg
 from .feature_distillation import FeatureDistillation
@@ -85,9 +85,9 @@ class DeFeatLoss(FeatureDistillation):
 
 def cells_in_boxes(boxes: Tensor, size: Tuple[int, int],
                    input_size: Tuple[int, int]) -> Tensor:
-    """Cells of one feature level whose centre lies in or on a box.
+    """Cells of one feature level whose center lies in or on a box.
 
-    A centre on the right or lower edge counts, as in MulTaS' released code;
+    A center on the right or lower edge counts, as in MulTaS' released code;
     for :func:`covered_cells`, which ends before that edge, boxes reach to the
     next number.
 
@@ -101,7 +101,7 @@ def cells_in_boxes(boxes: Tensor, size: Tuple[int, int],
     Returns:
         Tensor: ``(N, H, W)`` bool.
     """
-    ys, xs = cell_centres(size, input_size, boxes.device)
+    ys, xs = grid_points(size, input_size, boxes.device)
     ends = boxes[..., 2:]
     closed = torch.cat([boxes[..., :2], ends.nextafter(ends + 1)], dim=2)
     one_class = boxes.new_ones(boxes.shape[:2] + (1, ))

@@ -3,7 +3,7 @@ from typing import Dict, List
 
 from torch import Tensor
 
-from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.context import StepContext
 from mmbombo.models.utils.zero_loss import zero_loss
 from ..base_weak_loss import BaseWeakLoss
 
@@ -13,7 +13,7 @@ class DistillationLoss(BaseWeakLoss):
 
     The network is a frozen teacher (:class:`TeacherHook`) or the moving
     average of the student itself (:class:`PredictorEMAHook`). It sees the
-    same, already normalised images and runs once per image, whichever and
+    same, already normalized images and runs once per image, whichever and
     how many losses ask it.
 
     Args:
@@ -73,7 +73,7 @@ class DistillationLoss(BaseWeakLoss):
         Raises:
             RuntimeError: If nobody provides the teacher.
         """
-        if ctx.model.predictors.get(self.predictor) is not None:
+        if ctx.model.teachers.get(self.predictor) is not None:
             return super().forward(ctx)
         if self.predictor != 'ema':
             raise RuntimeError(

@@ -5,7 +5,7 @@ import torch
 from mmdet.utils import OptConfigType
 from torch import Tensor, nn
 
-from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.context import StepContext
 from mmbombo.models.losses.feature_distance import (feature_distance,
                                                     feature_mse)
 from mmbombo.models.task_heads import BaseTaskHead, SegTaskHead
@@ -99,7 +99,7 @@ class FeatureDistillation(DistillationLoss):
         """
         student = select_images(ctx.features, images, len(ctx.samples))
         student = read_levels(ctx.model.task_heads[self.task], student)
-        teacher = ctx.model.predictors.get(self.predictor)
+        teacher = ctx.model.teachers.get(self.predictor)
         targets = read_levels(teacher.task_heads[self.task],
                               ctx.features_of(self.predictor, images))
         if self.adapters is not None:

@@ -3,10 +3,10 @@ from typing import Dict, List
 
 from torch import Tensor
 
-from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.context import StepContext
+from mmbombo.models.losses.dist_mean import full_precision, weighted_mean
 from mmbombo.models.losses.pdf_loss import (disagreement, pdf_feature_loss,
                                             pdf_score_loss)
-from mmbombo.models.losses.rank_mean import full_precision, weighted_mean
 from mmbombo.models.losses.temperature_kl import temperature_kl
 from mmbombo.registry import MODELS
 from .feature_distillation import FeatureDistillation

@@ -3,8 +3,8 @@ from typing import TYPE_CHECKING, Dict, List
 
 from torch import Tensor, nn
 
-from mmbombo.models.detectors.step_context import StepContext
-from mmbombo.models.losses.segmentation_kl import segmentation_kl
+from mmbombo.models.context import StepContext
+from mmbombo.models.losses.segmentation_kl_divergence import segmentation_kl
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from .distillation_loss import DistillationLoss
@@ -20,7 +20,7 @@ class SegmentationKLLoss(DistillationLoss):
     At the resolution of the student's logits, which for most heads is a
     quarter of the image; the padding of the images does not count. Our
     reconstruction, see
-    :func:`~mmbombo.models.losses.segmentation_kl.segmentation_kl`.
+    :func:`~mmbombo.models.losses.segmentation_kl_divergence.segmentation_kl`.
 
     Args:
         teacher (str): Name of the teacher.

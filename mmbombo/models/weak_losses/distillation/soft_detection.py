@@ -3,8 +3,8 @@ from typing import TYPE_CHECKING, Dict, List, Tuple
 
 from torch import Tensor, nn
 
-from mmbombo.models.detectors.step_context import StepContext
-from mmbombo.models.losses.rank_mean import full_precision, ratio_over_ranks
+from mmbombo.models.context import StepContext
+from mmbombo.models.losses.dist_mean import full_precision, ratio_over_ranks
 from mmbombo.models.losses.soft_detection_loss import (binary_kl,
                                                        soft_offset_loss,
                                                        soft_score_loss)
@@ -71,7 +71,7 @@ class DenseHeadDistillation(DistillationLoss):
         """
         head = ctx.model.task_heads[self.task]
         outputs = head.as_evaluation_outputs(ctx.outputs(self.task, images))
-        teacher = ctx.model.predictors.get(self.predictor)
+        teacher = ctx.model.teachers.get(self.predictor)
         valid = valid_cells_of_levels(
             ctx.metas(images), sizes_of(outputs[0]), ctx.inputs.shape[-2:],
             ctx.inputs.device)
