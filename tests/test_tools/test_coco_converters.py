@@ -364,11 +364,11 @@ def test_data_configs(coco, monkeypatch, name):
 
 def test_background_ignored_with_the_same_files(coco, monkeypatch):
     monkeypatch.setenv('COCO_ROOT', f'{coco}/')
-    folder = ROOT / 'configs/_base_/datasets'
+    name = 'configs/bombo/bombo_r18_cem-fpn_anchor_coco'
     plain, paper = (
         DATASETS.build(
-            Config.fromfile(folder / f'{name}.py').val_dataloader.dataset)
-        for name in ('coco_paper', 'coco_paper_foreground'))
+            Config.fromfile(ROOT / f'{name}{what}.py').val_dataloader.dataset)
+        for what in ('', '-foreground'))
     for index in range(4):
         with_it, without = (
             data[index]['data_samples'].gt_sem_seg.sem_seg
