@@ -25,6 +25,7 @@ from rich.progress import track
 from torch import nn
 
 from mmbombo.registry import INFERENCERS, TRANSFORMS, VISUALIZERS
+from mmbombo.structures import annotation_kinds
 from mmbombo.utils.checkpoint import checked_loader
 from mmbombo.utils.stored_config import stored_config
 from mmbombo.visualization import class_styles
@@ -34,7 +35,6 @@ from .images import find_problem, list_images, unique_names
 from .results import sample_to_dict, write_label_map
 
 InputType = Union[str, os.PathLike, np.ndarray]
-META_KEYS = ('classes', 'palette', 'seg_classes', 'seg_palette')
 
 
 class LoadedImage(NamedTuple):
@@ -386,18 +386,21 @@ def merge_class_names(stored: dict, cfg: Config) -> dict:
             class map fill in what the checkpoint does not say.
 
     Returns:
-        dict: Any of ``classes``, ``palette``, ``seg_classes`` and
-        ``seg_palette``.
+        dict: Any of ``classes``, ``palette``, ``seg_classes``, ... of the
+        annotation kinds.
     """
     class_map = cfg.model.get('class_map') or {}
-    named = dict(
-        classes=class_map.get('det_classes'),
-        seg_classes=class_map.get('seg_classes'))
+    classes = cfg.model.get('classes') or {}
+    named = {
+        kind.classes_key: classes.get(kind.task)
+        or class_map.get(f'{kind.task}_classes')
+        for kind in annotation_kinds() if kind.classes_key
+    }
     configured = find_dataset(cfg).get('metainfo') or {}
     merged: dict = {}
     for said in (stored, configured, named):
-        for names, colors in (('classes', 'palette'), ('seg_classes',
-                                                       'seg_palette')):
+        for names, colors in ((kind.classes_key, kind.palette_key)
+                              for kind in annotation_kinds()):
             if names in merged or not said.get(names):
                 continue
             merged[names] = tuple(said[names])

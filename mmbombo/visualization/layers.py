@@ -1,13 +1,15 @@
 # Copyright (c) mmbombo contributors.
 """What a data sample holds, read into one plain form for drawing."""
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 
-from mmbombo.structures import BBOX, SEM_SEG
+from mmbombo.registry import ANNOTATION_DRAWERS
+from mmbombo.structures import (BBOX, SEM_SEG, AnnotationKind, annotation_kind,
+                                annotation_kinds)
 
 DET, SEG = 'det', 'seg'
 
@@ -30,10 +32,19 @@ class LabeledBox(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """What one panel shows: caption, boxes, and ids (H, W) if there are."""
+    """What one panel shows.
+
+    Attributes:
+        caption (str): What it is.
+        boxes (list[LabeledBox]): Boxes.
+        ids (np.ndarray, optional): Segmentation ids (H, W).
+        tags (dict[str, list[int]]): Word, such as 'present', to classes of
+            the task 'cls', which are written under the caption.
+    """
     caption: str
-    boxes: List[LabeledBox]
-    ids: Optional[np.ndarray]
+    boxes: List[LabeledBox] = []
+    ids: Optional[np.ndarray] = None
+    tags: Dict[str, List[int]] = {}
 
 
 def to_numpy(values) -> np.ndarray:
@@ -84,27 +95,54 @@ def annotation_text(sample: DetDataSample) -> str:
     The declared kinds decide; samples of other data sets declare none, and
     are judged by what they hold.
     """
-    kinds = sample.get('annotation_kinds')
-    if kinds is None:
-        has_boxes = 'bboxes' in sample.get('gt_instances', ())
-        kinds = (BBOX, ) * has_boxes + (SEM_SEG, ) * ('gt_sem_seg' in sample)
-    words = {BBOX: 'boxes', SEM_SEG: 'mask'}
-    names = [words.get(kind, kind) for kind in kinds]
+    names = [kind.text or kind.name for kind in kinds_of(sample)]
     if len(names) == 1:
         return f'{names[0]} only'
     return ' + '.join(names) or 'not annotated'
 
 
+def kinds_of(sample: DetDataSample) -> List[AnnotationKind]:
+    """Annotation kinds of a sample: those declared, or else those it holds."""
+    declared = sample.get('annotation_kinds')
+    if declared is not None:
+        return [annotation_kind(name) for name in declared]
+    return [
+        kind for kind in annotation_kinds()
+        if any(_holds(sample, field.name) for field in kind.fields)
+    ]
+
+
+def _holds(sample: DetDataSample, name: str) -> bool:
+    """Whether a sample has a field; instances need boxes."""
+    field = sample.get(name)
+    return 'bboxes' in field if isinstance(field,
+                                           InstanceData) else field is not None
+
+
 def gt_layer(sample: DetDataSample) -> Optional[Layer]:
     """Read the annotations; None for a sample that never had any."""
-    fields = ('gt_instances', 'ignored_instances', 'gt_sem_seg')
-    if 'annotation_kinds' not in sample and not any(field in sample
-                                                    for field in fields):
+    kinds = kinds_of(sample)
+    if not kinds and 'annotation_kinds' not in sample:
         return None
-    boxes = _boxes(sample.get('gt_instances')) + _boxes(
-        sample.get('ignored_instances'), ignored=True)
-    return Layer(f'ground truth: {annotation_text(sample)}', boxes,
-                 _ids(sample, 'gt_sem_seg'))
+    layer = Layer(f'ground truth: {annotation_text(sample)}')
+    for kind in kinds:
+        draw = ANNOTATION_DRAWERS.module_dict.get(kind.name)
+        layer = layer if draw is None else draw(layer, sample)
+    return layer
+
+
+@ANNOTATION_DRAWERS.register_module(name=BBOX)
+def draw_gt_boxes(layer: Layer, sample: DetDataSample) -> Layer:
+    """Add the boxes, those that are ignored last."""
+    return layer._replace(
+        boxes=_boxes(sample.get('gt_instances')) +
+        _boxes(sample.get('ignored_instances'), ignored=True))
+
+
+@ANNOTATION_DRAWERS.register_module(name=SEM_SEG)
+def draw_gt_map(layer: Layer, sample: DetDataSample) -> Layer:
+    """Add the segmentation map."""
+    return layer._replace(ids=_ids(sample, 'gt_sem_seg'))
 
 
 def pseudo_layer(sample: DetDataSample) -> Optional[Layer]:

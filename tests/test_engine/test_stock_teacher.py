@@ -19,7 +19,6 @@ from mmbombo.engine.hooks.teacher_hook import build_teacher, load_all_weights
 from mmbombo.engine.initializers import stock_checkpoint_as_ours
 from mmbombo.models.utils import nested_tensors
 from mmbombo.registry import HOOKS, MODELS
-from mmbombo.structures import ClassMap
 from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
 
 REGISTRIES = dict(mmdet=MMDET_MODELS, mmseg=MMSEG_MODELS)
@@ -68,8 +67,7 @@ def test_answers_are_those_of_the_library(library, config):
     num = cfg.bbox_head.num_classes if library == 'mmdet' else \
         cfg.decode_head.num_classes
     names = [f'class {i}' for i in range(num)]
-    class_map = ClassMap(names, names, background=None)
-    ours = build_teacher(cfg, class_map, 'teacher')
+    ours = build_teacher(cfg, dict(det=names, seg=names), 'teacher')
     checkpoint = stock_checkpoint_as_ours(
         dict(state_dict=theirs.state_dict()), *ours.task_heads)
     load_all_weights(ours, checkpoint, 'teacher')
@@ -200,6 +198,6 @@ def test_checkpoint_without_names_is_taken_as_it_is(tmp_path):
 ])
 def test_what_has_more_stages_is_refused(library, config, reason):
     cfg = Config.fromfile(CONFIGS[library] / config).model
-    names = ClassMap(CLASSES, SEG_CLASSES)
+    names = dict(det=CLASSES, seg=SEG_CLASSES)
     with pytest.raises(TypeError, match=f'the teacher.*{reason}'):
         build_teacher(cfg, names, 'the teacher')

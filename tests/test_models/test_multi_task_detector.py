@@ -266,7 +266,7 @@ def test_another_predictor_is_asked_but_is_no_part_of_the_model():
     other = copy.deepcopy(model).eval()
     asked = []
 
-    def decode(outputs, metas, cfg):
+    def decode(task, outputs, metas, cfg):
         asked.append(outputs[0][0].shape[0])
         return [
             InstanceData(

@@ -47,8 +47,8 @@ def test_loss_is_the_mean_over_labeled_pixels(name):
     samples[0].gt_sem_seg.sem_seg[:, :100] = 255
     samples[1].gt_sem_seg.sem_seg[:] = 255
     outputs = select_images(head(feats), [1, 2], 3)
-    targets, ignore = head.targets(samples)
-    losses = head.loss_on_targets(outputs, targets,
+    targets, ignore = head.targets('seg', samples)
+    losses = head.loss_on_targets('seg', outputs, targets,
                                   [s.metainfo for s in samples], ignore)
     weights = dict(loss_ce=(0, 1.))
     if len(outputs) > 1:
@@ -74,12 +74,12 @@ def test_loss_is_that_of_the_decode_head(sampler):
     head = MODELS.build(cfg).eval()
     samples = [make_sample(('sem_seg', ), seed=i) for i in range(2)]
     samples[0].gt_sem_seg.sem_seg[:, :50] = 255
-    targets, _ = head.targets(samples)
+    targets, _ = head.targets('seg', samples)
     for sample, target in zip(samples, targets):
         sample.gt_sem_seg.data = target
     logits = head(make_feats(2, levels=4, first_stride=4))[0]
     wanted = head.head.loss_by_feat(logits, samples)
-    got = head.loss_on_targets((logits, ), targets, [], None)
+    got = head.loss_on_targets('seg', (logits, ), targets, [], None)
     assert got.keys() == wanted.keys() == {
         'loss_ce', 'loss_lovasz', 'acc_seg'}
     for key in ('loss_ce', 'loss_lovasz'):
@@ -104,7 +104,7 @@ def test_a_map_without_labels_costs_nothing():
     feats = make_feats(1, levels=4, first_stride=4)
     targets = torch.full((1, 1, SIZE, SIZE), 255)
     losses = head.loss_on_targets(
-        head(feats), targets, [make_sample(()).metainfo], None)
+        'seg', head(feats), targets, [make_sample(()).metainfo], None)
     losses['loss_ce'].backward()
     assert losses['loss_ce'] == 0
     assert all(p.grad is None or p.grad.abs().max() == 0
@@ -130,7 +130,7 @@ def test_no_loss_teaches_unlabeled_pixels(loss):
     def gradient_of():
         outputs = head(make_feats(2, levels=4, first_stride=4))
         outputs[0].retain_grad()
-        losses = head.loss_on_targets(outputs, targets, [{}] * 2)
+        losses = head.loss_on_targets('seg', outputs, targets, [{}] * 2)
         losses.pop('acc_seg')
         sum(losses.values()).backward()
         return sum(losses.values()), outputs[0].grad
@@ -169,8 +169,9 @@ def test_class_weights_average_over_the_weights():
     sample = make_sample(('sem_seg', ))
     sample.gt_sem_seg.sem_seg[:, :64] = 255
     outputs = head(make_feats(1, levels=4, first_stride=4))
-    targets, _ = head.targets([sample])
-    losses = head.loss_on_targets(outputs, targets, [sample.metainfo], None)
+    targets, _ = head.targets('seg', [sample])
+    losses = head.loss_on_targets('seg', outputs, targets, [sample.metainfo],
+                                  None)
     logits = F.interpolate(
         outputs[0], (SIZE, SIZE), mode='bilinear', align_corners=False)
     wanted = F.cross_entropy(
@@ -337,7 +338,7 @@ def test_one_logit_for_two_classes_is_refused_and_two_do_it():
                 type='CrossEntropyLoss', use_sigmoid=use_sigmoid))
         head = MODELS.build(cfg)
         losses = head.loss_on_targets(
-            head(make_feats(1, levels=4, first_stride=4)),
+            'seg', head(make_feats(1, levels=4, first_stride=4)),
             torch.full((1, 1, SIZE, SIZE), 255),
             [make_sample(()).metainfo], None)
         assert losses['loss_ce'] == 0

@@ -63,7 +63,7 @@ def say(model, ids):
     """Make the segmentation head predict ``ids`` (H, W), in cells of 4."""
     logits = torch.nn.functional.one_hot(
         ids[2::4, 2::4], 4).permute(2, 0, 1)[None].float() * 20
-    model.task_heads.seg.forward = lambda feats: (
+    model.task_heads.seg.forward = lambda feats, samples: (
         logits.expand(len(feats[0]), -1, -1, -1).clone().requires_grad_(), )
 
 
@@ -201,7 +201,7 @@ def test_decoded_segmentation_is_at_the_size_of_the_input():
     metas = [dict(batch_input_shape=(32, 32))] * 2
     wanted = torch.nn.functional.interpolate(
         logits, size=(32, 32), mode='bilinear', align_corners=False)
-    ids = head.decode((logits, logits * 0), metas)
+    ids = head.decode('seg', (logits, logits * 0), metas)
     assert torch.equal(ids, wanted.argmax(dim=1, keepdim=True))
 
 
@@ -272,7 +272,7 @@ def test_each_loss_of_a_stock_head_is_one_part(name):
     feats = make_feats(1)[:len(head.head.prior_generator.strides)]
     sample = make_sample(('bbox', ))
     losses = head.loss_on_targets(
-        head(feats), [sample.gt_instances], [sample.metainfo], None)
+        'det', head(feats), [sample.gt_instances], [sample.metainfo], None)
     cls, loc = (select_losses(losses, x) for x in ('cls', 'loc'))
     assert {'loss_cls'} == set(cls)
     assert set(cls) | set(loc) == set(losses) and not set(cls) & set(loc)
@@ -300,7 +300,7 @@ def predicting(*boxes):
     other = build()
     result = instances(boxes, [1] * len(boxes))
     result.scores = torch.full((len(boxes), ), .9)
-    other.task_heads.det.decode = lambda outputs, metas, cfg: [result]
+    other.task_heads.det.decode = lambda task, outputs, metas, cfg: [result]
     return other
 
 

@@ -20,7 +20,7 @@ from mmbombo.models.weak_losses.distillation import (AnswerCache,
                                                      CachedNetwork,
                                                      identity_of)
 from mmbombo.registry import HOOKS, MODELS
-from mmbombo.structures import ClassMap
+from mmbombo.structures.class_names import TaskClasses
 from mmbombo.utils.checkpoint_classes import (find_class_changes,
                                               require_trained_classes)
 from mmbombo.utils.stored_config import stored_preprocessor
@@ -99,7 +99,7 @@ class TeacherHook(Hook):
         where = f"teacher '{self.name}' ({self.config})"
         if self.cache_dir is not None:
             check_fixed_views(runner.train_dataloader.dataset, model, where)
-        teacher = self._load(model.class_map)
+        teacher = self._load(model.classes)
         check_normalization(model, teacher, where)
         if self.fold_bn:
             fold_batch_norm(teacher, where)
@@ -109,15 +109,15 @@ class TeacherHook(Hook):
             if weak_loss.predictor == self.name:
                 weak_loss.check_teacher(model, teacher)
         model.set_teacher(self.name, teacher, ask)
-        runner.logger.info(f'{where}: {sorted(teacher.task_heads)} from '
+        runner.logger.info(f'{where}: {sorted(teacher.tasks)} from '
                            f'{self.checkpoint}')
 
-    def _load(self, class_map: ClassMap) -> MultiTaskDetector:
+    def _load(self, classes: TaskClasses) -> MultiTaskDetector:
         """The frozen teacher, in evaluation mode, on the CPU."""
         where = f"teacher '{self.name}' ({self.config})"
         cfg = Config.fromfile(self.config).model
         stock = is_stock_model(cfg)
-        teacher = build_teacher(cfg, class_map, where)
+        teacher = build_teacher(cfg, classes, where)
         try:
             checkpoint = CheckpointLoader.load_checkpoint(
                 self.checkpoint, map_location='cpu')
@@ -131,7 +131,7 @@ class TeacherHook(Hook):
         check_trained_normalization(cfg, checkpoint, where)
         if stock:
             checkpoint = stock_checkpoint_as_ours(checkpoint,
-                                                  *teacher.task_heads)
+                                                  *teacher.tasks)
             if not checkpoint['meta']['dataset_meta']:
                 print_log(
                     f'{where}: the checkpoint names no classes; they are '
@@ -153,13 +153,14 @@ class TeacherHook(Hook):
         return partial(CachedNetwork, cache=cache)
 
 
-def build_teacher(cfg: ConfigDict, class_map: ClassMap,
+def build_teacher(cfg: ConfigDict, classes: TaskClasses,
                   where: str) -> MultiTaskDetector:
     """Build the network of a config, without weights.
 
     Args:
         cfg (dict): ``model`` of the teacher's config.
-        class_map (ClassMap): The student's; a stock network has none.
+        classes (dict[str, tuple[str]]): The student's; a stock network has
+            none.
         where (str): Who it is, for messages.
 
     Raises:
@@ -168,7 +169,7 @@ def build_teacher(cfg: ConfigDict, class_map: ClassMap,
     """
     if is_stock_model(cfg):
         try:
-            return MODELS.build(from_stock_model(cfg, class_map))
+            return MODELS.build(from_stock_model(cfg, classes))
         except (TypeError, ValueError) as error:
             raise type(error)(f'{where}: {error}') from None
     # they teach nobody, and no weights are wanted for what they own

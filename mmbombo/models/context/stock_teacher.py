@@ -6,7 +6,7 @@ from mmengine.config import ConfigDict
 from mmseg.models.segmentors import CascadeEncoderDecoder, EncoderDecoder
 from mmseg.registry import MODELS as MMSEG_MODELS
 
-from mmbombo.structures import ClassMap
+from mmbombo.structures.class_names import TaskClasses
 
 #: What a preprocessor may say about the input of the network.
 NORMALIZATION = ('mean', 'std', 'bgr_to_rgb', 'rgb_to_bgr')
@@ -17,7 +17,7 @@ def is_stock_model(model: ConfigDict) -> bool:
     return 'task_heads' not in model
 
 
-def from_stock_model(model: ConfigDict, class_map: ClassMap) -> ConfigDict:
+def from_stock_model(model: ConfigDict, classes: TaskClasses) -> ConfigDict:
     """Write a stock network as the config of a :class:`MultiTaskDetector`.
 
     Backbone, neck and heads are as they were, and answer alike. Its only task
@@ -26,7 +26,8 @@ def from_stock_model(model: ConfigDict, class_map: ClassMap) -> ConfigDict:
     Args:
         model (dict): ``model`` of a stock config: a single-stage detector or
             an encoder-decoder. Not changed.
-        class_map (ClassMap): The classes that it is to speak of.
+        classes (dict[str, tuple[str]]): The classes of each task, of which
+            it is to speak of its own.
 
     Returns:
         dict: The config.
@@ -53,10 +54,7 @@ def from_stock_model(model: ConfigDict, class_map: ClassMap) -> ConfigDict:
             },
             type='MultiTaskDataPreprocessor'),
         task_heads={task: head},
-        class_map=dict(
-            det_classes=class_map.det_classes,
-            seg_classes=class_map.seg_classes,
-            background=class_map.background),
+        classes={task: classes[task]},
         **parts)
 
 

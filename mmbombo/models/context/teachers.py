@@ -1,6 +1,7 @@
 # Copyright (c) mmbombo contributors.
 from typing import Callable, Dict, Optional
 
+from mmdet.structures import SampleList
 from torch import Tensor, nn
 
 from .teacher_outputs import TeacherOutputs
@@ -39,16 +40,19 @@ class Teachers:
         """The network of that name, or None while there is none."""
         return self._models.get(name)
 
-    def ask(self, name: str, inputs: Tensor) -> Optional[TeacherOutputs]:
+    def ask(self, name: str, inputs: Tensor,
+            samples: SampleList) -> Optional[TeacherOutputs]:
         """What the network of that name says about images, or None.
 
         Args:
             name (str): Such as 'ema'.
             inputs (Tensor): Images ``(N, 3, H, W)`` of a step, normalized.
+            samples (list[:obj:`DetDataSample`]): Their samples.
         """
         if name not in self._models:
             return None
-        return self._asked_through[name](name, self._models[name], inputs)
+        return self._asked_through[name](name, self._models[name], inputs,
+                                         samples)
 
     def __reduce__(self) -> tuple:
         """Copies and pickles are empty."""

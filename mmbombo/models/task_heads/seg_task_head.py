@@ -3,7 +3,7 @@ from typing import Callable, List, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from mmdet.structures import DetDataSample, SampleList
+from mmdet.structures import DetDataSample, OptSampleList, SampleList
 from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmengine.model import ModuleList
 from mmengine.structures import PixelData
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from mmbombo.models.utils import unpadded_shape
 from mmbombo.registry import MODELS
-from mmbombo.structures import IGNORE_INDEX, SEM_SEG, ClassMap
-from .base_task_head import BaseTaskHead, library_scope, overridden
+from mmbombo.structures import IGNORE_INDEX, SEM_SEG
+from mmbombo.structures.class_names import TaskClasses
+from .base_task_head import (BaseTaskHead, library_scope, overridden,
+                             require_num_classes)
 from .decode_head_loss import decode_head_loss
 from .labeled_pixel_mean import LabeledPixelMean
 from .labeled_pixels_only import LabeledPixelsOnly
@@ -45,6 +47,7 @@ class SegTaskHead(BaseTaskHead):
         ValueError: If its ``ignore_index`` is not 255.
     """
 
+    tasks = ('seg', )
     annotation_kind = SEM_SEG
 
     def __init__(self,
@@ -74,21 +77,19 @@ class SegTaskHead(BaseTaskHead):
         """int: Number of segmentation classes, background included."""
         return self.head.num_classes
 
-    def check_classes(self, class_map: ClassMap) -> None:
-        """Raise if the number of classes differs from the class map's."""
+    def check_classes(self, classes: TaskClasses) -> None:
+        """Raise if the number of classes is not that of the task."""
         for head in (self.head, *self.auxiliary_heads):
-            if head.num_classes != class_map.num_seg_classes:
-                raise ValueError(
-                    f'the segmentation head {type(head).__name__} has '
-                    f'num_classes={head.num_classes}, but the class map has '
-                    f'{class_map.num_seg_classes} segmentation classes: '
-                    f'{list(class_map.seg_classes)}')
+            require_num_classes(head, 'seg', classes, head.num_classes)
 
-    def forward(self, feats: Tuple[Tensor, ...]) -> Tuple[Tensor, ...]:
+    def forward(self,
+                feats: Tuple[Tensor, ...],
+                samples: OptSampleList = None) -> Tuple[Tensor, ...]:
         """Run the decode head, and in training the auxiliary heads too.
 
         Args:
             feats (tuple[Tensor]): Feature maps ``(N, C, H_l, W_l)``.
+            samples (list, optional): Not read.
 
         Returns:
             tuple[Tensor]: Logits ``(N, num_classes, h, w)`` of each head, the
@@ -99,12 +100,13 @@ class SegTaskHead(BaseTaskHead):
             heads += list(self.auxiliary_heads)
         return tuple(head(feats) for head in heads)
 
-    def targets(self, samples: SampleList) -> Tuple[Tensor, None]:
+    def targets(self, task: str, samples: SampleList) -> Tuple[Tensor, None]:
         """Ground-truth maps ``(n, 1, H, W)``."""
         maps = [sample.gt_sem_seg.sem_seg for sample in samples]
         return torch.stack(maps), None
 
     def loss_on_targets(self,
+                        task: str,
                         outputs: Tuple[Tensor, ...],
                         targets: Tensor,
                         metas: Sequence[dict],
@@ -112,6 +114,7 @@ class SegTaskHead(BaseTaskHead):
         """The decode heads' losses on given maps.
 
         Args:
+            task (str): 'seg'.
             outputs (tuple[Tensor]): Logits of each head for n images.
             targets (Tensor): Class ids ``(n, 1, H, W)``, int64; unlabeled
                 pixels are 255.
@@ -134,12 +137,14 @@ class SegTaskHead(BaseTaskHead):
 
     @torch.no_grad()
     def decode(self,
+               task: str,
                outputs: Tuple[Tensor, ...],
                metas: Sequence[dict],
                cfg: OptConfigType = None) -> Tensor:
         """Class ids at the size of the input, padding included.
 
         Args:
+            task (str): 'seg'.
             outputs (tuple[Tensor]): Outputs of the head for n images.
             metas (Sequence[dict]): Meta information of the n images.
             cfg (dict, optional): Not used; ids have no options.

@@ -3,6 +3,7 @@ import logging
 from typing import Optional, Tuple
 
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
@@ -10,6 +11,19 @@ from .evaluation_mode import evaluation_mode
 
 #: Side of the probe image in pixels.
 PROBE_SIZE = 128
+
+
+def probe_sample() -> DetDataSample:
+    """The sample of the probe image, which has no annotation."""
+    side = (PROBE_SIZE, PROBE_SIZE)
+    return DetDataSample(
+        metainfo=dict(
+            annotation_kinds=(),
+            img_shape=side,
+            ori_shape=side,
+            pad_shape=side,
+            batch_input_shape=side,
+            scale_factor=(1., 1.)))
 
 
 def probe_features(model: nn.Module) -> Optional[Tuple[Tensor, ...]]:

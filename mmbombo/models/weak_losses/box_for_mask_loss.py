@@ -39,6 +39,8 @@ class BoxForMaskLoss(BaseWeakLoss):
             Defaults to None.
         stride (int): The loss is of every so many rows and columns of the
             masks, to whose size the logits are brought. Defaults to 1.
+        start (float): Share of the training after which the loss begins.
+            Defaults to 0.
 
     Raises:
         ValueError: If ``stride`` is no positive integer.
@@ -56,8 +58,9 @@ class BoxForMaskLoss(BaseWeakLoss):
                  loss_weight: float = 1.,
                  ramp: float = 0.,
                  mask_refiner: OptConfigType = None,
-                 stride: int = 1) -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp)
+                 stride: int = 1,
+                 start: float = 0.) -> None:
+        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         if not isinstance(stride, int) or stride < 1:
             raise ValueError('stride of BoxForMaskLoss must be a positive '
                              f'integer, not {stride!r}')

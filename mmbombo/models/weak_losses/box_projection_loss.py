@@ -43,17 +43,21 @@ class BoxProjectionLoss(BaseWeakLoss):
             0. Defaults to 0.
         outside (bool): Whether to train what is in no box as background.
             Defaults to True.
+        start (float): Share of the training after which the loss begins.
+            Defaults to 0.
     """
 
     name = 'box_projection'
     task = 'seg'
     source_kind = BBOX
+    needs_class_map = True
 
     def __init__(self,
                  loss_weight: float = 1.,
                  ramp: float = 0.,
-                 outside: bool = True) -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp)
+                 outside: bool = True,
+                 start: float = 0.) -> None:
+        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         self.outside = outside
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:

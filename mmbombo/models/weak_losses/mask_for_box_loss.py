@@ -82,6 +82,8 @@ class MaskForBoxLoss(BaseWeakLoss):
         supervise (str): What the boxes supervise: 'both', only the
             classification ('cls') or only the localization ('loc'), see
             :mod:`mmbombo.models.weak_losses.loss_parts`. Defaults to 'both'.
+        start (float): Share of the training after which the loss begins.
+            Defaults to 0.
 
     Raises:
         ValueError: If ``supervise`` is unknown or ``min_quality`` is not
@@ -91,6 +93,7 @@ class MaskForBoxLoss(BaseWeakLoss):
     name = 'm4b'
     task = 'det'
     source_kind = SEM_SEG
+    needs_class_map = True
     required_fields = dict(
         components='has a mask and no boxes, but no components for '
         "MaskForBoxLoss: add dict(type='LabelComponents', ...) after the "
@@ -109,8 +112,9 @@ class MaskForBoxLoss(BaseWeakLoss):
                  min_area: float = 80,
                  rounds: int = 4,
                  min_quality: float = 0.,
-                 supervise: str = 'both') -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp)
+                 supervise: str = 'both',
+                 start: float = 0.) -> None:
+        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         if supervise not in SUPERVISE:
             raise ValueError(f'supervise of MaskForBoxLoss must be one of '
                              f'{SUPERVISE}, not {supervise!r}')

@@ -66,7 +66,7 @@ def test_answers_are_those_of_the_network_in_evaluation_mode(model, teacher):
         for got_maps, maps in zip(det, det_wanted):
             close(got_maps, maps)
         one = [[x[2:3] for x in maps] for maps in det_wanted]
-        predicted = teacher.task_heads.det.decode(one, ctx.metas([2]),
+        predicted = teacher.task_heads.det.decode('det', one, ctx.metas([2]),
                                                   dict(score_thr=0.))
     close(boxes[0].scores, predicted[0].scores)
     close(boxes[0].bboxes, predicted[0].bboxes)

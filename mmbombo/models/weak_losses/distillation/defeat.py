@@ -42,9 +42,9 @@ class DeFeatLoss(FeatureDistillation):
         super().__init__(teacher, **kwargs)
         self.decode_cfg = decode_cfg(score_thr, nms_iou_thr, max_predictions)
 
-    def head_images(self, ctx: StepContext) -> List[int]:
+    def head_images(self, ctx: StepContext) -> Dict[str, List[int]]:
         """None: the features are enough."""
-        return []
+        return {}
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
         """``loss_foreground`` and ``loss_background``.

@@ -23,6 +23,8 @@ class DistillationLoss(BaseWeakLoss):
         loss_weight (float): Weight of the loss. Defaults to 1.
         ramp (float): Share of the training over which the weight grows
             linearly from 0. Defaults to 0.
+        start (float): Share of the training after which the loss begins.
+            Defaults to 0.
 
     Raises:
         ValueError: If ``on`` is unknown, or ``teacher`` names the network in
@@ -36,8 +38,9 @@ class DistillationLoss(BaseWeakLoss):
                  teacher: str,
                  on: str = 'unannotated',
                  loss_weight: float = 1.,
-                 ramp: float = 0.) -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp)
+                 ramp: float = 0.,
+                 start: float = 0.) -> None:
+        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         if teacher in ('self', 'none'):
             raise ValueError(
                 f'{type(self).__name__}: teacher={teacher!r} is not another '

@@ -61,7 +61,7 @@ class FeatureDistillation(DistillationLoss):
         """
         super().check_teacher(model, teacher)
         ours, theirs = (
-            probe_shapes(x, x.task_heads[self.task])
+            probe_shapes(x, x.head(self.task))
             for x in (model, teacher))
         if [x[2:] for x in ours] != [x[2:] for x in theirs]:
             raise ValueError(
@@ -98,9 +98,9 @@ class FeatureDistillation(DistillationLoss):
             height and width of the levels.
         """
         student = select_images(ctx.features, images, len(ctx.samples))
-        student = read_levels(ctx.model.task_heads[self.task], student)
+        student = read_levels(ctx.model.head(self.task), student)
         teacher = ctx.model.teachers.get(self.predictor)
-        targets = read_levels(teacher.task_heads[self.task],
+        targets = read_levels(teacher.head(self.task),
                               ctx.features_of(self.predictor, images))
         if self.adapters is not None:
             student = [
@@ -131,9 +131,9 @@ class FeatureMSELoss(FeatureDistillation):
         self.task = task
         self.name = f'mse_{task}'
 
-    def head_images(self, ctx: StepContext) -> List[int]:
+    def head_images(self, ctx: StepContext) -> Dict[str, List[int]]:
         """None: the features are enough."""
-        return []
+        return {}
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
         """``loss_feature``, the weighted mean squared error."""

@@ -68,7 +68,7 @@ class PseudoBoxLoss(DistillationLoss):
                             self.decode_cfg)
         targets, doubtful = split_by_score(found, self.score_thr)
         ignore = IgnoreRegions.from_instances(doubtful,
-                                              ctx.class_map.num_det_classes)
+                                              len(ctx.classes[self.task]))
         for i, target in zip(images, targets):
             ctx.samples[i].pseudo_instances = target
         mean = sum(len(target) for target in targets) / len(images)

@@ -48,7 +48,7 @@ class SegmentationKLLoss(DistillationLoss):
         """
         super().check_teacher(model, teacher)
         ours, theirs = (
-            x.task_heads[self.task].head.out_channels
+            x.head(self.task).head.out_channels
             for x in (model, teacher))
         if ours != theirs:
             raise ValueError(

@@ -35,7 +35,7 @@ class DenseHeadDistillation(DistillationLoss):
             TypeError: If its raw outputs cannot be distilled.
         """
         super().check_model(model)
-        regression_of(model.task_heads[self.task].head)
+        regression_of(model.head(self.task).head)
 
     def check_teacher(self, model: 'MultiTaskDetector',
                       teacher: nn.Module) -> None:
@@ -47,7 +47,7 @@ class DenseHeadDistillation(DistillationLoss):
                 says how.
         """
         super().check_teacher(model, teacher)
-        heads = [x.task_heads[self.task].head for x in (model, teacher)]
+        heads = [x.head(self.task).head for x in (model, teacher)]
         differences = misalignment(*heads)
         if differences:
             raise ValueError(
@@ -69,7 +69,7 @@ class DenseHeadDistillation(DistillationLoss):
         Returns:
             tuple: Student, teacher, ``(n, K)`` bool.
         """
-        head = ctx.model.task_heads[self.task]
+        head = ctx.model.head(self.task)
         outputs = head.as_evaluation_outputs(ctx.outputs(self.task, images))
         teacher = ctx.model.teachers.get(self.predictor)
         valid = valid_cells_of_levels(
@@ -77,7 +77,7 @@ class DenseHeadDistillation(DistillationLoss):
             ctx.inputs.device)
         return (flatten_outputs(head, outputs),
                 flatten_outputs(
-                    teacher.task_heads[self.task],
+                    teacher.head(self.task),
                     ctx.outputs_of(self.predictor, self.task, images)), valid)
 
 
