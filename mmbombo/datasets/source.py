@@ -3,7 +3,7 @@
 import gc
 from contextlib import contextmanager
 from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
-                    Union)
+                    Tuple, Union)
 
 import numpy as np
 
@@ -61,6 +61,15 @@ class SourceMixin:
         if test_mode:
             check_evaluation_pipeline(transforms, self.source)
         return transforms
+
+    @property
+    def sample_kinds(self) -> Tuple[str, ...]:
+        """Kinds of its samples: the declared, and what transforms conclude."""
+        kinds = self.annotation_kinds
+        for transform in self.pipeline.transforms:
+            if hasattr(transform, 'adds_kinds'):
+                kinds = check_kinds([*kinds, *transform.adds_kinds(kinds)])
+        return kinds
 
     def require_images(self, data_list: Sequence[dict], place: str) -> None:
         """Raise if the source is empty."""

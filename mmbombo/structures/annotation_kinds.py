@@ -15,7 +15,6 @@ from .special_labels import IGNORE_INDEX
 
 BBOX = 'bbox'
 SEM_SEG = 'sem_seg'
-IMAGE_LABEL = 'image_label'
 
 #: How geometry moves a field: as boxes, as a map of ids or of values, or not.
 BOXES, NEAREST, LINEAR, FIXED = 'boxes', 'nearest', 'linear', 'fixed'
@@ -113,7 +112,7 @@ register_kind(
                 SampleField('ignored_instances', BOXES),
                 SampleField('unlisted_instances', BOXES)),
         classes_key='classes',
-        implies=(IMAGE_LABEL, ),
+        implies=('image_label', ),
         text='boxes'))
 register_kind(
     AnnotationKind(
@@ -122,7 +121,7 @@ register_kind(
         info_key='seg_map_path',
         fields=(SampleField('gt_sem_seg', NEAREST, 'sem_seg', IGNORE_INDEX), ),
         classes_key='seg_classes',
-        implies=(IMAGE_LABEL, ),
+        implies=('image_label', ),
         text='mask'))
 register_weak_label_field(
     SampleField('pseudo_sem_seg', NEAREST, 'sem_seg', IGNORE_INDEX))

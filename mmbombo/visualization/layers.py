@@ -8,10 +8,13 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.registry import ANNOTATION_DRAWERS
-from mmbombo.structures import (BBOX, SEM_SEG, AnnotationKind, annotation_kind,
-                                annotation_kinds)
+from mmbombo.structures import (BBOX, IMAGE_LABEL, SEM_SEG, AnnotationKind,
+                                annotation_kind, annotation_kinds)
+from mmbombo.structures.image_labels import PRESENT, UNKNOWN
 
 DET, SEG = 'det', 'seg'
+#: Probability from which a picture says that an image shows a class.
+TAG_SCORE = 0.5
 
 
 class LabeledBox(NamedTuple):
@@ -38,8 +41,8 @@ class Layer(NamedTuple):
         caption (str): What it is.
         boxes (list[LabeledBox]): Boxes.
         ids (np.ndarray, optional): Segmentation ids (H, W).
-        tags (dict[str, list[int]]): Word, such as 'present', to classes of
-            the task 'cls', which are written under the caption.
+        tags (dict[str, list[int]]): Word, such as 'shows', to classes of the
+            task 'cls', which are written over the foot of the picture.
     """
     caption: str
     boxes: List[LabeledBox] = []
@@ -139,6 +142,19 @@ def draw_gt_boxes(layer: Layer, sample: DetDataSample) -> Layer:
         _boxes(sample.get('ignored_instances'), ignored=True))
 
 
+@ANNOTATION_DRAWERS.register_module(name=IMAGE_LABEL)
+def draw_gt_tags(layer: Layer, sample: DetDataSample) -> Layer:
+    """Add which classes the image shows, and which it may show."""
+    if 'gt_image_label' not in sample:
+        return layer
+    labels = to_numpy(sample.gt_image_label.label)
+    return layer._replace(
+        tags={
+            word: np.flatnonzero(labels == value).tolist()
+            for word, value in (('shows', PRESENT), ('may show', UNKNOWN))
+        })
+
+
 @ANNOTATION_DRAWERS.register_module(name=SEM_SEG)
 def draw_gt_map(layer: Layer, sample: DetDataSample) -> Layer:
     """Add the segmentation map."""
@@ -173,7 +189,8 @@ def pred_layer(sample: DetDataSample, score_thr: float) -> Optional[Layer]:
         sample (:obj:`DetDataSample`): The sample.
         score_thr (float): Lowest score of a box that is kept.
     """
-    if 'pred_instances' not in sample and 'pred_sem_seg' not in sample:
+    names = ('pred_instances', 'pred_sem_seg', 'pred_image_label')
+    if not any(name in sample for name in names):
         return None
     caption = 'prediction'
     boxes = _boxes(sample.get('pred_instances'))
@@ -183,4 +200,8 @@ def pred_layer(sample: DetDataSample, score_thr: float) -> Optional[Layer]:
         box for box in boxes if box.score is None or box.score >= score_thr
     ]
     boxes.sort(key=lambda box: -(box.score or 0))
-    return Layer(caption, boxes, _ids(sample, 'pred_sem_seg'))
+    layer = Layer(caption, boxes, _ids(sample, 'pred_sem_seg'))
+    if 'pred_image_label' not in sample:
+        return layer
+    found = to_numpy(sample.pred_image_label.score) >= TAG_SCORE
+    return layer._replace(tags={'shows': np.flatnonzero(found).tolist()})
