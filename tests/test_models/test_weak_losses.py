@@ -335,8 +335,6 @@ def test_a_rectangle_that_disagrees_is_no_target_and_no_negative():
     ('BoxForMaskLoss', dict(stride=1.5), 'positive integer'),
     ('BoxForMaskLoss', dict(ramp=1.5), r'ramp=1.5 must lie in \[0, 1\]'),
     ('BoxForMaskLoss', dict(loss_weight=-1), 'loss_weight=-1'),
-    ('ColorAffinityLoss', dict(dilation=0), 'dilation=0'),
-    ('ColorAffinityLoss', dict(similarity_thr=2.), 'similarity_thr=2'),
     ('DetBatchResize', dict(sizes=[0]), 'must be sides in pixels'),
     ('DetBatchResize', dict(sizes=[]), 'must be sides in pixels'),
 ])

@@ -24,8 +24,7 @@ class BoxForMaskLoss(BaseWeakLoss):
     <https://arxiv.org/abs/2411.17536>`_; that the same cross-entropy is used
     is known from its reviews, everything else is our reconstruction.
 
-    The defaults were set before our ablation, which bears them out: no
-    ``mask_refiner`` and no :class:`ColorAffinityLoss` beside it. A
+    The defaults were set before our ablation, which bears them out. A
     ``stride`` of 2 was as good as one of 1. The figures are in
     ``docs/en/user_guides/weak_losses.md``, and for all runs in
     ``docs/en/notes/ablation.md``.
