@@ -106,19 +106,6 @@ def test_self_training_on_voc():
     assert len(every) == 7558
 
 
-def test_cached_teachers_see_fixed_images():
-    cfg = Config.fromfile(FOLDER / f'kd-soft-cached_{PHOTO_STAMPS}.py')
-    for hook in cfg.custom_hooks:
-        assert hook.type == 'TeacherHook' and hook.cache_dir
-    for source in cfg.train_dataloader.dataset.datasets:
-        assert [step.type for step in source.pipeline] == [
-            'LoadImageFromFile', 'LoadPartialAnnotations', 'mmdet.Resize',
-            'PackMultiTaskInputs'
-        ]
-        assert source.pipeline[2].scale[0] == source.pipeline[2].scale[1]
-        assert not source.pipeline[2].keep_ratio
-
-
 def test_metafile_names_every_config():
     models = yaml.safe_load((FOLDER / 'metafile.yml').read_text())['Models']
     assert {ROOT / x['Config'] for x in models} == set(FOLDER.glob('*.py'))
