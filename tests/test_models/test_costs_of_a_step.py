@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mmbombo.models.context import StepContext
-from mmbombo.models.task_heads import labeled_pixel_mean
+from mmbombo.models.losses import dist_mean
 from mmbombo.registry import MODELS
 from mmbombo.testing import SIZE, add_weak_labels, make_sample, tiny_model_cfg
 from mmbombo.weak_labels import label_components, pixel_groups, refine_boxes
@@ -132,7 +132,7 @@ def test_weak_labels_of_a_step_copy_the_maps_and_no_more():
 def test_ranks_speak_once_per_segmentation_loss(monkeypatch):
     """A number each: the supervised loss and Box-for-Mask."""
     shapes = []
-    monkeypatch.setattr(labeled_pixel_mean, 'all_reduce',
+    monkeypatch.setattr(dist_mean, 'all_reduce',
                         lambda tensor: shapes.append(tuple(tensor.shape)))
     bombo().loss(*training_batch())
     assert shapes == [(), ()]

@@ -7,12 +7,12 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
+from torch.utils._pytree import tree_leaves
 
 from mmbombo.engine.initializers import stock_checkpoint_as_ours
 from mmbombo.models.context import from_stock_model, is_stock_model
 from mmbombo.models.context.stock_teacher import NORMALIZATION
 from mmbombo.models.detectors import MultiTaskDetector
-from mmbombo.models.utils import nested_tensors
 from mmbombo.registry import HOOKS, MODELS
 from mmbombo.structures import ClassMap
 from mmbombo.utils.checkpoint_classes import (find_class_changes,
@@ -243,10 +243,10 @@ def fold_batch_norm(teacher: MultiTaskDetector, where: str) -> None:
     """
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, 3, 128, 128, generator=generator)
-    before = nested_tensors(teacher(image, mode='tensor'))
+    before = tree_leaves(teacher(image, mode='tensor'))
     fuse_conv_bn(teacher)
     teacher.requires_grad_(False)
-    after = nested_tensors(teacher(image, mode='tensor'))
+    after = tree_leaves(teacher(image, mode='tensor'))
     for x, y in zip(before, after):
         if (x - y).abs().max() > 1e-3 * x.abs().max().clamp(min=1.):
             raise ValueError(

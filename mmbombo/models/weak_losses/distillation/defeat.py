@@ -6,9 +6,10 @@ from torch import Tensor
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.losses.defeat_loss import defeat_loss
-from mmbombo.models.task_heads.ignore_regions import covered_cells, pad_boxes
+from mmbombo.models.task_heads.ignore_regions import pad_boxes
 from mmbombo.models.utils import grid_points
 from mmbombo.registry import MODELS
+from mmbombo.weak_labels import covered_cells
 from ..decode_cfg import decode_cfg
 from .feature_distillation import FeatureDistillation
 
