@@ -71,19 +71,7 @@ class BoxForMaskLoss(BaseWeakLoss):
         return getattr(self.mask_refiner, 'predictor', 'none')
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """Segmentation loss on the pseudo masks.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of the images with boxes only.
-
-        Returns:
-            dict[str, Tensor]: Losses of the segmentation head, and what the
-            refiner counts.
-
-        Raises:
-            KeyError: If a sample carries no pseudo mask.
-        """
+        """Losses of the segmentation head, and what the refiner counts."""
         masks, counts = self.pseudo_masks(ctx, images)
         # the middle of each cell, or nearest to it
         cells = slice(self.stride // 2, None, self.stride)

@@ -26,7 +26,6 @@ class DeFeatLoss(FeatureDistillation):
         teacher (str): Name of the teacher.
         score_thr (float): Boxes of the teacher must score more. Defaults to
             0.3.
-        nms_iou_thr (float): NMS of the teacher's boxes. Defaults to 0.5.
         max_predictions (int): Boxes of the teacher per image. Defaults to 30.
         **kwargs: Arguments of :class:`FeatureDistillation`.
     """
@@ -37,26 +36,17 @@ class DeFeatLoss(FeatureDistillation):
     def __init__(self,
                  teacher: str,
                  score_thr: float = 0.3,
-                 nms_iou_thr: float = 0.5,
                  max_predictions: int = 30,
                  **kwargs) -> None:
         super().__init__(teacher, **kwargs)
-        self.decode_cfg = decode_cfg(score_thr, nms_iou_thr, max_predictions)
+        self.decode_cfg = decode_cfg(score_thr, max_predictions)
 
     def head_images(self, ctx: StepContext) -> List[int]:
         """None: the features are enough."""
         return []
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """``loss_foreground`` and ``loss_background``.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images.
-
-        Returns:
-            dict[str, Tensor]: The two terms.
-        """
+        """``loss_foreground`` and ``loss_background``."""
         distance, valid, sizes = self.distance(ctx, images)
         boxes = self._object_boxes(ctx, images)
         foreground = torch.cat([
