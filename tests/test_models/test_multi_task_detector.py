@@ -605,3 +605,15 @@ def test_forward_mode_is_checked():
         build(forward_groups=dict(det=['x']))
     with pytest.raises(ValueError, match='one size'):
         build(batch_resize=dict(type='DetBatchResize', sizes=[96]))
+
+
+def test_init_cfg_of_the_model(tmp_path):
+    wanted = build().state_dict()
+    torch.save(wanted, tmp_path / 'model.pth')
+    model = MODELS.build(
+        tiny_model_cfg(
+            init_cfg=dict(
+                type='Pretrained', checkpoint=str(tmp_path / 'model.pth'))))
+    model.init_weights()
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, wanted[key]), key

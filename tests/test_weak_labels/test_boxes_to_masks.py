@@ -34,7 +34,10 @@ def make(image, boxes, labels=None, flags=None, method='box', outside_id=0,
 
 
 def reference_box(shape, boxes, labels, flags, outside_id):
-    """The definition of ``box``, pixel by pixel."""
+    """The definition of ``box``, pixel by pixel: the smallest box is seen.
+
+    Of equally large ones, that with the largest y2, then x2, y1, x1, id.
+    """
     mask = np.full(shape, outside_id, np.uint8)
     for y in range(shape[0]):
         for x in range(shape[1]):
@@ -42,7 +45,7 @@ def reference_box(shape, boxes, labels, flags, outside_id):
             for (x1, y1, x2, y2), label, flag in zip(boxes, labels, flags):
                 if x1 <= x + .5 < x2 and y1 <= y + .5 < y2:
                     seg = IGNORED if flag else DET_TO_SEG[label] % 256
-                    over.append((-(x2 - x1) * (y2 - y1), x1, y1, x2, y2, seg))
+                    over.append((-(x2 - x1) * (y2 - y1), y2, x2, y1, x1, seg))
             if over:
                 mask[y, x] = max(over)[-1]
     return mask
@@ -122,12 +125,38 @@ def test_fractional_box_holds_the_pixels_whose_center_it_holds():
 
 @pytest.mark.parametrize('order', [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
 def test_small_boxes_are_painted_over_large_ones(order):
+    """Of equally large ones, the one of larger y2, then x2, y1, x1."""
     image = np.zeros((20, 20, 3), np.uint8)
+    equal = np.array([[0, 4, 8, 8], [4, 0, 8, 8], [2, 2, 10, 6]])[order]
+    found = make(image, equal, np.array([0, 1, 1])[order],
+                 np.array([False, False, True])[order])
+    assert (found[5, 5], found[5, 1], found[2, 6], found[3, 3]) == (
+        3, 3, 1, IGNORED)
     boxes = np.array([[0, 0, 20, 20], [2, 2, 12, 12], [4, 4, 8, 8]])[order]
     labels = np.array([0, 1, 0])[order]
     flags = np.array([False, False, True])[order]
     mask = make(image, boxes, labels, flags)
     assert (mask[0, 0], mask[3, 3], mask[5, 5]) == (3, 1, IGNORED)
+
+
+@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize('box', [
+    [3.6, 1, 4.4, 6], [1, 3.6, 6, 4.4], [3, 2, 3, 6], [5, 2, 3, 6],
+    [-9, 0, -1, 4], [20, 0, 30, 4], [2, -9, 6, 0]])
+def test_a_box_without_a_pixel_paints_nothing(method, box):
+    assert not make(np.zeros((9, 12, 3), np.uint8), [box],
+                    method=method).any()
+
+
+@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize('box', [[2, 1, 3, 6], [2, 1, 7, 2], [2.4, 1, 3.4, 6]])
+def test_a_box_one_pixel_thick_is_painted(method, box):
+    mask = make(np.zeros((9, 12, 3), np.uint8), [box], method=method)
+    x1, y1, x2, y2 = map(int, box)
+    inside = mask[y1:y2, x1:x2].flatten()
+    # a fifth of five pixels is rounded to two in a row
+    wanted = [255, 3, 3, 255, 255] if method == 'box_i' else [3] * 5
+    assert inside.tolist() == wanted and (mask != 0).sum() == 5
 
 
 def test_box_i_trusts_a_fifth_of_the_box():

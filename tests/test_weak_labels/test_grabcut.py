@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmbombo.weak_labels import boxes_to_mask
-from mmbombo.weak_labels.grabcut import _refine, center, grabcut_foreground
+from mmbombo.weak_labels.grabcut import (_cut, _refine, center,
+                                         grabcut_foreground)
 
 
 def picture(height, width, *shapes, seed=0):
@@ -101,6 +102,37 @@ def test_collapse_is_cut_again_around_the_center(contrast, noise):
     assert once[4:14, 4:14].all() and once.sum() < 150, 'only the spot'
     again = grabcut_foreground(image, rect)
     assert iou(again, inside(truth > 0, rect)) > .9
+
+
+@pytest.mark.parametrize('collapses', [False, True])
+def test_each_cut_starts_anew_from_the_same_seed(monkeypatch, collapses):
+    """The second one from the whole box, its center being certain."""
+    calls = []
+
+    def grabcut(image, trimap, rect, background, foreground, *options):
+        assert rect is None and options == (2, cv2.GC_INIT_WITH_MASK)
+        assert not background.any() and not foreground.any()
+        background += 1
+        foreground += 1
+        calls.append(trimap.copy())
+        if collapses:
+            trimap[trimap == cv2.GC_PR_FGD] = cv2.GC_PR_BGD
+
+    monkeypatch.setattr(cv2, 'setRNGSeed', calls.append)
+    monkeypatch.setattr(cv2, 'grabCut', grabcut)
+    rect = np.array([5, 4, 25, 16])
+    found = _cut(np.zeros((20, 30, 3), np.uint8), rect, 2, min_extent=.5)
+    whole = np.full((20, 30), cv2.GC_BGD, np.uint8)
+    inside(whole, rect)[:] = cv2.GC_PR_FGD
+    wanted, certain = [0, whole], whole == cv2.GC_PR_FGD
+    if collapses:
+        again = whole.copy()
+        inside(again, center(rect))[:] = cv2.GC_FGD
+        wanted, certain = [0, whole, 0, again], again == cv2.GC_FGD
+    assert len(calls) == len(wanted)
+    for call, expected in zip(calls, wanted):
+        np.testing.assert_array_equal(call, expected)
+    np.testing.assert_array_equal(found, certain)
 
 
 def test_center_of_a_box_that_gives_no_clue_is_foreground():
