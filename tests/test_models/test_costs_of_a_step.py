@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """Counts that do not depend on the machine: what weak labels add to a step."""
 import numpy as np
-import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -10,7 +9,7 @@ from mmbombo.models.context import StepContext
 from mmbombo.models.losses import dist_mean
 from mmbombo.registry import MODELS
 from mmbombo.testing import SIZE, add_weak_labels, make_sample, tiny_model_cfg
-from mmbombo.weak_labels import label_components, pixel_groups, refine_boxes
+from mmbombo.weak_labels import label_components, refine_boxes
 
 
 class LargeTensors(TorchDispatchMode):
@@ -65,17 +64,6 @@ def table(num_preds, num_images=2, size=320):
         compatible=torch.tensor([[False, False], [True, False],
                                  [False, True]]),
         score_thr=.3)
-
-
-def everywhere(component_map, numbers, rectangles, *others):
-    """What an accelerator does."""
-    return pixel_groups._group_everywhere(component_map, numbers, *others)
-
-
-@pytest.fixture
-def on_accelerator(monkeypatch):
-    monkeypatch.setattr('mmbombo.weak_labels.masks_to_boxes.group_pixels',
-                        everywhere)
 
 
 def large_tensors_of_refinement(num_preds):
