@@ -164,6 +164,6 @@ def _pixels_inside(boxes: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
 
 
 def _painting_order(boxes: np.ndarray, seg_ids: np.ndarray) -> np.ndarray:
-    """By decreasing area; ties by coordinates, then class, ignored last."""
+    """By decreasing area; ties by y2, x2, y1, x1, then class, ignored last."""
     area = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
     return np.lexsort((seg_ids, *boxes.T, -area))

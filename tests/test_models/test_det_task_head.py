@@ -5,10 +5,10 @@ import torch
 from mmengine.structures import InstanceData
 
 from mmbombo.models.task_heads.det_task_head import check_dense_head
-from mmbombo.models.task_heads.ignore_regions import (IgnoreRegions,
+from mmbombo.models.task_heads.ignore_regions import (IGNORED_LOGIT,
+                                                      IgnoreRegions,
                                                       ignored_cells)
 from mmbombo.models.utils import select_images
-from mmbombo.models.utils.ignored_logit import IGNORED_LOGIT
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, DET_CONFIGS, SIZE, det_head_cfg,
                              make_feats, make_sample)

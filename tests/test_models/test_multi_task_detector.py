@@ -7,7 +7,6 @@ from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 
 from mmbombo.models.context import StepContext
-from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS
 from mmbombo.testing import (SIZE, add_weak_labels, make_sample, seg_head_cfg,
                              tiny_model_cfg)
@@ -370,15 +369,6 @@ def test_unlabeled_pixels_are_no_negatives_for_the_detector():
     assert ignore.pixels.sum() == 32 * 64
 
 
-@pytest.mark.parametrize('positions', [[0, 1, 2, 3], [1, 2], [0, 3], [2]])
-def test_select_images(positions):
-    x = torch.arange(8.).view(4, 2)
-    got = select_images((x, [x + 1, dict(a=x)]), positions, 4)
-    assert torch.equal(got[0], x[positions])
-    assert torch.equal(got[1][0], x[positions] + 1)
-    assert torch.equal(got[1][1]['a'], x[positions])
-
-
 ONE_KIND = [('bbox', ), ('sem_seg', ), ('bbox', ), ('sem_seg', ), ()]
 
 
@@ -605,3 +595,15 @@ def test_forward_mode_is_checked():
         build(forward_groups=dict(det=['x']))
     with pytest.raises(ValueError, match='one size'):
         build(batch_resize=dict(type='DetBatchResize', sizes=[96]))
+
+
+def test_init_cfg_of_the_model(tmp_path):
+    wanted = build().state_dict()
+    torch.save(wanted, tmp_path / 'model.pth')
+    model = MODELS.build(
+        tiny_model_cfg(
+            init_cfg=dict(
+                type='Pretrained', checkpoint=str(tmp_path / 'model.pth'))))
+    model.init_weights()
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, wanted[key]), key

@@ -86,6 +86,21 @@ def test_loss_is_that_of_the_decode_head(sampler):
         torch.testing.assert_close(got[key], wanted[key])
 
 
+@pytest.mark.parametrize('align_corners', [False, True])
+def test_corners_are_aligned_as_the_decode_head_says(align_corners):
+    """In the loss, and in ids at the size of the input."""
+    head = build('fpn')
+    head.head.align_corners = align_corners
+    logits = torch.randn(2, head.num_classes, 8, 8)
+    labels = torch.randint(head.num_classes, (2, 1, 32, 32))
+    large = F.interpolate(
+        logits, (32, 32), mode='bilinear', align_corners=align_corners)
+    ids = head.decode((logits, ), [dict(batch_input_shape=(32, 32))] * 2)
+    assert torch.equal(ids, large.argmax(dim=1, keepdim=True))
+    loss = head.loss_on_targets((logits, ), labels, [])['loss_ce']
+    torch.testing.assert_close(loss, F.cross_entropy(large, labels[:, 0]))
+
+
 def test_accuracy_is_that_of_mmseg_at_full_resolution():
     torch.manual_seed(0)
     logits, labels = torch.randn(2, 4, 12, 10), torch.randint(4, (2, 12, 10))

@@ -37,6 +37,21 @@ def instances(boxes, labels):
         labels=torch.tensor(labels, dtype=torch.long))
 
 
+@pytest.mark.parametrize('weight', [.25, 3.])
+def test_each_loss_is_weighted_and_no_diagnostic_is(weight):
+    """GFL gives a list of losses, one per level."""
+    weak = dict(type='MaskForBoxLoss', predictor='none', ramp=0.)
+    plain, weighted = build(weak), build(dict(weak, loss_weight=weight))
+    weighted.load_state_dict(plain.state_dict())
+    wanted, losses = (
+        model.loss(images(1), [masked()]) for model in (plain, weighted))
+    assert isinstance(losses['m4b/loss_cls'], list)
+    for key in ('m4b/loss_cls', 'm4b/loss_bbox', 'm4b/loss_dfl'):
+        torch.testing.assert_close(losses[key],
+                                   [x * weight for x in wanted[key]])
+    assert losses['m4b/num_kept'] == wanted['m4b/num_kept'] == 1
+
+
 # ------------------------------------------------------------ Box-for-Mask
 def boxed(prepared):
     """Classes 0 and 1 overlap, class 2 lies in class 0; a difficult box."""
@@ -195,16 +210,6 @@ def test_filter_that_asks_the_ema_needs_its_hook():
             TASK_UTILS.build(dict(type='PredictionFilter', **bad))
 
 
-def test_decoded_segmentation_is_at_the_size_of_the_input():
-    head = build().task_heads.seg
-    logits = torch.randn(2, 4, 8, 8)
-    metas = [dict(batch_input_shape=(32, 32))] * 2
-    wanted = torch.nn.functional.interpolate(
-        logits, size=(32, 32), mode='bilinear', align_corners=False)
-    ids = head.decode('seg', (logits, logits * 0), metas)
-    assert torch.equal(ids, wanted.argmax(dim=1, keepdim=True))
-
-
 # ------------------------------------------------------------ Mask-for-Box
 def masked(box=(30, 10, 90, 50), seg_id=2):
     """A mask with one rectangle, or none."""
@@ -335,8 +340,6 @@ def test_a_rectangle_that_disagrees_is_no_target_and_no_negative():
     ('BoxForMaskLoss', dict(stride=1.5), 'positive integer'),
     ('BoxForMaskLoss', dict(ramp=1.5), r'ramp=1.5 must lie in \[0, 1\]'),
     ('BoxForMaskLoss', dict(loss_weight=-1), 'loss_weight=-1'),
-    ('ColorAffinityLoss', dict(dilation=0), 'dilation=0'),
-    ('ColorAffinityLoss', dict(similarity_thr=2.), 'similarity_thr=2'),
     ('DetBatchResize', dict(sizes=[0]), 'must be sides in pixels'),
     ('DetBatchResize', dict(sizes=[]), 'must be sides in pixels'),
 ])

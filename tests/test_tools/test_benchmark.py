@@ -69,7 +69,7 @@ ROWS_OF = dict(
     validation=['validation'],
     training_memory=['training_memory'],
     start_up=['start_up'],
-    teacher_step=['teacher_step', 'teacher_forward', 'teacher_cache'],
+    teacher_step=['teacher_step', 'teacher_forward'],
     step_parts=[
         f'part_{name}' for name in (
             'features', 'det_head', 'det_losses', 'seg_head', 'seg_losses',
@@ -420,12 +420,9 @@ def test_teacher_of_the_benchmark(rows, options, monkeypatch):
     asked = []
     teacher.backbone.register_forward_hook(
         lambda *args: asked.append(len(args[1][0])))
-    seg, det = teacher_step.answers(teacher_step.TeacherOutputs, teacher,
-                                    networks.raw_inputs(
-                                        student, batches.own_batch(options)))
+    seg, det = teacher_step.answers(
+        teacher, networks.raw_inputs(student, batches.own_batch(options)))
     assert asked == [2, 2] and len(seg[0]) == len(det[0][0]) == 2
-    # 16 x 16 pixels of 21 logits
-    assert teacher_step.bytes_of_an_image(seg) == 16 * 16 * 21 * 4
     monkeypatch.setattr(teacher_step, 'multiply_adds',
                         lambda *args: dict(trunk=20, det=5, seg=15))
     assert teacher_step.floor_of_teacher('any', (64, 64)) == 30 / 120

@@ -1,7 +1,5 @@
 # Copyright (c) mmbombo contributors.
 import logging
-from functools import partial
-from typing import Callable, Optional
 
 import torch
 from mmcv.cnn import fuse_conv_bn
@@ -9,23 +7,18 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
+from torch.utils._pytree import tree_leaves
 
 from mmbombo.engine.initializers import stock_checkpoint_as_ours
-from mmbombo.models.context import (TeacherOutputs, from_stock_model,
-                                    is_stock_model)
+from mmbombo.models.context import from_stock_model, is_stock_model
 from mmbombo.models.context.stock_teacher import NORMALIZATION
 from mmbombo.models.detectors import MultiTaskDetector
-from mmbombo.models.utils import nested_tensors
-from mmbombo.models.weak_losses.distillation import (AnswerCache,
-                                                     CachedNetwork,
-                                                     identity_of)
 from mmbombo.registry import HOOKS, MODELS
 from mmbombo.structures.class_names import TaskClasses
 from mmbombo.utils.checkpoint_classes import (find_class_changes,
                                               require_trained_classes)
 from mmbombo.utils.stored_config import stored_preprocessor
 from mmbombo.utils.unwrapped import unwrapped
-from .fixed_views import check_fixed_views
 
 
 @HOOKS.register_module()
@@ -51,14 +44,6 @@ class TeacherHook(Hook):
         fold_bn (bool): Whether to fold batch normalization into the
             convolution before it, which saves the teacher's time. Defaults to
             True.
-        cache_dir (str, optional): Folder in which the teacher's answers are
-            kept, for training without augmentation: an image then passes
-            through the teacher once, in the first epoch of the first run.
-            Found again is what has the same weights, config and pixels,
-            padding included, so images should have one size. It saves what
-            the teacher costs and costs the reading of what the losses ask
-            for, and on a GPU a wait for the images, whose hash is a key.
-            Defaults to None, nothing is kept.
 
     Raises:
         ValueError: If the name is one that means no teacher to the losses.
@@ -68,8 +53,7 @@ class TeacherHook(Hook):
                  name: str,
                  config: str,
                  checkpoint: str,
-                 fold_bn: bool = True,
-                 cache_dir: Optional[str] = None) -> None:
+                 fold_bn: bool = True) -> None:
         if name in ('self', 'ema', 'none'):
             raise ValueError(
                 f'TeacherHook: to weak losses the name {name!r} does not mean '
@@ -79,7 +63,6 @@ class TeacherHook(Hook):
         self.config = config
         self.checkpoint = checkpoint
         self.fold_bn = fold_bn
-        self.cache_dir = cache_dir
 
     def before_train(self, runner) -> None:
         """Build, load and check the teacher, and hand it over.
@@ -89,26 +72,22 @@ class TeacherHook(Hook):
             TypeError: If the student is no :class:`MultiTaskDetector`, or the
                 teacher is of a kind that cannot be asked.
             ValueError: If the teacher does not fit its checkpoint or the
-                student, or there is a cache and the images are augmented; the
-                message says what differs.
+                student; the message says what differs.
         """
         model = unwrapped(runner.model)
         if not isinstance(model, MultiTaskDetector):
             raise TypeError(f'{type(model).__name__} takes no teacher; use '
                             'MultiTaskDetector')
         where = f"teacher '{self.name}' ({self.config})"
-        if self.cache_dir is not None:
-            check_fixed_views(runner.train_dataloader.dataset, model, where)
         teacher = self._load(model.classes)
         check_normalization(model, teacher, where)
         if self.fold_bn:
             fold_batch_norm(teacher, where)
-        ask = self._asked_through(teacher)
         teacher.to(next(model.parameters()).device)
         for weak_loss in model.weak_losses:
             if weak_loss.predictor == self.name:
                 weak_loss.check_teacher(model, teacher)
-        model.set_teacher(self.name, teacher, ask)
+        model.set_teacher(self.name, teacher)
         runner.logger.info(f'{where}: {sorted(teacher.tasks)} from '
                            f'{self.checkpoint}')
 
@@ -142,15 +121,6 @@ class TeacherHook(Hook):
         require_trained_classes(
             find_class_changes(teacher, checkpoint), where)
         return teacher.requires_grad_(False).eval()
-
-    def _asked_through(
-            self, teacher: MultiTaskDetector) -> Callable[..., TeacherOutputs]:
-        """Who asks the teacher; with a cache, that is asked before it."""
-        if self.cache_dir is None:
-            return TeacherOutputs
-        text = repr(Config.fromfile(self.config).model)
-        cache = AnswerCache(self.cache_dir, identity_of(teacher, text))
-        return partial(CachedNetwork, cache=cache)
 
 
 def build_teacher(cfg: ConfigDict, classes: TaskClasses,
@@ -274,10 +244,10 @@ def fold_batch_norm(teacher: MultiTaskDetector, where: str) -> None:
     """
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, 3, 128, 128, generator=generator)
-    before = nested_tensors(teacher(image, mode='tensor'))
+    before = tree_leaves(teacher(image, mode='tensor'))
     fuse_conv_bn(teacher)
     teacher.requires_grad_(False)
-    after = nested_tensors(teacher(image, mode='tensor'))
+    after = tree_leaves(teacher(image, mode='tensor'))
     for x, y in zip(before, after):
         if (x - y).abs().max() > 1e-3 * x.abs().max().clamp(min=1.):
             raise ValueError(

@@ -10,9 +10,9 @@ from mmdet.utils import (ConfigType, InstanceList, OptConfigType,
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmbombo.models.task_heads.ignore_regions import IGNORED_LOGIT
 from mmbombo.models.task_modules.box_numbers import of_numbered_box
 from mmbombo.models.utils.conv_block import conv_block
-from mmbombo.models.utils.ignored_logit import IGNORED_LOGIT
 from mmbombo.registry import MODELS
 
 BoxOutputs = Tuple[List[Tensor], List[Tensor]]

@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmdet.models.detectors import BaseDetector
 from mmdet.structures import OptSampleList, SampleList
@@ -7,8 +7,8 @@ from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmengine.model import ModuleDict, ModuleList
 from torch import Tensor, nn
 
-from mmbombo.models.context import (StepContext, TeacherOutputs, Teachers,
-                                    group_images, mean_over_groups)
+from mmbombo.models.context import (StepContext, Teachers, group_images,
+                                    mean_over_groups)
 from mmbombo.models.utils import (PROBE_SIZE, freeze_unreached_parameters,
                                   probe_features, select_images)
 from mmbombo.models.utils.zero_loss import zero_loss
@@ -168,21 +168,15 @@ class MultiTaskDetector(BaseDetector):
         """The head of :meth:`head_name`."""
         return self.task_heads[self.head_name(name)]
 
-    def set_teacher(
-            self,
-            name: str,
-            model: nn.Module,
-            ask: Callable[..., TeacherOutputs] = TeacherOutputs) -> None:
+    def set_teacher(self, name: str, model: nn.Module) -> None:
         """Let the weak losses ask another network, see :class:`Teachers`.
 
         Args:
             name (str): Name that a weak loss asks by, such as 'ema'.
             model (nn.Module): A :class:`MultiTaskDetector`; it is set to
                 evaluation mode.
-            ask (Callable): How to ask it, as in :meth:`Teachers.set`.
-                Defaults to :class:`TeacherOutputs`.
         """
-        self.teachers.set(name, model, ask)
+        self.teachers.set(name, model)
 
     def extract_feat(self, batch_inputs: Tensor) -> Tuple[Tensor, ...]:
         """Run backbone and neck.

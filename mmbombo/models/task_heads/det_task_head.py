@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from mmbombo.models.losses.dist_mean import full_precision
 from mmbombo.models.utils import prior_offset
-from mmbombo.models.utils.ignored_logit import IGNORED_LOGIT
 from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX
 from mmbombo.structures.class_names import TaskClasses
 from .base_task_head import (BaseTaskHead, library_scope, overridden,
                              require_num_classes)
-from .ignore_regions import IgnoreRegions, boxes_and_classes, ignored_cells
+from .ignore_regions import (IGNORED_LOGIT, IgnoreRegions, boxes_and_classes,
+                             ignored_cells)
 from .level_strides import check_level_strides
 
 #: Dense heads that need more than boxes, or more than one stage, or have

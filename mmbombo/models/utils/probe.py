@@ -26,7 +26,7 @@ def probe_sample() -> DetDataSample:
             scale_factor=(1., 1.)))
 
 
-def probe_features(model: nn.Module) -> Optional[Tuple[Tensor, ...]]:
+def run_probe(model: nn.Module) -> Tuple[Tensor, ...]:
     """Feature maps of one image of zeros.
 
     It goes through the model in evaluation mode, so normalization statistics
@@ -36,13 +36,18 @@ def probe_features(model: nn.Module) -> Optional[Tuple[Tensor, ...]]:
         model (nn.Module): A model with ``extract_feat``.
 
     Returns:
-        tuple[Tensor] or None: Maps ``(1, C, H_l, W_l)``, with the graph that
-        they were computed by; None if the model does not take the image.
+        tuple[Tensor]: Maps ``(1, C, H_l, W_l)``, with the graph that they
+        were computed by.
     """
+    image = next(model.parameters()).new_zeros(1, 3, PROBE_SIZE, PROBE_SIZE)
+    with evaluation_mode(model), torch.enable_grad():
+        return model.extract_feat(image)
+
+
+def probe_features(model: nn.Module) -> Optional[Tuple[Tensor, ...]]:
+    """What :func:`run_probe` gives; None if the model refuses the image."""
     try:
-        with evaluation_mode(model), torch.enable_grad():
-            return model.extract_feat(
-                torch.zeros(1, 3, PROBE_SIZE, PROBE_SIZE))
+        return run_probe(model)
     except Exception as error:  # a backbone may refuse the image in any way
         print_log(
             'Could not compare strides of heads with those of feature maps, '

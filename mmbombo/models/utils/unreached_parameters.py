@@ -5,9 +5,9 @@ from typing import List, Tuple
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from .evaluation_mode import evaluation_mode
-from .nested_tensors import nested_tensors
 from .probe import probe_sample
 
 
@@ -38,8 +38,8 @@ def freeze_unreached_parameters(model: nn.Module,
             for head in heads:
                 head.training = True
             outputs = [head(feats, [probe_sample()]) for head in heads]
-            total = sum(x.float().sum() for x in nested_tensors(outputs)
-                        if x.is_floating_point())
+            total = sum(x.float().sum() for x in tree_leaves(outputs)
+                        if torch.is_tensor(x) and x.is_floating_point())
         named = [(name, parameter)
                  for name, parameter in model.named_parameters()
                  if parameter.requires_grad

@@ -24,8 +24,7 @@ class BoxForMaskLoss(BaseWeakLoss):
     <https://arxiv.org/abs/2411.17536>`_; that the same cross-entropy is used
     is known from its reviews, everything else is our reconstruction.
 
-    The defaults were set before our ablation, which bears them out: no
-    ``mask_refiner`` and no :class:`ColorAffinityLoss` beside it. A
+    The defaults were set before our ablation, which bears them out. A
     ``stride`` of 2 was as good as one of 1. The figures are in
     ``docs/en/user_guides/weak_losses.md``, and for all runs in
     ``docs/en/notes/ablation.md``.
@@ -75,19 +74,7 @@ class BoxForMaskLoss(BaseWeakLoss):
         return getattr(self.mask_refiner, 'predictor', 'none')
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """Segmentation loss on the pseudo masks.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of the images with boxes only.
-
-        Returns:
-            dict[str, Tensor]: Losses of the segmentation head, and what the
-            refiner counts.
-
-        Raises:
-            KeyError: If a sample carries no pseudo mask.
-        """
+        """Losses of the segmentation head, and what the refiner counts."""
         masks, counts = self.pseudo_masks(ctx, images)
         # the middle of each cell, or nearest to it
         cells = slice(self.stride // 2, None, self.stride)

@@ -61,16 +61,7 @@ class BoxProjectionLoss(BaseWeakLoss):
         self.outside = outside
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """Projection loss, and the head's loss outside the boxes.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of the images with boxes only.
-
-        Returns:
-            dict[str, Tensor]: ``loss_projection``, and the losses of the
-            segmentation head.
-        """
+        """``loss_projection``, and the head's losses outside the boxes."""
         table = PaddedBoxes.from_samples([ctx.samples[i] for i in images],
                                          ctx.class_map)
         losses = dict(loss_projection=self._projection(ctx, images, table))

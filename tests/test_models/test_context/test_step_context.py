@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmbombo.models.context import OncePerImage, StepContext
-from mmbombo.models.utils import join_images
 from mmbombo.registry import MODELS
 from mmbombo.testing import SIZE, make_sample, tiny_model_cfg
 
@@ -147,11 +146,3 @@ def test_once_per_image_in_any_order(asked):
         assert torch.equal(first, data[images])
         assert torch.equal(second, data[images] + 1)
     assert sorted(seen) == sorted({i for images in asked for i in images})
-
-
-def test_join_images():
-    x = torch.arange(6.).view(3, 2)
-    parts = [(x[:1], [dict(a=x[:1] + 1)]), (x[1:], [dict(a=x[1:] + 1)])]
-    joined = join_images(parts)
-    assert torch.equal(joined[0], x)
-    assert torch.equal(joined[1][0]['a'], x + 1)

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from mmbombo.datasets import PartialAnnotationSampler
-from mmbombo.models.task_heads.ignore_regions import covered_cells
-from mmbombo.weak_labels import (boxes_to_mask, filter_predictions,
-                                 label_components, refine_boxes)
+from mmbombo.weak_labels import (boxes_to_mask, covered_cells,
+                                 filter_predictions, label_components,
+                                 refine_boxes)
 from .batches import MIN_AREA
 from .rows import Row, ratio_of, timed
 from .split_merge import OPTIONS, to_batch

@@ -4,20 +4,16 @@
 Without: naive-all, which runs the same heads on the same images. With: a
 teacher of the student's size, batch normalization folded, says on each image
 what it is not annotated for, and the student learns its outputs. The floor is
-the ratio of multiply-adds. The last row is for ``TeacherHook(cache_dir=...)``:
-the same answers read from disk, hashing of the images included.
+the ratio of multiply-adds.
 """
 from argparse import Namespace
 from functools import partial
-from tempfile import TemporaryDirectory
-from typing import Callable, List, Tuple
+from typing import List, Tuple
 
 from torch import Tensor, nn
 
 from mmbombo.engine.hooks.teacher_hook import fold_batch_norm
 from mmbombo.models.context import TeacherOutputs
-from mmbombo.models.utils import nested_tensors
-from mmbombo.models.weak_losses.distillation import AnswerCache, CachedNetwork
 from .batches import own_batch
 from .networks import (PASSES_OF_TRAINING, build_naive_all, build_ours,
                        multiply_adds, raw_inputs)
@@ -31,7 +27,7 @@ LOSSES = (dict(type='SoftDetectionLoss', teacher='teacher'),
 
 
 def run(options: Namespace) -> List[Row]:
-    """Time steps, then the teacher alone, then its cache."""
+    """Time steps, then the teacher alone."""
     batch = own_batch(options)
     teacher = build_teacher(options)
     student = build_ours(options.model, LOSSES)
@@ -43,9 +39,9 @@ def run(options: Namespace) -> List[Row]:
         Training(build_naive_all(options.model), batch, options.device))
     inputs = raw_inputs(student, batch)
     ask = waiting(options.device,
-                  partial(answers, TeacherOutputs, teacher, inputs))
+                  partial(answers, teacher, inputs))
     floor = floor_of_teacher(options.model, options.size)
-    rows = [
+    return [
         row_of('teacher_step', options, (learning, alone),
                ('with_teacher', 'without'), 1 + floor,
                'time of a step with a teacher / of a naive-all step'),
@@ -53,7 +49,6 @@ def run(options: Namespace) -> List[Row]:
                ('teacher_forward', 'without'), floor,
                "time of the teacher's forward pass / of a naive-all step")
     ]
-    return rows + [cache_row(options, teacher, inputs, ask)]
 
 
 def build_teacher(options: Namespace) -> nn.Module:
@@ -63,11 +58,10 @@ def build_teacher(options: Namespace) -> nn.Module:
     return teacher.to(options.device)
 
 
-def answers(network: Callable, teacher: nn.Module, inputs: Tensor) -> list:
+def answers(teacher: nn.Module, inputs: Tensor) -> list:
     """What the losses of a step ask for.
 
     Args:
-        network (Callable): Makes an :class:`TeacherOutputs`.
         teacher (nn.Module): Who is asked.
         inputs (Tensor): Images, the first half with boxes, the rest with
             masks.
@@ -75,7 +69,7 @@ def answers(network: Callable, teacher: nn.Module, inputs: Tensor) -> list:
     Returns:
         list: Outputs for segmentation, outputs for detection.
     """
-    other = network('teacher', teacher, inputs)
+    other = TeacherOutputs('teacher', teacher, inputs)
     half = len(inputs) // 2
     return [
         other.outputs('seg', range(half)),
@@ -110,36 +104,3 @@ def row_of(name: str, options: Namespace, sides: tuple, labels: tuple,
             **sizes(options), 'floor': round(floor, 3)
         },
         times=dict(zip(labels, times)))
-
-
-def cache_row(options: Namespace, teacher: nn.Module, inputs: Tensor,
-              ask: Callable) -> Row:
-    """Compare reading the answers with asking for them."""
-    with TemporaryDirectory() as folder:
-        network = partial(
-            CachedNetwork, cache=AnswerCache(folder, identity='teacher'))
-        # the first of its calls, which is not timed, fills the cache
-        look_up = waiting(options.device,
-                          partial(answers, network, teacher, inputs))
-        times = in_turn(look_up, ask, options.repeats)
-    ratio, spread = ratio_of(*times)
-    return Row(
-        f'teacher_cache_{options.model}',
-        ratio,
-        1.,
-        'at most',
-        spread,
-        "time of reading the teacher's answers / of its forward pass",
-        figures={
-            **sizes(options),
-            **{
-                f'bytes of an image, {task}': bytes_of_an_image(said)
-                for task, said in zip(('seg', 'det'), ask())
-            }
-        },
-        times=dict(reading=times[0], teacher_forward=times[1]))
-
-
-def bytes_of_an_image(said: list) -> int:
-    """Size of what a head says about one image."""
-    return sum(x[0].numel() * x.element_size() for x in nested_tensors(said))

@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
-import torch
 from mmdet.utils import OptConfigType
 from torch import Tensor, nn
 
@@ -9,7 +8,7 @@ from mmbombo.models.context import StepContext
 from mmbombo.models.losses.feature_distance import (feature_distance,
                                                     feature_mse)
 from mmbombo.models.task_heads import BaseTaskHead, SegTaskHead
-from mmbombo.models.utils import (evaluation_mode, select_images,
+from mmbombo.models.utils import (PROBE_SIZE, run_probe, select_images,
                                   valid_cells_of_levels)
 from mmbombo.registry import MODELS
 from .dense_outputs import sizes_of
@@ -17,9 +16,6 @@ from .distillation_loss import DistillationLoss
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector
-
-#: Side in pixels of the image that shows the shapes of feature maps.
-PROBE_SIZE = 128
 
 
 class FeatureDistillation(DistillationLoss):
@@ -61,7 +57,8 @@ class FeatureDistillation(DistillationLoss):
         """
         super().check_teacher(model, teacher)
         ours, theirs = (
-            probe_shapes(x, x.head(self.task))
+            [tuple(feat.shape)
+             for feat in read_levels(x.head(self.task), run_probe(x))]
             for x in (model, teacher))
         if [x[2:] for x in ours] != [x[2:] for x in theirs]:
             raise ValueError(
@@ -159,14 +156,3 @@ def read_levels(task_head: BaseTaskHead, feats: Any) -> List[Tensor]:
     if isinstance(indices, int):
         indices = [indices]
     return [feats[i] for i in indices]
-
-
-@torch.no_grad()
-def probe_shapes(network: nn.Module,
-                 task_head: BaseTaskHead) -> List[Tuple[int, ...]]:
-    """Shapes of the features that a task head reads of a small image."""
-    parameter = next(network.parameters())
-    image = parameter.new_zeros(1, 3, PROBE_SIZE, PROBE_SIZE)
-    with evaluation_mode(network):
-        feats = network.extract_feat(image)
-    return [tuple(x.shape) for x in read_levels(task_head, feats)]

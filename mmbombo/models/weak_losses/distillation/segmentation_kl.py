@@ -56,15 +56,7 @@ class SegmentationKLLoss(DistillationLoss):
                 f"logits, the teacher '{self.predictor}' {theirs}")
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """``loss_kl``, the mean divergence of a pixel.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images.
-
-        Returns:
-            dict[str, Tensor]: The loss.
-        """
+        """``loss_kl``, the mean divergence of a pixel."""
         student = ctx.logits(self.task, images)
         teacher = ctx.outputs_of(self.predictor, self.task, images)[0]
         valid = valid_cells(

@@ -132,16 +132,7 @@ class SoftDetectionLoss(DenseHeadDistillation):
         self.temperature = temperature
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """Distance of the student's outputs to the teacher's.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images.
-
-        Returns:
-            dict[str, Tensor]: ``loss_score``, ``loss_box`` and, if the head
-            has one, ``loss_centerness``.
-        """
+        """``loss_score``, ``loss_box`` and perhaps ``loss_centerness``."""
         student, teacher, valid = self.dense_outputs(ctx, images)
         weights = self._anchor_weights(teacher.scores, valid)
         inside = valid[:, :, None, None]
