@@ -19,7 +19,8 @@ BN = dict(type='BN')
 
 #: Registered name to those of its defaults that decide.
 CLASSES = dict(
-    BoxForMaskLoss=dict(loss_weight=1., ramp=0., mask_refiner=None, stride=1),
+    BoxForMaskLoss=dict(
+        loss_weight=1., ramp=0., mask_refiner=None, stride=1, start=0.),
     BoxProjectionLoss=dict(loss_weight=1., ramp=0., outside=True),
     MaskForBoxLoss=dict(
         loss_weight=1., ramp=.1, predictor='self', score_thr=.3,
@@ -71,7 +72,8 @@ CLASSES = dict(
 
 #: What is not registered: all its defaults.
 OTHERS = {
-    DistillationLoss: dict(on='unannotated', loss_weight=1., ramp=0.),
+    DistillationLoss: dict(
+        on='unannotated', loss_weight=1., ramp=0., start=0.),
     boxes_to_mask: dict(method='grabcut_ignore'),
     grabcut_foreground: dict(
         iterations=1, margin=.15, max_side=128, min_extent=.5, min_side=10),
