@@ -56,10 +56,10 @@ class FeatureDistillation(DistillationLoss):
                 message says how and what to set.
         """
         super().check_teacher(model, teacher)
-        ours, theirs = (
-            [tuple(feat.shape)
-             for feat in read_levels(x.head(self.task), run_probe(x))]
-            for x in (model, teacher))
+        ours, theirs = ([
+            tuple(feat.shape)
+            for feat in read_levels(x.head(self.task), run_probe(x))
+        ] for x in (model, teacher))
         if [x[2:] for x in ours] != [x[2:] for x in theirs]:
             raise ValueError(
                 f"{type(self).__name__}: the heads '{self.task}' read "
@@ -105,8 +105,7 @@ class FeatureDistillation(DistillationLoss):
             ]
         sizes = sizes_of(student)
         valid = valid_cells_of_levels(
-            ctx.metas(images), sizes, ctx.inputs.shape[-2:],
-            ctx.inputs.device)
+            ctx.metas(images), sizes, ctx.inputs.shape[-2:], ctx.inputs.device)
         return feature_distance(student, targets), valid, sizes
 
 
@@ -135,8 +134,8 @@ class FeatureMSELoss(FeatureDistillation):
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
         """``loss_feature``, the weighted mean squared error."""
         distance, valid, _ = self.distance(ctx, images)
-        return dict(
-            loss_feature=self.feature_weight * feature_mse(distance, valid))
+        return dict(loss_feature=self.feature_weight *
+                    feature_mse(distance, valid))
 
 
 def adapters(in_channels: int, out_channels: int,
