@@ -1,6 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """The set-up scripts skip what is done and name what has failed."""
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -90,13 +91,13 @@ def test_help_names_every_option(script):
         assert option in done.stdout
 
 
-def setup_env(root, **env):
+def setup_env(root, *options, **env):
     """Run a copy of the script that finds its environments in ``root``."""
-    (root / 'tools').mkdir()
+    (root / 'tools').mkdir(exist_ok=True)
     for name in ('steps.sh', 'setup_env.sh'):
         (root / 'tools' / name).write_bytes((TOOLS / name).read_bytes())
     return bash(
-        'bash tools/setup_env.sh', cwd=root, env={
+        ' '.join(['bash tools/setup_env.sh', *options]), cwd=root, env={
             **os.environ,
             **env
         })
@@ -142,6 +143,29 @@ def test_old_torch_is_refused_before_mmcv_compiles(tmp_path, version, fits):
         assert 'PyTorch 2.5 or newer is needed' in done.stderr
         assert f'uses {version}' in done.stderr
         assert 'TORCH_SPEC=torch==' in done.stderr
+
+
+def test_what_is_installed_is_not_installed_again(tmp_path):
+    write_python(tmp_path / '.venv/bin/python',
+                 ('case "$*" in *\'version("torch")\'*) echo 2.13.0 ;;'
+                  ' "-m pip install"*) echo "$*" >>calls.txt ;; esac'))
+    shutil.copytree(ROOT / 'requirements', tmp_path / 'requirements')
+
+    def installed(*options):
+        calls = tmp_path / 'calls.txt'
+        calls.write_text('')
+        done = setup_env(tmp_path, *options, TORCH_SPEC='')
+        assert done.returncode == 0, done.stderr
+        return calls.read_text()
+
+    first = installed()
+    assert 'onedl-mmcv==' in first and 'mminstall_onedl.txt' in first
+    assert f'-e {tmp_path}' in first and 'tests.txt' not in first
+    assert installed() == ''
+    assert 'tests.txt' in installed('--tests')
+    assert installed() == installed('--tests') == ''
+    (tmp_path / 'requirements/runtime.txt').write_text('another')
+    assert f'-e {tmp_path}' in installed()
 
 
 @pytest.mark.parametrize('script, needed', [
