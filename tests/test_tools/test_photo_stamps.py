@@ -20,12 +20,11 @@ CONVERTERS = Path(__file__).parents[2] / 'tools' / 'dataset_converters'
 sys.path.insert(0, str(CONVERTERS))
 
 import photo_stamps  # noqa: E402
-from photo_stamps_parts import debian, photos, stamps, voc  # noqa: E402
+from photo_stamps_parts import (debian, photos, pictures, stamps,  # noqa: E402
+                                voc)
 from photo_stamps_parts.material import (PARTS, SHAPE_CLASSES,  # noqa: E402
                                          Background, Cutout, Material,
                                          PhotoStampsError, divide)
-from photo_stamps_parts.pictures import color_entropy  # noqa: E402
-from photo_stamps_parts.pictures import soften_hard_edge, trim_cutout
 from photo_stamps_parts.rcc import read_rcc  # noqa: E402
 from photo_stamps_parts.scene import windows  # noqa: E402
 
@@ -330,20 +329,20 @@ def test_division_needs_three():
 
 def test_color_entropy():
     flat = np.full((8, 8, 4), 255, np.uint8)
-    assert color_entropy(flat) == 0
+    assert pictures.color_entropy(flat) == 0
     four = flat.copy()
     four[:4, :4, 0], four[:4, 4:, 1], four[4:, :4, 2] = 0, 0, 0
-    assert color_entropy(four) == pytest.approx(2)
+    assert pictures.color_entropy(four) == pytest.approx(2)
     # Invisible colors do not count.
     four[:, 4:, 3] = 0
-    assert color_entropy(four) == pytest.approx(1)
+    assert pictures.color_entropy(four) == pytest.approx(1)
 
 
 def test_trim_keeps_colors_of_the_object():
     rgba = np.zeros((900, 500, 4), np.uint8)
     rgba[..., :3] = (0, 255, 0)
     rgba[50:850, 100:400] = (200, 10, 10, 255)
-    small = trim_cutout(rgba)
+    small = pictures.trim_cutout(rgba)
     assert small.shape == (400, 150, 4)
     assert (small == (200, 10, 10, 255)).all()
 
@@ -351,10 +350,10 @@ def test_trim_keeps_colors_of_the_object():
 def test_hard_edges_are_softened_and_soft_ones_kept():
     hard = np.full((40, 40, 4), 255, np.uint8)
     hard[:5, :, 3] = 0
-    soft = soften_hard_edge(hard)
+    soft = pictures.soften_hard_edge(hard)
     assert soft[20, 20, 3] == 255 and soft[2, 20, 3] == 0
     assert 0 < soft[5, 20, 3] < 128 < soft[6, 20, 3] < 255
-    assert soften_hard_edge(soft) is soft
+    assert pictures.soften_hard_edge(soft) is soft
 
 
 @pytest.mark.parametrize('name, expected', [

@@ -142,8 +142,8 @@ def write_record(out: Path, record: dict) -> None:
     """Say what the maps are drawn from, and refuse to mix two files' maps."""
     path = out / MAP_RECORD
     text = json.dumps(record, indent=1) + '\n'
-    if path.exists() and path.read_text() != text or not path.exists() and any(
-            out.rglob('*.png')):
+    there = path.read_text() if path.exists() else ''
+    if there != text and (there or any(out.rglob('*.png'))):
         raise DatasetError(f'{out} holds maps of another file or version '
                            f'(see {path}): remove it, or choose another '
                            'folder')

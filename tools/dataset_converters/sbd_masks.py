@@ -51,11 +51,11 @@ def make_mask(path: Path, out: Path) -> Optional[str]:
     target = out / f'{path.stem}.png'
     try:
         if path.suffix == '.png':
+            content = path.read_bytes()
             # over whatever is there
-            if not target.is_file() or target.read_bytes() != path.read_bytes(
-            ):
+            if not target.is_file() or target.read_bytes() != content:
                 Image.open(path).verify()
-                atomic_write(target, path.read_bytes())
+                atomic_write(target, content)
         elif not target.is_file():
             mask = Image.fromarray(read_sbd_mask(path))
             mask.putpalette(PALETTE)
