@@ -5,6 +5,7 @@ from typing import List, NamedTuple, Sequence, Tuple
 from torch import nn
 
 from .class_difference import class_difference
+from .user_errors import UserError
 
 #: Task -> where its names are: in a data set's metainfo, in the class map.
 NAMES_OF_TASKS = dict(
@@ -76,10 +77,10 @@ def require_trained_classes(changes: Sequence[ClassChange],
         where (str): Whose weights they are, for messages.
 
     Raises:
-        ValueError: Naming the classes that differ.
+        UserError: Naming the classes that differ.
     """
     if changes:
-        raise ValueError(
+        raise UserError(
             f'{where}: the checkpoint was trained on other classes than the '
             f'config has; {"; ".join(map(str, changes))}. Weights know a '
             'class by its position: give the config, class map and data sets '
@@ -100,7 +101,7 @@ def fine_tuning_notes(changes: Sequence[ClassChange]) -> List[str]:
         list[str]: Notes for the user.
 
     Raises:
-        ValueError: If the classes are the same in another order, so that each
+        UserError: If the classes are the same in another order, so that each
             would start from the weights of another for nothing.
     """
     require_trained_classes([x for x in changes if x.only_order], 'load_from')

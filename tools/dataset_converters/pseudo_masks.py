@@ -95,10 +95,9 @@ def run(args: argparse.Namespace) -> None:
     print(f'\n{len(JOBS)} pseudo masks in {", ".join(roots)}')
 
 
+@user_errors()
 def main() -> None:
-    args = parse_args()
-    with user_errors():
-        run(args)
+    run(parse_args())
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from mmbombo.datasets.draw_seed import SeededIndex, seeded_draw
+from mmbombo.utils import UserError
 
 
 def check_fixed_views(dataset: Any, model: Any, where: str) -> None:
@@ -21,15 +22,15 @@ def check_fixed_views(dataset: Any, model: Any, where: str) -> None:
         where (str): Who asks, for messages.
 
     Raises:
-        ValueError: If something is random; the message says what.
+        UserError: If something is random; the message says what.
     """
     if model.batch_resize is not None:
-        raise ValueError(_refusal(where, 'the model has a batch_resize'))
+        raise UserError(_refusal(where, 'the model has a batch_resize'))
     for source in getattr(dataset, 'datasets', [dataset]):
         step = random_step(source)
         if step is not None:
             name = getattr(source, 'source', type(source).__name__)
-            raise ValueError(
+            raise UserError(
                 _refusal(where, f"source '{name}' has {step} in its pipeline"))
 
 
