@@ -21,6 +21,7 @@ from mmbombo.models.utils import nested_tensors
 from mmbombo.registry import HOOKS, MODELS
 from mmbombo.structures import ClassMap
 from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
+from mmbombo.utils import UserError
 
 REGISTRIES = dict(mmdet=MMDET_MODELS, mmseg=MMSEG_MODELS)
 CONFIGS = {
@@ -201,5 +202,5 @@ def test_checkpoint_without_names_is_taken_as_it_is(tmp_path):
 def test_what_has_more_stages_is_refused(library, config, reason):
     cfg = Config.fromfile(CONFIGS[library] / config).model
     names = ClassMap(CLASSES, SEG_CLASSES)
-    with pytest.raises(TypeError, match=f'the teacher.*{reason}'):
+    with pytest.raises(UserError, match=f'the teacher.*{reason}'):
         build_teacher(cfg, names, 'the teacher')

@@ -18,7 +18,7 @@ from mmbombo.models.utils import nested_tensors
 from mmbombo.registry import DATASETS, HOOKS, MODELS
 from mmbombo.testing import (CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg,
                              write_voc)
-from mmbombo.utils import load_checkpoint_safely
+from mmbombo.utils import UserError, load_checkpoint_safely
 
 SIZE = 64
 KD = [
@@ -300,7 +300,7 @@ def test_only_multi_task_detectors_teach(tmp_path, hooks):
     Config(dict(model=dict(type='mmdet.MobileNetV2'))).dump(
         str(tmp_path / 'other.py'))
     hook = dict(hooks[0], config=str(tmp_path / 'other.py'))
-    with pytest.raises(TypeError, match='MobileNetV2 is neither a MultiTask'):
+    with pytest.raises(UserError, match='MobileNetV2 is neither a MultiTask'):
         train(tmp_path / 'run', [hook], weak_losses=KD[:1])
 
 
