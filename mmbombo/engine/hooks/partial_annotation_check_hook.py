@@ -293,7 +293,7 @@ def check_weak_labels(model: Any, dataset: Any) -> None:
         dataset (Dataset): The training data set.
 
     Raises:
-        KeyError: Naming an image and what its pipeline lacks.
+        UserError: Naming an image and what its pipeline lacks.
     """
     needy = [
         weak_loss for weak_loss in getattr(model, 'weak_losses', ())
