@@ -21,6 +21,7 @@ from mmbombo.evaluation import SourceSummary
 from mmbombo.registry import MODELS
 from mmbombo.structures import ClassMap
 from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
+from mmbombo.utils import UserError
 
 
 class Source:
@@ -178,7 +179,7 @@ def test_sampler_of_a_distributed_run():
     loader = SimpleNamespace(sampler=DefaultSampler(data), batch_size=2)
     check_sampler(loader, world_size=1)
     with pytest.raises(
-            TypeError, match='DefaultSampler.*PartialAnnotationSampler'):
+            UserError, match='DefaultSampler.*PartialAnnotationSampler'):
         check_sampler(loader, world_size=2)
     fitting = SimpleNamespace(
         sampler=PartialAnnotationSampler(data, 4), batch_size=4)
