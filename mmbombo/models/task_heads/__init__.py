@@ -1,10 +1,11 @@
 # Copyright (c) mmbombo contributors.
-from .base_task_head import BaseTaskHead
+from .base_task_head import BaseTaskHead, DerivedTaskHead
 from .compat_task_heads import CompatDetTaskHead, CompatSegTaskHead
 from .det_task_head import DetTaskHead
 from .seg_task_head import SegTaskHead
 
 __all__ = [
-    'BaseTaskHead', 'CompatDetTaskHead', 'CompatSegTaskHead', 'DetTaskHead',
+    'BaseTaskHead', 'CompatDetTaskHead', 'CompatSegTaskHead',
+    'DerivedTaskHead', 'DetTaskHead',
     'SegTaskHead'
 ]
