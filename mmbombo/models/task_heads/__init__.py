@@ -6,6 +6,5 @@ from .seg_task_head import SegTaskHead
 
 __all__ = [
     'BaseTaskHead', 'CompatDetTaskHead', 'CompatSegTaskHead',
-    'DerivedTaskHead', 'DetTaskHead',
-    'SegTaskHead'
+    'DerivedTaskHead', 'DetTaskHead', 'SegTaskHead'
 ]
