@@ -303,5 +303,6 @@ class StepContext:
             self._views[key] = View(
                 network,
                 select_images(self.inputs, images, len(self.samples)),
-                [self.samples[i] for i in images], scale, flip, alter, train)
+                [self.samples[i] for i in images], scale, flip, alter, train,
+                train and self._with_grad)
         return self._views[key]
