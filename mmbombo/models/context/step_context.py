@@ -139,6 +139,11 @@ class StepContext:
                                            [self.samples[i] for i in planned])
         if images is None:
             return self._outputs[name]
+        unplanned = sorted(set(images) - set(planned))
+        if unplanned:
+            raise KeyError(
+                f"the head '{name}' is not run on the images {unplanned}; a "
+                'weak loss names them in head_images()')
         positions = [planned.index(i) for i in images]
         return head.select(self._outputs[name], positions, len(planned))
 
