@@ -74,6 +74,11 @@ class BoxForMaskLoss(BaseWeakLoss):
         """str: Who predicts for the masks; 'none' for nobody."""
         return getattr(self.mask_refiner, 'predictor', 'none')
 
+    @property
+    def needs_class_map(self) -> bool:
+        """bool: Predictions are compared with boxes by their classes."""
+        return self.mask_refiner is not None
+
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
         """Segmentation loss on the pseudo masks.
 
