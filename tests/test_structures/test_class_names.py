@@ -15,7 +15,8 @@ SEG = ('background', 'dog', 'cat')
 
 
 def test_classes_without_a_class_map():
-    classes, class_map = resolve_classes(dict(det=list(DET), cls=('a', )), None)
+    classes, class_map = resolve_classes(
+        dict(det=list(DET), cls=('a', )), None)
     assert classes == dict(det=DET, cls=('a', )) and class_map is None
     assert resolve_classes(None, None) == ({}, None)
 
