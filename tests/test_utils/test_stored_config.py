@@ -132,7 +132,8 @@ def test_a_config_file_is_not_run(evilmod):
         checkpoint_of("""
 model = dict(type='mmdet.KnowledgeDistillationSingleStageDetector',
              _scope_='mmdet', backbone=dict(type='ResNet', depth=18),
-             neck=dict(type='FPN', in_channels=[1], out_channels=1, num_outs=1),
+             neck=dict(type='FPN', in_channels=[1], out_channels=1,
+                       num_outs=1),
              bbox_head=dict(type='RetinaHead', num_classes=1, in_channels=1),
              teacher_config='evilmod.py')
 """), 'x.pth')

@@ -100,7 +100,7 @@ class TeacherHook(Hook):
         try:
             checkpoint = CheckpointLoader.load_checkpoint(
                 self.checkpoint, map_location='cpu')
-        except MissingFileError as error:
+        except FileNotFoundError as error:
             raise MissingFileError(
                 f'{where}: {error}. ' +
                 ('Download it, or train it with the library of its config'
