@@ -97,8 +97,7 @@ run_step pseudo_masks "$logs/pseudo_masks_$(basename "$data_root").log" \
 # What decides the result names the work directory: other options, data or
 # code train anew, and an interrupted training finds its own checkpoints.
 resolved=$logs/config.py
-run_step config "$logs/config.log" "read the log" \
-    "$PY" tools/misc/print_config.py "$config" --save-path "$resolved"
+"$PY" tools/misc/print_config.py "$config" --save-path "$resolved" >/dev/null
 sources=$(find mmbombo -name '*.py' -print0 | sort -z | xargs -0 cat |
     sha256sum)
 key=$(fingerprint "$resolved" "$sources" "$stack" "$weights" "$iters" \
