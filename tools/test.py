@@ -10,8 +10,8 @@ from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from mmbombo.utils import (leave_process_group, one_line_errors,
-                           prepare_cpu_processes, use_checked_loader)
+from mmbombo.utils import (leave_process_group, prepare_cpu_processes,
+                           use_checked_loader, user_errors)
 
 
 def parse_args() -> argparse.Namespace:
@@ -83,10 +83,10 @@ def test(cfg: Config) -> Dict[str, float]:
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
-    with one_line_errors():
+    with user_errors():
         cfg = merge_args(Config.fromfile(args.config), args)
     prepare_cpu_processes(cfg)
-    with one_line_errors(cfg):
+    with user_errors(cfg):
         metrics = test(cfg)
     if args.out and is_main_process():
         mmengine.dump(metrics, args.out)

@@ -12,8 +12,8 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmbombo.utils import (keep_freed_memory, leave_process_group,
-                           one_line_errors, prepare_cpu_processes,
-                           scale_schedule, use_checked_loader)
+                           prepare_cpu_processes, scale_schedule,
+                           use_checked_loader, user_errors)
 
 
 def parse_args() -> argparse.Namespace:
@@ -125,12 +125,12 @@ def warn_of_new_start(cfg: Config) -> None:
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
-    with one_line_errors():
+    with user_errors():
         cfg = merge_args(Config.fromfile(args.config), args)
     if get_device() == 'cpu':
         keep_freed_memory()
     prepare_cpu_processes(cfg)
-    with one_line_errors(cfg):
+    with user_errors(cfg):
         train(cfg)
     leave_process_group()
 

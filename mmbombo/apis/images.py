@@ -33,7 +33,7 @@ def list_images(folder: str) -> List[str]:
 def find_problem(path: Union[str, os.PathLike]) -> Optional[str]:
     """Say what is wrong with an image file, or return None.
 
-    OpenCV fills the missing part of a truncated JPEG with grey and says
+    OpenCV fills the missing part of a truncated JPEG with gray and says
     nothing, so the file is decoded once with Pillow, which does.
 
     Args:

@@ -25,16 +25,16 @@ from rich.progress import track
 from torch import nn
 
 from mmbombo.registry import INFERENCERS, TRANSFORMS, VISUALIZERS
+from mmbombo.structures import annotation_kinds
 from mmbombo.utils.checkpoint import checked_loader
 from mmbombo.utils.stored_config import stored_config
 from mmbombo.visualization import class_styles
-from mmbombo.visualization.palette import Colour
+from mmbombo.visualization.palette import Color
 from .config_parts import find_dataset, inference_steps
 from .images import find_problem, list_images, unique_names
 from .results import sample_to_dict, write_label_map
 
 InputType = Union[str, os.PathLike, np.ndarray]
-META_KEYS = ('classes', 'palette', 'seg_classes', 'seg_palette')
 
 
 class LoadedImage(NamedTuple):
@@ -64,7 +64,7 @@ class MultiTaskInferencer(BaseInferencer):
             model that knows nothing.
         device (str, optional): Such as 'cuda:0' or 'cpu'. Defaults to None:
             what there is.
-        palette (dict, optional): RGB colour by class name, before the colours
+        palette (dict, optional): RGB color by class name, before the colors
             of the checkpoint. Defaults to None.
         show_progress (bool): Whether to show a progress bar. Defaults to
             True.
@@ -88,7 +88,7 @@ class MultiTaskInferencer(BaseInferencer):
                  model: Optional[Union[str, dict, Config]] = None,
                  weights: Optional[str] = None,
                  device: Optional[str] = None,
-                 palette: Optional[Dict[str, Colour]] = None,
+                 palette: Optional[Dict[str, Color]] = None,
                  show_progress: bool = True,
                  trust_checkpoint: bool = False,
                  scope: str = 'mmbombo') -> None:
@@ -322,7 +322,7 @@ class MultiTaskInferencer(BaseInferencer):
         config.setdefault('type', 'MultiTaskLocalVisualizer')
         config.pop('vis_backends', None)
         if self.palette:
-            config['colours'] = self.palette
+            config['colors'] = self.palette
         config['name'] = f'inferencer_{id(self)}'
         visualizer = VISUALIZERS.build(config)
         visualizer.dataset_meta = self.model.dataset_meta
@@ -386,24 +386,27 @@ def merge_class_names(stored: dict, cfg: Config) -> dict:
             class map fill in what the checkpoint does not say.
 
     Returns:
-        dict: Any of ``classes``, ``palette``, ``seg_classes`` and
-        ``seg_palette``.
+        dict: Any of ``classes``, ``palette``, ``seg_classes``, ... of the
+        annotation kinds.
     """
     class_map = cfg.model.get('class_map') or {}
-    named = dict(
-        classes=class_map.get('det_classes'),
-        seg_classes=class_map.get('seg_classes'))
+    classes = cfg.model.get('classes') or {}
+    named = {
+        kind.classes_key: classes.get(kind.task)
+        or class_map.get(f'{kind.task}_classes')
+        for kind in annotation_kinds() if kind.classes_key
+    }
     configured = find_dataset(cfg).get('metainfo') or {}
     merged: dict = {}
     for said in (stored, configured, named):
-        for names, colours in (('classes', 'palette'), ('seg_classes',
-                                                        'seg_palette')):
+        for names, colors in ((kind.classes_key, kind.palette_key)
+                              for kind in annotation_kinds()):
             if names in merged or not said.get(names):
                 continue
             merged[names] = tuple(said[names])
-            # Colours belong to the names that they came with.
-            if said.get(colours):
-                merged[colours] = said[colours]
+            # Colors belong to the names that they came with.
+            if said.get(colors):
+                merged[colors] = said[colors]
     return merged
 
 

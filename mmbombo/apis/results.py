@@ -74,9 +74,9 @@ def write_label_map(path: str, field: PixelData,
     Args:
         path (str): The file; its folder is made.
         field (:obj:`PixelData`): The map, ids 0-255.
-        styles (Sequence[ClassStyle]): Colours by id.
+        styles (Sequence[ClassStyle]): Colors by id.
     """
     os.makedirs(osp.dirname(path), exist_ok=True)
     image = Image.fromarray(map_ids(field).astype(np.uint8), mode='P')
-    image.putpalette([value for style in styles for value in style.colour])
+    image.putpalette([value for style in styles for value in style.color])
     image.save(path)

@@ -1,18 +1,19 @@
 # Copyright (c) mmbombo contributors.
+from .checks.training_pipeline import PipelineError
+from .concat_source import ConcatSource
 from .draw_seed import SeededIndex, seeded_draw
 from .errors import DatasetError
-from .joined_source import JoinedSource
-from .multi_source_dataset import MultiSourceDataset
+from .image_label_dataset import ImageLabelDataset
+from .mixed_source_dataset import MixedSourceDataset
 from .partial_annotation_dataset import PartialAnnotationDataset
 from .partial_voc import PartialVOCDataset
 from .samplers import PartialAnnotationSampler
 from .transforms import (LabelComponents, LoadPartialAnnotations,
-                         LoadPseudoMask, PackMultiTaskInputs, PipelineError,
-                         RandomZoomCrop)
+                         LoadPseudoMask, PackMultiTaskInputs, RandomZoomCrop)
 
 __all__ = [
-    'DatasetError', 'JoinedSource', 'LabelComponents',
-    'LoadPartialAnnotations', 'LoadPseudoMask', 'MultiSourceDataset',
+    'ConcatSource', 'DatasetError', 'ImageLabelDataset', 'LabelComponents',
+    'LoadPartialAnnotations', 'LoadPseudoMask', 'MixedSourceDataset',
     'PackMultiTaskInputs', 'PartialAnnotationDataset',
     'PartialAnnotationSampler', 'PartialVOCDataset', 'PipelineError',
     'RandomZoomCrop', 'SeededIndex', 'seeded_draw'

@@ -15,7 +15,7 @@ from typing import Any, Iterator, List, Mapping, Optional, Sequence, Union
 
 from mmengine.logging import print_log
 
-from mmbombo.utils.whole_files import read_with_checksum, write_with_checksum
+from mmbombo.utils.atomic_write import read_with_checksum, write_with_checksum
 from mmbombo.version import __version__
 
 #: To be raised whenever a source comes to list or check its files

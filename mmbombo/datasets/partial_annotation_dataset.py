@@ -7,22 +7,27 @@ import numpy as np
 from mmdet.datasets import CocoDataset, XMLDataset
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
+from mmengine.utils import deprecated_api_warning
 
+from mmbombo.datasets.checks.files import (ListedFile, check_data_root,
+                                           check_masks, read_image_sizes)
+from mmbombo.datasets.checks.image_size_check import (ListedImage,
+                                                      describe_doubt,
+                                                      find_doubtful,
+                                                      keep_outside_boxes,
+                                                      listed_size)
 from mmbombo.registry import DATASETS
 from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
 from .boxes import fit_box, likely_cause
 from .coco_json import (MAP_RECORD, check_category_names, check_image_folder,
                         check_map_record, read_coco_json)
 from .errors import DatasetError, list_problems
-from .file_checks import (ListedFile, check_data_root, check_masks,
-                          read_image_sizes)
 from .index_cache import IndexCache
-from .left_out import CHOICES, IGNORE, add_left_out_boxes, count_left_out
-from .listed_sizes import (ListedImage, describe_doubt, find_doubtful,
-                           keep_outside_boxes, listed_size)
 from .seg_ids import build_id_table, build_mmseg_id_table
 from .source import SourceMixin
 from .source_tree import leaf_datasets
+from .unlisted_categories import (CHOICES, IGNORE, add_unlisted_boxes,
+                                  count_unlisted)
 from .voc_xml import find_unknown_classes
 
 META_KEYS = ('classes', 'palette', 'seg_classes', 'seg_palette')
@@ -65,9 +70,10 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             images as they are, even where the annotation file says another
             width and height than an image has. Without it such an image is
             refused, unless its boxes tell which size is wrong, see
-            :mod:`~mmbombo.datasets.listed_sizes`. Defaults to False.
-        left_out (str): What objects of a COCO file's categories that the
-            classes leave out are to masks that are made from boxes:
+            :mod:`~mmbombo.datasets.checks.image_size_check`. Defaults to
+            False.
+        unlisted_categories (str): What objects of a COCO file's categories
+            that the classes leave out are to masks that are made from boxes:
             'ignore', their boxes are ignored as crowd regions are, or
             'background'. To the detector they are background. Defaults to
             'ignore', which is never wrong: where the masks of other images
@@ -88,6 +94,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             or a file is missing or unusable; the message names it.
     """
 
+    @deprecated_api_warning(
+        dict(left_out='unlisted_categories'), 'PartialAnnotationDataset')
     def __init__(self,
                  dataset: dict,
                  annotation_kinds: Sequence[str],
@@ -97,7 +105,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                  seg_ignore_ids: Sequence[int] = (),
                  drop_bad_boxes: bool = False,
                  ignore_listed_sizes: bool = False,
-                 left_out: str = IGNORE,
+                 unlisted_categories: str = IGNORE,
                  data_help: str = '',
                  pipeline: Sequence[Union[dict, Callable]] = (),
                  test_mode: bool = False,
@@ -106,10 +114,11 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                      or dataset['type'].split('.')[-1])
         self.drop_bad_boxes = drop_bad_boxes
         self.ignore_listed_sizes = ignore_listed_sizes
-        if left_out not in CHOICES:
-            raise DatasetError(f'source {self.source!r}: left_out is '
-                               f'{left_out!r}, not one of {CHOICES}')
-        self.left_out = left_out
+        if unlisted_categories not in CHOICES:
+            raise DatasetError(
+                f'source {self.source!r}: unlisted_categories is '
+                f'{unlisted_categories!r}, not one of {CHOICES}')
+        self.unlisted_categories = unlisted_categories
         self.data_help = data_help
         self._coco: Optional[dict] = None
         self._cache: Optional[IndexCache] = None
@@ -130,7 +139,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                     seg_ignore_ids=seg_ignore_ids,
                     drop_bad_boxes=drop_bad_boxes,
                     ignore_listed_sizes=ignore_listed_sizes,
-                    left_out=left_out))
+                    unlisted_categories=unlisted_categories))
         elif isinstance(self.wrapped, XMLDataset):
             self._read_xml(self.wrapped)
         elif BBOX in self.annotation_kinds:
@@ -178,7 +187,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                     "with its library, e.g. 'mmdet.CocoDataset'")
             if issubclass(kind_of_set, BaseDataset):
                 config.setdefault('test_mode', test_mode)
-                # Serialising an empty list fails before we can explain it.
+                # Serializing an empty list fails before we can explain it.
                 config['serialize_data'] = False
                 if classes is not None and BBOX in self.annotation_kinds:
                     config['metainfo'] = self._with_classes(
@@ -264,7 +273,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                     f'hides {type(leaf).__name__}, whose boxes and classes '
                     'must be checked. Give `dataset` that set itself: '
                     'PartialAnnotationSampler repeats short sources, and '
-                    'JoinedSource joins several sets')
+                    'ConcatSource joins several sets')
 
     def _require_kinds(self) -> None:
         """Raise if the wrapped set is empty or lacks a declared kind."""
@@ -410,8 +419,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             self._add_boxes(data_list, infos, judged=content is not None)
         if SEM_SEG in self.annotation_kinds:
             self._add_masks(data_list, infos, sizes)
-        elif content is not None and self._ignores_left_out():
-            add_left_out_boxes(data_list, [info['img_id'] for info in infos],
+        elif content is not None and self._ignores_unlisted():
+            add_unlisted_boxes(data_list, [info['img_id'] for info in infos],
                                content, set(self.wrapped.cat_ids))
         return data_list
 
@@ -503,7 +512,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         pixel, which would turn an object into background, and a crowd to
         ignore into a negative. Categories that are no class are not judged.
         """
-        self._note_left_out(content)
+        self._note_unlisted(content)
         images = {image['id']: image for image in content['images']}
         true_sizes = {
             info['img_id']: (info['width'], info['height'])
@@ -533,23 +542,24 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         if problems:
             self._report_boxes(problems, likely_cause(boxes, sizes))
 
-    def _note_left_out(self, content: Dict[str, Any]) -> None:
+    def _note_unlisted(self, content: Dict[str, Any]) -> None:
         """Say which objects are none to the network."""
-        counts = count_left_out(content, set(self.wrapped.cat_ids))
+        counts = count_unlisted(content, set(self.wrapped.cat_ids))
         if not counts:
             return
         to_masks = (
-            'Box-for-Mask ignores their pixels' if self._ignores_left_out()
+            'Box-for-Mask ignores their pixels' if self._ignores_unlisted()
             else 'Outside other boxes they are so to Box-for-Mask too, '
             'whatever class their pixels have in masks')
         self._notes.append(
             f'source {self.source!r}: {sum(counts.values())} boxes of '
             f'{self._place} are of categories that `classes` leaves out: '
             f'{counts}. To the detector they are background. {to_masks} '
-            f'(left_out={self.left_out!r})')
+            f'(unlisted_categories={self.unlisted_categories!r})')
 
-    def _ignores_left_out(self) -> bool:
-        return BBOX in self.annotation_kinds and self.left_out == IGNORE
+    def _ignores_unlisted(self) -> bool:
+        return (BBOX in self.annotation_kinds
+                and self.unlisted_categories == IGNORE)
 
     def _report_boxes(self, problems: List[str],
                       cause: Optional[str] = None) -> None:

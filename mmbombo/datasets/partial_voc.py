@@ -3,16 +3,18 @@ import os.path as osp
 from typing import Callable, Dict, List, Optional, Sequence, Union
 
 from mmengine.dataset import BaseDataset
+from mmengine.utils import deprecated_api_warning
 
+from mmbombo.datasets.checks.files import (ListedFile, check_data_root,
+                                           check_exist, check_masks,
+                                           number_lines, read_image_sizes)
 from mmbombo.registry import DATASETS
-from mmbombo.structures import BBOX, LEFT_OUT_LABEL, SEM_SEG
+from mmbombo.structures import BBOX, SEM_SEG, UNLISTED_LABEL
 from .errors import DatasetError
-from .file_checks import (ListedFile, check_data_root, check_exist,
-                          check_masks, number_lines, read_image_sizes)
 from .index_cache import IndexCache
-from .left_out import split_left_out
 from .seg_ids import build_id_table
 from .source import SourceMixin
+from .unlisted_categories import split_unlisted
 from .voc_metainfo import complete_metainfo
 from .voc_xml import read_instances
 
@@ -46,11 +48,11 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
             segmentation id. Defaults to None, ids are kept.
         seg_ignore_ids (Sequence[int]): Ids in the mask files to ignore,
             besides 255. Defaults to ().
-        left_out_classes (Sequence[str]): Names in the XML files, besides the
+        unlisted_classes (Sequence[str]): Names in the XML files, besides the
             classes, whose objects are none to the detector and ignored in
             masks that are made from boxes, see
-            :mod:`~mmbombo.datasets.left_out`. Other names are refused: they
-            may be misspelt. Defaults to ().
+            :mod:`~mmbombo.datasets.unlisted_categories`. Other names are
+            refused: they may be misspelled. Defaults to ().
         data_help (str): How to get the data, for a user whose ``data_root``,
             list or listed files do not exist. Defaults to ''.
         pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
@@ -66,6 +68,8 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
         ann_path='Annotations',
         seg_map_path='SegmentationClass')
 
+    @deprecated_api_warning(
+        dict(left_out_classes='unlisted_classes'), 'PartialVOCDataset')
     def __init__(self,
                  ann_file: str,
                  data_root: str,
@@ -76,7 +80,7 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
                  img_suffix: str = '.jpg',
                  seg_id_map: Optional[Dict[int, int]] = None,
                  seg_ignore_ids: Sequence[int] = (),
-                 left_out_classes: Sequence[str] = (),
+                 unlisted_classes: Sequence[str] = (),
                  data_help: str = '',
                  pipeline: Sequence[Union[dict, Callable]] = (),
                  test_mode: bool = False,
@@ -87,7 +91,7 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
         check_data_root(data_root, self.source, data_help)
         self.img_suffix = img_suffix
         self.data_help = data_help
-        self.left_out_classes = self._check_left_out(left_out_classes,
+        self.unlisted_classes = self._check_unlisted(unlisted_classes,
                                                      metainfo['classes'])
         if SEM_SEG in self.annotation_kinds:
             self.seg_id_table = build_id_table(
@@ -104,17 +108,17 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
             test_mode=test_mode,
             **kwargs)
 
-    def _check_left_out(self, names: Sequence[str],
+    def _check_unlisted(self, names: Sequence[str],
                         classes: Sequence[str]) -> Sequence[str]:
         """Refuse what is no list of names, or is a class."""
         if isinstance(names, str):
             raise DatasetError(
-                f'source {self.source!r}: left_out_classes must be a list of '
+                f'source {self.source!r}: unlisted_classes must be a list of '
                 f'names, such as [{names!r}], not the string {names!r}')
         both = [name for name in names if name in classes]
         if both:
             raise DatasetError(
-                f'source {self.source!r}: left_out_classes names {both}, '
+                f'source {self.source!r}: unlisted_classes names {both}, '
                 "which metainfo['classes'] does too")
         return tuple(names)
 
@@ -139,7 +143,8 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
             suffix=self.img_suffix,
             kinds=kinds,
             classes=metainfo['classes'] if BBOX in kinds else None,
-            left_out=self.left_out_classes if BBOX in kinds else None,
+            unlisted_categories=self.unlisted_classes
+            if BBOX in kinds else None,
             seg_ids=self.seg_id_table.tolist() if SEM_SEG in kinds else None)
 
     def _files(self, lines: Dict[str, int]) -> List[str]:
@@ -209,11 +214,11 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
             name: label
             for label, name in enumerate(self._metainfo['classes'])
         }
-        labels.update(dict.fromkeys(self.left_out_classes, LEFT_OUT_LABEL))
+        labels.update(dict.fromkeys(self.unlisted_classes, UNLISTED_LABEL))
         for data_info, file in zip(data_list, files):
             size = data_info['height'], data_info['width']
             data_info.update(
-                split_left_out(read_instances(file.path, labels, size)))
+                split_unlisted(read_instances(file.path, labels, size)))
 
     def _add_masks(self, data_list: List[dict],
                    lines: Dict[str, int]) -> None:

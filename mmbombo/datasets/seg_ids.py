@@ -1,9 +1,9 @@
 # Copyright (c) mmbombo contributors.
-"""What the grey values of a mask file mean.
+"""What the gray values of a mask file mean.
 
 Every way to say it (identity, a map of ids, ignored ids, MMSegmentation's
 ``reduce_zero_label`` and ``label_map``) becomes one table with an entry per
-grey value, so that the check before training and the loading in the workers
+gray value, so that the check before training and the loading in the workers
 cannot disagree.
 """
 from typing import Dict, Iterable, List, Optional, Sequence

@@ -3,16 +3,17 @@
 import gc
 from contextlib import contextmanager
 from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
-                    Union)
+                    Tuple, Union)
 
 import numpy as np
 
+from mmbombo.datasets.checks.evaluation_pipeline import \
+    check_evaluation_pipeline
+from mmbombo.datasets.checks.training_pipeline import check_pipeline
 from mmbombo.registry import TRANSFORMS
 from mmbombo.structures import SEM_SEG, check_kinds
 from .draw_seed import seeded_draw
 from .errors import DatasetError
-from .transforms.evaluation_pipeline_check import check_evaluation_pipeline
-from .transforms.pipeline_check import check_pipeline
 
 
 class SourceMixin:
@@ -60,6 +61,15 @@ class SourceMixin:
         if test_mode:
             check_evaluation_pipeline(transforms, self.source)
         return transforms
+
+    @property
+    def sample_kinds(self) -> Tuple[str, ...]:
+        """Kinds of its samples: the declared, and what transforms conclude."""
+        kinds = self.annotation_kinds
+        for transform in self.pipeline.transforms:
+            if hasattr(transform, 'adds_kinds'):
+                kinds = check_kinds([*kinds, *transform.adds_kinds(kinds)])
+        return kinds
 
     def require_images(self, data_list: Sequence[dict], place: str) -> None:
         """Raise if the source is empty."""

@@ -30,7 +30,7 @@ def source_sizes(dataset: Any) -> List[int]:
     """Number of images of each source of a training data set.
 
     Args:
-        dataset (Dataset): A :class:`MultiSourceDataset` or one source.
+        dataset (Dataset): A :class:`MixedSourceDataset` or one source.
 
     Returns:
         list[int]: One number per source.
@@ -47,7 +47,7 @@ def source_sizes(dataset: Any) -> List[int]:
         f'{type(dataset).__name__} does not declare its annotation kinds, so '
         'that a batch cannot be composed of its sources: wrap each set in '
         "dict(type='PartialAnnotationDataset', annotation_kinds=..., "
-        "dataset=...), and several of these in dict(type='MultiSourceDataset',"
+        "dataset=...), and several of these in dict(type='MixedSourceDataset',"
         ' datasets=[...])')
 
 
@@ -73,7 +73,7 @@ def require_no_wrapper(dataset: Any) -> None:
         f'{type(dataset).__name__} hides the source(s) {names} from the '
         'sampler. Drop it: PartialAnnotationSampler repeats shorter sources, '
         '`source_ratio` sets their shares, '
-        "dict(type='MultiSourceDataset', datasets=[...]) joins several, and "
+        "dict(type='MixedSourceDataset', datasets=[...]) joins several, and "
         'transforms belong to the `pipeline` of each source (those that mix '
         'images move no maps)')
 

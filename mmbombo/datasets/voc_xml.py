@@ -4,7 +4,7 @@ from typing import Dict, List, NoReturn, Sequence, Tuple
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-from mmbombo.structures import LEFT_OUT_LABEL
+from mmbombo.structures import UNLISTED_LABEL
 from .boxes import fit_box
 from .errors import DatasetError
 
@@ -59,7 +59,7 @@ def read_instances(path: str, labels: Dict[str, int],
     Args:
         path (str): The XML file.
         labels (dict[str, int]): Class name to detection label, or to
-            ``LEFT_OUT_LABEL``.
+            ``UNLISTED_LABEL``.
         size (tuple[int, int]): (height, width) of the image in pixels.
 
     Returns:
@@ -106,11 +106,11 @@ def _read_object(path: str, number: int, node: ElementTree.Element,
     name = (node.findtext('name') or '').strip()
     place = f'{path}: object {number} ({name})'
     if name not in labels:
-        classes = [x for x in labels if labels[x] != LEFT_OUT_LABEL]
+        classes = [x for x in labels if labels[x] != UNLISTED_LABEL]
         raise DatasetError(f'{place}: class {name!r} is not one of '
                            f'metainfo[\'classes\'] {tuple(classes)}. Correct '
                            'the name, add the class, or name it in '
-                           '`left_out_classes`')
+                           '`unlisted_classes`')
     xmin, ymin, xmax, ymax = _read_numbers(
         place, node, ('bndbox/xmin', 'bndbox/ymin', 'bndbox/xmax',
                       'bndbox/ymax'))

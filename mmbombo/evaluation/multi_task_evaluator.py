@@ -12,13 +12,12 @@ from mmengine.structures import BaseDataElement
 from mmengine.utils import apply_to
 
 from mmbombo.registry import EVALUATOR
-from mmbombo.structures import BBOX, SEM_SEG
+from mmbombo.structures import annotation_kind, annotation_kinds
 from .source_summary import summarize_sources
 
-# Annotation kind that each task is measured against.
-TASK_KINDS = dict(det=BBOX, seg=SEM_SEG)
-# Result that stands for the task in the joint score, and its full mark.
-TASK_SCORES = dict(det=('bbox_mAP', 1.), seg=('mIoU', 100.))
+#: Results of stock metrics that stand for a task in the joint score, and
+#: their full mark; other metrics say so by an attribute ``score``.
+KNOWN_SCORES = dict(bbox_mAP=1., mIoU=100.)
 
 MetricConfigs = Union[dict, BaseMetric, Sequence[Union[dict, BaseMetric]]]
 SampleKey = Tuple[str, int, str]
@@ -31,9 +30,10 @@ class MultiTaskEvaluator(Evaluator):
     One data loader and one forward pass per image serve all tasks: a metric
     only sees the samples whose ``annotation_kinds`` hold the kind of its
     task. Each metric gets the class names of its own task, results are named
-    ``<task>/<name>``, and ``joint/score`` is the mean of the tasks' scores
-    (``bbox_mAP`` and ``mIoU / 100``, both in [0, 1]; an undefined one counts
-    as 0), for ``save_best``.
+    ``<task>/<name>``, and ``joint/score`` is the mean of the tasks' scores,
+    for ``save_best``: of ``bbox_mAP`` and ``mIoU / 100``, and of what another
+    metric names in an attribute ``score``, ``(name, full mark)``. An undefined
+    score counts as 0; a task without one does not count.
 
     In a distributed run the samples that a sampler adds to fill up the last
     batch are dropped by their index, and ranks may hold any number of
@@ -43,8 +43,9 @@ class MultiTaskEvaluator(Evaluator):
         metrics (dict[str, dict | list[dict]]): Metric configs (or metrics)
             of each task, such as
             ``dict(det=dict(type='BoxAPMetric'), seg=[...])``.
-        kinds (dict[str, str], optional): Annotation kind of each task, for
-            tasks other than 'det' and 'seg'. Defaults to None.
+        kinds (dict[str, str], optional): Annotation kind that a task is
+            measured against, where it is not the kind that supervises the
+            task. Defaults to None.
 
     Raises:
         TypeError: If ``metrics`` is not a dict from tasks to metrics.
@@ -59,7 +60,8 @@ class MultiTaskEvaluator(Evaluator):
                 'metrics of MultiTaskEvaluator must map tasks to metrics, '
                 "such as dict(det=dict(type='BoxAPMetric'), "
                 f"seg=dict(type='SegIoUMetric')), but is {metrics}")
-        known = {**TASK_KINDS, **(kinds or {})}
+        known = {kind.task: kind.name for kind in annotation_kinds()}
+        known.update(kinds or {})
         unknown = sorted(set(metrics) - set(known))
         if unknown:
             raise ValueError(
@@ -89,7 +91,8 @@ class MultiTaskEvaluator(Evaluator):
             metric.dataset_meta = dataset_meta
         for task, metrics in self.task_metrics.items():
             for metric in metrics:
-                metric.dataset_meta = task_meta(dataset_meta, task)
+                metric.dataset_meta = task_meta(dataset_meta,
+                                                self.kinds[task], task)
 
     def process(self,
                 data_samples: Sequence[BaseDataElement],
@@ -172,25 +175,43 @@ class MultiTaskEvaluator(Evaluator):
         return {f'{metric.prefix}/{k}': v for k, v in answer[0].items()}
 
     def _joint_score(self, results: Dict[str, float]) -> Dict[str, float]:
-        """Mean of the tasks' scores, where every task has one."""
+        """Mean of the tasks' scores, of those that have one."""
         scores = []
-        for task in self.task_metrics:
-            name, full_mark = TASK_SCORES.get(task, (None, 1.))
-            if f'{task}/{name}' not in results:
-                return {}
-            score = float(results[f'{task}/{name}']) / full_mark
+        for metrics in self.task_metrics.values():
+            found = (task_score(metric, results) for metric in metrics)
+            scores += [x for x in found if x is not None][:1]
+        return {'joint/score': sum(scores) / len(scores)} if scores else {}
+
+
+def task_score(metric: BaseMetric,
+               results: Dict[str, float]) -> Optional[float]:
+    """What a metric says of its task, from 0 to 1.
+
+    Args:
+        metric (BaseMetric): A metric that has been computed.
+        results (dict[str, float]): Results of all metrics.
+
+    Returns:
+        float or None: None if none of the results is a score.
+    """
+    known = dict([metric.score] if hasattr(metric, 'score') else KNOWN_SCORES)
+    for name, full_mark in known.items():
+        if f'{metric.prefix}/{name}' in results:
+            score = float(results[f'{metric.prefix}/{name}']) / full_mark
             # COCO says -1 and mmseg NaN where nothing can be measured.
-            scores.append(score if score > 0 else 0.)
-        return {'joint/score': sum(scores) / len(scores)}
+            return score if score > 0 else 0.
+    return None
 
 
-def task_meta(dataset_meta: dict, task: str) -> dict:
+def task_meta(dataset_meta: dict, kind_name: str, task: str) -> dict:
     """Meta information of a data set as the metrics of one task read it.
 
     Args:
-        dataset_meta (dict): ``metainfo`` of a data set: ``classes`` and
-            ``palette`` are those of detection, other tasks have
-            ``<task>_classes`` and ``<task>_palette``.
+        dataset_meta (dict): ``metainfo`` of a data set, which names the
+            classes of a task under the ``classes_key`` of its annotation
+            kind.
+        kind_name (str): The annotation kind that the task is measured
+            against.
         task (str): Name of the task.
 
     Returns:
@@ -199,16 +220,16 @@ def task_meta(dataset_meta: dict, task: str) -> dict:
     Raises:
         ValueError: If the data set does not name the classes of the task.
     """
-    prefix = '' if task == 'det' else f'{task}_'
-    if not dataset_meta.get(f'{prefix}classes'):
+    kind = annotation_kind(kind_name)
+    if kind.classes_key and not dataset_meta.get(kind.classes_key):
         raise ValueError(
             f"the metrics of task '{task}' need the class names "
-            f"'{prefix}classes' in the metainfo of the validation data set, "
-            f'which has {sorted(dataset_meta)}')
-    meta = dict(dataset_meta)
-    for name in ('classes', 'palette'):
-        meta[name] = dataset_meta.get(f'{prefix}{name}')
-    return meta
+            f"'{kind.classes_key}' in the metainfo of the validation data "
+            f'set, which has {sorted(dataset_meta)}')
+    return dict(
+        dataset_meta,
+        classes=dataset_meta.get(kind.classes_key),
+        palette=dataset_meta.get(kind.palette_key))
 
 
 def check_metric_kinds(evaluator: Evaluator, dataset: Any) -> None:

@@ -13,10 +13,12 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .palette import ClassStyle, Colour, style_of, text_colour
+from .palette import ClassStyle, Color, style_of, text_color
 
 HATCH_DARK = (96, 96, 96)
 HATCH_LIGHT = (190, 190, 190)
+#: Width of a dark and a light stripe together, in pixels.
+HATCH_PERIOD = 10
 
 
 class Box(NamedTuple):
@@ -24,12 +26,12 @@ class Box(NamedTuple):
 
     Attributes:
         xyxy (tuple): Corners in pixels of the panel.
-        colour (tuple): RGB.
+        color (tuple): RGB.
         text (str): Tag at the box.
         dashed (bool): Whether the box is one that training ignores.
     """
     xyxy: Tuple[float, float, float, float]
-    colour: Colour
+    color: Color
     text: str
     dashed: bool = False
 
@@ -67,14 +69,14 @@ def font_size(height: int, width: int) -> int:
     return max(12, int(round(0.028 * np.sqrt(height * width))))
 
 
-def hatch(height: int, width: int, period: int = 10) -> np.ndarray:
-    """Return diagonal grey stripes, the sign of "ignored".
+def hatch(height: int, width: int) -> np.ndarray:
+    """Return diagonal gray stripes, the sign of "ignored".
 
     Returns:
         np.ndarray: RGB image of shape (height, width, 3).
     """
     diagonal = np.arange(height)[:, None] + np.arange(width)[None]
-    light = (diagonal % period) < period // 2
+    light = (diagonal % HATCH_PERIOD) < HATCH_PERIOD // 2
     return np.where(light[..., None], np.uint8(HATCH_LIGHT),
                     np.uint8(HATCH_DARK))
 
@@ -90,10 +92,10 @@ def draw_map(image: np.ndarray,
     Args:
         image (np.ndarray): RGB, (H, W, 3), uint8.
         ids (np.ndarray): Segmentation ids, (H, W).
-        styles (Sequence[ClassStyle]): Names and colours by id.
+        styles (Sequence[ClassStyle]): Names and colors by id.
         background_id (int, optional): The id that stays transparent.
-        ignore_index (int): The id drawn as grey stripes. Defaults to 255.
-        alpha (float): Opacity of the colours. Defaults to 0.5.
+        ignore_index (int): The id drawn as gray stripes. Defaults to 255.
+        alpha (float): Opacity of the colors. Defaults to 0.5.
 
     Returns:
         np.ndarray: A new image; outlines of regions are opaque.
@@ -105,9 +107,9 @@ def draw_map(image: np.ndarray,
         if label in (background_id, ignore_index):
             continue
         mask = (ids == label).astype(np.uint8)
-        # The rim lies inside its own region: it hides no neighbour.
+        # The rim lies inside its own region: it hides no neighbor.
         rim = (mask > 0) & (cv2.erode(mask, np.ones((5, 5), np.uint8)) == 0)
-        layer[mask > 0] = solid[rim] = style_of(styles, label).colour
+        layer[mask > 0] = solid[rim] = style_of(styles, label).color
         rims |= rim
     ignored = ids == ignore_index
     layer[ignored] = hatch(*ids.shape)[ignored]
@@ -127,18 +129,18 @@ def _dashes(start: np.ndarray, end: np.ndarray, length: int):
 
 
 def _draw_outline(image: np.ndarray, box: Box, thickness: int) -> None:
-    """Draw one box in place, dark under its colour so that it stands out."""
+    """Draw one box in place, dark under its color so that it stands out."""
     x1, y1, x2, y2 = np.round(box.xyxy).astype(int).tolist()
     # The last pixel column of a box [x1, x2) is x2 - 1.
     x2, y2 = max(x1, x2 - 1), max(y1, y2 - 1)
-    for colour, width in (((0, 0, 0), thickness + 2), (box.colour, thickness)):
+    for color, width in (((0, 0, 0), thickness + 2), (box.color, thickness)):
         if not box.dashed:
-            cv2.rectangle(image, (x1, y1), (x2, y2), colour, width)
+            cv2.rectangle(image, (x1, y1), (x2, y2), color, width)
             continue
         corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2], [x1, y1]])
         for start, end in zip(corners[:-1], corners[1:]):
             for first, last in _dashes(start, end, 4 * thickness):
-                cv2.line(image, first, last, colour, width)
+                cv2.line(image, first, last, color, width)
 
 
 def _overlap(first: Sequence[float], second: Sequence[float]) -> bool:
@@ -175,17 +177,13 @@ def place_tag(
     return None
 
 
-def draw_boxes(image: np.ndarray,
-               boxes: Sequence[Box],
-               size: Optional[int] = None) -> np.ndarray:
+def draw_boxes(image: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
     """Draw boxes with their tags.
 
     Args:
         image (np.ndarray): RGB, (H, W, 3), uint8.
         boxes (Sequence[Box]): Most important first: their tags get the best
             places.
-        size (int, optional): Font height in pixels. Defaults to what suits
-            the image.
 
     Returns:
         np.ndarray: A new image.
@@ -193,7 +191,7 @@ def draw_boxes(image: np.ndarray,
     if not boxes:
         return image.copy()
     height, width = image.shape[:2]
-    size = size or font_size(height, width)
+    size = font_size(height, width)
     thickness = max(2, size // 7)
     image = image.copy()
 
@@ -214,14 +212,14 @@ def draw_boxes(image: np.ndarray,
         tag = place_tag(box.xyxy, (text_width + 6, text_height + 2),
                         (height, width), taken)
         if tag is None:
-            # In a crowd the colour must do; the legend explains it.
+            # In a crowd the color must do; the legend explains it.
             continue
         taken.append(tag)
         draw.rectangle((tag[0], tag[1], tag[2] - 1, tag[3] - 1),
-                       fill=box.colour,
+                       fill=box.color,
                        outline=(0, 0, 0))
         draw.text((tag[0] + 3, tag[1] + 1),
                   text,
                   font=load_font(size),
-                  fill=text_colour(box.colour))
+                  fill=text_color(box.color))
     return np.array(picture)

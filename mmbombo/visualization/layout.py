@@ -46,7 +46,7 @@ def pad_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return sheet
 
 
-def centre_in(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def center_in(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Place an image in the middle of a sheet of the given size."""
     top = (height - image.shape[0]) // 2
     left = (width - image.shape[1]) // 2
@@ -90,18 +90,18 @@ def stack(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 def legend(styles: Sequence[ClassStyle], with_ignored: bool, width: int,
            size: int) -> np.ndarray:
-    """Draw a colour field and the name of each class, in lines.
+    """Draw a color field and the name of each class, in lines.
 
     Args:
         styles (Sequence[ClassStyle]): The classes to list.
-        with_ignored (bool): Whether to explain the grey stripes.
+        with_ignored (bool): Whether to explain the gray stripes.
         width (int): Width in pixels; longer lines wrap.
         size (int): Font height in pixels.
 
     Returns:
         np.ndarray: RGB image, (number of lines x line height, width, 3).
     """
-    entries = [(style.name, style.colour) for style in styles]
+    entries = [(style.name, style.color) for style in styles]
     if with_ignored:
         entries.append(('ignored', None))
     line_height = text_size('Ag', size)[1] + 6
@@ -113,9 +113,9 @@ def legend(styles: Sequence[ClassStyle], with_ignored: bool, width: int,
         places.append((x, line * line_height))
         x += needed
     sheet = _paper((line + 1) * line_height, width)
-    for (_, colour), (x, y) in zip(entries, places):
+    for (_, color), (x, y) in zip(entries, places):
         field = sheet[y + 4:y + 4 + size, x + 2:x + 2 + size]
-        field[:] = hatch(*field.shape[:2]) if colour is None else colour
+        field[:] = hatch(*field.shape[:2]) if color is None else color
     picture = Image.fromarray(sheet)
     draw = ImageDraw.Draw(picture)
     for (name, _), (x, y) in zip(entries, places):

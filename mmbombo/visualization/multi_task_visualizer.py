@@ -12,9 +12,9 @@ from mmengine.visualization import Visualizer
 from mmbombo.registry import VISUALIZERS
 from mmbombo.structures import IGNORE_INDEX
 from .drawing import Box, draw_boxes, draw_map, font_size
-from .layers import SEG, LabelledBox, Layer, gt_layer, pred_layer, pseudo_layer
-from .layout import Panel, join_row, legend, stack
-from .palette import BACKGROUND, ClassStyle, Colour, class_styles, style_of
+from .layers import SEG, LabeledBox, Layer, gt_layer, pred_layer, pseudo_layer
+from .layout import Panel, join_row, legend, stack, text_bar
+from .palette import BACKGROUND, ClassStyle, Color, class_styles, style_of
 
 
 @VISUALIZERS.register_module()
@@ -23,9 +23,9 @@ class MultiTaskLocalVisualizer(Visualizer):
 
     ``dataset_meta`` holds ``classes`` and ``palette`` for boxes and
     ``seg_classes`` and ``seg_palette`` for maps. A class that both tasks know
-    by the same name has one colour. The class ``background`` is transparent,
-    ignored pixels are grey stripes and ignored boxes are dashed. A legend
-    below explains the colours that occur.
+    by the same name has one color. The class ``background`` is transparent,
+    ignored pixels are gray stripes and ignored boxes are dashed. A legend
+    below explains the colors that occur.
 
     Args:
         name (str): Name of the instance. Defaults to 'visualizer'.
@@ -34,7 +34,7 @@ class MultiTaskLocalVisualizer(Visualizer):
         vis_backends (list, optional): Configs of visual backends. Defaults to
             None.
         save_dir (str, optional): Folder of the backends. Defaults to None.
-        colours (dict, optional): RGB colour by class name, before those of
+        colors (dict, optional): RGB color by class name, before those of
             ``dataset_meta``. Defaults to None.
         alpha (float): Opacity of maps. Defaults to 0.5.
         min_size (int): Images with a shorter long side are enlarged to it
@@ -46,7 +46,7 @@ class MultiTaskLocalVisualizer(Visualizer):
                  image: Optional[np.ndarray] = None,
                  vis_backends: Optional[list] = None,
                  save_dir: Optional[str] = None,
-                 colours: Optional[Dict[str, Colour]] = None,
+                 colors: Optional[Dict[str, Color]] = None,
                  alpha: float = 0.5,
                  min_size: int = 448) -> None:
         super().__init__(
@@ -54,7 +54,7 @@ class MultiTaskLocalVisualizer(Visualizer):
             image=image,
             vis_backends=vis_backends,
             save_dir=save_dir)
-        self.colours = colours
+        self.colors = colors
         self.alpha = alpha
         self.min_size = min_size
         self.dataset_meta = {}
@@ -173,7 +173,7 @@ class MultiTaskLocalVisualizer(Visualizer):
         """
         canvas = self._canvas(image, size)
         height, width = canvas.shape[:2]
-        det_styles, seg_styles = class_styles(self.dataset_meta, self.colours)
+        det_styles, seg_styles = class_styles(self.dataset_meta, self.colors)
         if layer.ids is not None:
             if layer.ids.shape != image.shape[:2]:
                 raise ValueError(
@@ -191,14 +191,16 @@ class MultiTaskLocalVisualizer(Visualizer):
         for box in sorted(layer.boxes, key=lambda box: box.ignored):
             styles = seg_styles if box.task == SEG else det_styles
             boxes.append(_styled(box, style_of(styles, box.label), scale))
-        return Panel(layer.caption, draw_boxes(canvas, boxes))
+        picture = draw_boxes(canvas, boxes)
+        names = self.dataset_meta.get('cls_classes') or ()
+        return Panel(layer.caption, write_tags(picture, layer.tags, names))
 
     def styles_in(self, layers: Sequence[Layer]) -> List[ClassStyle]:
         """Return the styles of the classes that layers show, each name once.
 
         The background, which is transparent, is left out.
         """
-        det_styles, seg_styles = class_styles(self.dataset_meta, self.colours)
+        det_styles, seg_styles = class_styles(self.dataset_meta, self.colors)
         hidden = (background_id(seg_styles), IGNORE_INDEX)
         found = {}
         for layer in layers:
@@ -236,6 +238,33 @@ class MultiTaskLocalVisualizer(Visualizer):
             interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
+def write_tags(picture: np.ndarray, tags: Dict[str, List[int]],
+               names: Sequence[str]) -> np.ndarray:
+    """Write tags over the foot of a picture.
+
+    Args:
+        picture (np.ndarray): RGB image, (H, W, 3), which is written on.
+        tags (dict[str, list[int]]): Word to classes.
+        names (Sequence[str]): Names of the classes.
+
+    Returns:
+        np.ndarray: The picture.
+    """
+    height, width = picture.shape[:2]
+    bars = []
+    for word, labels in tags.items():
+        known = [names[i] if i < len(names) else f'class {i}' for i in labels]
+        text = ', '.join(known) if len(known) < 10 else f'{len(known)} classes'
+        if known or word == 'shows':
+            bars.append(
+                text_bar(f'{word}: {text or "none of the classes"}', width,
+                         font_size(height, width)))
+    if bars:
+        foot = np.concatenate(bars)[:height]
+        picture[height - len(foot):] = foot
+    return picture
+
+
 def select_layers(data_sample: Optional[DetDataSample],
                   draw_gt: bool = True,
                   draw_pred: bool = True,
@@ -263,8 +292,8 @@ def has_ignored_pixels(layer: Layer) -> bool:
     return layer.ids is not None and bool((layer.ids == IGNORE_INDEX).any())
 
 
-def _styled(box: LabelledBox, style: ClassStyle, scale: tuple) -> Box:
-    """Bring a box to panel pixels and give it colour and tag."""
+def _styled(box: LabeledBox, style: ClassStyle, scale: tuple) -> Box:
+    """Bring a box to panel pixels and give it color and tag."""
     x_scale, y_scale = scale
     x1, y1, x2, y2 = box.xyxy
     text = style.name
@@ -273,4 +302,4 @@ def _styled(box: LabelledBox, style: ClassStyle, scale: tuple) -> Box:
     if box.ignored:
         text += ' (ignored)'
     return Box((x1 * x_scale, y1 * y_scale, x2 * x_scale, y2 * y_scale),
-               style.colour, text, box.ignored)
+               style.color, text, box.ignored)

@@ -1,28 +1,28 @@
 # Copyright (c) mmbombo contributors.
-"""Names and colours of the classes of both tasks.
+"""Names and colors of the classes of both tasks.
 
 Detection and segmentation number their classes differently, so each has its
-own list; a class that both tasks know by the same name has one colour.
+own list; a class that both tasks know by the same name has one color.
 """
 import colorsys
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-Colour = Tuple[int, int, int]
+Color = Tuple[int, int, int]
 BACKGROUND = 'background'
 _GOLDEN_RATIO = 0.6180339887498949
 
 
 class ClassStyle(NamedTuple):
-    """Name and RGB colour (0-255) of one class."""
+    """Name and RGB color (0-255) of one class."""
     name: str
-    colour: Colour
+    color: Color
 
 
-def distinct_colour(index: int) -> Colour:
-    """Return the ``index``-th of an endless row of bright, distinct colours.
+def distinct_color(index: int) -> Color:
+    """Return the ``index``-th of an endless row of bright, distinct colors.
 
     Hues advance by the golden ratio, so that any prefix of the row is spread
-    evenly around the colour wheel; brightness alternates as a second cue.
+    evenly around the color wheel; brightness alternates as a second cue.
     """
     hue = (0.02 + index * _GOLDEN_RATIO) % 1
     rgb = colorsys.hsv_to_rgb(hue, (0.85, 0.65)[index % 2],
@@ -30,8 +30,8 @@ def distinct_colour(index: int) -> Colour:
     return tuple(int(round(255 * value)) for value in rgb)
 
 
-def _given_colours(palette, names: Sequence[str]) -> Dict[str, Colour]:
-    """Pair names with the colours that a palette holds for them.
+def _given_colors(palette, names: Sequence[str]) -> Dict[str, Color]:
+    """Pair names with the colors that a palette holds for them.
 
     MMDetection also allows names of palettes (``'random'``); they say nothing
     about a class, so they count as no palette.
@@ -39,24 +39,24 @@ def _given_colours(palette, names: Sequence[str]) -> Dict[str, Colour]:
     if palette is None or isinstance(palette, str):
         return {}
     return {
-        name: tuple(int(value) for value in colour)
-        for name, colour in zip(names, palette)
+        name: tuple(int(value) for value in color)
+        for name, color in zip(names, palette)
     }
 
 
 def class_styles(
     dataset_meta: Optional[dict],
-    colours: Optional[Dict[str, Colour]] = None
+    colors: Optional[Dict[str, Color]] = None
 ) -> Tuple[List[ClassStyle], List[ClassStyle]]:
-    """Settle the colours of all classes.
+    """Settle the colors of all classes.
 
-    A class takes, in this order: its colour in ``colours``, in
+    A class takes, in this order: its color in ``colors``, in
     ``seg_palette``, in ``palette``, a generated one.
 
     Args:
         dataset_meta (dict, optional): ``classes``, ``palette``,
             ``seg_classes`` and ``seg_palette``, each optional.
-        colours (dict, optional): RGB colour by class name. Defaults to None.
+        colors (dict, optional): RGB color by class name. Defaults to None.
 
     Returns:
         tuple: The styles by detection label and by segmentation id.
@@ -65,12 +65,12 @@ def class_styles(
     det_names = tuple(meta.get('classes') or ())
     seg_names = tuple(meta.get('seg_classes') or ())
     settled = {BACKGROUND: (0, 0, 0)}
-    settled.update(_given_colours(meta.get('palette'), det_names))
-    settled.update(_given_colours(meta.get('seg_palette'), seg_names))
-    settled.update(colours or {})
+    settled.update(_given_colors(meta.get('palette'), det_names))
+    settled.update(_given_colors(meta.get('seg_palette'), seg_names))
+    settled.update(colors or {})
     for name in seg_names + det_names:
         if name not in settled:
-            settled[name] = distinct_colour(len(settled) - 1)
+            settled[name] = distinct_color(len(settled) - 1)
     return ([ClassStyle(name, settled[name]) for name in det_names],
             [ClassStyle(name, settled[name]) for name in seg_names])
 
@@ -79,10 +79,10 @@ def style_of(styles: Sequence[ClassStyle], label: int) -> ClassStyle:
     """Return the style of a label, also of one that has no name."""
     if 0 <= label < len(styles):
         return styles[label]
-    return ClassStyle(f'class {label}', distinct_colour(label))
+    return ClassStyle(f'class {label}', distinct_color(label))
 
 
-def text_colour(background: Colour) -> Colour:
+def text_color(background: Color) -> Color:
     """Return black or white, whichever reads better on ``background``."""
     red, green, blue = background
     luma = 0.299 * red + 0.587 * green + 0.114 * blue

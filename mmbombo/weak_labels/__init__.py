@@ -1,13 +1,13 @@
 # Copyright (c) mmbombo contributors.
 from .boxes_to_masks import METHODS, boxes_to_mask, check_method
 from .cache import PseudoMaskCache
-from .class_map import ClassMap
 from .components import label_components
+from .covered_cells import covered_cells, covered_pixels
 from .masks_to_boxes import RefinedBoxes, refine_boxes
-from .prediction_filter import covered_pixels, filter_predictions
+from .prediction_filter import filter_predictions
 
 __all__ = [
-    'ClassMap', 'METHODS', 'PseudoMaskCache', 'RefinedBoxes',
-    'boxes_to_mask', 'check_method', 'covered_pixels',
-    'filter_predictions', 'label_components', 'refine_boxes'
+    'METHODS', 'PseudoMaskCache', 'RefinedBoxes', 'boxes_to_mask',
+    'check_method', 'covered_cells', 'covered_pixels', 'filter_predictions',
+    'label_components', 'refine_boxes'
 ]

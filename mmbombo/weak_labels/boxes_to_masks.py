@@ -12,7 +12,7 @@ from typing import Callable, Dict, Iterable, Sequence, Tuple
 import numpy as np
 
 from mmbombo.structures import IGNORE_INDEX
-from .grabcut import centre, grabcut_foreground, window
+from .grabcut import center, grabcut_foreground, window
 
 
 def boxes_to_mask(image: np.ndarray,
@@ -25,7 +25,7 @@ def boxes_to_mask(image: np.ndarray,
                   **options) -> np.ndarray:
     """Make the pseudo mask of one image.
 
-    A pixel belongs to a box if its centre, half a pixel right of and below
+    A pixel belongs to a box if its center, half a pixel right of and below
     its index, lies in it: left and top edge included, right and bottom edge
     not. Boxes are painted by decreasing area, so that small ones stay on top;
     the order in which they are given does not matter.
@@ -35,7 +35,7 @@ def boxes_to_mask(image: np.ndarray,
         boxes (np.ndarray): (K, 4) x1, y1, x2, y2 in pixels.
         labels (np.ndarray): (K,) detection labels.
         ignore_flags (np.ndarray): (K,) true for difficult and crowd boxes,
-            and those of left-out categories, of which no label is read.
+            and those of unlisted categories, of which no label is read.
             They, and boxes of a class without segmentation class, are painted
             as ignored.
         det_to_seg (np.ndarray): (D,) segmentation id of each detection label
@@ -87,7 +87,7 @@ def paint_box(mask: np.ndarray, image: np.ndarray, rects: np.ndarray,
         mask[window(rect)] = seg_id
 
 
-def paint_box_centre(mask: np.ndarray, image: np.ndarray, rects: np.ndarray,
+def paint_box_center(mask: np.ndarray, image: np.ndarray, rects: np.ndarray,
                      seg_ids: np.ndarray) -> None:
     """``box_i``: the central 20 % of each box; the rest of it is ignored.
 
@@ -95,7 +95,7 @@ def paint_box_centre(mask: np.ndarray, image: np.ndarray, rects: np.ndarray,
     """
     for rect, seg_id in zip(rects, seg_ids):
         mask[window(rect)] = IGNORE_INDEX
-        mask[window(centre(rect))] = seg_id
+        mask[window(center(rect))] = seg_id
 
 
 def paint_grabcut(mask: np.ndarray, image: np.ndarray, rects: np.ndarray,
@@ -129,7 +129,7 @@ def paint_grabcut_ignore(mask: np.ndarray, image: np.ndarray,
 #: Variant name -> function that paints all boxes of one image.
 METHODS: Dict[str, Callable[..., None]] = {
     'box': paint_box,
-    'box_i': paint_box_centre,
+    'box_i': paint_box_center,
     'grabcut': paint_grabcut,
     'grabcut_ignore': paint_grabcut_ignore,
 }
@@ -158,12 +158,12 @@ def check_method(method: str, options: Iterable[str]) -> None:
 
 
 def _pixels_inside(boxes: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
-    """(K, 4) int ranges of the pixels whose centre is in the box."""
+    """(K, 4) int ranges of the pixels whose center is in the box."""
     limit = np.array([shape[1], shape[0]] * 2)
     return np.clip(np.ceil(boxes - 0.5), 0, limit).astype(np.int64)
 
 
 def _painting_order(boxes: np.ndarray, seg_ids: np.ndarray) -> np.ndarray:
-    """By decreasing area; ties by coordinates, then class, ignored last."""
+    """By decreasing area; ties by y2, x2, y1, x1, then class, ignored last."""
     area = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
     return np.lexsort((seg_ids, *boxes.T, -area))

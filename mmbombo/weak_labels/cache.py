@@ -10,7 +10,7 @@ from typing import Any, Mapping, Optional, Union
 import cv2
 import numpy as np
 
-from mmbombo.utils.whole_files import write_whole
+from mmbombo.utils.atomic_write import atomic_write
 
 #: To be raised whenever a method comes to paint differently: it is part of
 #: the key, so that masks of older versions are not found any more.
@@ -24,7 +24,7 @@ _KEYWORD = b'mmbombo\x00'
 class PseudoMaskCache:
     """Masks under a key of all that they are made from.
 
-    A mask is a grey PNG that any viewer opens, with a text chunk that holds
+    A mask is a gray PNG that any viewer opens, with a text chunk that holds
     the key and a checksum of the rest of the file. What does not agree with
     it (a file that is half written, truncated, damaged, edited or foreign)
     counts as absent, and the next :meth:`put` replaces it. Files appear under
@@ -106,7 +106,7 @@ class PseudoMaskCache:
         _, encoded = cv2.imencode('.png', mask,
                                   [cv2.IMWRITE_PNG_COMPRESSION, 1])
         png = encoded.tobytes()
-        write_whole(
+        atomic_write(
             self.path(key),
             png[:_HEADER_SIZE] + _note(key, png) + png[_HEADER_SIZE:])
 

@@ -1,22 +1,22 @@
 # Copyright (c) mmbombo contributors.
 """The foreground of one box by GrabCut (Rother et al., SIGGRAPH 2004).
 
-OpenCV's GrabCut fits the colours and cuts; its time grows with the pixels it
+OpenCV's GrabCut fits the colors and cuts; its time grows with the pixels it
 works on and it knows nothing of the box but "nothing outside is foreground".
 What is added here is our own:
 
-- It works on the neighbourhood of the box, at a bounded resolution, with one
+- It works on the neighborhood of the box, at a bounded resolution, with one
   iteration: a second one doubles the time and changes the IoU with the true
   masks by less than half a point, and more iterations lose.
 - An annotated box is tight. A foreground that does not come near the box's
-  sides has collapsed, and is cut again with the centre of the box given as
+  sides has collapsed, and is cut again with the center of the box given as
   certain.
 - The border is brought to full resolution by a guided filter.
 
 Each box is cut for itself; where foregrounds overlap the smaller box is
 painted last, which agrees with the true masks almost as often as the best
-choice could. To take other boxes, or their centres, out of the evidence for
-the background, or to make the centres of smaller ones background inside this
+choice could. To take other boxes, or their centers, out of the evidence for
+the background, or to make the centers of smaller ones background inside this
 one, left the painted masks as they were or made them worse.
 
 All this was chosen on the PhotoStamps training images whose identifiers have
@@ -28,12 +28,12 @@ from typing import Optional, Tuple
 import cv2
 import numpy as np
 
-#: Share of the box area that is taken as its certain centre.
-CENTRE_AREA = 0.2
+#: Share of the box area that is taken as its certain center.
+CENTER_AREA = 0.2
 #: OpenCV's GrabCut fits 5 Gaussians to either side.
 _MIN_SAMPLES = 5
 #: The guided filter's window reaches this far, in pixels of the cut, and its
-#: regularisation is a variance of grey values in [0, 1].
+#: regularization is a variance of gray values in [0, 1].
 _FILTER_RADIUS = 2
 _FILTER_EPS = 1e-3
 
@@ -73,7 +73,7 @@ def grabcut_foreground(image: np.ndarray,
     everything = np.ones((y2 - y1, x2 - x1), dtype=bool)
     if min(everything.shape) < min_side:
         return everything
-    view, inner = _neighbourhood(image.shape[:2], (x1, y1, x2, y2), margin)
+    view, inner = _neighborhood(image.shape[:2], (x1, y1, x2, y2), margin)
     crop = image[window(view)]
     scale = min(1.0, max_side / max(crop.shape[:2]))
     small, small_inner = _shrink(crop, inner, scale)
@@ -91,23 +91,23 @@ def window(rect: _Rect) -> Tuple[slice, slice]:
     return slice(y1, y2), slice(x1, x2)
 
 
-def centre(rect: np.ndarray) -> np.ndarray:
+def center(rect: np.ndarray) -> np.ndarray:
     """The middle of a rectangle, same shape, at least one pixel.
 
     Args:
         rect (np.ndarray): (4,) int x1, y1, x2, y2.
 
     Returns:
-        np.ndarray: (4,) int, with :data:`CENTRE_AREA` of the area.
+        np.ndarray: (4,) int, with :data:`CENTER_AREA` of the area.
     """
     low, high = rect[:2], rect[2:]
-    size = np.maximum(1, np.round((high - low) * CENTRE_AREA**0.5))
+    size = np.maximum(1, np.round((high - low) * CENTER_AREA**0.5))
     start = low + (high - low - size.astype(np.int64)) // 2
     return np.concatenate([start, start + size.astype(np.int64)])
 
 
-def _neighbourhood(shape: Tuple[int, int], rect: _Rect,
-                   margin: float) -> Tuple[_Rect, _Rect]:
+def _neighborhood(shape: Tuple[int, int], rect: _Rect,
+                  margin: float) -> Tuple[_Rect, _Rect]:
     """The enlarged box in the image, and the box in the enlarged one."""
     x1, y1, x2, y2 = rect
     pad = int(np.ceil(margin * max(x2 - x1, y2 - y1)))
@@ -139,7 +139,7 @@ def _cut(image: np.ndarray, rect: np.ndarray, iterations: int,
     _run_grabcut(image, trimap, iterations)
     if _extent(box == cv2.GC_PR_FGD) < min_extent:
         box[:] = cv2.GC_PR_FGD
-        trimap[window(centre(rect))] = cv2.GC_FGD
+        trimap[window(center(rect))] = cv2.GC_FGD
         _run_grabcut(image, trimap, iterations)
     return (trimap == cv2.GC_PR_FGD) | (trimap == cv2.GC_FGD)
 
@@ -164,8 +164,8 @@ def _extent(mask: np.ndarray) -> float:
 def _refine(image: np.ndarray, mask: np.ndarray, radius: int) -> np.ndarray:
     """Bring a mask to the size of an image, its border to the image's edges.
 
-    The guided filter (He et al., ECCV 2010) with the grey image as guide:
-    around each pixel the mask is the linear function of the grey value that
+    The guided filter (He et al., ECCV 2010) with the gray image as guide:
+    around each pixel the mask is the linear function of the gray value that
     fits it best. Further than two radii from the border that is a constant,
     the mask itself.
 
@@ -182,13 +182,13 @@ def _refine(image: np.ndarray, mask: np.ndarray, radius: int) -> np.ndarray:
     def mean(values: np.ndarray) -> np.ndarray:
         return cv2.blur(values, (2 * radius + 1, 2 * radius + 1))
 
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32) / 255
+    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32) / 255
     soft = cv2.resize(
         mask.astype(np.float32), (width, height),
         interpolation=cv2.INTER_LINEAR)
-    mean_grey, mean_soft = mean(grey), mean(soft)
-    variance = mean(grey * grey) - mean_grey * mean_grey
-    slope = (mean(grey * soft) - mean_grey * mean_soft) / (
+    mean_gray, mean_soft = mean(gray), mean(soft)
+    variance = mean(gray * gray) - mean_gray * mean_gray
+    slope = (mean(gray * soft) - mean_gray * mean_soft) / (
         variance + _FILTER_EPS)
-    offset = mean_soft - slope * mean_grey
-    return mean(slope) * grey + mean(offset) > 0.5
+    offset = mean_soft - slope * mean_gray
+    return mean(slope) * gray + mean(offset) > 0.5

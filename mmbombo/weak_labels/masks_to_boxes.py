@@ -16,7 +16,7 @@ run in this order:
    ``containment_thr`` of one inside the other) the better one stays.
    The component is split if two or more are left that contain ``cover_thr``
    of its pixels. A pixel goes to the prediction that contains it; with
-   several or none, to that of the nearest centre, distances being in units of
+   several or none, to that of the nearest center, distances being in units of
    the box's width and height. The extents of each group of pixels are a box;
    groups below ``min_area`` are ignored, and with less than two larger ones
    there is no split. If ``rounds`` rounds do not settle which predictions

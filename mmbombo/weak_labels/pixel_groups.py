@@ -1,11 +1,11 @@
 # Copyright (c) mmbombo contributors.
 """Give the pixels of components to boxes, and measure what each box gets.
 
-A pixel goes to the box that contains its centre; with several or none, to
-that of the nearest centre, distances being in units of the box's width and
+A pixel goes to the box that contains its center; with several or none, to
+that of the nearest center, distances being in units of the box's width and
 height. The box of the first slot wins a tie.
 
-The squared distance to a centre is a term of the column plus a term of the
+The squared distance to a center is a term of the column plus a term of the
 row, so that two small tables (:func:`_distances`) hold all that pixels need.
 There are two ways to use them, with the same result:
 
@@ -65,7 +65,7 @@ def group_pixels(component_map: Tensor, numbers: Tensor, rectangles: Tensor,
 
 
 def _distances(boxes: Tensor, active: Tensor, size: int) -> Tensor:
-    """Squared distances of pixels to centres, along either axis.
+    """Squared distances of pixels to centers, along either axis.
 
     Returns:
         Tensor: (2, R + 1, size) float32 for boxes (R, 4); inf for those that

@@ -62,7 +62,7 @@ def make_config(**metainfo):
                     pad_size_divisor=32)),
             test_dataloader=dict(
                 dataset=dict(
-                    type='MultiSourceDataset',
+                    type='MixedSourceDataset',
                     datasets=[
                         dict(
                             type='PartialVOCDataset',

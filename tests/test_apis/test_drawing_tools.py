@@ -72,7 +72,7 @@ def config_file(config, voc, tmp_path, known):
             type='PartialAnnotationSampler', batch_size=4, source_ratio=[3,
                                                                          1]),
         dataset=dict(
-            type='MultiSourceDataset',
+            type='MixedSourceDataset',
             datasets=[source('det', ('bbox', )),
                       source('seg', ('sem_seg', ))]))
     config.val_dataloader = dict(
@@ -106,9 +106,9 @@ def test_browse_shows_the_mix_that_training_sees(config_file, tmp_path,
     printed = capsys.readouterr().out
     # Three of four samples of a step are from the first source.
     assert 'source det (boxes only): 6 sample(s), 6 boxes, 0 ignored boxes, ' \
-        'pseudo mask 100.0% labelled' in printed
+        'pseudo mask 100.0% labeled' in printed
     assert 'source seg (mask only): 2 sample(s), 2 components, mask 75.0% ' \
-        'labelled' in printed
+        'labeled' in printed
     pictures = sorted(path.name for path in out.iterdir())
     assert len(pictures) == 8
     assert sum('_det_' in name for name in pictures) == 6
@@ -125,7 +125,7 @@ def test_browse_validation(config_file, tmp_path, monkeypatch, capsys):
     code = run(monkeypatch, 'browse_dataset.py', config_file, '--phase', 'val')
     assert code == 0
     assert 'source val (boxes + mask): 2 sample(s), 2 boxes, 0 ignored ' \
-        'boxes, mask 75.0% labelled' in capsys.readouterr().out
+        'boxes, mask 75.0% labeled' in capsys.readouterr().out
     folder = tmp_path / 'work_dirs/config/browse_val'
     assert sorted(path.name for path in folder.iterdir()) == [
         '0000_val_i1.png', '0001_val_i3.png'
@@ -150,7 +150,7 @@ def test_browse_validation_at_the_size_of_the_annotation(
                    'val', '--output-dir', out) == 0
         assert '60x40; 1 boxes' in capsys.readouterr().out
         pictures.append(cv2.imread(str(out / '0001_val_i3.png')))
-    # images of one colour: boxes and map are at the same places
+    # images of one color: boxes and map are at the same places
     assert (pictures[0] == pictures[1]).all()
 
 
@@ -178,8 +178,8 @@ def test_contact_sheet(config_file, checkpoint, tmp_path, monkeypatch, capsys,
         sheet[:, gap + k * (cell_width + gap):][:, :cell_width]
         for k in range(3)
     ]
-    colours = [(cell == known.car).all(-1).sum() for cell in cells]
-    assert colours[1] > 300 and colours[2] > 300
+    colors = [(cell == known.car).all(-1).sum() for cell in cells]
+    assert colors[1] > 300 and colors[2] > 300
     # A dog is predicted, but not in the annotations.
     assert (cells[2] == known.dog).all(-1).sum() > 300
     assert (cells[1] == known.dog).all(-1).sum() == 0

@@ -94,7 +94,7 @@ def test_picture_shows_image_and_prediction(config, checkpoint, photos, known):
     assert (drawn == known.car).all(-1).any()
 
 
-def test_colours_by_name(config, checkpoint, photos, tmp_path, known):
+def test_colors_by_name(config, checkpoint, photos, tmp_path, known):
     inferencer = make_inferencer(
         config, checkpoint, palette={'dog': (1, 2, 3)})
     result, = inferencer(
@@ -187,7 +187,7 @@ def test_class_names_of_the_config_count_without_those_of_the_weights(
     # The data set does not name them; the model's class map does.
     assert meta['seg_classes'] == ('b', 's1', 's2')
     assert 'seg_palette' not in meta
-    # Other names in the weights win, and keep their own colours.
+    # Other names in the weights win, and keep their own colors.
     meta = make_inferencer(config, checkpoint).dataset_meta
     assert meta['classes'] == known.classes
     assert meta['palette'] == [known.dog, known.car]

@@ -127,7 +127,7 @@ def test_image_with_both(voc):
     assert sample.gt_instances.bboxes.tensor.tolist() == [[34, 5, 54, 22]]
 
 
-def test_unlabelled_image(voc):
+def test_unlabeled_image(voc):
     sample = make(voc, (), FLIP, pseudo=True)[2]['data_samples']
     assert sample.keys() == []
     assert sample.metainfo['annotation_kinds'] == ()

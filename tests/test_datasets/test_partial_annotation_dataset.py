@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmbombo.datasets import (DatasetError, MultiSourceDataset,
+from mmbombo.datasets import (DatasetError, MixedSourceDataset,
                               PartialAnnotationDataset)
 from mmbombo.datasets.coco_json import MAP_RECORD
 
@@ -193,7 +193,7 @@ def test_xml_set_of_mmdet(voc):
 
 
 def test_objects_that_an_xml_set_would_skip(voc, voc_files):
-    """A misspelt class, also where no other object keeps the image."""
+    """A misspelled class, also where no other object keeps the image."""
     voc_files.write_xml(voc / 'Annotations/im2.xml', [
         dict(name='catt', xmin=11, ymin=6, xmax=30, ymax=20)])
     config = xml_set(
@@ -245,7 +245,7 @@ def test_wrappers_hide_boxes_from_the_checks(foreign, voc, wrapper):
             config = dict(type=wrapper, datasets=[inner, inner])
         with pytest.raises(
                 DatasetError,
-                match=f'{wrapper} hides (Coco|XML)Dataset.*JoinedSource'):
+                match=f'{wrapper} hides (Coco|XML)Dataset.*ConcatSource'):
             make(config, ('bbox', ))
         assert len(make(config, ())) in (8, 12)
 
@@ -288,7 +288,7 @@ def test_label_map_is_kept(foreign, voc_files):
 
 
 def test_two_foreign_sources_as_one_set(foreign):
-    data = MultiSourceDataset([
+    data = MixedSourceDataset([
         dict(
             type='PartialAnnotationDataset',
             dataset=coco(foreign),
@@ -437,9 +437,9 @@ PSEUDO = dict(
     method='box')
 
 
-@pytest.mark.parametrize('left_out', ['ignore', 'background'])
+@pytest.mark.parametrize('unlisted_categories', ['ignore', 'background'])
 def test_boxes_of_left_out_categories_are_ignored_in_weak_masks(
-        foreign, left_out):
+        foreign, unlisted_categories):
     content = json.loads((foreign / 'boxes.json').read_text())
     content['annotations'] = [
         dict(content['annotations'][0], id=k, category_id=category, bbox=box)
@@ -455,13 +455,13 @@ def test_boxes_of_left_out_categories_are_ignored_in_weak_masks(
     data = PartialAnnotationDataset(
         dataset=config,
         annotation_kinds=('bbox', ),
-        left_out=left_out,
+        unlisted_categories=unlisted_categories,
         pipeline=[*LOAD, PSEUDO,
                   dict(type='mmdet.RandomFlip', prob=1.),
                   dict(type='PackMultiTaskInputs')])
     expected = np.zeros((30, 40), np.uint8)
     expected[2:10, 2:10] = 1
-    if left_out == 'ignore':
+    if unlisted_categories == 'ignore':
         expected[4:6, 4:6] = expected[20:24, 30:] = 255
     sample = data[0]['data_samples']
     np.testing.assert_array_equal(
@@ -470,17 +470,18 @@ def test_boxes_of_left_out_categories_are_ignored_in_weak_masks(
     assert sample.gt_instances.labels.tolist() == [1]
     assert len(sample.ignored_instances) == 0
     assert [x['bbox_label'] for x in sample.instances] == [1]
-    if left_out == 'ignore':
-        assert sample.left_out_instances.bboxes.tolist() == [
+    if unlisted_categories == 'ignore':
+        assert sample.unlisted_instances.bboxes.tolist() == [
             [0, 20, 10, 24], [34, 4, 36, 6]]
     for other in (sample, data[1]['data_samples']):
-        assert ('left_out_instances' in other) == (
-            other is sample and left_out == 'ignore')
+        assert ('unlisted_instances' in other) == (
+            other is sample and unlisted_categories == 'ignore')
 
 
 def test_left_out_is_one_of_two(foreign):
-    with pytest.raises(DatasetError, match="left_out is 'foreground'"):
-        make(coco(foreign), ('bbox', ), left_out='foreground')
+    with pytest.raises(
+            DatasetError, match="unlisted_categories is 'foreground'"):
+        make(coco(foreign), ('bbox', ), unlisted_categories='foreground')
 
 
 def rewrite(root, image=None, box=None):

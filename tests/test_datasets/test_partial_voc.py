@@ -123,7 +123,7 @@ def test_classes_that_are_left_out_by_name(voc, voc_files):
     pseudo = dict(type='LoadPseudoMask', class_map=class_map, method='box')
     data = make(
         voc, ('bbox', ),
-        left_out_classes=['yak'],
+        unlisted_classes=['yak'],
         pipeline=[*LOAD, pseudo, dict(type='PackMultiTaskInputs')])
     sample = data[4]['data_samples']
     assert sample.gt_instances.labels.tolist() == [0]
@@ -137,14 +137,14 @@ def test_classes_that_are_left_out_by_name(voc, voc_files):
 @pytest.mark.parametrize('names, complaint', [
     ('yak', 'must be a list of names'),
     (['cat', 'yak'], r"names \['cat'\]"),
-    (['gnu'], "class 'yak'.*left_out_classes"),
+    (['gnu'], "class 'yak'.*unlisted_classes"),
 ])
 def test_left_out_classes_that_are_not(voc, voc_files, names, complaint):
     voc_files.write_xml(
         voc / 'Annotations/im4.xml',
         [dict(name='yak', xmin=2, ymin=2, xmax=9, ymax=9)])
     with pytest.raises(DatasetError, match=complaint):
-        make(voc, left_out_classes=names)
+        make(voc, unlisted_classes=names)
 
 
 @pytest.mark.parametrize('content', [

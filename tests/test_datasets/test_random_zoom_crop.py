@@ -6,7 +6,8 @@ from mmdet.structures.bbox import HorizontalBoxes
 
 from mmbombo.datasets import (PipelineError, RandomZoomCrop, SeededIndex,
                               seeded_draw)
-from mmbombo.datasets.transforms import check_pipeline, random_zoom_crop
+from mmbombo.datasets.checks.training_pipeline import check_pipeline
+from mmbombo.datasets.transforms import random_zoom_crop
 from mmbombo.registry import TRANSFORMS
 
 SIZE = 320
@@ -15,7 +16,7 @@ SIZE = 320
 def make(boxes=None, seg_map=None, size=(SIZE, SIZE)):
     height, width = size
     rows, columns = np.mgrid[:height, :width]
-    # Where a pixel comes from can be read from its colour.
+    # Where a pixel comes from can be read from its color.
     image = np.stack(
         [rows * 250 / height, columns * 250 / width,
          np.full(size, 200)], -1).astype(np.uint8)
@@ -95,12 +96,12 @@ def test_boxes_are_clipped_and_their_source_is_untouched(monkeypatch):
     ((54, 100, 94, 150), True),  # exactly .75
     ((57, 100, 97, 150), True),
     ((50, 100, 90, 150), False),  # .65
-    ((0, 0, 50, 50), False),  # no centre remains
+    ((0, 0, 50, 50), False),  # no center remains
 ])
 def test_rejected_windows(monkeypatch, box, used):
     fixed_window(monkeypatch, (64, 64, 256, 256))
     assert changed(run(0, [box]), boxes=[box]) == used
-    # one such box among others is enough to reject, but for its centre
+    # one such box among others is enough to reject, but for its center
     both = [box, (120, 120, 200, 200)]
     assert changed(run(0, both)) == (used or box[2] == 50)
 

@@ -41,7 +41,7 @@ PIPELINE = [
 def build_dataset(root):
     return DATASETS.build(
         dict(
-            type='MultiSourceDataset',
+            type='MixedSourceDataset',
             datasets=[
                 dict(
                     type='PartialVOCDataset',
@@ -57,7 +57,7 @@ def build_dataset(root):
 
 
 def fcos_cfg():
-    """MMDetection's head that reduces most normalisers over ranks."""
+    """MMDetection's head that reduces most normalizers over ranks."""
     det = det_head_cfg('fcos', channels=16)
     det['head'].update(stacked_convs=1, strides=[8, 16, 32],
                        regress_ranges=((-1, 32), (32, 64), (64, 1e8)))
@@ -81,7 +81,6 @@ def build_model(forward_mode, head):
     cfg = tiny_model_cfg(weak_losses=[
         dict(type='BoxForMaskLoss'),
         dict(type='BoxProjectionLoss'),
-        dict(type='ColourAffinityLoss', ramp=0.),
         dict(type='MaskForBoxLoss', ramp=0., predictor='self', score_thr=.01)
     ])
     cfg['neck']['num_outs'] = 5

@@ -32,7 +32,7 @@ def build(weak_losses, forward_mode):
 def train(rank, case, forward_mode):
     """An unused parameter is an error in the step after."""
     model = build(WEAK_LOSSES, forward_mode)
-    model.set_predictor('t', build([], 'joint').requires_grad_(False))
+    model.set_teacher('t', build([], 'joint').requires_grad_(False))
     wrapped = DistributedDataParallel(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     for step in range(3):
@@ -46,9 +46,11 @@ def train(rank, case, forward_mode):
         total.backward()
         optimizer.step()
         assert total.isfinite()
-    unlearnt = [name for name, p in model.named_parameters()
-                if p.requires_grad and p.grad is None]
-    assert not unlearnt, unlearnt
+    unlearned = [
+        name for name, p in model.named_parameters()
+        if p.requires_grad and p.grad is None
+    ]
+    assert not unlearned, unlearned
 
 
 def worker(rank, case, forward_mode):

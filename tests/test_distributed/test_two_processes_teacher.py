@@ -43,7 +43,7 @@ def batch(positions):
 def gradients(positions, ddp):
     model = build(0, WEAK_LOSSES)
     teacher = build(1)
-    model.set_predictor('t', teacher.requires_grad_(False))
+    model.set_teacher('t', teacher.requires_grad_(False))
     names = {x.name for x in model.weak_losses}
     wrapped = DistributedDataParallel(model) if ddp else model
     # what DDP broadcasts and puts into buckets

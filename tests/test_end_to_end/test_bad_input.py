@@ -138,11 +138,11 @@ def mask_with_an_unknown_id(s):
 
 
 @case
-def mask_of_colours(s):
+def mask_of_colors(s):
     mask = s.files(s.seg_ids[1]).mask
     with Image.open(mask) as image:
-        colours = image.convert('RGB')
-    colours.save(mask)
+        colors = image.convert('RGB')
+    colors.save(mask)
     return [str(mask), 'RGB']
 
 

@@ -74,7 +74,7 @@ def threads(tmp_path, environment, monkeypatch):
 def test_two_processes_train_and_score_as_one(distributed, shapes, commands,
                                               make_config, logs, threads,
                                               tmp_path):
-    # one by one: in a batch, padding depends on the neighbours
+    # one by one: in a batch, padding depends on the neighbors
     config = make_config(
         tmp_path / 'run.py', shapes, iters=3, validate=True,
         options={

@@ -85,13 +85,13 @@ CONFIG = '''
         batch_size=8, num_workers=2, persistent_workers=True,
         sampler=dict(type='PartialAnnotationSampler', batch_size=8,
                      source_ratio=[3, 3, 1, 1]),
-        dataset=dict(type='MultiSourceDataset',
+        dataset=dict(type='MixedSourceDataset',
                      datasets=[boxes, only_masks, both, neither]))
     val_dataloader = dict(
         batch_size=4, num_workers=0, drop_last=False,
         sampler=dict(type='DefaultSampler', shuffle=False),
         dataset=dict(
-            type='MultiSourceDataset',
+            type='MixedSourceDataset',
             datasets=[
                 dict(boxes, source='val_boxes', test_mode=True,
                      pipeline=test_pipeline,
@@ -263,7 +263,7 @@ def test_each_metric_has_its_own_classes(trained):
     for name in CLASSES:
         assert 0 <= metrics[f'det/{name}_AP'] <= 1
         assert 0 <= metrics[f'seg/{name}_IoU'] <= 100
-    # Plain colours are learnt within seconds, unless boxes and masks call
+    # Plain colors are learned within seconds, unless boxes and masks call
     # the same thing different names.
     assert metrics['seg/mIoU'] > 60
     assert metrics['joint/score'] == pytest.approx(

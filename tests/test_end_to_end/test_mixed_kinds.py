@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """Boxes only, masks only, both and neither, in one batch.
 
-With a learning rate of 0 and normalisation that no other image enters, the
+With a learning rate of 0 and normalization that no other image enters, the
 pixels of an image reach exactly the losses that its annotation is for. Each
 run replaces the images of one source by noise; the losses that change are
 those that the source feeds.

@@ -15,15 +15,16 @@ from mmbombo.datasets.transforms import LabelComponents
 from mmbombo.engine.hooks import PredictorEMAHook, TeacherHook
 from mmbombo.engine.hooks.partial_annotation_check_hook import (
     check_class_maps, check_classes, check_predictors, check_sampler,
-    check_sources, check_tasks, check_weak_labels, unrelated_classes)
+    check_sources, check_tasks, check_weak_labels, first_samples,
+    unrelated_classes)
 from mmbombo.evaluation import SourceSummary
 from mmbombo.registry import MODELS
+from mmbombo.structures import ClassMap
 from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
-from mmbombo.weak_labels import ClassMap
 
 
 class Source:
-    """Grey images with declared annotations."""
+    """Gray images with declared annotations."""
 
     def __init__(self, source, kinds, size):
         self.source, self.annotation_kinds, self.size = source, kinds, size
@@ -40,7 +41,7 @@ class Source:
 
 
 class Sources:
-    """Several of them, as MultiSourceDataset presents them."""
+    """Several of them, as MixedSourceDataset presents them."""
 
     def __init__(self, *datasets, **metainfo):
         self.datasets = datasets
@@ -159,7 +160,7 @@ def test_fitting_run_trains_and_logs_the_sources(tmp_path):
     (dict(train_set=Sources(boxes(), masks()),
           sampler_size=6), ValueError, 'batch_size=3.*batch_size=6'),
     (dict(train_set=Sources(boxes(), masks(), classes=('cat', 'dog', 'pig'))),
-     ValueError, r"'det_classes'.*\['cow'\].*\['pig'\]"),
+     ValueError, r"task 'det'.*\['cow'\].*\['pig'\]"),
     (dict(
         train_set=Sources(boxes(), masks()),
         val_set=Sources(boxes(), masks(0))),
@@ -228,8 +229,7 @@ def test_empty_source():
 
 def test_classes_in_another_order():
     model = SimpleNamespace(
-        class_map=SimpleNamespace(
-            det_classes=('a', 'b'), seg_classes=('x', 'a', 'b')))
+        classes=dict(det=('a', 'b'), seg=('x', 'a', 'b')))
     check_classes(model, dict(classes=('a', 'b'), seg_classes=('x', 'a', 'b')))
     check_classes(model, dict(classes=('a', 'b')))
     check_classes(SimpleNamespace(), dict(classes=('a', )))
@@ -253,16 +253,14 @@ def test_transforms_with_another_class_map():
 
 
 def test_weakly_supervised_task_needs_no_images_of_its_own():
-    head = SimpleNamespace(annotation_kind='sem_seg')
-    weak = SimpleNamespace(name='b4m', task='seg', source_kind='bbox')
+    cfg = tiny_model_cfg(weak_losses=[dict(type='BoxForMaskLoss')])
+    del cfg['task_heads']['det']
     sources = [SourceSummary('boxes', ('bbox', ), 3)]
-    check_tasks(
-        SimpleNamespace(task_heads=dict(seg=head), weak_losses=[weak]),
-        sources)
+    samples = [make_sample(('bbox', ))]
+    check_tasks(MODELS.build(cfg), samples, sources)
     with pytest.raises(ValueError, match="task 'seg'"):
         check_tasks(
-            SimpleNamespace(task_heads=dict(seg=head), weak_losses=[]),
-            sources)
+            MODELS.build(dict(cfg, weak_losses=[])), samples, sources)
 
 
 def test_only_the_images_that_need_a_weak_label_are_asked_for_it():
@@ -273,9 +271,9 @@ def test_only_the_images_that_need_a_weak_label_are_asked_for_it():
             dict(type='BoxForMaskLoss'),
             dict(type='BoxProjectionLoss', outside=False)
         ]))
-    check_weak_labels(model, Sources(both, masks()))
+    check_weak_labels(model, first_samples(Sources(both, masks())))
     with pytest.raises(KeyError, match='LoadPseudoMask'):
-        check_weak_labels(model, Sources(both, boxes()))
+        check_weak_labels(model, first_samples(Sources(both, boxes())))
 
 
 def test_ema_predictor_needs_its_hook():

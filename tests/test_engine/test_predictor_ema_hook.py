@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmbombo.models.detectors.predictors import Predictors
+from mmbombo.models.context import Teachers
 from mmbombo.registry import MODELS
 from mmbombo.testing import make_sample, tiny_model_cfg
 
@@ -20,16 +20,16 @@ MOMENTUM, GAMMA = .1, 5
 
 
 class Toy(BaseModel):
-    """A weight, a normalisation with statistics, and a predictor holder."""
+    """A weight, a normalization with statistics, and a predictor holder."""
 
     def __init__(self):
         super().__init__()
         self.norm = nn.BatchNorm1d(2)
         self.linear = nn.Linear(2, 1)
-        self.predictors = Predictors()
+        self.teachers = Teachers()
 
-    def set_predictor(self, name, model):
-        self.predictors.set(name, model)
+    def set_teacher(self, name, model):
+        self.teachers.set(name, model)
 
     def forward(self, inputs, data_samples=None, mode='loss'):
         out = self.linear(self.norm(torch.stack(inputs)))
@@ -47,7 +47,7 @@ class Recorder(Hook):
         self.eval_mode = []
 
     def _predictor(self, runner):
-        predictor = runner.model.predictors.get('ema')
+        predictor = runner.model.teachers.get('ema')
         if predictor is not None:
             self.eval_mode.append(not any(m.training
                                           for m in predictor.modules()))
@@ -133,20 +133,20 @@ def test_predictor_is_the_average(tmp_path, hook, momentum):
         if i < 4:
             assert_close(recorder.before[i + 1], wanted)
     assert all(recorder.eval_mode)
-    # Statistics of normalisation are averaged too.
+    # Statistics of normalization are averaged too.
     assert recorder.after[4]['norm.running_mean'].abs().sum() > 0
 
 
 def test_predictor_is_no_part_of_the_model(tmp_path):
     runner, _ = train(tmp_path, max_iters=2)
     model = runner.model
-    predictor = model.predictors.get('ema')
+    predictor = model.teachers.get('ema')
     assert predictor is not None
     assert set(model.state_dict()) == set(Toy().state_dict())
     ours = {id(p) for p in model.parameters()}
     assert not ours & {id(p) for p in predictor.parameters()}
     assert not any(p.requires_grad for p in predictor.parameters())
-    assert copy.deepcopy(model).predictors.get('ema') is None
+    assert copy.deepcopy(model).teachers.get('ema') is None
     model.train()
     assert not predictor.training
 
@@ -189,14 +189,14 @@ def test_loaded_but_not_resumed_run_has_none(tmp_path):
 def test_model_without_predictors_is_refused(tmp_path):
 
     class Plain(Toy):
-        set_predictor = property()
+        set_teacher = property()
 
     with pytest.raises(TypeError, match='Plain takes no predictor'):
         train(tmp_path, model=Plain())
 
 
 class Images:
-    """Four grey images with both annotations."""
+    """Four gray images with both annotations."""
 
     def __len__(self):
         return 4
@@ -221,7 +221,7 @@ def test_real_detector_keeps_it_apart(tmp_path):
         experiment_name=os.urandom(8).hex(),
         log_level='WARNING')
     runner.train()
-    predictor = model.predictors.get('ema')
+    predictor = model.teachers.get('ema')
     assert type(predictor) is type(model) and not predictor.training
-    assert predictor.predictors.get('ema') is None
+    assert predictor.teachers.get('ema') is None
     assert set(model.state_dict()) == set(predictor.state_dict())

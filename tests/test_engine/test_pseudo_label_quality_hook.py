@@ -29,7 +29,7 @@ PIPELINE = [
 
 def sources(root, *kinds_of_sources):
     return dict(
-        type='MultiSourceDataset',
+        type='MixedSourceDataset',
         datasets=[
             dict(
                 type='PartialVOCDataset',
@@ -132,7 +132,7 @@ def test_training_logs_the_qualities(hook_cfg, model, root, tmp_path):
     assert row['m4b/mean_iou'] == pytest.approx(mean_iou) != 1
     # filled boxes label every pixel, and without predictions the boxes are
     # the rectangles
-    assert row['b4m/labelled'] == 1.
+    assert row['b4m/labeled'] == 1.
     for key in ('precision', 'recall', 'mean_iou'):
         assert row[f'm4b/{key}'] == row[f'rectangles/{key}'] > 0
     log, = tmp_path.glob('run/*/*.log')

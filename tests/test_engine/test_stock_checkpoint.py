@@ -66,7 +66,7 @@ def fcn_head():
 
 
 def save(model, path, wrap=True):
-    """Store a model whose every tensor is unlike any initialisation."""
+    """Store a model whose every tensor is unlike any initialization."""
     generator = torch.Generator().manual_seed(len(str(path)))
     state = {
         k:
@@ -126,7 +126,7 @@ def test_detector_fills_all_but_the_classes(tmp_path, log, wrap):
     for k, ours in names.items():
         if k not in misshapen:
             assert torch.equal(state[ours], stock[k]), k
-    # Not of the checkpoint: what the heads' own initialisation gives.
+    # Not of the checkpoint: what the heads' own initialization gives.
     torch.testing.assert_close(state['task_heads.det.head.gfl_cls.bias'],
                                torch.full((3, ), -math.log(99)))
     assert state['task_heads.seg.head.conv_seg.weight'].abs().max() < .1

@@ -196,10 +196,10 @@ def test_images_of_one_name_in_several_folders(tmp_path, run):
     years = [voc_cfg(tmp_path / 'voc' / year) for year in ('2007', '2012')]
     images = DATASETS.build(
         dict(
-            type='MultiSourceDataset',
+            type='MixedSourceDataset',
             datasets=[
                 dict(
-                    source, type='JoinedSource', source='two', datasets=years),
+                    source, type='ConcatSource', source='two', datasets=years),
                 dict(source, source='one', **voc_cfg(tmp_path / 'flat'))
             ]))
     runner = run(

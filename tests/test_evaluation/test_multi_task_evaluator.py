@@ -144,9 +144,9 @@ def test_wrong_use_is_an_error():
     with pytest.raises(ValueError, match="'depth'"):
         MultiTaskEvaluator(dict(depth=dict(type='IndexMetric')))
     evaluator = MultiTaskEvaluator(
-        dict(depth=dict(type='IndexMetric')), kinds=dict(depth='depth'))
-    with pytest.raises(ValueError, match="'depth_classes'"):
-        evaluator.dataset_meta = META
+        dict(depth=dict(type='IndexMetric')), kinds=dict(depth='sem_seg'))
+    with pytest.raises(ValueError, match="'depth'.*'seg_classes'"):
+        evaluator.dataset_meta = dict(classes=('a', ))
     twice = MultiTaskEvaluator(dict(det=[dict(type='IndexMetric')] * 2))
     with pytest.raises(ValueError, match="'det/seen'"):
         run(twice, [make_sample(0, ('bbox', ))])

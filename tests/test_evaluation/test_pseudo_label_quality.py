@@ -47,7 +47,7 @@ def test_mask_quality():
     pseudo = np.array([[0, 0, 1, 0], [0, 255, 2, 1]])
     quality.add(pseudo, truth)
     summary = quality.summary()
-    assert summary['labelled'] == 6 / 7
+    assert summary['labeled'] == 6 / 7
     assert summary['accuracy'] == 5 / 6
     np.testing.assert_allclose(summary['mIoU'], (3 / 4 + 1 / 2 + 1) / 3)
 

@@ -25,13 +25,13 @@ def anchors(height, width):
     return torch.cat(levels)
 
 
-def centre_and_size(boxes):
+def center_and_size(boxes):
     return torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2,
                       boxes[:, 2:] - boxes[:, :2]], 1)
 
 
 def test_anchors_of_the_fixture():
-    boxes = centre_and_size(anchors(320, 320))
+    boxes = center_and_size(anchors(320, 320))
     assert len(boxes) == 12750
     first = [(24, 24), (33.941, 16.971), (16.971, 33.941), (33.941, 33.941),
              (48, 24), (24, 48)]
@@ -44,7 +44,7 @@ def test_anchors_of_the_fixture():
     assert boxes[:, 2:].max() == 320
     # at another size, anchors keep theirs
     torch.testing.assert_close(
-        centre_and_size(anchors(256, 256))[:6], boxes[:6])
+        center_and_size(anchors(256, 256))[:6], boxes[:6])
 
 
 def slow_anchors(size):
@@ -71,7 +71,7 @@ def test_anchors_against_a_slow_reference(size):
 
 
 def test_anchors_are_clamped_to_each_side_of_the_input():
-    boxes = centre_and_size(anchors(128, 320))
+    boxes = center_and_size(anchors(128, 320))
     assert boxes[:, 2].max() == 320 and boxes[:, 3].max() == 128
     assert boxes[:, 0].max() == 316 and boxes[:, 1].max() == 124
 
@@ -80,11 +80,11 @@ def test_anchors_are_clamped_to_each_side_of_the_input():
 @given(
     st.lists(st.floats(-50, 400), min_size=4, max_size=4),
     st.integers(8, 300), st.integers(8, 300))
-def test_clamping_keeps_centres_and_what_fits(values, width, height):
+def test_clamping_keeps_centers_and_what_fits(values, width, height):
     x, y, w, h = values
     w, h = abs(w) + 1, abs(h) + 1
     box = torch.tensor([[x, y, x + w, y + h]], dtype=torch.double)
-    got = centre_and_size(clamp_extents(box, (width, height)))[0]
+    got = center_and_size(clamp_extents(box, (width, height)))[0]
     wanted = [x + w / 2, y + h / 2, min(w, width), min(h, height)]
     torch.testing.assert_close(
         got, torch.tensor(wanted, dtype=torch.double), atol=1e-6, rtol=0)
@@ -106,7 +106,7 @@ def test_mutual_guide_takes_at_least_one_anchor_of_a_box_that_has_any():
     assert result.max_overlaps[0] == pytest.approx(25 / 1e4)
 
 
-def test_classes_decide_where_boxes_are_learnt():
+def test_classes_decide_where_boxes_are_learned():
     """Two anchors fit alike: the one with the right class learns more."""
     assigner = TASK_UTILS.build(dict(type='MutualGuideAssigner', topk=1))
     box = torch.tensor([[0., 0., 10., 10.]])

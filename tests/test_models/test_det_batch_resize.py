@@ -34,7 +34,7 @@ def resize(**kwargs):
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(4, 40), st.integers(2, 60), st.integers(0, 99))
-def test_nearest_is_the_value_at_the_centre(old, new, seed):
+def test_nearest_is_the_value_at_the_center(old, new, seed):
     pixels = torch.randint(
         0, 256, (1, old, old), generator=torch.Generator().manual_seed(seed))
     got = nearest(pixels, new)
@@ -57,7 +57,7 @@ def test_image_boxes_and_maps_stay_together():
     sample.gt_instances = InstanceData(bboxes=box, labels=torch.tensor([2]))
     sample.ignored_instances = InstanceData(
         bboxes=box + 1, labels=torch.tensor([1]))
-    sample.left_out_instances = InstanceData(
+    sample.unlisted_instances = InstanceData(
         bboxes=box + 2, labels=torch.tensor([-1]))
     sample.pseudo_sem_seg = PixelData(sem_seg=ids, data=ids)
     sample.set_metainfo(dict(img_shape=(60, 64), scale_factor=(2., .5)))
@@ -71,7 +71,7 @@ def test_image_boxes_and_maps_stay_together():
         torch.testing.assert_close(resized.gt_instances.bboxes, box * scale)
         torch.testing.assert_close(resized.ignored_instances.bboxes,
                                    (box + 1) * scale)
-        torch.testing.assert_close(resized.left_out_instances.bboxes,
+        torch.testing.assert_close(resized.unlisted_instances.bboxes,
                                    (box + 2) * scale)
         assert resized.gt_instances.labels.tolist() == [2]
         mask = resized.pseudo_sem_seg.sem_seg
@@ -89,7 +89,7 @@ def test_image_boxes_and_maps_stay_together():
         assert resized.img_shape == (round(60 * scale), new)
         assert resized.scale_factor == (2 * scale, .5 * scale)
         assert resized.ori_shape == (size, size)
-        # the visualisation hook still reads the sample as it was
+        # the visualization hook still reads the sample as it was
         assert torch.equal(sample.gt_instances.bboxes, box)
         assert sample.batch_input_shape == (size, size)
         assert sample.pseudo_sem_seg.sem_seg.shape == (1, size, size)

@@ -63,7 +63,7 @@ def test_every_sample_is_padded_by_its_own_fields():
     assert 'gt_sem_seg' not in samples[0]
 
 
-def test_images_are_normalised_once():
+def test_images_are_normalized_once():
     inputs = build()(batch(), training=True)['inputs']
     assert inputs.shape == (3, 3, 64, 64)
     assert inputs[0, :, 0, 0].tolist() == [4., 1.75, .75]

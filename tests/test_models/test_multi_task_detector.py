@@ -6,8 +6,7 @@ import torch
 from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 
-from mmbombo.models.detectors import StepContext
-from mmbombo.models.utils import select_images
+from mmbombo.models.context import StepContext
 from mmbombo.registry import MODELS
 from mmbombo.testing import (SIZE, add_weak_labels, make_sample, seg_head_cfg,
                              tiny_model_cfg)
@@ -138,7 +137,7 @@ def test_heads_see_each_image_once_and_only_where_a_loss_needs_it(
     """Numbers of images of each call, of five with four annotated ones."""
     model = build(weak_losses=weak, forward_mode=mode)
     if 'teacher' in str(weak):
-        model.set_predictor('t', build())
+        model.set_teacher('t', build())
     seen = dict(det=[], seg=[])
     for task, numbers in seen.items():
         model.task_heads[task].head.register_forward_hook(
@@ -163,7 +162,7 @@ def test_a_step_without_images_of_a_task_reaches_all_parameters(kinds):
         assert losses['seg/loss_no_images'] == 0
 
 
-def test_heads_are_initialised_as_their_libraries_do():
+def test_heads_are_initialized_as_their_libraries_do():
     model = build()
     bias = model.task_heads.det.head.gfl_cls.bias
     torch.testing.assert_close(bias, torch.full_like(bias, -4.59512))
@@ -266,7 +265,7 @@ def test_another_predictor_is_asked_but_is_no_part_of_the_model():
     other = copy.deepcopy(model).eval()
     asked = []
 
-    def decode(outputs, metas, cfg):
+    def decode(task, outputs, metas, cfg):
         asked.append(outputs[0][0].shape[0])
         return [
             InstanceData(
@@ -277,14 +276,14 @@ def test_another_predictor_is_asked_but_is_no_part_of_the_model():
         ]
 
     other.task_heads.det.decode = decode
-    model.set_predictor('ema', other)
+    model.set_teacher('ema', other)
     after = model.loss(inputs, samples)
     assert asked == [1]
     assert after['m4b/num_split'] == 2 and after['m4b/num_kept'] == 0
     assert samples[2].pseudo_instances.bboxes.tolist() == [[30, 10, 60, 50],
                                                            [60, 10, 90, 50]]
     assert set(model.state_dict()) == names
-    assert copy.deepcopy(model).predictors.get('ema') is None
+    assert copy.deepcopy(model).teachers.get('ema') is None
 
 
 def test_prediction_is_at_the_original_size():
@@ -360,7 +359,7 @@ def test_detection_class_that_no_mask_shows_is_no_negative():
     assert all(g[0] > 0 for g in grads)
 
 
-def test_unlabelled_pixels_are_no_negatives_for_the_detector():
+def test_unlabeled_pixels_are_no_negatives_for_the_detector():
     model = build(weak_losses=[WEAK[1]])
     inputs, samples = batch([('sem_seg', )])
     samples[0].gt_sem_seg.sem_seg[:, 96:, :64] = 255
@@ -368,15 +367,6 @@ def test_unlabelled_pixels_are_no_negatives_for_the_detector():
         StepContext(model, inputs, samples), [0])
     assert ignore.pixels[0, 96:, :64].all()
     assert ignore.pixels.sum() == 32 * 64
-
-
-@pytest.mark.parametrize('positions', [[0, 1, 2, 3], [1, 2], [0, 3], [2]])
-def test_select_images(positions):
-    x = torch.arange(8.).view(4, 2)
-    got = select_images((x, [x + 1, dict(a=x)]), positions, 4)
-    assert torch.equal(got[0], x[positions])
-    assert torch.equal(got[1][0], x[positions] + 1)
-    assert torch.equal(got[1][1]['a'], x[positions])
 
 
 ONE_KIND = [('bbox', ), ('sem_seg', ), ('bbox', ), ('sem_seg', ), ()]
@@ -402,7 +392,7 @@ def test_per_task_equals_joint_without_statistics_of_a_batch():
         assert (got[name] - grad).abs().max() < 1e-4 * scale, name
 
 
-def test_per_task_normalises_each_group_by_itself():
+def test_per_task_normalizes_each_group_by_itself():
     """As a step on one group alone, and running statistics see both."""
     torch.manual_seed(0)  # the joint loss differs, but with luck not by much
     model = build(forward_mode='per_task', backbone=UNFROZEN)
@@ -467,7 +457,7 @@ def test_per_task_with_images_of_both_kinds(kinds):
 
 
 def test_an_oracle_keeps_the_batches_of_partial_training():
-    """Images with both kinds are normalised with their task's batch only."""
+    """Images with both kinds are normalized with their task's batch only."""
     both = ('bbox', 'sem_seg')
     model = build(
         forward_mode='per_task',
@@ -585,7 +575,7 @@ def test_predictions_and_other_networks_see_the_resized_batch():
         forward_mode='per_task',
         batch_resize=dict(type='DetBatchResize', sizes=[160]))
     other = copy.deepcopy(model)
-    model.set_predictor('ema', other)
+    model.set_teacher('ema', other)
     with Progress(0):
         ctx, = model._contexts(*batch([('bbox', )]))
     assert ctx.inputs.shape == (1, 3, 160, 160)
@@ -605,3 +595,15 @@ def test_forward_mode_is_checked():
         build(forward_groups=dict(det=['x']))
     with pytest.raises(ValueError, match='one size'):
         build(batch_resize=dict(type='DetBatchResize', sizes=[96]))
+
+
+def test_init_cfg_of_the_model(tmp_path):
+    wanted = build().state_dict()
+    torch.save(wanted, tmp_path / 'model.pth')
+    model = MODELS.build(
+        tiny_model_cfg(
+            init_cfg=dict(
+                type='Pretrained', checkpoint=str(tmp_path / 'model.pth'))))
+    model.init_weights()
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, wanted[key]), key

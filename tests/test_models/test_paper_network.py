@@ -19,10 +19,10 @@ LEVEL_SIZES = (16, 8, 4, 2)
 def build(cfg):
     module = MODELS.build(cfg)
     module.init_weights()
-    return randomise_norms(module)
+    return randomize_norms(module)
 
 
-def randomise_norms(module):
+def randomize_norms(module):
     """Running statistics and affine weights that do something."""
     generator = torch.Generator().manual_seed(0)
     for norm in module.modules():
@@ -36,7 +36,7 @@ def randomise_norms(module):
 
 
 def slow_block(block, x, stride=1, act=True):
-    """Convolution, normalisation by its formula, LeakyReLU(0.1)."""
+    """Convolution, normalization by its formula, LeakyReLU(0.1)."""
     weight = block.conv.weight
     assert block.conv.bias is None
     x = F.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2)

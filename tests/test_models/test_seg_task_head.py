@@ -7,8 +7,8 @@ from mmengine.dataset import Compose
 from mmseg.models.losses import CrossEntropyLoss, accuracy
 
 from mmbombo.models.task_heads.decode_head_loss import cell_accuracy
-from mmbombo.models.task_heads.labelled_pixel_mean import LabelledPixelMean
-from mmbombo.models.task_heads.labelled_pixels_only import LabelledPixelsOnly
+from mmbombo.models.task_heads.labeled_pixel_mean import LabeledPixelMean
+from mmbombo.models.task_heads.labeled_pixels_only import LabeledPixelsOnly
 from mmbombo.models.task_heads.seg_task_head import window_starts
 from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS, TRANSFORMS
@@ -29,7 +29,7 @@ def build(name):
 
 
 def slow_cross_entropy(logits, labels, ignore_index=255):
-    """Mean over labelled pixels, in float64, one pixel at a time."""
+    """Mean over labeled pixels, in float64, one pixel at a time."""
     logits = logits.detach().double().numpy()
     total, count = 0., 0
     for n, y, x in np.argwhere(labels.numpy() != ignore_index):
@@ -40,15 +40,15 @@ def slow_cross_entropy(logits, labels, ignore_index=255):
 
 
 @pytest.mark.parametrize('name', SEG_CONFIGS)
-def test_loss_is_the_mean_over_labelled_pixels(name):
+def test_loss_is_the_mean_over_labeled_pixels(name):
     head = build(name)
     feats = make_feats(3, levels=4, first_stride=4)
     samples = [make_sample(('sem_seg', ), seed=i) for i in range(2)]
     samples[0].gt_sem_seg.sem_seg[:, :100] = 255
     samples[1].gt_sem_seg.sem_seg[:] = 255
     outputs = select_images(head(feats), [1, 2], 3)
-    targets, ignore = head.targets(samples)
-    losses = head.loss_on_targets(outputs, targets,
+    targets, ignore = head.targets('seg', samples)
+    losses = head.loss_on_targets('seg', outputs, targets,
                                   [s.metainfo for s in samples], ignore)
     weights = dict(loss_ce=(0, 1.))
     if len(outputs) > 1:
@@ -74,16 +74,31 @@ def test_loss_is_that_of_the_decode_head(sampler):
     head = MODELS.build(cfg).eval()
     samples = [make_sample(('sem_seg', ), seed=i) for i in range(2)]
     samples[0].gt_sem_seg.sem_seg[:, :50] = 255
-    targets, _ = head.targets(samples)
+    targets, _ = head.targets('seg', samples)
     for sample, target in zip(samples, targets):
         sample.gt_sem_seg.data = target
     logits = head(make_feats(2, levels=4, first_stride=4))[0]
     wanted = head.head.loss_by_feat(logits, samples)
-    got = head.loss_on_targets((logits, ), targets, [], None)
+    got = head.loss_on_targets('seg', (logits, ), targets, [], None)
     assert got.keys() == wanted.keys() == {
         'loss_ce', 'loss_lovasz', 'acc_seg'}
     for key in ('loss_ce', 'loss_lovasz'):
         torch.testing.assert_close(got[key], wanted[key])
+
+
+@pytest.mark.parametrize('align_corners', [False, True])
+def test_corners_are_aligned_as_the_decode_head_says(align_corners):
+    """In the loss, and in ids at the size of the input."""
+    head = build('fpn')
+    head.head.align_corners = align_corners
+    logits = torch.randn(2, head.num_classes, 8, 8)
+    labels = torch.randint(head.num_classes, (2, 1, 32, 32))
+    large = F.interpolate(
+        logits, (32, 32), mode='bilinear', align_corners=align_corners)
+    ids = head.decode('seg', (logits, ), [dict(batch_input_shape=(32, 32))] * 2)
+    assert torch.equal(ids, large.argmax(dim=1, keepdim=True))
+    loss = head.loss_on_targets((logits, ), labels, [])['loss_ce']
+    torch.testing.assert_close(loss, F.cross_entropy(large, labels[:, 0]))
 
 
 def test_accuracy_is_that_of_mmseg_at_full_resolution():
@@ -92,7 +107,7 @@ def test_accuracy_is_that_of_mmseg_at_full_resolution():
     labels[:, 5:] = 255
     wanted = accuracy(logits, labels, ignore_index=255)[0]
     torch.testing.assert_close(cell_accuracy(logits, labels), wanted)
-    # of a coarser map: labels in the centres of its cells
+    # of a coarser map: labels in the centers of its cells
     coarse = logits[..., ::2, ::2]
     wanted = accuracy(coarse, labels[:, 1::2, 1::2], ignore_index=255)[0]
     torch.testing.assert_close(cell_accuracy(coarse, labels), wanted)
@@ -104,7 +119,7 @@ def test_a_map_without_labels_costs_nothing():
     feats = make_feats(1, levels=4, first_stride=4)
     targets = torch.full((1, 1, SIZE, SIZE), 255)
     losses = head.loss_on_targets(
-        head(feats), targets, [make_sample(()).metainfo], None)
+        'seg', head(feats), targets, [make_sample(()).metainfo], None)
     losses['loss_ce'].backward()
     assert losses['loss_ce'] == 0
     assert all(p.grad is None or p.grad.abs().max() == 0
@@ -120,7 +135,7 @@ def test_a_map_without_labels_costs_nothing():
     [dict(type='CrossEntropyLoss'),
      dict(type='DiceLoss', loss_name='loss_dice')],
 ])
-def test_no_loss_teaches_unlabelled_pixels(loss):
+def test_no_loss_teaches_unlabeled_pixels(loss):
     cfg = seg_head_cfg('fpn')
     cfg['head'].dropout_ratio = 0.
     cfg['head'].loss_decode = loss
@@ -130,7 +145,7 @@ def test_no_loss_teaches_unlabelled_pixels(loss):
     def gradient_of():
         outputs = head(make_feats(2, levels=4, first_stride=4))
         outputs[0].retain_grad()
-        losses = head.loss_on_targets(outputs, targets, [{}] * 2)
+        losses = head.loss_on_targets('seg', outputs, targets, [{}] * 2)
         losses.pop('acc_seg')
         sum(losses.values()).backward()
         return sum(losses.values()), outputs[0].grad
@@ -145,13 +160,13 @@ def test_no_loss_teaches_unlabelled_pixels(loss):
     assert gradient[:, :, row + 1:].abs().max() == 0
 
 
-def test_labelled_pixels_have_the_gradient_of_the_library():
+def test_labeled_pixels_have_the_gradient_of_the_library():
     torch.manual_seed(0)
     logits = torch.randn(2, 4, 8, 8, requires_grad=True)
     labels = torch.randint(0, 4, (2, 8, 8))
     labels[0, :3] = 255
     dice = MODELS.build(dict(type='mmseg.DiceLoss'))
-    ours = LabelledPixelsOnly(dice)(logits, labels)
+    ours = LabeledPixelsOnly(dice)(logits, labels)
     wanted = dice(logits, labels, ignore_index=255)
     assert ours == wanted
     ours, = torch.autograd.grad(ours, logits)
@@ -169,8 +184,9 @@ def test_class_weights_average_over_the_weights():
     sample = make_sample(('sem_seg', ))
     sample.gt_sem_seg.sem_seg[:, :64] = 255
     outputs = head(make_feats(1, levels=4, first_stride=4))
-    targets, _ = head.targets([sample])
-    losses = head.loss_on_targets(outputs, targets, [sample.metainfo], None)
+    targets, _ = head.targets('seg', [sample])
+    losses = head.loss_on_targets('seg', outputs, targets, [sample.metainfo],
+                                  None)
     logits = F.interpolate(
         outputs[0], (SIZE, SIZE), mode='bilinear', align_corners=False)
     wanted = F.cross_entropy(
@@ -178,9 +194,9 @@ def test_class_weights_average_over_the_weights():
     torch.testing.assert_close(losses['loss_ce'], wanted)
 
 
-def test_unlabelled_pixels_do_not_dilute_a_weighted_sigmoid():
+def test_unlabeled_pixels_do_not_dilute_a_weighted_sigmoid():
     """There the weights are those of the positive side."""
-    loss = LabelledPixelMean(
+    loss = LabeledPixelMean(
         CrossEntropyLoss(use_sigmoid=True, class_weight=[3.]))
     torch.manual_seed(0)
     logits = torch.randn(1, 1, 4, 6)
@@ -219,7 +235,7 @@ def test_prediction_cuts_the_padding_then_resizes():
     ([], (80, 160)),
 ])
 def test_prediction_cuts_the_padding_of_the_pipeline(steps, img_shape):
-    """A network that says what colour a pixel has is right everywhere."""
+    """A network that says what color a pixel has is right everywhere."""
     head = build('fpn').eval()
     image = np.zeros((80, 160, 3), dtype=np.uint8)
     image[:, 40:] = 255
@@ -337,7 +353,7 @@ def test_one_logit_for_two_classes_is_refused_and_two_do_it():
                 type='CrossEntropyLoss', use_sigmoid=use_sigmoid))
         head = MODELS.build(cfg)
         losses = head.loss_on_targets(
-            head(make_feats(1, levels=4, first_stride=4)),
+            'seg', head(make_feats(1, levels=4, first_stride=4)),
             torch.full((1, 1, SIZE, SIZE), 255),
             [make_sample(()).metainfo], None)
         assert losses['loss_ce'] == 0

@@ -9,7 +9,7 @@ from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.engine.hooks.partial_annotation_check_hook import check_predictors
-from mmbombo.models.detectors import StepContext
+from mmbombo.models.context import StepContext
 from mmbombo.models.weak_losses.loss_parts import part_of, select_losses
 from mmbombo.registry import MODELS, TASK_UTILS
 from mmbombo.testing import (SIZE, det_head_cfg, make_feats, make_sample,
@@ -35,6 +35,21 @@ def instances(boxes, labels):
     return InstanceData(
         bboxes=torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
         labels=torch.tensor(labels, dtype=torch.long))
+
+
+@pytest.mark.parametrize('weight', [.25, 3.])
+def test_each_loss_is_weighted_and_no_diagnostic_is(weight):
+    """GFL gives a list of losses, one per level."""
+    weak = dict(type='MaskForBoxLoss', predictor='none', ramp=0.)
+    plain, weighted = build(weak), build(dict(weak, loss_weight=weight))
+    weighted.load_state_dict(plain.state_dict())
+    wanted, losses = (
+        model.loss(images(1), [masked()]) for model in (plain, weighted))
+    assert isinstance(losses['m4b/loss_cls'], list)
+    for key in ('m4b/loss_cls', 'm4b/loss_bbox', 'm4b/loss_dfl'):
+        torch.testing.assert_close(losses[key],
+                                   [x * weight for x in wanted[key]])
+    assert losses['m4b/num_kept'] == wanted['m4b/num_kept'] == 1
 
 
 # ------------------------------------------------------------ Box-for-Mask
@@ -63,7 +78,7 @@ def say(model, ids):
     """Make the segmentation head predict ``ids`` (H, W), in cells of 4."""
     logits = torch.nn.functional.one_hot(
         ids[2::4, 2::4], 4).permute(2, 0, 1)[None].float() * 20
-    model.task_heads.seg.forward = lambda feats: (
+    model.task_heads.seg.forward = lambda feats, samples: (
         logits.expand(len(feats[0]), -1, -1, -1).clone().requires_grad_(), )
 
 
@@ -126,7 +141,7 @@ def test_predictions_that_agree_with_a_box_are_kept(predictor):
         assert not counts
         other = copy.deepcopy(model)
         say(other, predicted_ids())
-        model.set_predictor('ema', other)
+        model.set_teacher('ema', other)
     else:
         say(model, predicted_ids())
     masks, counts = masks_of(model, sample)
@@ -193,16 +208,6 @@ def test_filter_that_asks_the_ema_needs_its_hook():
     for bad in (dict(predictor='none'), dict(start=2)):
         with pytest.raises(ValueError, match='PredictionFilter'):
             TASK_UTILS.build(dict(type='PredictionFilter', **bad))
-
-
-def test_decoded_segmentation_is_at_the_size_of_the_input():
-    head = build().task_heads.seg
-    logits = torch.randn(2, 4, 8, 8)
-    metas = [dict(batch_input_shape=(32, 32))] * 2
-    wanted = torch.nn.functional.interpolate(
-        logits, size=(32, 32), mode='bilinear', align_corners=False)
-    ids = head.decode((logits, logits * 0), metas)
-    assert torch.equal(ids, wanted.argmax(dim=1, keepdim=True))
 
 
 # ------------------------------------------------------------ Mask-for-Box
@@ -272,7 +277,7 @@ def test_each_loss_of_a_stock_head_is_one_part(name):
     feats = make_feats(1)[:len(head.head.prior_generator.strides)]
     sample = make_sample(('bbox', ))
     losses = head.loss_on_targets(
-        head(feats), [sample.gt_instances], [sample.metainfo], None)
+        'det', head(feats), [sample.gt_instances], [sample.metainfo], None)
     cls, loc = (select_losses(losses, x) for x in ('cls', 'loc'))
     assert {'loss_cls'} == set(cls)
     assert set(cls) | set(loc) == set(losses) and not set(cls) & set(loc)
@@ -300,7 +305,7 @@ def predicting(*boxes):
     other = build()
     result = instances(boxes, [1] * len(boxes))
     result.scores = torch.full((len(boxes), ), .9)
-    other.task_heads.det.decode = lambda outputs, metas, cfg: [result]
+    other.task_heads.det.decode = lambda task, outputs, metas, cfg: [result]
     return other
 
 
@@ -308,7 +313,7 @@ def test_a_rectangle_that_disagrees_is_no_target_and_no_negative():
     model = build(
         dict(
             type='MaskForBoxLoss', predictor='ema', ramp=0., min_quality=.8))
-    model.set_predictor('ema', predicting([30, 10, 75, 50]))  # IoU 3/4
+    model.set_teacher('ema', predicting([30, 10, 75, 50]))  # IoU 3/4
     sample = masked()
     ctx = StepContext(model, images(1), [sample])
     scores = [x.detach().requires_grad_() for x in ctx.outputs('det')[0]]
@@ -320,7 +325,7 @@ def test_a_rectangle_that_disagrees_is_no_target_and_no_negative():
     inside = scores[0].grad[0, :, 2:6, 4:11]  # cells of 8 pixels
     assert (inside[1] == 0).all() and (inside[0] > 0).all()
 
-    model.set_predictor('ema', predicting([30, 10, 82, 50]))  # IoU 13/15
+    model.set_teacher('ema', predicting([30, 10, 82, 50]))  # IoU 13/15
     losses = model.weak_losses[0](StepContext(model, images(1), [sample]))
     assert losses['num_ignored'] == 0 and losses['num_direct'] == 1
     assert sample.pseudo_instances.bboxes.tolist() == [[30, 10, 90, 50]]
@@ -335,8 +340,6 @@ def test_a_rectangle_that_disagrees_is_no_target_and_no_negative():
     ('BoxForMaskLoss', dict(stride=1.5), 'positive integer'),
     ('BoxForMaskLoss', dict(ramp=1.5), r'ramp=1.5 must lie in \[0, 1\]'),
     ('BoxForMaskLoss', dict(loss_weight=-1), 'loss_weight=-1'),
-    ('ColourAffinityLoss', dict(dilation=0), 'dilation=0'),
-    ('ColourAffinityLoss', dict(similarity_thr=2.), 'similarity_thr=2'),
     ('DetBatchResize', dict(sizes=[0]), 'must be sides in pixels'),
     ('DetBatchResize', dict(sizes=[]), 'must be sides in pixels'),
 ])

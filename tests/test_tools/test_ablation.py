@@ -57,7 +57,7 @@ ROWS = ['det', 'seg', 'naive', 'bombo', 'oracle']
 
 
 def test_table(report):
-    lines = report.table(report.summarise(RUNS, ROWS)).splitlines()
+    lines = report.table(report.summarize(RUNS, ROWS)).splitlines()
     assert lines[2] == '| det | 1 | 39.0 | 19.0 |  | -9 % |  |'
     assert lines[3] == ('| naive | 2 | 41.0 ± 1.4 | 21.0 ± 1.4 | 40.0 ± 0.0 '
                         '|  |  |')
@@ -67,7 +67,7 @@ def test_table(report):
 
 
 def test_summary_keeps_the_seeds_in_order(report):
-    summary = report.summarise(RUNS, ROWS)
+    summary = report.summarize(RUNS, ROWS)
     assert summary['naive']['AP']['seeds'] == [20., 22.]
     assert summary['bombo']['pseudo'] == {'m4b/recall': .5}
     assert summary['bombo']['AP']['std'] is None
@@ -75,7 +75,7 @@ def test_summary_keeps_the_seeds_in_order(report):
 
 def test_qualities_of_pseudo_labels_are_in_the_document(report):
     text = report.document(
-        dict(jobs=2), report.summarise(RUNS, ROWS), 'ablation.png')
+        dict(jobs=2), report.summarize(RUNS, ROWS), 'ablation.png')
     assert text.startswith('# Ablation\n\n| | seeds |')
     quality = text.split('## Pseudo labels: m4b\n\n')[1].splitlines()
     assert quality[2] == '| bombo |  | 0.500 |  |  |  |  |'
@@ -106,7 +106,7 @@ def test_the_gap_is_that_of_the_seeds_of_the_row(report):
 
 
 def test_plot_is_a_picture(report, tmp_path):
-    report.plot(report.summarise(RUNS, ROWS), tmp_path / 'plot.png')
+    report.plot(report.summarize(RUNS, ROWS), tmp_path / 'plot.png')
     assert (tmp_path / 'plot.png').read_bytes().startswith(b'\x89PNG')
 
 
@@ -168,13 +168,13 @@ def test_the_bench_changes_every_row_but_a_row_has_the_last_word(
 def test_a_failed_run_stops_those_that_have_not_begun(
         ablation, bench_file, tmp_path, monkeypatch):
     begun = []
-    second_began, rest_cancelled = threading.Event(), threading.Event()
+    second_began, rest_canceled = threading.Event(), threading.Event()
 
     def train(config, work_dir, threads):
         begun.append(work_dir.name)
         if len(begun) == 2:
             second_began.set()
-            assert rest_cancelled.wait(60)
+            assert rest_canceled.wait(60)
         raise ablation.TrainingFailed('naive failed, see the log')
 
     class Pool(ThreadPoolExecutor):
@@ -183,7 +183,7 @@ def test_a_failed_run_stops_those_that_have_not_begun(
         def shutdown(self, **kwargs):
             assert second_began.wait(60)
             super().shutdown(wait=False, **kwargs)
-            rest_cancelled.set()
+            rest_canceled.set()
             super().shutdown()
 
     monkeypatch.setattr(ablation, 'train', train)

@@ -34,8 +34,8 @@ def get_flops():
     return get_flops
 
 
-def cancelled_biases(model):
-    """Biases that the reference has before a normalisation, and we have not.
+def canceled_biases(model):
+    """Biases that the reference has before a normalization, and we have not.
 
     Backbones have none in either.
     """
@@ -52,7 +52,7 @@ def test_sizes_of_the_reference_networks(get_flops, name):
     cfg = Config.fromfile(MODEL_CONFIGS / f'{NAMES[name]}.py')
     model = get_flops.build_model(cfg)
     assert all(p.requires_grad for p in model.parameters())  # nothing is dead
-    biases = cancelled_biases(model)
+    biases = canceled_biases(model)
     parts = {
         part.name.replace('task_heads.', ''): part
         for part in get_flops.complexity(model, (320, 320))
@@ -119,7 +119,7 @@ def test_convolutions_and_matrix_products_are_counted(get_flops):
     norm = (4 + 2) * 8  # mean, variance, weight, bias; mean, deviation
     assert part.traffic == 4 * (
         image + net[0].weight.numel() + 8 + feats  # convolution
-        + feats + norm + feats  # normalisation
+        + feats + norm + feats  # normalization
         + feats + feats  # ReLU
         + inputs + 1280 + outputs)  # flattening copies nothing
 

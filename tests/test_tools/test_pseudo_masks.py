@@ -23,7 +23,7 @@ source = dict(
     ann_file='ImageSets/Main/train.txt',
     metainfo=dict(classes={classes}, seg_classes={seg_classes}),
     pipeline=pipeline)
-train_dataloader = dict(dataset=dict(type='MultiSourceDataset', datasets=[
+train_dataloader = dict(dataset=dict(type='MixedSourceDataset', datasets=[
     dict(source, source='boxes', annotation_kinds=('bbox', )),
     dict(source, source='masks', annotation_kinds=('sem_seg', ))]))
 """
@@ -83,17 +83,6 @@ def check_message(result, message):
     assert result.returncode == 1
     assert result.stderr.strip().splitlines()[-1].startswith(message)
     assert 'Traceback' not in result.stderr
-
-
-@pytest.mark.parametrize('before, step, message', [
-    ("dict(type='LoadPseudoMask'", "dict(type='mmdet.Resize', scale=(40, 40))",
-     'PipelineError: mmdet.Resize stands before mmbombo.LoadPseudoMask'),
-    ("dict(type='PackMultiTaskInputs'", "dict(type='mmdet.Mosaic')",
-     'PipelineError: mmdet.Mosaic cannot be used'),
-])
-def test_unfit_pipeline_is_named(config, before, step, message):
-    add_step(config, before, step)
-    check_message(run(config, '--jobs', '1'), message)
 
 
 def test_error_of_a_worker_is_shown_without_its_traceback(

@@ -13,7 +13,7 @@ from mmbombo.visualization.drawing import (HATCH_DARK, HATCH_LIGHT, place_tag,
 from mmbombo.visualization.layers import gt_layer, pred_layer, pseudo_layer
 from mmbombo.visualization.multi_task_visualizer import select_layers
 
-GREY = (100, 100, 100)
+GRAY = (100, 100, 100)
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 META = dict(
     classes=('dog', 'car'),
@@ -28,12 +28,12 @@ def make_visualizer(**kwargs):
     return visualizer
 
 
-def grey_image(height=60, width=80):
-    return np.full((height, width, 3), GREY, dtype=np.uint8)
+def gray_image(height=60, width=80):
+    return np.full((height, width, 3), GRAY, dtype=np.uint8)
 
 
-def blend(colour):
-    return tuple(round((100 + value) / 2) for value in colour)
+def blend(color):
+    return tuple(round((100 + value) / 2) for value in color)
 
 
 def instances(boxes, labels, **kwargs):
@@ -53,39 +53,39 @@ def sample_with_map(field='gt_sem_seg', key='sem_seg', dtype=torch.uint8):
     return sample
 
 
-def near(pixel, colour):
-    return np.abs(np.int64(pixel) - np.int64(colour)).max() <= 1
+def near(pixel, color):
+    return np.abs(np.int64(pixel) - np.int64(color)).max() <= 1
 
 
 @pytest.mark.parametrize('key', ['sem_seg', 'data'])
 @pytest.mark.parametrize('field', ['gt_sem_seg', 'pred_sem_seg'])
-def test_colours_of_a_map(field, key):
+def test_colors_of_a_map(field, key):
     visualizer = make_visualizer()
     sample = sample_with_map(field, key)
     layer, = select_layers(sample)
-    panel = visualizer.layer_panel(grey_image(), layer).image
+    panel = visualizer.layer_panel(gray_image(), layer).image
     assert near(panel[10, 20], blend(BLUE))
     assert near(panel[30, 20], blend(RED))
-    assert near(panel[30, 60], GREY), 'background must be transparent'
+    assert near(panel[30, 60], GRAY), 'background must be transparent'
     stripes = {tuple(pixel) for pixel in panel[45:55, 5:35].reshape(-1, 3)}
     assert len(stripes) == 2
-    for pixel, colour in zip(sorted(stripes), (HATCH_DARK, HATCH_LIGHT)):
-        assert near(pixel, blend(colour))
+    for pixel, color in zip(sorted(stripes), (HATCH_DARK, HATCH_LIGHT)):
+        assert near(pixel, blend(color))
     # The rim of a region is opaque.
     assert tuple(panel[10, 39]) == BLUE
-    assert tuple(panel[10, 40]) == GREY
+    assert tuple(panel[10, 40]) == GRAY
 
 
-def test_box_takes_the_colour_of_its_segmentation_class():
+def test_box_takes_the_color_of_its_segmentation_class():
     visualizer = make_visualizer()
     sample = DetDataSample()
     sample.gt_instances = instances([[10, 20, 50, 58]], [0])
-    panel = visualizer.layer_panel(grey_image(), gt_layer(sample)).image
+    panel = visualizer.layer_panel(gray_image(), gt_layer(sample)).image
     # 'dog' is red in the segmentation palette, green in the other. The last
     # pixel of a box that ends at 50 is 49.
     assert tuple(panel[45, 49]) == RED
-    assert tuple(panel[45, 53]) == GREY
-    assert tuple(panel[45, 30]) == GREY
+    assert tuple(panel[45, 53]) == GRAY
+    assert tuple(panel[45, 30]) == GRAY
     assert not (panel == GREEN).all(axis=-1).any()
 
 
@@ -94,7 +94,7 @@ def test_small_images_are_enlarged_with_their_boxes_and_maps():
     visualizer.dataset_meta = META
     sample = sample_with_map()
     sample.gt_instances = instances([[50, 10, 70, 50]], [1])
-    panel = visualizer.layer_panel(grey_image(), gt_layer(sample)).image
+    panel = visualizer.layer_panel(gray_image(), gt_layer(sample)).image
     assert panel.shape == (240, 320, 3)
     assert near(panel[40, 80], blend(BLUE))
     assert near(panel[120, 80], blend(RED))
@@ -111,7 +111,7 @@ def test_ignored_boxes_are_dashed():
     ignored.ignored_instances = instances(box, [0])
     share = []
     for sample in (plain, ignored):
-        panel = visualizer.layer_panel(grey_image(300, 400),
+        panel = visualizer.layer_panel(gray_image(300, 400),
                                        gt_layer(sample)).image
         share.append((panel[291, 20:380] == RED).all(axis=-1).mean())
     assert share[0] == 1
@@ -138,7 +138,7 @@ def test_caption_names_the_declared_kinds(kinds, text):
     # Packed samples of every kind have the field.
     sample.gt_instances = InstanceData()
     assert gt_layer(sample).caption == f'ground truth: {text}'
-    panel = make_visualizer().image_panel(grey_image(), sample)
+    panel = make_visualizer().image_panel(gray_image(), sample)
     assert panel.caption == 'image (source: s1)'
 
 
@@ -155,7 +155,7 @@ def test_pseudo_labels():
     sample = sample_with_map('pseudo_sem_seg')
     assert gt_layer(sample) is None
     assert pseudo_layer(sample).caption == 'pseudo: mask from boxes'
-    panel = visualizer.layer_panel(grey_image(), pseudo_layer(sample)).image
+    panel = visualizer.layer_panel(gray_image(), pseudo_layer(sample)).image
     assert near(panel[30, 20], blend(RED))
 
     sample = DetDataSample()
@@ -165,13 +165,13 @@ def test_pseudo_labels():
                                   ignored=torch.tensor([False, True]))
     layer = pseudo_layer(sample)
     assert [box.ignored for box in layer.boxes] == [False, True]
-    panel = visualizer.layer_panel(grey_image(), layer).image
+    panel = visualizer.layer_panel(gray_image(), layer).image
     assert tuple(panel[40, 39]) == BLUE
     # Split or merged boxes replace the components, in detection labels.
     sample.pseudo_instances = instances([[10, 10, 40, 50]], [0])
     layer = pseudo_layer(sample)
     assert layer.caption == 'pseudo: boxes from mask'
-    panel = visualizer.layer_panel(grey_image(), layer).image
+    panel = visualizer.layer_panel(gray_image(), layer).image
     assert tuple(panel[40, 39]) == RED
 
 
@@ -181,7 +181,7 @@ def test_legend_lists_each_class_that_occurs_once():
     sample.gt_instances = instances([[0, 0, 9, 9]], [0])
     styles = visualizer.styles_in(select_layers(sample))
     assert [style.name for style in styles] == ['car', 'dog']
-    assert [style.colour for style in styles] == [BLUE, RED]
+    assert [style.color for style in styles] == [BLUE, RED]
 
 
 def test_labels_beyond_the_class_names_are_drawn():
@@ -192,25 +192,25 @@ def test_labels_beyond_the_class_names_are_drawn():
     layer = gt_layer(sample)
     for meta, others in ((META, {'dog'}), ({}, {'class 0', 'class 3'})):
         visualizer.dataset_meta = meta
-        colours = dict(visualizer.styles_in([layer]))
-        assert set(colours) == {'class 20', 'class 7'} | others
-        assert len(set(colours.values())) == len(colours)
-        panel = visualizer.layer_panel(grey_image(), layer).image
-        assert near(panel[10, 60], blend(colours['class 20']))
-        assert tuple(panel[45, 69]) == colours['class 7']
+        colors = dict(visualizer.styles_in([layer]))
+        assert set(colors) == {'class 20', 'class 7'} | others
+        assert len(set(colors.values())) == len(colors)
+        panel = visualizer.layer_panel(gray_image(), layer).image
+        assert near(panel[10, 60], blend(colors['class 20']))
+        assert tuple(panel[45, 69]) == colors['class 7']
 
 
 def test_without_a_background_class_id_0_is_drawn():
     visualizer = make_visualizer()
     visualizer.dataset_meta = dict(
         seg_classes=('sky', 'car'), seg_palette=[RED, BLUE])
-    panel = visualizer.layer_panel(grey_image(),
+    panel = visualizer.layer_panel(gray_image(),
                                    gt_layer(sample_with_map())).image
     assert near(panel[30, 60], blend(RED))
 
 
-def test_colours_can_be_given_by_name():
-    visualizer = make_visualizer(colours={'dog': (1, 2, 3)})
+def test_colors_can_be_given_by_name():
+    visualizer = make_visualizer(colors={'dog': (1, 2, 3)})
     styles = visualizer.styles_in(select_layers(sample_with_map()))
     assert dict(styles) == {'car': BLUE, 'dog': (1, 2, 3)}
 
@@ -218,7 +218,7 @@ def test_colours_can_be_given_by_name():
 def test_map_of_another_size_is_an_error():
     layer = gt_layer(sample_with_map())
     with pytest.raises(ValueError, match=r'\(60, 80\).*\(30, 80\)'):
-        make_visualizer().layer_panel(grey_image(30, 80), layer)
+        make_visualizer().layer_panel(gray_image(30, 80), layer)
 
 
 def test_add_datasample_writes_what_draw_returns(tmp_path):
@@ -234,7 +234,7 @@ def test_add_datasample_writes_what_draw_returns(tmp_path):
     sample.pred_instances = instances([[0, 0, 9, 9]], [0],
                                       scores=torch.tensor([0.9]))
     sample.pseudo_sem_seg = sample_with_map().gt_sem_seg
-    image = grey_image()
+    image = gray_image()
     before = image.copy()
     out_file = tmp_path / 'out.png'
     visualizer.add_datasample('x', image, sample, out_file=str(out_file))
@@ -256,12 +256,12 @@ def test_empty_samples_and_images_without_sample():
     sample.gt_instances = instances([], [])
     sample.pred_instances = instances([], [], scores=torch.zeros(0))
     for layer in select_layers(sample):
-        panel = visualizer.layer_panel(grey_image(), layer).image
-        assert (panel == grey_image()).all()
-    for image, given, panels in ((grey_image(), sample, 3),
-                                 (grey_image(), None, 1),
-                                 (grey_image(8, 8), sample, 3),
-                                 (grey_image(1, 1), sample, 3)):
+        panel = visualizer.layer_panel(gray_image(), layer).image
+        assert (panel == gray_image()).all()
+    for image, given, panels in ((gray_image(), sample, 3),
+                                 (gray_image(), None, 1),
+                                 (gray_image(8, 8), sample, 3),
+                                 (gray_image(1, 1), sample, 3)):
         drawn = visualizer.draw(image, given)
         side = max(8, image.shape[1])
         assert drawn.dtype == np.uint8

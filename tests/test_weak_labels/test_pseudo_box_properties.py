@@ -182,7 +182,7 @@ def test_perfect_predictions_split_overlap_to_a_bound(w1, w2, h1, h2, share,
                                                       shift, kind):
     """True boxes that overlap by s of the narrower one's width: IoU >= 1 - s.
 
-    A shared pixel goes to the nearer centre, which may cut the overlap off a
+    A shared pixel goes to the nearer center, which may cut the overlap off a
     box; nothing else is lost.
     """
     overlap = int(share * min(w1, w2))

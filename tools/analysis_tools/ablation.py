@@ -22,12 +22,12 @@ from typing import Dict, Iterator, List, NamedTuple, Set
 import torch
 from ablation_parts.bench import (Bench, Row, data_digest, fingerprint,
                                   load_config, read_bench)
-from ablation_parts.report import document, plot, summarise, table
+from ablation_parts.report import document, plot, summarize, table
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from provenance import command, commit, machine
 
-from mmbombo.utils.whole_files import write_whole
+from mmbombo.utils.atomic_write import atomic_write
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGGED = dict(
@@ -177,11 +177,11 @@ def threads_of(args: argparse.Namespace) -> int:
 def write_results(runs: List[dict], today: Set[tuple], bench: Bench,
                   args: argparse.Namespace) -> str:
     """Write all runs, and the summary of those of today; return a table."""
-    summary = summarise([run for run in runs if identity(run) in today],
+    summary = summarize([run for run in runs if identity(run) in today],
                         list(bench.rows))
     about = meta(bench, args)
     content = dict(meta=about, rows=summary, runs=runs)
-    write_whole(args.json, (json.dumps(content, indent=1) + '\n').encode())
+    atomic_write(args.json, (json.dumps(content, indent=1) + '\n').encode())
     picture = args.json.with_suffix('.png')
     plot(summary, picture)
     args.json.with_suffix('.md').write_text(

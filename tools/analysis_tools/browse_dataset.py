@@ -111,7 +111,7 @@ def count(sample: DetDataSample) -> Dict[str, int]:
 
     Returns:
         dict[str, int]: Numbers of boxes, ignored boxes and components, and of
-        pixels and labelled (not ignored) pixels in the map and in the pseudo
+        pixels and labeled (not ignored) pixels in the map and in the pseudo
         mask.
     """
     counts = dict(images=1)
@@ -124,7 +124,7 @@ def count(sample: DetDataSample) -> Dict[str, int]:
         if field in sample:
             ids = map_ids(sample.get(field))
             counts[f'{name}_pixels'] = ids.size
-            counts[f'{name}_labelled'] = int((ids != IGNORE_INDEX).sum())
+            counts[f'{name}_labeled'] = int((ids != IGNORE_INDEX).sum())
     return counts
 
 
@@ -136,8 +136,8 @@ def describe(counts: Dict[str, int]) -> str:
             words.append(f'{counts[name]} {name.replace("_", " ")}')
     for name, text in (('map', 'mask'), ('pseudo', 'pseudo mask')):
         if counts.get(f'{name}_pixels'):
-            share = counts[f'{name}_labelled'] / counts[f'{name}_pixels']
-            words.append(f'{text} {share:.1%} labelled')
+            share = counts[f'{name}_labeled'] / counts[f'{name}_pixels']
+            words.append(f'{text} {share:.1%} labeled')
     return ', '.join(words) or 'nothing'
 
 

@@ -19,7 +19,7 @@ from mmbombo.apis import MultiTaskInferencer
 from mmbombo.registry import DATASETS
 from mmbombo.visualization import MultiTaskLocalVisualizer
 from mmbombo.visualization.layers import Layer, gt_layer, pred_layer
-from mmbombo.visualization.layout import (GAP, PAPER, centre_in, legend, stack,
+from mmbombo.visualization.layout import (GAP, PAPER, center_in, legend, stack,
                                           text_bar)
 from mmbombo.visualization.multi_task_visualizer import has_ignored_pixels
 
@@ -104,7 +104,7 @@ def join_groups(groups: Sequence[List[np.ndarray]]) -> np.ndarray:
     """Set the panels of one or two images side by side, in cells."""
     height = max(panel.shape[0] for group in groups for panel in group)
     cells = [
-        join([centre_in(panel, height, CELL[1]) for panel in group])
+        join([center_in(panel, height, CELL[1]) for panel in group])
         for group in groups
     ]
     return join(cells, 3 * GAP)

@@ -10,7 +10,7 @@ through the network, so that this takes no time and no memory. The traffic is
 what all operators read and write, each by itself, in float32.
 
 MMEngine's ``get_model_complexity_info`` is not used: it really runs the
-network, and adds normalisation, pooling and enlargement to the count, 0.2 % of
+network, and adds normalization, pooling and enlargement to the count, 0.2 % of
 these networks.
 """
 import argparse

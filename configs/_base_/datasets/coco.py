@@ -105,7 +105,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(
         type='PartialAnnotationSampler', batch_size=16, source_ratio=[1, 1]),
-    dataset=dict(type='MultiSourceDataset', datasets=[det_source, seg_source]))
+    dataset=dict(type='MixedSourceDataset', datasets=[det_source, seg_source]))
 val_dataloader = dict(
     batch_size=8,
     num_workers=4,

@@ -86,7 +86,7 @@ train_dataloader = dict(
     sampler=dict(
         type='PartialAnnotationSampler', batch_size=12, source_ratio=[1, 1]),
     dataset=dict(
-        type='MultiSourceDataset', datasets=[det_source, seg_source]))
+        type='MixedSourceDataset', datasets=[det_source, seg_source]))
 val_dataloader = dict(
     batch_size=8,
     num_workers=2,
@@ -120,14 +120,14 @@ fixed_pipeline = [
     weak_pipeline[-2], weak_pipeline[-1]
 ]
 quality_weak = dict(
-    type='MultiSourceDataset',
+    type='MixedSourceDataset',
     datasets=[
         dict(det_source, pipeline=fixed_pipeline),
         dict(seg_source, pipeline=fixed_pipeline)
     ])
 both_kinds = ('bbox', 'sem_seg')
 quality_truth = dict(
-    type='MultiSourceDataset',
+    type='MixedSourceDataset',
     datasets=[
         dict(det_source, annotation_kinds=both_kinds, pipeline=fixed_pipeline),
         dict(seg_source, annotation_kinds=both_kinds, pipeline=fixed_pipeline)

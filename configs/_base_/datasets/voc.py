@@ -77,7 +77,7 @@ voc2012 = dict(
     metainfo=metainfo,
     data_prefix=dict(seg_map_path='SegmentationClassAug'))
 det_source = dict(
-    type='JoinedSource',
+    type='ConcatSource',
     source='det',
     annotation_kinds=('bbox', ),
     datasets=[
@@ -86,7 +86,7 @@ det_source = dict(
     ],
     pipeline=train_pipeline)
 seg_source = dict(
-    type='JoinedSource',
+    type='ConcatSource',
     source='seg',
     annotation_kinds=('sem_seg', ),
     datasets=[
@@ -120,7 +120,7 @@ train_dataloader = dict(
     sampler=dict(
         type='PartialAnnotationSampler', batch_size=16, source_ratio=[1, 1]),
     dataset=dict(
-        type='MultiSourceDataset', datasets=[det_source, seg_source]))
+        type='MixedSourceDataset', datasets=[det_source, seg_source]))
 val_dataloader = dict(
     batch_size=8,
     num_workers=4,

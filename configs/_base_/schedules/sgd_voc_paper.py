@@ -3,7 +3,7 @@
 # cosine back to lr / 10.
 max_iters = 109300
 
-# One-dimensional parameters (biases and normalisation) do not decay.
+# One-dimensional parameters (biases and normalization) do not decay.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.001, momentum=0.9, weight_decay=5e-4),

@@ -105,7 +105,7 @@ class PartialAnnotationSampler(Sampler):
     their transforms from them.
 
     Args:
-        dataset (Sized): A :class:`~mmbombo.datasets.MultiSourceDataset`, or
+        dataset (Sized): A :class:`~mmbombo.datasets.MixedSourceDataset`, or
             one source: a data set with ``annotation_kinds``.
         batch_size (int): Images of one step on one rank; must be the data
             loader's ``batch_size``.

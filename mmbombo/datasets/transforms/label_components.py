@@ -4,8 +4,8 @@ from typing import Union
 from mmcv.transforms import BaseTransform
 
 from mmbombo.registry import TRANSFORMS
-from mmbombo.structures import BBOX, SEM_SEG
-from mmbombo.weak_labels import ClassMap, label_components
+from mmbombo.structures import BBOX, SEM_SEG, ClassMap
+from mmbombo.weak_labels import label_components
 
 
 @TRANSFORMS.register_module()
@@ -13,7 +13,7 @@ class LabelComponents(BaseTransform):
     """Label the connected components of a mask, for Mask-for-Box.
 
     It comes after augmentation, since the components must be those of the
-    map that the network sees, and runs in the worker: labelling on the device
+    map that the network sees, and runs in the worker: labeling on the device
     is far slower. Images that have boxes, or no mask, pass unchanged.
 
     Added keys: ``component_map`` (int16 (H, W), 0 where there is none) and

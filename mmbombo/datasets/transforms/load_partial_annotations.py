@@ -8,12 +8,12 @@ from mmdet.datasets.transforms import LoadAnnotations
 from mmengine.fileio import get
 from PIL import Image
 
-from mmbombo.registry import TRANSFORMS
+from mmbombo.datasets.checks.files import (MASK_MODES, describe_mask_mode,
+                                           describe_size_mismatch)
+from mmbombo.datasets.unlisted_categories import unlisted_instances
+from mmbombo.registry import ANNOTATION_LOADERS, TRANSFORMS
 from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
 from ..errors import DatasetError
-from ..file_checks import (MASK_MODES, describe_mask_mode,
-                           describe_size_mismatch)
-from ..left_out import left_out_instances
 from ..seg_ids import UNKNOWN_ID, describe_unknown_ids, unknown_ids
 
 #: The table of files whose ids are those of the classes.
@@ -24,15 +24,17 @@ SAME_IDS = np.arange(256, dtype=np.int16)
 class LoadPartialAnnotations(LoadAnnotations):
     """Load the annotations that the image's kinds name, and no others.
 
+    How a kind is loaded is registered in ``ANNOTATION_LOADERS``.
+
     MMDetection's ``LoadAnnotations`` gives every image boxes, if only zero
-    of them, decodes palette masks to colours and leaves a map out silently
+    of them, decodes palette masks to colors and leaves a map out silently
     when there is no file. Here an image without the kind ``bbox`` gets no
     box keys, and a mask is read as ids, translated by the data set's table
     and checked.
 
     Added keys: with ``bbox`` ``gt_bboxes``, ``gt_bboxes_labels`` and
-    ``gt_ignore_flags``, boxes of left-out categories included, which are to
-    be ignored and have the label :data:`LEFT_OUT_LABEL`; with ``sem_seg``
+    ``gt_ignore_flags``, boxes of unlisted categories included, which are to
+    be ignored and have the label :data:`UNLISTED_LABEL`; with ``sem_seg``
     ``gt_seg_map`` (uint8 (H, W)) and ``ignore_index``.
 
     Args:
@@ -61,21 +63,25 @@ class LoadPartialAnnotations(LoadAnnotations):
             raise DatasetError(
                 f'{results.get("img_path")}: its data set does not declare '
                 'annotation kinds; wrap it in PartialAnnotationDataset')
-        if BBOX in results['annotation_kinds']:
-            self._load_boxes(results)
-        if SEM_SEG in results['annotation_kinds']:
-            self._load_seg_map(results)
+        for kind in results['annotation_kinds']:
+            load = ANNOTATION_LOADERS.module_dict.get(kind)
+            if load is not None:
+                load(self, results)
         return results
 
-    def _load_boxes(self, results: dict) -> None:
-        # Left-out ones move with the image, but metrics do not count them.
+    @ANNOTATION_LOADERS.register_module(name=BBOX)
+    def load_boxes(self, results: dict) -> None:
+        """Read boxes; unlisted ones too, which are to be ignored."""
+        # They move with the image, but metrics do not count them.
         instances = results['instances']
-        results['instances'] = instances + left_out_instances(results)
+        results['instances'] = instances + unlisted_instances(results)
         self._load_bboxes(results)
         self._load_labels(results)
         results['instances'] = instances
 
-    def _load_seg_map(self, results: dict) -> None:
+    @ANNOTATION_LOADERS.register_module(name=SEM_SEG)
+    def load_map(self, results: dict) -> None:
+        """Read a mask as ids of the segmentation classes."""
         path = results['seg_map_path']
         seg_map = self._read_ids(path)
         if seg_map.shape != tuple(results['ori_shape']):

@@ -6,9 +6,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmbombo.registry import TRANSFORMS
-from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
-from mmbombo.weak_labels import (ClassMap, PseudoMaskCache, boxes_to_mask,
-                                 check_method)
+from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG, ClassMap
+from mmbombo.weak_labels import PseudoMaskCache, boxes_to_mask, check_method
 from ..errors import DatasetError
 
 

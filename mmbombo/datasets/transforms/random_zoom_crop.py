@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmbombo.registry import TRANSFORMS
 from mmbombo.structures import IGNORE_INDEX
 
-#: Side of the window, and how much shorter the other side may be; centre of
+#: Side of the window, and how much shorter the other side may be; center of
 #: the window. All relative to the image.
 SIDE = (0.25, 1.75)
 SQUEEZE = (0.5, 1.)
@@ -33,11 +33,11 @@ class RandomZoomCrop(BaseTransform):
     size of the image: the zoom-in and zoom-out of BoMBo's baseline.
 
     The height of the window is U(.25, 1.75) of the image's and its width that
-    times U(.5, 1), or divided by it; its centre is in the middle fifth. A
+    times U(.5, 1), or divided by it; its center is in the middle fifth. A
     window is rejected if any box is cut, i.e. between .25 and .75 of it are
-    visible; if no box has its centre inside; or if what the map shows besides
+    visible; if no box has its center inside; or if what the map shows besides
     background (id 0) spans 9 pixels or fewer in either direction. After 10
-    positions of 10 sizes the image stays as it is. Boxes whose centre is
+    positions of 10 sizes the image stays as it is. Boxes whose center is
     outside are removed, the others are clipped. What is outside the image is
     gray (114), and ignored in the map.
 
@@ -120,7 +120,7 @@ def _draw_window(size: Tuple[float, float], shape: Tuple[int,
 
 
 def _keeps_boxes(boxes: np.ndarray, window: Window) -> bool:
-    """Whether no box is cut and a centre is in the window."""
+    """Whether no box is cut and a center is in the window."""
     visible = np.clip(boxes, np.tile(window[:2], 2), np.tile(window[2:], 2))
     share = _areas(visible) / np.maximum(_areas(boxes), 1e-6)
     cut = (share > CUT[0]) & (share < CUT[1])
@@ -145,7 +145,7 @@ def _areas(boxes: np.ndarray) -> np.ndarray:
 
 
 def _has_center(boxes: np.ndarray, window: Window) -> np.ndarray:
-    """(K,) bool: the centre of the box is in the window."""
+    """(K,) bool: the center of the box is in the window."""
     center = (boxes[:, :2] + boxes[:, 2:]) / 2
     return ((center >= window[:2]) & (center < window[2:])).all(1)
 
@@ -166,7 +166,7 @@ def _show(pixels: np.ndarray, window: Window, fill: int,
 
 def _move_boxes(results: dict, window: Window, height: int,
                 width: int) -> None:
-    """Boxes, labels and flags of what has its centre in the window."""
+    """Boxes, labels and flags of what has its center in the window."""
     x1, y1, x2, y2 = window
     boxes = results['gt_bboxes']
     kept = _has_center(boxes.tensor.numpy().astype(np.float64), window)

@@ -16,7 +16,7 @@ class PredictorEMAHook(EMAHook):
     the first update, when the average is no more than the initial weights;
     after resuming there is one at once if there was one before.
 
-    Buffers (statistics of batch normalisation) are averaged too, since the
+    Buffers (statistics of batch normalization) are averaged too, since the
     averaged model runs with them.
 
     The reference is for training steps: around validation ``EMAHook`` swaps
@@ -43,10 +43,10 @@ class PredictorEMAHook(EMAHook):
         """
         super().before_run(runner)
         self._handed_over = False
-        if not hasattr(self.src_model, 'set_predictor'):
+        if not hasattr(self.src_model, 'set_teacher'):
             raise TypeError(
                 f'{type(self.src_model).__name__} takes no predictor '
-                '(set_predictor); use MultiTaskDetector, or EMAHook for '
+                '(set_teacher); use MultiTaskDetector, or EMAHook for '
                 'averaging alone')
 
     def before_train(self, runner) -> None:
@@ -67,5 +67,5 @@ class PredictorEMAHook(EMAHook):
 
     def _hand_over(self) -> None:
         predictor = self.ema_model.module.eval()
-        self.src_model.set_predictor(self.name, predictor)
+        self.src_model.set_teacher(self.name, predictor)
         self._handed_over = True

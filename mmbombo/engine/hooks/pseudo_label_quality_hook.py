@@ -11,7 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
 
 from mmbombo.evaluation.functional import BoxQuality, MaskQuality, connectivity
-from mmbombo.models.detectors import MultiTaskDetector, StepContext
+from mmbombo.models.context import StepContext
+from mmbombo.models.detectors import MultiTaskDetector
 from mmbombo.models.utils import evaluation_mode
 from mmbombo.models.weak_losses import BoxForMaskLoss, MaskForBoxLoss
 from mmbombo.registry import DATASETS, HOOKS
@@ -30,7 +31,7 @@ class PseudoLabelQualityHook(Hook):
     The values are logged as ``m4b/precision``, ``m4b/recall``,
     ``m4b/mean_iou``, ``m4b/mean_iou_single``, ``..._touching`` and
     ``..._occluded``, the same of the circumscribed rectangles under
-    ``rectangles/``, and ``b4m/labelled``, ``b4m/accuracy``, ``b4m/mIoU``.
+    ``rectangles/``, and ``b4m/labeled``, ``b4m/accuracy``, ``b4m/mIoU``.
 
     Args:
         weak (dict): Data set of the images with the kinds that training may

@@ -1,7 +1,5 @@
 # Copyright (c) mmbombo contributors.
 import logging
-from functools import partial
-from typing import Callable, Optional
 
 import torch
 from mmcv.cnn import fuse_conv_bn
@@ -9,22 +7,18 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
+from torch.utils._pytree import tree_leaves
 
 from mmbombo.engine.initializers import stock_checkpoint_as_ours
-from mmbombo.models.detectors import (MultiTaskDetector, OtherNetwork,
-                                      from_stock_network, is_stock_network)
-from mmbombo.models.detectors.stock_network import NORMALISATION
-from mmbombo.models.utils import nested_tensors
-from mmbombo.models.weak_losses.distillation import (AnswerCache,
-                                                     CachedNetwork,
-                                                     identity_of)
+from mmbombo.models.context import from_stock_model, is_stock_model
+from mmbombo.models.context.stock_teacher import NORMALIZATION
+from mmbombo.models.detectors import MultiTaskDetector
 from mmbombo.registry import HOOKS, MODELS
+from mmbombo.structures.class_names import TaskClasses
+from mmbombo.utils.checkpoint_classes import (find_class_changes,
+                                              require_trained_classes)
 from mmbombo.utils.stored_config import stored_preprocessor
-from mmbombo.utils.trained_classes import (find_class_changes,
-                                           require_trained_classes)
 from mmbombo.utils.unwrapped import unwrapped
-from mmbombo.weak_labels.class_map import ClassMap
-from .fixed_views import check_fixed_views
 
 
 @HOOKS.register_module()
@@ -33,12 +27,12 @@ class TeacherHook(Hook):
 
     The teacher is handed to the detector under a name, by which weak losses
     such as :class:`SoftDetectionLoss` ask it. It is a plain reference, in
-    evaluation mode: no part of the model, its checkpoint, its optimiser or
+    evaluation mode: no part of the model, its checkpoint, its optimizer or
     its distributed copies. It gets the images as the student's preprocessor
-    has normalised them.
+    has normalized them.
 
     What does not fit is an error before the first step: weights that the
-    config does not have or lacks, classes, normalisation, and, asked of each
+    config does not have or lacks, classes, normalization, and, asked of each
     weak loss, tasks and architecture.
 
     Args:
@@ -47,17 +41,9 @@ class TeacherHook(Hook):
             of one task or several, a single-stage detector of MMDetection or
             an encoder-decoder of MMSegmentation.
         checkpoint (str): Its checkpoint, a path or URL.
-        fold_bn (bool): Whether to fold batch normalisation into the
+        fold_bn (bool): Whether to fold batch normalization into the
             convolution before it, which saves the teacher's time. Defaults to
             True.
-        cache_dir (str, optional): Folder in which the teacher's answers are
-            kept, for training without augmentation: an image then passes
-            through the teacher once, in the first epoch of the first run.
-            Found again is what has the same weights, config and pixels,
-            padding included, so images should have one size. It saves what
-            the teacher costs and costs the reading of what the losses ask
-            for, and on a GPU a wait for the images, whose hash is a key.
-            Defaults to None, nothing is kept.
 
     Raises:
         ValueError: If the name is one that means no teacher to the losses.
@@ -67,8 +53,7 @@ class TeacherHook(Hook):
                  name: str,
                  config: str,
                  checkpoint: str,
-                 fold_bn: bool = True,
-                 cache_dir: Optional[str] = None) -> None:
+                 fold_bn: bool = True) -> None:
         if name in ('self', 'ema', 'none'):
             raise ValueError(
                 f'TeacherHook: to weak losses the name {name!r} does not mean '
@@ -78,7 +63,6 @@ class TeacherHook(Hook):
         self.config = config
         self.checkpoint = checkpoint
         self.fold_bn = fold_bn
-        self.cache_dir = cache_dir
 
     def before_train(self, runner) -> None:
         """Build, load and check the teacher, and hand it over.
@@ -88,35 +72,31 @@ class TeacherHook(Hook):
             TypeError: If the student is no :class:`MultiTaskDetector`, or the
                 teacher is of a kind that cannot be asked.
             ValueError: If the teacher does not fit its checkpoint or the
-                student, or there is a cache and the images are augmented; the
-                message says what differs.
+                student; the message says what differs.
         """
         model = unwrapped(runner.model)
         if not isinstance(model, MultiTaskDetector):
             raise TypeError(f'{type(model).__name__} takes no teacher; use '
                             'MultiTaskDetector')
         where = f"teacher '{self.name}' ({self.config})"
-        if self.cache_dir is not None:
-            check_fixed_views(runner.train_dataloader.dataset, model, where)
-        teacher = self._load(model.class_map)
-        check_normalisation(model, teacher, where)
+        teacher = self._load(model.classes)
+        check_normalization(model, teacher, where)
         if self.fold_bn:
             fold_batch_norm(teacher, where)
-        ask = self._asked_through(teacher)
         teacher.to(next(model.parameters()).device)
         for weak_loss in model.weak_losses:
             if weak_loss.predictor == self.name:
                 weak_loss.check_teacher(model, teacher)
-        model.set_predictor(self.name, teacher, ask)
-        runner.logger.info(f'{where}: {sorted(teacher.task_heads)} from '
+        model.set_teacher(self.name, teacher)
+        runner.logger.info(f'{where}: {sorted(teacher.tasks)} from '
                            f'{self.checkpoint}')
 
-    def _load(self, class_map: ClassMap) -> MultiTaskDetector:
+    def _load(self, classes: TaskClasses) -> MultiTaskDetector:
         """The frozen teacher, in evaluation mode, on the CPU."""
         where = f"teacher '{self.name}' ({self.config})"
         cfg = Config.fromfile(self.config).model
-        stock = is_stock_network(cfg)
-        teacher = build_teacher(cfg, class_map, where)
+        stock = is_stock_model(cfg)
+        teacher = build_teacher(cfg, classes, where)
         try:
             checkpoint = CheckpointLoader.load_checkpoint(
                 self.checkpoint, map_location='cpu')
@@ -127,10 +107,10 @@ class TeacherHook(Hook):
                  if stock else
                  f'Train it first: python tools/train.py {self.config}')
             ) from None
-        check_trained_normalisation(cfg, checkpoint, where)
+        check_trained_normalization(cfg, checkpoint, where)
         if stock:
             checkpoint = stock_checkpoint_as_ours(checkpoint,
-                                                  *teacher.task_heads)
+                                                  *teacher.tasks)
             if not checkpoint['meta']['dataset_meta']:
                 print_log(
                     f'{where}: the checkpoint names no classes; they are '
@@ -142,32 +122,24 @@ class TeacherHook(Hook):
             find_class_changes(teacher, checkpoint), where)
         return teacher.requires_grad_(False).eval()
 
-    def _asked_through(
-            self, teacher: MultiTaskDetector) -> Callable[..., OtherNetwork]:
-        """Who asks the teacher; with a cache, that is asked before it."""
-        if self.cache_dir is None:
-            return OtherNetwork
-        text = repr(Config.fromfile(self.config).model)
-        cache = AnswerCache(self.cache_dir, identity_of(teacher, text))
-        return partial(CachedNetwork, cache=cache)
 
-
-def build_teacher(cfg: ConfigDict, class_map: ClassMap,
+def build_teacher(cfg: ConfigDict, classes: TaskClasses,
                   where: str) -> MultiTaskDetector:
     """Build the network of a config, without weights.
 
     Args:
         cfg (dict): ``model`` of the teacher's config.
-        class_map (ClassMap): The student's; a stock network has none.
+        classes (dict[str, tuple[str]]): The student's; a stock network has
+            none.
         where (str): Who it is, for messages.
 
     Raises:
         TypeError: If the network is of a kind that cannot be asked.
         ValueError: If a stock network has another number of classes.
     """
-    if is_stock_network(cfg):
+    if is_stock_model(cfg):
         try:
-            return MODELS.build(from_stock_network(cfg, class_map))
+            return MODELS.build(from_stock_model(cfg, classes))
         except (TypeError, ValueError) as error:
             raise type(error)(f'{where}: {error}') from None
     # they teach nobody, and no weights are wanted for what they own
@@ -202,7 +174,7 @@ def load_all_weights(teacher: MultiTaskDetector, checkpoint: dict,
                          f'{error}') from None
 
 
-def check_trained_normalisation(cfg: ConfigDict, checkpoint: dict,
+def check_trained_normalization(cfg: ConfigDict, checkpoint: dict,
                                 where: str) -> None:
     """Check that the weights were trained on images as the config has them.
 
@@ -212,7 +184,7 @@ def check_trained_normalisation(cfg: ConfigDict, checkpoint: dict,
         where (str): Who it is, for messages.
 
     Raises:
-        ValueError: If mean, deviation or the order of the colours differ.
+        ValueError: If mean, deviation or the order of the colors differ.
     """
     stored = stored_preprocessor(checkpoint)
     if stored is None:
@@ -220,7 +192,7 @@ def check_trained_normalisation(cfg: ConfigDict, checkpoint: dict,
     given = cfg.get('data_preprocessor') or {}
     differences = [
         f'{key}={stored.get(key)}, the config has {given.get(key)}'
-        for key in NORMALISATION
+        for key in NORMALIZATION
         if (stored.get(key) or None) != (given.get(key) or None)
     ]
     if differences:
@@ -228,25 +200,25 @@ def check_trained_normalisation(cfg: ConfigDict, checkpoint: dict,
                          f'{"; ".join(differences)}')
 
 
-def check_normalisation(model: MultiTaskDetector, teacher: MultiTaskDetector,
+def check_normalization(model: MultiTaskDetector, teacher: MultiTaskDetector,
                         where: str) -> None:
     """Check that both networks were made for the same images.
 
     Raises:
-        ValueError: If mean, deviation or the order of the colours differ.
+        ValueError: If mean, deviation or the order of the colors differ.
     """
-    ours, theirs = normalisation(model), normalisation(teacher)
+    ours, theirs = normalization(model), normalization(teacher)
     differences = [
         f'{key} is {theirs[key]}, the student has {ours[key]}' for key in ours
         if ours[key] != theirs[key]
     ]
     if differences:
         raise ValueError(
-            f'{where} was made for other input, and the images are normalised '
+            f'{where} was made for other input, and the images are normalized '
             f'once, for the student: {"; ".join(differences)}')
 
 
-def normalisation(model: MultiTaskDetector) -> dict:
+def normalization(model: MultiTaskDetector) -> dict:
     """What a model's preprocessor does to the pixels."""
     preprocessor = model.data_preprocessor
     facts: dict = dict(
@@ -261,7 +233,7 @@ def normalisation(model: MultiTaskDetector) -> dict:
 
 @torch.no_grad()
 def fold_batch_norm(teacher: MultiTaskDetector, where: str) -> None:
-    """Fold batch normalisation into convolutions, in place.
+    """Fold batch normalization into convolutions, in place.
 
     MMCV folds what follows a convolution in the order of definition; a
     network that applies its layers in another order would be changed, so the
@@ -272,12 +244,12 @@ def fold_batch_norm(teacher: MultiTaskDetector, where: str) -> None:
     """
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, 3, 128, 128, generator=generator)
-    before = nested_tensors(teacher(image, mode='tensor'))
+    before = tree_leaves(teacher(image, mode='tensor'))
     fuse_conv_bn(teacher)
     teacher.requires_grad_(False)
-    after = nested_tensors(teacher(image, mode='tensor'))
+    after = tree_leaves(teacher(image, mode='tensor'))
     for x, y in zip(before, after):
         if (x - y).abs().max() > 1e-3 * x.abs().max().clamp(min=1.):
             raise ValueError(
-                f'{where}: batch normalisation cannot be folded into its '
+                f'{where}: batch normalization cannot be folded into its '
                 'convolutions; set fold_bn=False')

@@ -26,7 +26,7 @@ class StockCheckpoint:
 
     Backbone and neck keep their names, heads get ours. Tensors of another
     shape, such as the last layer for another number of classes, keep their
-    own initialisation. The log says what was filled and what was not. Several
+    own initialization. The log says what was filled and what was not. Several
     checkpoints may follow each other, the later one has the last word::
 
         init_cfg=[
@@ -81,7 +81,7 @@ class StockCheckpoint:
                 fitting: Iterable[str], misshapen: List[str],
                 unknown: List[str]) -> None:
         total, filled = Counter(map(_part, own)), Counter(map(_part, fitting))
-        lines = [f"initialised from the stock checkpoint '{self.checkpoint}'"]
+        lines = [f"initialized from the stock checkpoint '{self.checkpoint}'"]
         lines += [
             f'  {part}: {filled[part]} of {total[part]} tensors filled'
             for part in total
@@ -136,9 +136,9 @@ def _rename(name: str, key_map: Dict[str, str]) -> str:
 
 
 def _initialize_children(module: nn.Module) -> None:
-    """Run the initialisation of the parts before the checkpoint is loaded.
+    """Run the initialization of the parts before the checkpoint is loaded.
 
-    ``BaseModule.init_weights`` runs it after every initialiser but
+    ``BaseModule.init_weights`` runs it after every initializer but
     'Pretrained', which would undo ours.
     """
     for child in module.children():

@@ -1,6 +1,7 @@
 # Copyright (c) mmbombo contributors.
-from .pseudo_label_quality import BoxQuality, MaskQuality, connectivity
-from .voc_ap import AP_MODES, best_truths, box_ious, voc_average_precision
+from .label_quality import BoxQuality, MaskQuality, connectivity
+from .voc_average_precision import (AP_MODES, best_truths, box_ious,
+                                    voc_average_precision)
 
 __all__ = [
     'AP_MODES', 'BoxQuality', 'MaskQuality', 'best_truths', 'box_ious',

@@ -7,8 +7,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from terminaltables import AsciiTable
 
+from mmbombo.evaluation.functional.voc_average_precision import (
+    AP_MODES, best_truths, voc_average_precision)
 from mmbombo.registry import METRICS
-from ..functional.voc_ap import AP_MODES, best_truths, voc_average_precision
 
 #: 0.5, 0.55, ..., 0.95 to the last bit, which 0.5 + k * 0.05 is not.
 IOU_THRS = np.arange(10, 20) / 20

@@ -16,7 +16,7 @@ class NoPoolResNet(ResNet):
     Args:
         **kwargs: Arguments of :class:`mmdet.ResNet`. Its ``norm_eval`` is
             True unless said otherwise, the paper's networks train their
-            normalisation.
+            normalization.
     """
 
     def __init__(self, **kwargs) -> None:

@@ -9,12 +9,9 @@ from torch import Tensor, nn
 
 from mmbombo.models.utils import training_progress
 from mmbombo.registry import MODELS
-from mmbombo.structures import BBOX
-from .multi_task_data_preprocessor import PIXEL_FIELDS, set_map
-
-#: Fields of a sample that hold boxes in input pixels.
-BOX_FIELDS = ('gt_instances', 'ignored_instances', 'left_out_instances',
-              'components')
+from mmbombo.structures import BBOX, sample_fields
+from mmbombo.structures.annotation_kinds import BOXES, LINEAR
+from .multi_task_data_preprocessor import map_fields, set_map
 
 
 @MODELS.register_module()
@@ -31,7 +28,7 @@ class DetBatchResize(nn.Module):
     iteration, rank). A resumed run draws as an uninterrupted one, and ranks
     draw independently.
 
-    It works on a batch that has been normalised and padded, and on one group
+    It works on a batch that has been normalized and padded, and on one group
     of images only, so it is a part of :class:`MultiTaskDetector`, which makes
     the groups, and not of its data preprocessor.
 
@@ -62,7 +59,7 @@ class DetBatchResize(nn.Module):
         """Resize a batch whose images have boxes.
 
         Args:
-            inputs (Tensor): Square images ``(n, 3, S, S)``, normalised.
+            inputs (Tensor): Square images ``(n, 3, S, S)``, normalized.
             samples (list[:obj:`DetDataSample`]): Their samples.
             task (str, optional): Whose batch it is, where more than the
                 annotation kinds decides. Defaults to None.
@@ -117,23 +114,31 @@ def resize_sample(sample: DetDataSample, old: int, new: int) -> DetDataSample:
     if 'scale_factor' in sample:
         resized.set_metainfo(
             dict(scale_factor=tuple(x * scale for x in sample.scale_factor)))
-    for field in BOX_FIELDS:
-        if field in sample:
-            instances: InstanceData = sample.get(field).new()
+    for field in sample_fields():
+        if field.geometry == BOXES and field.name in sample:
+            instances: InstanceData = sample.get(field.name).new()
             instances.bboxes = instances.bboxes * scale
             if 'areas' in instances:
                 instances.areas = instances.areas * scale**2
-            resized.set_field(instances, field)
-    for field, (key, _) in PIXEL_FIELDS.items():
-        if field in sample:
-            set_map(resized, field, nearest(sample.get(field).get(key), new))
+            resized.set_field(instances, field.name)
+    for field in map_fields(sample):
+        resize = bilinear if field.geometry == LINEAR else nearest
+        pixels = sample.get(field.name).get(field.key)
+        set_map(resized, field, resize(pixels, new))
     return resized
+
+
+def bilinear(pixels: Tensor, size: int) -> Tensor:
+    """Resize a map of values ``(1, S, S)`` to ``(1, size, size)``."""
+    return F.interpolate(
+        pixels[None], size=(size, size), mode='bilinear',
+        align_corners=False)[0]
 
 
 def nearest(pixels: Tensor, size: int) -> Tensor:
     """Resize an integer map ``(1, S, S)`` to ``(1, size, size)``.
 
-    A new pixel takes the value at its centre, as bilinear interpolation of
+    A new pixel takes the value at its center, as bilinear interpolation of
     the image with ``align_corners=False`` has it; ``mode='nearest'`` of torch
     does not, and takes no integers.
     """

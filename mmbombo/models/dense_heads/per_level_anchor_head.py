@@ -10,9 +10,9 @@ from mmdet.utils import (ConfigType, InstanceList, OptConfigType,
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmbombo.models.task_heads.ignore_regions import IGNORED_LOGIT
 from mmbombo.models.task_modules.box_numbers import of_numbered_box
 from mmbombo.models.utils.conv_block import conv_block
-from mmbombo.models.utils.ignored_logit import IGNORED_LOGIT
 from mmbombo.registry import MODELS
 
 BoxOutputs = Tuple[List[Tensor], List[Tensor]]
@@ -47,8 +47,8 @@ class PerLevelAnchorHead(AnchorHead):
     losses are the paper's with the arguments below; decoding and NMS are
     MMDetection's.
 
-    Normalisation is the paper's too: the classification loss is divided by the
-    number of positives, and the localisation loss is the mean over the four
+    Normalization is the paper's too: the classification loss is divided by the
+    number of positives, and the localization loss is the mean over the four
     offsets of the positives, weighted where the assigner gives weights. In
     distributed training both divisors are means over the ranks. Without a
     positive they are one and a small constant, so nothing is divided by zero.
@@ -59,7 +59,7 @@ class PerLevelAnchorHead(AnchorHead):
         num_classes (int): Number of classes, without background.
         in_channels (int): Channels of every level.
         feat_channels (int): Channels of the blocks. Defaults to 256.
-        norm_cfg (dict): Config of the normalisation. Defaults to
+        norm_cfg (dict): Config of the normalization. Defaults to
             ``dict(type='BN')``.
         anchor_generator (dict): Defaults to the paper's anchors.
         bbox_coder (dict): Defaults to variances 0.1 and 0.2.
@@ -70,7 +70,7 @@ class PerLevelAnchorHead(AnchorHead):
             and beta 0.11.
         train_cfg (dict, optional): ``dict(assigner=...)``. Defaults to None.
         test_cfg (dict, optional): Post-processing. Defaults to None.
-        init_cfg (dict): Initialisation config. Defaults to a first score of
+        init_cfg (dict): Initialization config. Defaults to a first score of
             0.01 for every class.
     """
 

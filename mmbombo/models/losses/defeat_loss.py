@@ -3,7 +3,7 @@ from typing import Tuple
 
 from torch import Tensor
 
-from .rank_mean import weighted_mean
+from .dist_mean import weighted_mean
 
 
 def defeat_loss(distance: Tensor, foreground: Tensor,
@@ -13,7 +13,7 @@ def defeat_loss(distance: Tensor, foreground: Tensor,
     `DeFeat <https://arxiv.org/abs/2103.14475>`_ gives objects, which cover
     few cells, as much weight as the background: half the mean distance over
     the cells of each. In MulTaS' released code the sums run over the channels
-    but the normaliser does not, and the result is divided by the batch size
+    but the normalizer does not, and the result is divided by the batch size
     after the cells of the batch have been counted already; here both are
     means, so that neither channels nor batch size change the weight, and an
     equal distance everywhere gives that of

@@ -4,7 +4,7 @@ from typing import Sequence
 import torch
 from torch import Tensor
 
-from .rank_mean import full_precision, weighted_mean
+from .dist_mean import full_precision, weighted_mean
 
 
 def feature_distance(student: Sequence[Tensor],

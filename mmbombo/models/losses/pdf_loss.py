@@ -6,7 +6,7 @@ Of PDF-Distil (Zhang et al., BMVC 2021), in the form of MulTaS' released code.
 import torch.nn.functional as F
 from torch import Tensor
 
-from .rank_mean import full_precision, ratio_over_ranks, weighted_mean
+from .dist_mean import full_precision, ratio_over_ranks, weighted_mean
 
 
 def disagreement(student: Tensor, teacher: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 import torch
 from torch import Tensor
 
-from .rank_mean import weighted_mean
+from .dist_mean import weighted_mean
 
 
 def projection_loss(probs: Tensor, columns: Tensor, rows: Tensor) -> Tensor:

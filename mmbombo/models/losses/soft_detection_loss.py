@@ -3,7 +3,7 @@ import torch.nn.functional as F
 from mmdet.models.losses.balanced_l1_loss import balanced_l1_loss
 from torch import Tensor
 
-from .rank_mean import full_precision
+from .dist_mean import full_precision
 
 
 def soft_score_loss(student: Tensor,

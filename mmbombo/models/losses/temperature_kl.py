@@ -2,7 +2,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from .rank_mean import full_precision
+from .dist_mean import full_precision
 
 
 def temperature_kl(student: Tensor,

@@ -32,9 +32,9 @@ class ContextPyramid(BaseModule):
         num_levels (int): Number of levels. Defaults to 4, the paper's for
             inputs of 320 pixels.
         fusion (str): 'fpn' or 'pafpn'. Defaults to 'fpn'.
-        norm_cfg (dict): Config of the normalisation. Defaults to
+        norm_cfg (dict): Config of the normalization. Defaults to
             ``dict(type='BN')``.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
+        init_cfg (dict, optional): Initialization config. Defaults to None.
 
     Raises:
         ValueError: For another number of maps or another fusion.
@@ -96,7 +96,7 @@ class ContextPyramid(BaseModule):
 
         Raises:
             ValueError: If the neck is told the wrong number of maps, or
-                trains batch normalisation on a single image.
+                trains batch normalization on a single image.
         """
         if len(feats) != len(self.in_channels):
             raise ValueError(
@@ -107,7 +107,7 @@ class ContextPyramid(BaseModule):
                 norm, nn.BatchNorm2d):
             raise ValueError(
                 'ContextPyramid cannot train on 1 image at a time: its '
-                'context is one value per image, and batch normalisation '
+                'context is one value per image, and batch normalization '
                 'needs several. Use at least 2 images per forward, or '
                 "norm_cfg=dict(type='GN', num_groups=32)")
         fine, coarse = self.fine(feats[0]), self.coarse(feats[1])
@@ -122,7 +122,7 @@ class BottomUpPath(BaseModule):
     Args:
         channels (int): Channels of every level.
         num_levels (int): Number of levels.
-        norm_cfg (dict): Config of the normalisation.
+        norm_cfg (dict): Config of the normalization.
     """
 
     def __init__(self, channels: int, num_levels: int,

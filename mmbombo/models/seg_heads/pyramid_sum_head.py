@@ -15,7 +15,7 @@ class PyramidSumHead(BaseDecodeHead):
     """The segmentation head of BoMBo's networks, after Panoptic FPN.
 
     Level f of a pyramid that starts at stride 8 goes through f + 1 blocks,
-    each followed by a nearest-neighbour enlargement by two, and is then at
+    each followed by a nearest-neighbor enlargement by two, and is then at
     stride 4. The levels are added up, and three more blocks and a 1x1
     convolution without bias give the logits.
 
@@ -29,7 +29,7 @@ class PyramidSumHead(BaseDecodeHead):
         channels (int): Channels of the blocks. Defaults to 128.
         refine_stride (int): Stride of the last blocks in pixels: 1, as in the
             paper, or 4. Defaults to 1.
-        norm_cfg (dict): Config of the normalisation. Defaults to
+        norm_cfg (dict): Config of the normalization. Defaults to
             ``dict(type='BN')``.
         dropout_ratio (float): Defaults to 0, the paper's.
         loss_decode (dict): Defaults to cross-entropy.

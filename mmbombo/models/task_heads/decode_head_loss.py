@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
-from mmbombo.models.utils import cell_centres
+from mmbombo.models.utils import grid_points
 from mmbombo.structures import IGNORE_INDEX
 
 
@@ -19,7 +19,7 @@ def decode_head_loss(head: BaseDecodeHead, logits: Tensor,
     Args:
         head (BaseDecodeHead): Its losses, sampler and ``align_corners``.
         logits (Tensor): ``(n, C, h, w)``.
-        labels (Tensor): Class ids ``(n, H, W)`` int64, 255 where unlabelled.
+        labels (Tensor): Class ids ``(n, H, W)`` int64, 255 where unlabeled.
 
     Returns:
         dict[str, Tensor]: Losses, and ``acc_seg``, see
@@ -46,19 +46,19 @@ def decode_head_loss(head: BaseDecodeHead, logits: Tensor,
 
 
 def cell_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of the labelled cells whose largest logit is right.
+    """Share of the labeled cells whose largest logit is right.
 
-    A cell is judged by the label in its centre.
+    A cell is judged by the label in its center.
 
     Args:
         logits (Tensor): ``(n, C, h, w)``.
-        labels (Tensor): Class ids ``(n, H, W)`` int64, 255 where unlabelled.
+        labels (Tensor): Class ids ``(n, H, W)`` int64, 255 where unlabeled.
 
     Returns:
         Tensor: A scalar, in percent; 0 without a label.
     """
-    ys, xs = cell_centres(logits.shape[-2:], labels.shape[-2:], labels.device)
+    ys, xs = grid_points(logits.shape[-2:], labels.shape[-2:], labels.device)
     labels = labels[:, ys.long()][..., xs.long()]
-    labelled = labels != IGNORE_INDEX
-    right = (logits.argmax(dim=1) == labels) & labelled
-    return right.sum() * 100. / labelled.sum().clamp(min=1)
+    labeled = labels != IGNORE_INDEX
+    right = (logits.argmax(dim=1) == labels) & labeled
+    return right.sum() * 100. / labeled.sum().clamp(min=1)

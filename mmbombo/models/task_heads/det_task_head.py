@@ -8,19 +8,20 @@ from mmdet.models.dense_heads import (AutoAssignHead, CenterNetUpdateHead,
                                       RTMDetInsHead, TOODHead, VFNetHead,
                                       YOLACTHead, YOLOV3Head, YOLOXHead)
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
-from mmdet.structures import SampleList
+from mmdet.structures import OptSampleList, SampleList
 from mmdet.utils import ConfigType, InstanceList, OptConfigType, OptMultiConfig
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
-from mmbombo.models.losses.rank_mean import full_precision
+from mmbombo.models.losses.dist_mean import full_precision
 from mmbombo.models.utils import prior_offset
-from mmbombo.models.utils.ignored_logit import IGNORED_LOGIT
 from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX
-from mmbombo.weak_labels.class_map import ClassMap
-from .base_task_head import BaseTaskHead, library_scope, overridden
-from .ignore_regions import IgnoreRegions, boxes_and_classes, ignored_cells
+from mmbombo.structures.class_names import TaskClasses
+from .base_task_head import (BaseTaskHead, library_scope, overridden,
+                             require_num_classes)
+from .ignore_regions import (IGNORED_LOGIT, IgnoreRegions, boxes_and_classes,
+                             ignored_cells)
 from .level_strides import check_level_strides
 
 #: Dense heads that need more than boxes, or more than one stage, or have
@@ -52,13 +53,14 @@ class DetTaskHead(BaseTaskHead):
             Defaults to None.
         test_cfg (dict, optional): ``model.test_cfg`` of the stock config.
             Defaults to None.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
+        init_cfg (dict, optional): Initialization config. Defaults to None.
 
     Raises:
         TypeError: If the head cannot be trained on a part of the batch, or
             cannot ignore a region; the message names it and the reason.
     """
 
+    tasks = ('det', )
     annotation_kind = BBOX
 
     def __init__(self,
@@ -85,24 +87,23 @@ class DetTaskHead(BaseTaskHead):
         """ConfigDict: Post-processing of the head."""
         return self.head.test_cfg
 
-    def check_classes(self, class_map: ClassMap) -> None:
-        """Raise if the number of classes differs from the class map's."""
-        if self.num_classes != class_map.num_det_classes:
-            raise ValueError(
-                f'the detection head has num_classes={self.num_classes}, but '
-                f'the class map has {class_map.num_det_classes} detection '
-                f'classes: {list(class_map.det_classes)}')
+    def check_classes(self, classes: TaskClasses) -> None:
+        """Raise if the number of classes is not that of the task."""
+        require_num_classes(self.head, 'det', classes, self.num_classes)
 
     def check_features(self, feats: Tuple[Tensor, ...],
                        image_size: int) -> None:
         """Raise if the head's strides are not those of its maps."""
         check_level_strides(self.head, feats, self.in_indices, image_size)
 
-    def forward(self, feats: Tuple[Tensor, ...]) -> Tuple[List[Tensor], ...]:
+    def forward(self,
+                feats: Tuple[Tensor, ...],
+                samples: OptSampleList = None) -> Tuple[List[Tensor], ...]:
         """Run the head on its feature maps.
 
         Args:
             feats (tuple[Tensor]): Feature maps ``(N, C, H_l, W_l)``.
+            samples (list, optional): Not read.
 
         Returns:
             tuple[list[Tensor]]: Per kind of output, a map per level.
@@ -112,7 +113,7 @@ class DetTaskHead(BaseTaskHead):
         return self.head(feats)
 
     def targets(
-        self, samples: SampleList
+        self, task: str, samples: SampleList
     ) -> Tuple[InstanceList, Optional[IgnoreRegions]]:
         """Ground-truth boxes, and the crowd and difficult ones to ignore."""
         ignore = IgnoreRegions.from_instances(
@@ -120,7 +121,7 @@ class DetTaskHead(BaseTaskHead):
             self.num_classes)
         return [sample.gt_instances for sample in samples], ignore
 
-    def loss_on_targets(self, outputs: Tuple[List[Tensor], ...],
+    def loss_on_targets(self, task: str, outputs: Tuple[List[Tensor], ...],
                         targets: InstanceList, metas: Sequence[dict],
                         ignore: Optional[IgnoreRegions]) -> dict:
         """The dense head's loss on given boxes.
@@ -130,6 +131,7 @@ class DetTaskHead(BaseTaskHead):
         replaced by a constant that costs nothing and has no gradient.
 
         Args:
+            task (str): 'det'.
             outputs (tuple[list[Tensor]]): Outputs of the head for n images.
             targets (list[:obj:`InstanceData`]): Per image ``bboxes``
                 ``(T, 4)`` in input pixels and ``labels`` ``(T, )``.
@@ -180,12 +182,15 @@ class DetTaskHead(BaseTaskHead):
             return (cls_scores, bbox_preds, *others)
         return outputs
 
-    def decode(self, outputs: Tuple[List[Tensor], ...],
+    def decode(self,
+               task: str,
+               outputs: Tuple[List[Tensor], ...],
                metas: Sequence[dict],
                cfg: Optional[ConfigType] = None) -> InstanceList:
         """Decoded boxes in input pixels, after NMS.
 
         Args:
+            task (str): 'det'.
             outputs (tuple[list[Tensor]]): Evaluation outputs for n images.
             metas (Sequence[dict]): Meta information of the n images.
             cfg (dict, optional): Values that replace those of ``test_cfg``.

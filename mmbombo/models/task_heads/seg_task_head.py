@@ -3,7 +3,7 @@ from typing import Callable, List, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from mmdet.structures import DetDataSample, SampleList
+from mmdet.structures import DetDataSample, OptSampleList, SampleList
 from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmengine.model import ModuleList
 from mmengine.structures import PixelData
@@ -15,20 +15,21 @@ from torch import Tensor, nn
 from mmbombo.models.utils import unpadded_shape
 from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX, SEM_SEG
-from mmbombo.weak_labels.class_map import ClassMap
-from .base_task_head import BaseTaskHead, library_scope, overridden
+from mmbombo.structures.class_names import TaskClasses
+from .base_task_head import (BaseTaskHead, library_scope, overridden,
+                             require_num_classes)
 from .decode_head_loss import decode_head_loss
-from .labelled_pixel_mean import LabelledPixelMean
-from .labelled_pixels_only import LabelledPixelsOnly
+from .labeled_pixel_mean import LabeledPixelMean
+from .labeled_pixels_only import LabeledPixelsOnly
 
 
 @MODELS.register_module()
 class SegTaskHead(BaseTaskHead):
     """Semantic segmentation with heads of MMSegmentation, unchanged.
 
-    Cross-entropy becomes the mean over all labelled pixels of all ranks, see
-    :class:`LabelledPixelMean`; other losses are kept from unlabelled pixels,
-    see :class:`LabelledPixelsOnly`.
+    Cross-entropy becomes the mean over all labeled pixels of all ranks, see
+    :class:`LabeledPixelMean`; other losses are kept from unlabeled pixels,
+    see :class:`LabeledPixelsOnly`.
 
     Args:
         head (dict): Config of the decode head, such as ``model.decode_head``
@@ -38,7 +39,7 @@ class SegTaskHead(BaseTaskHead):
         test_cfg (dict): ``mode='whole'``, or ``mode='slide'`` with
             ``crop_size`` and ``stride``, both (height, width) in pixels.
             Defaults to ``dict(mode='whole')``.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
+        init_cfg (dict, optional): Initialization config. Defaults to None.
 
     Raises:
         TypeError: If a head is not a plain decode head, or gives one logit
@@ -46,6 +47,7 @@ class SegTaskHead(BaseTaskHead):
         ValueError: If its ``ignore_index`` is not 255.
     """
 
+    tasks = ('seg', )
     annotation_kind = SEM_SEG
 
     def __init__(self,
@@ -75,21 +77,19 @@ class SegTaskHead(BaseTaskHead):
         """int: Number of segmentation classes, background included."""
         return self.head.num_classes
 
-    def check_classes(self, class_map: ClassMap) -> None:
-        """Raise if the number of classes differs from the class map's."""
+    def check_classes(self, classes: TaskClasses) -> None:
+        """Raise if the number of classes is not that of the task."""
         for head in (self.head, *self.auxiliary_heads):
-            if head.num_classes != class_map.num_seg_classes:
-                raise ValueError(
-                    f'the segmentation head {type(head).__name__} has '
-                    f'num_classes={head.num_classes}, but the class map has '
-                    f'{class_map.num_seg_classes} segmentation classes: '
-                    f'{list(class_map.seg_classes)}')
+            require_num_classes(head, 'seg', classes, head.num_classes)
 
-    def forward(self, feats: Tuple[Tensor, ...]) -> Tuple[Tensor, ...]:
+    def forward(self,
+                feats: Tuple[Tensor, ...],
+                samples: OptSampleList = None) -> Tuple[Tensor, ...]:
         """Run the decode head, and in training the auxiliary heads too.
 
         Args:
             feats (tuple[Tensor]): Feature maps ``(N, C, H_l, W_l)``.
+            samples (list, optional): Not read.
 
         Returns:
             tuple[Tensor]: Logits ``(N, num_classes, h, w)`` of each head, the
@@ -100,12 +100,13 @@ class SegTaskHead(BaseTaskHead):
             heads += list(self.auxiliary_heads)
         return tuple(head(feats) for head in heads)
 
-    def targets(self, samples: SampleList) -> Tuple[Tensor, None]:
+    def targets(self, task: str, samples: SampleList) -> Tuple[Tensor, None]:
         """Ground-truth maps ``(n, 1, H, W)``."""
         maps = [sample.gt_sem_seg.sem_seg for sample in samples]
         return torch.stack(maps), None
 
     def loss_on_targets(self,
+                        task: str,
                         outputs: Tuple[Tensor, ...],
                         targets: Tensor,
                         metas: Sequence[dict],
@@ -113,11 +114,12 @@ class SegTaskHead(BaseTaskHead):
         """The decode heads' losses on given maps.
 
         Args:
+            task (str): 'seg'.
             outputs (tuple[Tensor]): Logits of each head for n images.
-            targets (Tensor): Class ids ``(n, 1, H, W)``, int64; unlabelled
+            targets (Tensor): Class ids ``(n, 1, H, W)``, int64; unlabeled
                 pixels are 255.
             metas (Sequence[dict]): Not used.
-            ignore (None): Unlabelled pixels say it already.
+            ignore (None): Unlabeled pixels say it already.
 
         Returns:
             dict[str, Tensor]: Losses; those of auxiliary head i are prefixed
@@ -135,12 +137,14 @@ class SegTaskHead(BaseTaskHead):
 
     @torch.no_grad()
     def decode(self,
+               task: str,
                outputs: Tuple[Tensor, ...],
                metas: Sequence[dict],
                cfg: OptConfigType = None) -> Tensor:
         """Class ids at the size of the input, padding included.
 
         Args:
+            task (str): 'seg'.
             outputs (tuple[Tensor]): Outputs of the head for n images.
             metas (Sequence[dict]): Meta information of the n images.
             cfg (dict, optional): Not used; ids have no options.
@@ -242,7 +246,7 @@ def build_decode_head(head: ConfigType) -> BaseDecodeHead:
     if head.out_channels == 1:
         raise TypeError(
             f'SegTaskHead cannot use {name} with out_channels=1: '
-            "MMSegmentation's binary loss fails on images without a labelled "
+            "MMSegmentation's binary loss fails on images without a labeled "
             'pixel, and weak losses need a channel per class. Give two '
             'classes two channels: num_classes=2 without out_channels and '
             'threshold, and a cross-entropy without use_sigmoid')
@@ -260,10 +264,10 @@ def build_decode_head(head: ConfigType) -> BaseDecodeHead:
 
 
 def wrap_loss(loss: nn.Module) -> nn.Module:
-    """Make unlabelled pixels count for nothing in a decode loss."""
+    """Make unlabeled pixels count for nothing in a decode loss."""
     if not isinstance(loss, CrossEntropyLoss):
-        return LabelledPixelsOnly(loss)
-    return LabelledPixelMean(loss) if loss.reduction == 'mean' else loss
+        return LabeledPixelsOnly(loss)
+    return LabeledPixelMean(loss) if loss.reduction == 'mean' else loss
 
 
 def check_test_cfg(test_cfg: dict) -> None:

@@ -16,8 +16,8 @@ class ClampedAnchorGenerator(AnchorGenerator):
     ``strides=[8, 16, 32, 64]``, ``octave_base_scale=3`` (24 pixels on the
     finest level), ``scales_per_octave=2``, ``ratios=[1.0, 0.5, 2.0]``,
     ``scale_major=False`` and ``center_offset=0.5``: six per cell. The paper
-    holds anchors as centre, width and height relative to the input, each
-    number clamped to [0, 1]: centres stay, and extents stop at the input's.
+    holds anchors as center, width and height relative to the input, each
+    number clamped to [0, 1]: centers stay, and extents stop at the input's.
     """
 
     def grid_priors(self,
@@ -43,7 +43,7 @@ class ClampedAnchorGenerator(AnchorGenerator):
 
 
 def clamp_extents(boxes: Tensor, limits: Tuple[int, int]) -> Tensor:
-    """Shrink boxes ``(K, 4)`` about their centres to at most ``limits``.
+    """Shrink boxes ``(K, 4)`` about their centers to at most ``limits``.
 
     Args:
         boxes (Tensor): (x1, y1, x2, y2).

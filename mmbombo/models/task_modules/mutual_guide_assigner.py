@@ -16,14 +16,14 @@ class MutualGuideAssigner(BaseAssigner):
     """Mutual Guide (Zhang et al., ACCV 2020): each branch guides the other.
 
     An anchor is a positive of the classification where its *predicted box*
-    fits an object, and a positive of the localisation where the anchor fits
+    fits an object, and a positive of the localization where the anchor fits
     and its *predicted class* is right:
 
     - R = IoU(object, predicted box) chooses the positives of classification,
-      whose soft target is R ("localise to classify");
+      whose soft target is R ("localize to classify");
     - Q = min(1, IoU(object, anchor) * exp(p / sigma)), with p the predicted
-      probability of the object's class, chooses those of localisation, whose
-      weight is Q ("classify to localise").
+      probability of the object's class, chooses those of localization, whose
+      weight is Q ("classify to localize").
 
     In both, an anchor belongs to the object with the largest value, and an
     object takes as many of its best anchors as its ``topk`` largest values
@@ -64,7 +64,7 @@ class MutualGuideAssigner(BaseAssigner):
             :obj:`AssignResult`: The assignment of classification
             (``gt_inds`` ``(A, )``: 0 is background, k is box k - 1) with its
             soft targets as ``max_overlaps``, and the extra properties
-            ``box_gt_inds`` and ``box_weights`` ``(A, )`` of localisation.
+            ``box_gt_inds`` and ``box_weights`` ``(A, )`` of localization.
         """
         boxes = get_box_tensor(gt_instances.bboxes)
         labels = gt_instances.labels

@@ -12,16 +12,16 @@ def conv_block(in_channels: int,
                norm_cfg: ConfigType,
                stride: int = 1,
                act: bool = True) -> ConvModule:
-    """Convolution, normalisation, LeakyReLU(0.1): the paper's only block.
+    """Convolution, normalization, LeakyReLU(0.1): the paper's only block.
 
     The convolution has no bias: the reference code gives it one, which the
-    normalisation that follows takes away again.
+    normalization that follows takes away again.
 
     Args:
         in_channels (int): Channels of the input.
         out_channels (int): Channels of the output.
         kernel_size (int): 1 or 3; the borders are padded.
-        norm_cfg (dict): Config of the normalisation.
+        norm_cfg (dict): Config of the normalization.
         stride (int): Stride. Defaults to 1.
         act (bool): Whether the block ends with the activation. Defaults to
             True.

@@ -4,13 +4,13 @@ from typing import Sequence, Tuple
 import torch
 from torch import Tensor
 
-from .cells import cell_centres
+from .grid_points import grid_points
 
 
 def valid_cells(metas: Sequence[dict], size: Sequence[int],
                 input_size: Sequence[int],
                 device: torch.device) -> Tensor:
-    """Cells of a map whose centre lies in the image, not in its padding.
+    """Cells of a map whose center lies in the image, not in its padding.
 
     The padding is that of the batch; what ``mmdet.Pad`` adds in a pipeline is
     part of the image, as it is for MMDetection's heads.
@@ -28,9 +28,9 @@ def valid_cells(metas: Sequence[dict], size: Sequence[int],
     """
     shapes = torch.tensor([meta['img_shape'][:2] for meta in metas])
     shapes = shapes.to(device, non_blocking=True)
-    centres_y, centres_x = cell_centres(size, input_size, device)
-    in_y = centres_y < shapes[:, :1]
-    in_x = centres_x < shapes[:, 1:]
+    centers_y, centers_x = grid_points(size, input_size, device)
+    in_y = centers_y < shapes[:, :1]
+    in_x = centers_x < shapes[:, 1:]
     return in_y[:, :, None] & in_x[:, None]
 
 

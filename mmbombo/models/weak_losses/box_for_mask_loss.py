@@ -5,7 +5,7 @@ import torch
 from mmdet.utils import OptConfigType
 from torch import Tensor
 
-from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.context import StepContext
 from mmbombo.registry import MODELS, TASK_UTILS
 from mmbombo.structures import BBOX
 from .base_weak_loss import BaseWeakLoss
@@ -24,8 +24,7 @@ class BoxForMaskLoss(BaseWeakLoss):
     <https://arxiv.org/abs/2411.17536>`_; that the same cross-entropy is used
     is known from its reviews, everything else is our reconstruction.
 
-    The defaults were set before our ablation, which bears them out: no
-    ``mask_refiner`` and no :class:`ColourAffinityLoss` beside it. A
+    The defaults were set before our ablation, which bears them out. A
     ``stride`` of 2 was as good as one of 1. The figures are in
     ``docs/en/user_guides/weak_losses.md``, and for all runs in
     ``docs/en/notes/ablation.md``.
@@ -39,6 +38,8 @@ class BoxForMaskLoss(BaseWeakLoss):
             Defaults to None.
         stride (int): The loss is of every so many rows and columns of the
             masks, to whose size the logits are brought. Defaults to 1.
+        start (float): Share of the training after which the loss begins.
+            Defaults to 0.
 
     Raises:
         ValueError: If ``stride`` is no positive integer.
@@ -56,8 +57,9 @@ class BoxForMaskLoss(BaseWeakLoss):
                  loss_weight: float = 1.,
                  ramp: float = 0.,
                  mask_refiner: OptConfigType = None,
-                 stride: int = 1) -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp)
+                 stride: int = 1,
+                 start: float = 0.) -> None:
+        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         if not isinstance(stride, int) or stride < 1:
             raise ValueError('stride of BoxForMaskLoss must be a positive '
                              f'integer, not {stride!r}')
@@ -72,19 +74,7 @@ class BoxForMaskLoss(BaseWeakLoss):
         return getattr(self.mask_refiner, 'predictor', 'none')
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """Segmentation loss on the pseudo masks.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of the images with boxes only.
-
-        Returns:
-            dict[str, Tensor]: Losses of the segmentation head, and what the
-            refiner counts.
-
-        Raises:
-            KeyError: If a sample carries no pseudo mask.
-        """
+        """Losses of the segmentation head, and what the refiner counts."""
         masks, counts = self.pseudo_masks(ctx, images)
         # the middle of each cell, or nearest to it
         cells = slice(self.stride // 2, None, self.stride)

@@ -4,15 +4,15 @@ from typing import Dict, List
 import torch
 from torch import Tensor
 
-from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.context import StepContext
+from mmbombo.models.losses.dist_mean import full_precision
 from mmbombo.models.losses.projection_loss import projection_loss
-from mmbombo.models.losses.rank_mean import full_precision
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX, IGNORE_INDEX
 from mmbombo.weak_labels import covered_pixels
 from .base_weak_loss import BaseWeakLoss
-from .box_table import BoxTable
+from .padded_boxes import PaddedBoxes
 
 
 @MODELS.register_module()
@@ -43,32 +43,27 @@ class BoxProjectionLoss(BaseWeakLoss):
             0. Defaults to 0.
         outside (bool): Whether to train what is in no box as background.
             Defaults to True.
+        start (float): Share of the training after which the loss begins.
+            Defaults to 0.
     """
 
     name = 'box_projection'
     task = 'seg'
     source_kind = BBOX
+    needs_class_map = True
 
     def __init__(self,
                  loss_weight: float = 1.,
                  ramp: float = 0.,
-                 outside: bool = True) -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp)
+                 outside: bool = True,
+                 start: float = 0.) -> None:
+        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         self.outside = outside
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """Projection loss, and the head's loss outside the boxes.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of the images with boxes only.
-
-        Returns:
-            dict[str, Tensor]: ``loss_projection``, and the losses of the
-            segmentation head.
-        """
-        table = BoxTable.from_samples([ctx.samples[i] for i in images],
-                                      ctx.class_map)
+        """``loss_projection``, and the head's losses outside the boxes."""
+        table = PaddedBoxes.from_samples([ctx.samples[i] for i in images],
+                                         ctx.class_map)
         losses = dict(loss_projection=self._projection(ctx, images, table))
         if self.outside and ctx.class_map.outside_id != IGNORE_INDEX:
             targets = self._outside(ctx, images, table)
@@ -76,7 +71,7 @@ class BoxProjectionLoss(BaseWeakLoss):
         return losses
 
     def _projection(self, ctx: StepContext, images: List[int],
-                    table: BoxTable) -> Tensor:
+                    table: PaddedBoxes) -> Tensor:
         logits = full_precision(ctx.logits(self.task, images))
         num_classes = ctx.class_map.num_det_classes
         grid = logits.shape[-2:], ctx.inputs.shape[-2:]
@@ -92,7 +87,7 @@ class BoxProjectionLoss(BaseWeakLoss):
 
     @torch.no_grad()
     def _outside(self, ctx: StepContext, images: List[int],
-                 table: BoxTable) -> Tensor:
+                 table: PaddedBoxes) -> Tensor:
         """Masks ``(n, 1, H, W)``: background in no box, ignored elsewhere."""
         size = ctx.inputs.shape[-2:]
         in_box = covered_pixels(table.boxes, size)

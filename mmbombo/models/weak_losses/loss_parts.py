@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """Which losses of a dense head are about classes, and which about boxes.
 
-MMDetection has no word for it but the names of the losses. Localisation is
+MMDetection has no word for it but the names of the losses. Localization is
 everything that is computed from the boxes of matched cells: regression,
 distributions over edges, quality of the location (centerness, IoU). Of the
 names that are left those of a classification say so. Others, such as the bags
@@ -9,7 +9,7 @@ of FreeAnchor, are about both.
 """
 from typing import Any, Dict
 
-LOCALISATION = ('bbox', 'dfl', 'centerness', 'iou', 'pts')
+LOCALIZATION = ('bbox', 'dfl', 'centerness', 'iou', 'pts')
 CLASSIFICATION = ('cls', )
 
 #: What ``supervise`` can be, and the part that it keeps.
@@ -25,7 +25,7 @@ def part_of(key: str) -> str:
     Returns:
         str: 'cls', 'loc', or '' if the name does not say.
     """
-    if any(word in key for word in LOCALISATION):
+    if any(word in key for word in LOCALIZATION):
         return 'loc'
     if any(word in key for word in CLASSIFICATION):
         return 'cls'
@@ -53,7 +53,7 @@ def select_losses(losses: Dict[str, Any], supervise: str) -> Dict[str, Any]:
             f"supervise='{supervise}' cannot be used with this detection "
             f'head: the names of its losses {unknown} do not say whether '
             f'they are about classes ({", ".join(CLASSIFICATION)}) or boxes '
-            f"({', '.join(LOCALISATION)}); use supervise='both'")
+            f"({', '.join(LOCALIZATION)}); use supervise='both'")
     return {
         key: value
         for key, value in losses.items()

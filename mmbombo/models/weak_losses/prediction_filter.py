@@ -4,10 +4,10 @@ from typing import Dict, List, Tuple
 import torch
 from torch import Tensor
 
-from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.context import StepContext
 from mmbombo.registry import TASK_UTILS
 from mmbombo.weak_labels import filter_predictions
-from .box_table import BoxTable
+from .padded_boxes import PaddedBoxes
 
 
 @TASK_UTILS.register_module()
@@ -60,8 +60,8 @@ class PredictionFilter:
         predicted = ctx.predict('seg', images, self.predictor)
         if predicted is None:
             return prepared, {}
-        table = BoxTable.from_samples([ctx.samples[i] for i in images],
-                                      ctx.class_map)
+        table = PaddedBoxes.from_samples([ctx.samples[i] for i in images],
+                                         ctx.class_map)
         shows = ctx.class_map.compatible_on(prepared.device).T
         agrees = shows[table.labels] & table.certain[..., None]
         mask, empty = filter_predictions(predicted[:, 0], prepared[:, 0],

@@ -32,7 +32,7 @@ def gap_closed(runs: List[dict], row: str, metric: str) -> Optional[float]:
     return gain / gap if gap > 0 else None
 
 
-def summarise(runs: List[dict], rows: List[str]) -> Dict[str, dict]:
+def summarize(runs: List[dict], rows: List[str]) -> Dict[str, dict]:
     """Each row's metrics over seeds and its gap closed.
 
     Args:
@@ -101,7 +101,7 @@ QUALITIES = {
                    'mean_iou_touching', 'mean_iou_occluded'),
     'm4b': ('precision', 'recall', 'mean_iou', 'mean_iou_single',
             'mean_iou_touching', 'mean_iou_occluded'),
-    'b4m': ('labelled', 'accuracy', 'mIoU')
+    'b4m': ('labeled', 'accuracy', 'mIoU')
 }
 
 
@@ -110,7 +110,7 @@ def document(meta: dict, summary: Dict[str, dict], picture: str) -> str:
 
     Args:
         meta (dict): With what the runs were made.
-        summary (dict): What :func:`summarise` gives.
+        summary (dict): What :func:`summarize` gives.
         picture (str): File beside it that shows the same.
     """
     sections = [
@@ -166,7 +166,7 @@ def plot(summary: Dict[str, dict], path: Path) -> None:
     """Draw AP and mIoU of every row, with deviations, as a picture.
 
     Args:
-        summary (dict): What :func:`summarise` gives.
+        summary (dict): What :func:`summarize` gives.
         path (Path): PNG file to write.
     """
     import matplotlib

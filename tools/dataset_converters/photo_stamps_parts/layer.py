@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .items import Cutout
 from .light import relight, soften
+from .material import Cutout
 
 # Stamps are small; enlarging them further shows.
 MAX_ENLARGEMENT = 2.5
@@ -18,7 +18,7 @@ class Layer:
 
     Attributes:
         cutout: Where they come from.
-        colour: ``(h, w, 3)`` float32 RGB, multiplied by alpha.
+        color: ``(h, w, 3)`` float32 RGB, multiplied by alpha.
         alpha: ``(h, w)`` float32 in [0, 1].
         mask: ``(h, w)`` bool, alpha > 0.5; touches all four edges.
         area: Pixels of the mask.
@@ -26,7 +26,7 @@ class Layer:
         y: Row of the top edge in the image; may be negative.
     """
     cutout: Cutout
-    colour: np.ndarray
+    color: np.ndarray
     alpha: np.ndarray
     mask: np.ndarray
     area: int
@@ -44,17 +44,9 @@ class Layer:
 
 def make_layer(cutout: Cutout, length: float,
                rng: np.random.Generator) -> Layer:
-    """Transform a cut-out at random.
-
-    Args:
-        cutout: What to paste.
-        length: Wanted length in pixels of the longer side, before turning.
-        rng: Source of the transformation.
-
-    Returns:
-        The layer, not yet placed.
-    """
-    # Colours under transparent pixels are arbitrary: weigh them with alpha
+    """Transform a cut-out at random, to a layer that is not yet placed;
+    ``length`` is that of the longer side in pixels, before turning."""
+    # Colors under transparent pixels are arbitrary: weigh them with alpha
     # before any interpolation.
     rgba = cutout.pixels.astype(np.float32)
     rgba[..., 3] /= 255
@@ -81,7 +73,7 @@ def _resize(rgba: np.ndarray, length: float,
 
 
 def _rotate(rgba: np.ndarray, degrees: float) -> np.ndarray:
-    """Rotate about the centre; the canvas grows to hold everything."""
+    """Rotate about the center; the canvas grows to hold everything."""
     height, width = rgba.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
     cos, sin = np.abs(matrix[0, :2])
@@ -99,7 +91,6 @@ def _trim(cutout: Cutout, rgba: np.ndarray) -> Layer:
         mask[mask.shape[0] // 2, mask.shape[1] // 2] = True
     rows = np.flatnonzero(mask.any(1))
     columns = np.flatnonzero(mask.any(0))
-    window = (slice(rows[0], rows[-1] + 1), slice(columns[0],
-                                                  columns[-1] + 1))
+    window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     rgba, mask = rgba[window], mask[window]
     return Layer(cutout, rgba[..., :3], rgba[..., 3], mask, int(mask.sum()))

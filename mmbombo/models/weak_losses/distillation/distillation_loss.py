@@ -3,7 +3,7 @@ from typing import Dict, List
 
 from torch import Tensor
 
-from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.context import StepContext
 from mmbombo.models.utils.zero_loss import zero_loss
 from ..base_weak_loss import BaseWeakLoss
 
@@ -13,7 +13,7 @@ class DistillationLoss(BaseWeakLoss):
 
     The network is a frozen teacher (:class:`TeacherHook`) or the moving
     average of the student itself (:class:`PredictorEMAHook`). It sees the
-    same, already normalised images and runs once per image, whichever and
+    same, already normalized images and runs once per image, whichever and
     how many losses ask it.
 
     Args:
@@ -23,6 +23,8 @@ class DistillationLoss(BaseWeakLoss):
         loss_weight (float): Weight of the loss. Defaults to 1.
         ramp (float): Share of the training over which the weight grows
             linearly from 0. Defaults to 0.
+        start (float): Share of the training after which the loss begins.
+            Defaults to 0.
 
     Raises:
         ValueError: If ``on`` is unknown, or ``teacher`` names the network in
@@ -36,8 +38,9 @@ class DistillationLoss(BaseWeakLoss):
                  teacher: str,
                  on: str = 'unannotated',
                  loss_weight: float = 1.,
-                 ramp: float = 0.) -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp)
+                 ramp: float = 0.,
+                 start: float = 0.) -> None:
+        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         if teacher in ('self', 'none'):
             raise ValueError(
                 f'{type(self).__name__}: teacher={teacher!r} is not another '
@@ -73,7 +76,7 @@ class DistillationLoss(BaseWeakLoss):
         Raises:
             RuntimeError: If nobody provides the teacher.
         """
-        if ctx.model.predictors.get(self.predictor) is not None:
+        if ctx.model.teachers.get(self.predictor) is not None:
             return super().forward(ctx)
         if self.predictor != 'ema':
             raise RuntimeError(

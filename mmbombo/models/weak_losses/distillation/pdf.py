@@ -3,10 +3,10 @@ from typing import Dict, List
 
 from torch import Tensor
 
-from mmbombo.models.detectors.step_context import StepContext
+from mmbombo.models.context import StepContext
+from mmbombo.models.losses.dist_mean import full_precision, weighted_mean
 from mmbombo.models.losses.pdf_loss import (disagreement, pdf_feature_loss,
                                             pdf_score_loss)
-from mmbombo.models.losses.rank_mean import full_precision, weighted_mean
 from mmbombo.models.losses.temperature_kl import temperature_kl
 from mmbombo.registry import MODELS
 from .feature_distillation import FeatureDistillation
@@ -30,15 +30,7 @@ class PDFLoss(FeatureDistillation, DenseHeadDistillation):
     name = 'pdf_det'
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """``loss_feature``, ``loss_score`` and ``loss_box``.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images.
-
-        Returns:
-            dict[str, Tensor]: The three terms.
-        """
+        """``loss_feature``, ``loss_score`` and ``loss_box``."""
         distance, valid, _ = self.distance(ctx, images)
         student, teacher, _ = self.dense_outputs(ctx, images)
         weights = disagreement(student.scores, teacher.scores)

@@ -3,8 +3,8 @@ from typing import TYPE_CHECKING, Dict, List
 
 from torch import Tensor, nn
 
-from mmbombo.models.detectors.step_context import StepContext
-from mmbombo.models.losses.segmentation_kl import segmentation_kl
+from mmbombo.models.context import StepContext
+from mmbombo.models.losses.segmentation_kl_divergence import segmentation_kl
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from .distillation_loss import DistillationLoss
@@ -20,7 +20,7 @@ class SegmentationKLLoss(DistillationLoss):
     At the resolution of the student's logits, which for most heads is a
     quarter of the image; the padding of the images does not count. Our
     reconstruction, see
-    :func:`~mmbombo.models.losses.segmentation_kl.segmentation_kl`.
+    :func:`~mmbombo.models.losses.segmentation_kl_divergence.segmentation_kl`.
 
     Args:
         teacher (str): Name of the teacher.
@@ -48,7 +48,7 @@ class SegmentationKLLoss(DistillationLoss):
         """
         super().check_teacher(model, teacher)
         ours, theirs = (
-            x.task_heads[self.task].head.out_channels
+            x.head(self.task).head.out_channels
             for x in (model, teacher))
         if ours != theirs:
             raise ValueError(
@@ -56,15 +56,7 @@ class SegmentationKLLoss(DistillationLoss):
                 f"logits, the teacher '{self.predictor}' {theirs}")
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """``loss_kl``, the mean divergence of a pixel.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images.
-
-        Returns:
-            dict[str, Tensor]: The loss.
-        """
+        """``loss_kl``, the mean divergence of a pixel."""
         student = ctx.logits(self.task, images)
         teacher = ctx.outputs_of(self.predictor, self.task, images)[0]
         valid = valid_cells(

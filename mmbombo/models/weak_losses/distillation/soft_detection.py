@@ -3,8 +3,8 @@ from typing import TYPE_CHECKING, Dict, List, Tuple
 
 from torch import Tensor, nn
 
-from mmbombo.models.detectors.step_context import StepContext
-from mmbombo.models.losses.rank_mean import full_precision, ratio_over_ranks
+from mmbombo.models.context import StepContext
+from mmbombo.models.losses.dist_mean import full_precision, ratio_over_ranks
 from mmbombo.models.losses.soft_detection_loss import (binary_kl,
                                                        soft_offset_loss,
                                                        soft_score_loss)
@@ -35,7 +35,7 @@ class DenseHeadDistillation(DistillationLoss):
             TypeError: If its raw outputs cannot be distilled.
         """
         super().check_model(model)
-        regression_of(model.task_heads[self.task].head)
+        regression_of(model.head(self.task).head)
 
     def check_teacher(self, model: 'MultiTaskDetector',
                       teacher: nn.Module) -> None:
@@ -47,7 +47,7 @@ class DenseHeadDistillation(DistillationLoss):
                 says how.
         """
         super().check_teacher(model, teacher)
-        heads = [x.task_heads[self.task].head for x in (model, teacher)]
+        heads = [x.head(self.task).head for x in (model, teacher)]
         differences = misalignment(*heads)
         if differences:
             raise ValueError(
@@ -69,15 +69,15 @@ class DenseHeadDistillation(DistillationLoss):
         Returns:
             tuple: Student, teacher, ``(n, K)`` bool.
         """
-        head = ctx.model.task_heads[self.task]
+        head = ctx.model.head(self.task)
         outputs = head.as_evaluation_outputs(ctx.outputs(self.task, images))
-        teacher = ctx.model.predictors.get(self.predictor)
+        teacher = ctx.model.teachers.get(self.predictor)
         valid = valid_cells_of_levels(
             ctx.metas(images), sizes_of(outputs[0]), ctx.inputs.shape[-2:],
             ctx.inputs.device)
         return (flatten_outputs(head, outputs),
                 flatten_outputs(
-                    teacher.task_heads[self.task],
+                    teacher.head(self.task),
                     ctx.outputs_of(self.predictor, self.task, images)), valid)
 
 
@@ -132,16 +132,7 @@ class SoftDetectionLoss(DenseHeadDistillation):
         self.temperature = temperature
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """Distance of the student's outputs to the teacher's.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images.
-
-        Returns:
-            dict[str, Tensor]: ``loss_score``, ``loss_box`` and, if the head
-            has one, ``loss_centerness``.
-        """
+        """``loss_score``, ``loss_box`` and perhaps ``loss_centerness``."""
         student, teacher, valid = self.dense_outputs(ctx, images)
         weights = self._anchor_weights(teacher.scores, valid)
         inside = valid[:, :, None, None]

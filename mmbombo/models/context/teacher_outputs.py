@@ -1,0 +1,113 @@
+# Copyright (c) mmbombo contributors.
+from typing import Any, Callable, Dict, List, Sequence, Tuple
+
+import torch
+from mmdet.structures import SampleList
+from torch import Tensor, nn
+
+from mmbombo.models.utils import join_images, select_images
+
+
+class TeacherOutputs:
+    """What another network says about the images of one step.
+
+    The network (a moving average, a teacher) is in evaluation mode and has no
+    gradient. Each image passes through it, and through each of its heads,
+    once, in whatever order and subsets the losses ask; in evaluation mode an
+    image's answer does not depend on the others in the batch.
+
+    ``torch.no_grad`` and not ``inference_mode``: a loss may save what is
+    answered here for its backward pass.
+
+    Args:
+        name (str): Name of the network, for messages.
+        network (nn.Module): Has ``extract_feat(inputs)`` and ``task_heads``.
+        inputs (Tensor): Images ``(N, 3, H, W)`` of the step, normalized.
+        samples (list[:obj:`DetDataSample`]): Their N samples.
+    """
+
+    def __init__(self, name: str, network: nn.Module, inputs: Tensor,
+                 samples: SampleList) -> None:
+        self.name = name
+        self.network = network
+        self.inputs = inputs
+        self.samples = samples
+        self._features = OncePerImage(self._extract)
+        self._outputs: Dict[str, OncePerImage] = {}
+
+    def features(self, images: Sequence[int]) -> Tuple[Tensor, ...]:
+        """Feature maps of the neck.
+
+        Args:
+            images (Sequence[int]): Positions of the images.
+
+        Returns:
+            tuple[Tensor]: Maps ``(len(images), C, H_l, W_l)``.
+        """
+        return self._features(images)
+
+    def outputs(self, task: str, images: Sequence[int]) -> Any:
+        """Raw outputs of a head.
+
+        Args:
+            task (str): Name of the head, or a task that one head serves.
+            images (Sequence[int]): Positions of the images.
+
+        Returns:
+            Any: Nested tensors ``(len(images), ...)``.
+
+        Raises:
+            KeyError: If the network has no such head.
+        """
+        if task not in (*self.network.task_heads, *self.network.tasks):
+            raise KeyError(f"the network '{self.name}' has no task '{task}', "
+                           f'only {sorted(self.network.tasks)}')
+        if task not in self._outputs:
+            head = self.network.head(task)
+            self._outputs[task] = OncePerImage(
+                lambda images: head(
+                    self._features(images), [self.samples[i] for i in images]),
+                head.select)
+        return self._outputs[task](images)
+
+    def _extract(self, images: List[int]) -> Tuple[Tensor, ...]:
+        return self.network.extract_feat(
+            select_images(self.inputs, images, len(self.inputs)))
+
+
+class OncePerImage:
+    """Remembers what a function of images gave, image by image.
+
+    Args:
+        function (Callable): Maps positions of n images to nested tensors
+            ``(n, ...)``, independently for each image.
+        select (Callable): Takes the rows of some images out of an answer.
+            Defaults to :func:`select_images`.
+    """
+
+    def __init__(self,
+                 function: Callable[[List[int]], Any],
+                 select: Callable = select_images) -> None:
+        self.function = function
+        self.select = select
+        self._answers: List[Tuple[List[int], Any]] = []
+
+    @torch.no_grad()
+    def __call__(self, images: Sequence[int]) -> Any:
+        """What the function says about some images, in the order asked.
+
+        Args:
+            images (Sequence[int]): Positions of n >= 1 images.
+
+        Returns:
+            Any: Nested tensors ``(n, ...)``.
+        """
+        known = {i for asked, _ in self._answers for i in asked}
+        new = [i for i in images if i not in known]
+        if new:
+            self._answers.append((new, self.function(new)))
+        for asked, answer in self._answers:
+            if set(images) <= set(asked):
+                return self.select(answer, [asked.index(i) for i in images],
+                                   len(asked))
+        return join_images([self([i]) for i in images])
