@@ -17,7 +17,8 @@ from mmbombo.datasets.checks.image_size_check import (ListedImage,
                                                       keep_outside_boxes,
                                                       listed_size)
 from mmbombo.registry import DATASETS
-from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
+from mmbombo.structures import (BBOX, IGNORE_INDEX, SEM_SEG, annotation_kind,
+                                annotation_kinds)
 from .boxes import fit_box, likely_cause
 from .coco_json import (MAP_RECORD, check_category_names, check_image_folder,
                         check_map_record, read_coco_json)
@@ -29,8 +30,6 @@ from .source_tree import leaf_datasets
 from .unlisted_categories import (CHOICES, IGNORE, add_unlisted_boxes,
                                   count_unlisted)
 from .voc_xml import find_unknown_classes
-
-META_KEYS = ('classes', 'palette', 'seg_classes', 'seg_palette')
 
 
 @DATASETS.register_module()
@@ -48,8 +47,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         dataset (dict): Config of the wrapped set, with its library's prefix
             and without a pipeline. ``data_prefix=dict(seg=...)`` gives an
             ``mmdet.CocoDataset`` masks too.
-        annotation_kinds (Sequence[str]): What the images are annotated with:
-            ``'bbox'``, ``'sem_seg'``, both or none.
+        annotation_kinds (Sequence[str]): What the images are annotated with,
+            such as ``('bbox', 'sem_seg')``; may be empty.
         source (str, optional): Name of the source. Defaults to the type of
             the wrapped set.
         metainfo (dict, optional): ``classes``, ``palette``, ``seg_classes``,
@@ -284,11 +283,10 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self.require_images(self.wrapped, self._place)
         first = self.wrapped.get_data_info(0)
         self._is_detection_set = 'instances' in first
-        missing = []
-        if BBOX in self.annotation_kinds and not self._is_detection_set:
-            missing.append(BBOX)
-        if SEM_SEG in self.annotation_kinds and not first.get('seg_map_path'):
-            missing.append(SEM_SEG)
+        missing = [
+            kind for kind in self.annotation_kinds
+            if first.get(annotation_kind(kind).info_key) is None
+        ]
         if missing:
             raise DatasetError(
                 f'source {self.source!r}: annotation_kinds declares '
@@ -303,19 +301,21 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             prefix + key: own[key]
             for key in ('classes', 'palette') if own.get(key) is not None
         }
-        unknown = sorted(set(given) - set(META_KEYS))
+        kinds = [kind for kind in annotation_kinds() if kind.classes_key]
+        known = [x for k in kinds for x in (k.classes_key, k.palette_key)]
+        unknown = sorted(set(given) - set(known))
         if unknown:
             raise DatasetError(f'source {self.source!r}: metainfo has unknown '
-                               f'key(s) {unknown}; known are {META_KEYS}')
+                               f'key(s) {unknown}; known are {known}')
         self._check_numbers(metainfo.get('seg_classes', ()),
                             given.get('seg_classes', ()))
         metainfo.update(given)
-        for kind, key in ((BBOX, 'classes'), (SEM_SEG, 'seg_classes')):
-            if kind in self.annotation_kinds and not metainfo.get(key):
+        for kind in kinds:
+            key = kind.classes_key
+            if kind.name in self.annotation_kinds and not metainfo.get(key):
                 raise DatasetError(
                     f'source {self.source!r}: give metainfo[{key!r}], which '
                     f'{type(self.wrapped).__name__} does not know')
-        for key in ('classes', 'seg_classes'):
             if key in metainfo:
                 metainfo[key] = tuple(metainfo[key])
         metainfo['ignore_index'] = IGNORE_INDEX
@@ -425,11 +425,17 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         return data_list
 
     def _keep(self, info: Dict[str, Any], size: Sequence[int]) -> dict:
-        """What every image has, whatever its kinds."""
+        """What an image has beside boxes and a mask."""
         height, width = size
+        # boxes and masks are looked at first, see :meth:`_read`
+        others = [
+            annotation_kind(kind).info_key for kind in self.annotation_kinds
+            if kind not in (BBOX, SEM_SEG)
+        ]
         # A path is unique over sources; a given id is what metrics that read
         # the annotation file themselves look up.
         return dict(
+            {key: info[key] for key in others},
             img_id=info.get('img_id', info['img_path']),
             img_path=info['img_path'],
             height=height,

@@ -60,7 +60,8 @@ class MultiTaskEvaluator(Evaluator):
                 'metrics of MultiTaskEvaluator must map tasks to metrics, '
                 "such as dict(det=dict(type='BoxAPMetric'), "
                 f"seg=dict(type='SegIoUMetric')), but is {metrics}")
-        known = {kind.task: kind.name for kind in annotation_kinds()}
+        # of several kinds of a task, the first supervises it directly
+        known = {x.task: x.name for x in reversed(annotation_kinds())}
         known.update(kinds or {})
         unknown = sorted(set(metrics) - set(known))
         if unknown:

@@ -7,6 +7,7 @@ from torch import nn
 from mmbombo.structures import kind_of_task
 from mmbombo.structures.class_names import (class_difference,
                                             classes_of_metainfo)
+from .user_errors import UserError
 
 
 class ClassChange(NamedTuple):
@@ -74,10 +75,10 @@ def require_trained_classes(changes: Sequence[ClassChange],
         where (str): Whose weights they are, for messages.
 
     Raises:
-        ValueError: Naming the classes that differ.
+        UserError: Naming the classes that differ.
     """
     if changes:
-        raise ValueError(
+        raise UserError(
             f'{where}: the checkpoint was trained on other classes than the '
             f'config has; {"; ".join(map(str, changes))}. Weights know a '
             'class by its position: give the config, class map and data sets '
@@ -98,7 +99,7 @@ def fine_tuning_notes(changes: Sequence[ClassChange]) -> List[str]:
         list[str]: Notes for the user.
 
     Raises:
-        ValueError: If the classes are the same in another order, so that each
+        UserError: If the classes are the same in another order, so that each
             would start from the weights of another for nothing.
     """
     require_trained_classes([x for x in changes if x.only_order], 'load_from')

@@ -11,6 +11,7 @@ from mmengine.visualization import Visualizer
 
 from mmbombo.registry import VISUALIZERS
 from mmbombo.structures import IGNORE_INDEX
+from mmbombo.utils import UserError
 from .drawing import Box, draw_boxes, draw_map, font_size
 from .layers import SEG, LabeledBox, Layer, gt_layer, pred_layer, pseudo_layer
 from .layout import Panel, join_row, legend, stack, text_bar
@@ -94,7 +95,7 @@ class MultiTaskLocalVisualizer(Visualizer):
                 True.
 
         Raises:
-            ValueError: If a map does not have the size of the image.
+            UserError: If a map does not have the size of the image.
         """
         drawn = self.draw(image, data_sample, draw_gt, draw_pred,
                           pred_score_thr, draw_pseudo)
@@ -169,14 +170,14 @@ class MultiTaskLocalVisualizer(Visualizer):
             Panel: The drawn image.
 
         Raises:
-            ValueError: If the map does not have the size of the image.
+            UserError: If the map does not have the size of the image.
         """
         canvas = self._canvas(image, size)
         height, width = canvas.shape[:2]
         det_styles, seg_styles = class_styles(self.dataset_meta, self.colors)
         if layer.ids is not None:
             if layer.ids.shape != image.shape[:2]:
-                raise ValueError(
+                raise UserError(
                     f'{layer.caption}: the map has shape {layer.ids.shape}, '
                     f'its image {image.shape[:2]}')
             ids = cv2.resize(

@@ -4,9 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.dataset import (Compose, DefaultSampler, InfiniteSampler,
                               pseudo_collate)
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -21,6 +23,7 @@ from mmbombo.evaluation import SourceSummary
 from mmbombo.registry import MODELS
 from mmbombo.structures import ClassMap
 from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
+from mmbombo.utils import UserError
 
 
 class Source:
@@ -96,6 +99,7 @@ def train(work_dir,
           sampler_size=3,
           sampler=None,
           train_cfg=None,
+          model=None,
           **model_kwargs):
     """Train one step."""
     sampler = sampler or PartialAnnotationSampler(
@@ -112,7 +116,7 @@ def train(work_dir,
                     det=dict(type='BoxAPMetric'),
                     seg=dict(type='SegIoUMetric'))))
     runner = Runner(
-        model=MODELS.build(tiny_model_cfg(**model_kwargs)),
+        model=model or MODELS.build(tiny_model_cfg(**model_kwargs)),
         work_dir=str(work_dir),
         train_dataloader=DataLoader(
             train_set,
@@ -178,11 +182,61 @@ def test_sampler_of_a_distributed_run():
     loader = SimpleNamespace(sampler=DefaultSampler(data), batch_size=2)
     check_sampler(loader, world_size=1)
     with pytest.raises(
-            TypeError, match='DefaultSampler.*PartialAnnotationSampler'):
+            UserError, match='DefaultSampler.*PartialAnnotationSampler'):
         check_sampler(loader, world_size=2)
     fitting = SimpleNamespace(
         sampler=PartialAnnotationSampler(data, 4), batch_size=4)
     check_sampler(fitting, world_size=2)
+
+
+class StockModel(BaseModel):
+    """No detector of ours: it takes any batch."""
+
+    def __init__(self):
+        super().__init__(
+            data_preprocessor=dict(type='mmdet.DetDataPreprocessor'))
+        self.layer = torch.nn.Conv2d(3, 1, 1)
+
+    def forward(self, inputs, data_samples, mode='tensor'):
+        return dict(loss=self.layer(inputs).mean())
+
+
+class StockSet:
+    """No source of ours: nothing declares annotation kinds."""
+
+    metainfo = dict(classes=('any', ))
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return dict(
+            inputs=torch.full((3, 64, 64), 7, dtype=torch.uint8),
+            data_samples=DetDataSample(metainfo=dict(img_shape=(64, 64))))
+
+
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_stock_parts_are_not_refused_beside_ours(tmp_path, monkeypatch,
+                                                 wrapped):
+    """Whatever the sampler, wrapper and number of ranks."""
+    monkeypatch.setattr(
+        'mmbombo.engine.hooks.partial_annotation_check_hook.get_world_size',
+        lambda: 2)
+    data = Wrapper(StockSet()) if wrapped else StockSet()
+    counter = CountSteps()
+    train(tmp_path, data, hooks=[counter], sampler=DefaultSampler(data),
+          model=StockModel())
+    assert counter.steps == 1
+
+
+def test_our_detector_needs_its_sampler_in_a_distributed_run(
+        tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        'mmbombo.engine.hooks.partial_annotation_check_hook.get_world_size',
+        lambda: 2)
+    data = Sources(boxes(), masks())
+    with pytest.raises(TypeError, match="sampler=dict.type='PartialAnno"):
+        train(tmp_path, data, sampler=DefaultSampler(data))
 
 
 def test_wrapper_is_found_with_any_sampler(tmp_path):

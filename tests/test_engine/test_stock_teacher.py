@@ -20,6 +20,7 @@ from mmbombo.engine.hooks.teacher_hook import build_teacher, load_all_weights
 from mmbombo.engine.initializers import stock_checkpoint_as_ours
 from mmbombo.registry import HOOKS, MODELS
 from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
+from mmbombo.utils import UserError
 
 REGISTRIES = dict(mmdet=MMDET_MODELS, mmseg=MMSEG_MODELS)
 CONFIGS = {
@@ -199,5 +200,5 @@ def test_checkpoint_without_names_is_taken_as_it_is(tmp_path):
 def test_what_has_more_stages_is_refused(library, config, reason):
     cfg = Config.fromfile(CONFIGS[library] / config).model
     names = dict(det=CLASSES, seg=SEG_CLASSES)
-    with pytest.raises(TypeError, match=f'the teacher.*{reason}'):
+    with pytest.raises(UserError, match=f'the teacher.*{reason}'):
         build_teacher(cfg, names, 'the teacher')

@@ -95,7 +95,8 @@ def test_corners_are_aligned_as_the_decode_head_says(align_corners):
     labels = torch.randint(head.num_classes, (2, 1, 32, 32))
     large = F.interpolate(
         logits, (32, 32), mode='bilinear', align_corners=align_corners)
-    ids = head.decode('seg', (logits, ), [dict(batch_input_shape=(32, 32))] * 2)
+    ids = head.decode('seg', (logits, ),
+                      [dict(batch_input_shape=(32, 32))] * 2)
     assert torch.equal(ids, large.argmax(dim=1, keepdim=True))
     loss = head.loss_on_targets((logits, ), labels, [])['loss_ce']
     torch.testing.assert_close(loss, F.cross_entropy(large, labels[:, 0]))

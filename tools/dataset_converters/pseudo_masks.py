@@ -70,23 +70,22 @@ def make_one(number: int) -> None:
         results = transform(results)
 
 
+@user_errors()
 def main() -> None:
     args = parse_args()
-    with user_errors():
-        cfg = Config.fromfile(args.config)
-        cfg.merge_from_dict(args.cfg_options or {})
-        DefaultScope.get_instance(
-            'pseudo-masks', scope_name=cfg.get('default_scope', 'mmbombo'))
-        JOBS.extend(list_jobs(DATASETS.build(cfg.train_dataloader.dataset)))
-        if not JOBS:
-            sys.exit(f'{args.config}: no training source has boxes, no mask, '
-                     'and LoadPseudoMask with a cache_dir in its pipeline')
-        # forked processes cannot use OpenCV's threads of their parent
-        cv2.setNumThreads(1)
-        with multiprocessing.get_context('fork').Pool(args.jobs) as pool:
-            masks = pool.imap_unordered(
-                make_one, range(len(JOBS)), chunksize=4)
-            list(track_iter_progress((masks, len(JOBS))))
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    DefaultScope.get_instance(
+        'pseudo-masks', scope_name=cfg.get('default_scope', 'mmbombo'))
+    JOBS.extend(list_jobs(DATASETS.build(cfg.train_dataloader.dataset)))
+    if not JOBS:
+        sys.exit(f'{args.config}: no training source has boxes, no mask, and '
+                 'LoadPseudoMask with a cache_dir in its pipeline')
+    # forked processes cannot use OpenCV's threads of their parent
+    cv2.setNumThreads(1)
+    with multiprocessing.get_context('fork').Pool(args.jobs) as pool:
+        masks = pool.imap_unordered(make_one, range(len(JOBS)), chunksize=4)
+        list(track_iter_progress((masks, len(JOBS))))
     roots = sorted({str(job[2][-1].cache.root) for job in JOBS})
     print(f'{len(JOBS)} pseudo masks in {", ".join(roots)}')
 

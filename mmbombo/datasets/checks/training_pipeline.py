@@ -34,6 +34,7 @@ from mmengine.logging import print_log
 
 from mmbombo.datasets.draw_seed import SeededIndex, seeded_draw
 from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
+from mmbombo.utils import UserError
 from .extreme_draws import extreme_draws, generator_states
 
 _MOVES_NO_MAP = 'it does not move segmentation maps'
@@ -109,7 +110,7 @@ BOX_TOLERANCE = (2., 0.01)
 MIN_PIXELS = 30
 
 
-class PipelineError(ValueError):
+class PipelineError(UserError):
     """A transform that cannot be used with partial annotations."""
 
 

@@ -18,6 +18,7 @@ from mmbombo.registry import HOOKS
 from mmbombo.structures import ClassMap, kind_of_task
 from mmbombo.structures.class_names import (classes_of_metainfo,
                                             require_same_classes)
+from mmbombo.utils import UserError
 from mmbombo.utils.checkpoint_classes import (ClassChange, find_class_changes,
                                               fine_tuning_notes,
                                               require_trained_classes)
@@ -40,12 +41,11 @@ class PartialAnnotationCheckHook(Hook):
     is resumed; a training may start from those of other classes.
 
     Raises:
-        KeyError: If the pipeline of a source does not prepare what a weak
-            loss needs.
-        TypeError: If a wrapper hides the sources, or a distributed run has
-            another sampler than :class:`PartialAnnotationSampler`.
-        ValueError: If an epoch would not end, or something else does not fit;
-            the message says what.
+        UserError: If the pipeline of a source does not prepare what a weak
+            loss needs, a wrapper hides the sources, a distributed run has
+            another sampler than :class:`PartialAnnotationSampler`, an epoch
+            would not end, or something else does not fit; the message says
+            what.
     """
 
     priority = 'VERY_HIGH'
@@ -117,14 +117,14 @@ def check_sampler(loader: Any, world_size: int) -> None:
     sampler = loader.sampler
     if not isinstance(sampler, PartialAnnotationSampler):
         if world_size > 1:
-            raise TypeError(
+            raise UserError(
                 f'{type(sampler).__name__} can give the ranks of a '
                 'distributed run different kinds of annotation, on which '
                 'they would wait for each other for ever; use sampler='
                 "dict(type='PartialAnnotationSampler', batch_size=...)")
         return
     if loader.batch_size != sampler.batch_size:
-        raise ValueError(
+        raise UserError(
             f'train_dataloader has batch_size={loader.batch_size}, but its '
             f'PartialAnnotationSampler batch_size={sampler.batch_size}; make '
             'them equal, or batches cut through the mix of sources')
@@ -140,7 +140,7 @@ def check_loop(loop: Any, sampler: Any) -> None:
     endless = getattr(sampler, 'infinite', isinstance(sampler,
                                                       InfiniteSampler))
     if endless and isinstance(loop, EpochBasedTrainLoop):
-        raise ValueError(
+        raise UserError(
             f'{type(sampler).__name__} never ends, so {type(loop).__name__} '
             'would never end its first epoch: nothing would be validated or '
             "saved. Use train_cfg=dict(type='IterBasedTrainLoop', "
@@ -152,7 +152,7 @@ def check_sources(sources: Sequence[SourceSummary]) -> None:
     """Check that each source has images."""
     for source in sources:
         if not source.num_images:
-            raise ValueError(
+            raise UserError(
                 f"training source '{source.name}' has no image with the "
                 f'annotation kinds {list(source.kinds)} that its config asks '
                 'for; check its ann_file and data_root')
@@ -204,7 +204,7 @@ def check_class_maps(model: Any, dataset: Any) -> None:
         for transform in getattr(pipeline, 'transforms', ()):
             theirs = getattr(transform, 'class_map', None)
             if isinstance(theirs, ClassMap) and not theirs.same_as(ours):
-                raise ValueError(
+                raise UserError(
                     f'class_map of {type(transform).__name__} in the training '
                     f"source '{source.source}' is not that of the model: "
                     f'{theirs}, but {ours}. Give both the same variable')
@@ -220,7 +220,7 @@ def unrelated_classes(model: Any) -> List[str]:
         list[str]: Notes for the user, none where all classes are related.
 
     Raises:
-        ValueError: If a loss makes labels of one task from the other's, and
+        UserError: If a loss makes labels of one task from the other's, and
             no class is common to both.
     """
     class_map = model.class_map
@@ -229,7 +229,7 @@ def unrelated_classes(model: Any) -> List[str]:
     advice = ('If a segmentation class shows them under another name, say so '
               "in class_map: det_to_seg=dict(name_of_boxes='name_of_mask')")
     if not class_map.thing_ids:
-        raise ValueError(
+        raise UserError(
             'no detection class is a segmentation class too, so neither task '
             f'can teach the other: {class_map}. {advice}')
     notes = []
@@ -275,7 +275,7 @@ def check_tasks(model: MultiTaskDetector, samples: SampleList,
     found = '; '.join(map(str, sources))
     for weak_loss in model.weak_losses:
         if weak_loss.source_kind not in (None, *kinds):
-            raise ValueError(
+            raise UserError(
                 f"weak loss '{weak_loss.name}' ({type(weak_loss).__name__}) "
                 f"needs the annotation kind '{weak_loss.source_kind}', but no "
                 f'training source has it. Training sources: {found}')
@@ -285,7 +285,7 @@ def check_tasks(model: MultiTaskDetector, samples: SampleList,
             if task not in supervised and not any(
                     head.is_annotated(task, sample) for sample in samples):
                 kind = getattr(head, 'annotation_kind', None)
-                raise ValueError(
+                raise UserError(
                     f"task '{task}' needs the annotation kind '{kind}', but "
                     'no training source has it and no weak loss supervises '
                     f'the task. Training sources: {found}')
@@ -300,7 +300,7 @@ def check_predictors(model: Any, hooks: List[Hook]) -> None:
     for weak_loss in getattr(model, 'weak_losses', ()):
         wanted = getattr(weak_loss, 'predictor', 'none')
         if wanted not in ('none', 'self', *provided):
-            raise ValueError(
+            raise UserError(
                 f"weak loss '{weak_loss.name}' asks for the predictor "
                 f"'{wanted}', which no hook provides. 'none' and 'self' need "
                 "no hook, 'ema' needs dict(type='PredictorEMAHook') in "
@@ -316,7 +316,7 @@ def check_weak_labels(model: MultiTaskDetector, samples: SampleList) -> None:
         samples (list[:obj:`DetDataSample`]): A sample of each source.
 
     Raises:
-        KeyError: Naming an image and what its pipeline lacks.
+        UserError: Naming an image and what its pipeline lacks.
     """
     for sample in samples:
         for weak_loss in model.weak_losses:

@@ -15,6 +15,7 @@ from mmbombo.models.context.stock_teacher import NORMALIZATION
 from mmbombo.models.detectors import MultiTaskDetector
 from mmbombo.registry import HOOKS, MODELS
 from mmbombo.structures.class_names import TaskClasses
+from mmbombo.utils import MissingFileError, UserError
 from mmbombo.utils.checkpoint_classes import (find_class_changes,
                                               require_trained_classes)
 from mmbombo.utils.stored_config import stored_preprocessor
@@ -46,7 +47,7 @@ class TeacherHook(Hook):
             True.
 
     Raises:
-        ValueError: If the name is one that means no teacher to the losses.
+        UserError: If the name is one that means no teacher to the losses.
     """
 
     def __init__(self,
@@ -55,7 +56,7 @@ class TeacherHook(Hook):
                  checkpoint: str,
                  fold_bn: bool = True) -> None:
         if name in ('self', 'ema', 'none'):
-            raise ValueError(
+            raise UserError(
                 f'TeacherHook: to weak losses the name {name!r} does not mean '
                 "a teacher, but the network in training ('self'), its moving "
                 "average ('ema') or nobody ('none'); choose another")
@@ -68,15 +69,14 @@ class TeacherHook(Hook):
         """Build, load and check the teacher, and hand it over.
 
         Raises:
-            FileNotFoundError: If there is no such checkpoint.
-            TypeError: If the student is no :class:`MultiTaskDetector`, or the
-                teacher is of a kind that cannot be asked.
-            ValueError: If the teacher does not fit its checkpoint or the
-                student; the message says what differs.
+            UserError: If there is no such checkpoint, the student is no
+                :class:`MultiTaskDetector`, or the teacher is of a kind that
+                cannot be asked or does not fit its checkpoint or the student;
+                the message says what differs.
         """
         model = unwrapped(runner.model)
         if not isinstance(model, MultiTaskDetector):
-            raise TypeError(f'{type(model).__name__} takes no teacher; use '
+            raise UserError(f'{type(model).__name__} takes no teacher; use '
                             'MultiTaskDetector')
         where = f"teacher '{self.name}' ({self.config})"
         teacher = self._load(model.classes)
@@ -100,8 +100,8 @@ class TeacherHook(Hook):
         try:
             checkpoint = CheckpointLoader.load_checkpoint(
                 self.checkpoint, map_location='cpu')
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
+        except MissingFileError as error:
+            raise MissingFileError(
                 f'{where}: {error}. ' +
                 ('Download it, or train it with the library of its config'
                  if stock else
@@ -134,14 +134,14 @@ def build_teacher(cfg: ConfigDict, classes: TaskClasses,
         where (str): Who it is, for messages.
 
     Raises:
-        TypeError: If the network is of a kind that cannot be asked.
-        ValueError: If a stock network has another number of classes.
+        UserError: If the network is of a kind that cannot be asked, or a
+            stock network has another number of classes.
     """
     if is_stock_model(cfg):
         try:
             return MODELS.build(from_stock_model(cfg, classes))
         except (TypeError, ValueError) as error:
-            raise type(error)(f'{where}: {error}') from None
+            raise UserError(f'{where}: {error}') from error
     # they teach nobody, and no weights are wanted for what they own
     cfg.pop('weak_losses', None)
     return MODELS.build(cfg)
@@ -159,7 +159,7 @@ def load_all_weights(teacher: MultiTaskDetector, checkpoint: dict,
         where (str): Who it is, for messages.
 
     Raises:
-        ValueError: Naming weights that are missing, unknown or of another
+        UserError: Naming weights that are missing, unknown or of another
             shape.
     """
     weights = checkpoint.get('state_dict', checkpoint)
@@ -170,8 +170,8 @@ def load_all_weights(teacher: MultiTaskDetector, checkpoint: dict,
     try:
         teacher.load_state_dict(weights, strict=True)
     except RuntimeError as error:
-        raise ValueError(f'{where}: the checkpoint does not fit the config: '
-                         f'{error}') from None
+        raise UserError(f'{where}: the checkpoint does not fit the config: '
+                        f'{error}') from None
 
 
 def check_trained_normalization(cfg: ConfigDict, checkpoint: dict,
@@ -184,7 +184,7 @@ def check_trained_normalization(cfg: ConfigDict, checkpoint: dict,
         where (str): Who it is, for messages.
 
     Raises:
-        ValueError: If mean, deviation or the order of the colors differ.
+        UserError: If mean, deviation or the order of the colors differ.
     """
     stored = stored_preprocessor(checkpoint)
     if stored is None:
@@ -196,8 +196,8 @@ def check_trained_normalization(cfg: ConfigDict, checkpoint: dict,
         if (stored.get(key) or None) != (given.get(key) or None)
     ]
     if differences:
-        raise ValueError(f'{where}: the checkpoint was trained with '
-                         f'{"; ".join(differences)}')
+        raise UserError(f'{where}: the checkpoint was trained with '
+                        f'{"; ".join(differences)}')
 
 
 def check_normalization(model: MultiTaskDetector, teacher: MultiTaskDetector,
@@ -205,7 +205,7 @@ def check_normalization(model: MultiTaskDetector, teacher: MultiTaskDetector,
     """Check that both networks were made for the same images.
 
     Raises:
-        ValueError: If mean, deviation or the order of the colors differ.
+        UserError: If mean, deviation or the order of the colors differ.
     """
     ours, theirs = normalization(model), normalization(teacher)
     differences = [
@@ -213,7 +213,7 @@ def check_normalization(model: MultiTaskDetector, teacher: MultiTaskDetector,
         if ours[key] != theirs[key]
     ]
     if differences:
-        raise ValueError(
+        raise UserError(
             f'{where} was made for other input, and the images are normalized '
             f'once, for the student: {"; ".join(differences)}')
 
@@ -240,7 +240,7 @@ def fold_batch_norm(teacher: MultiTaskDetector, where: str) -> None:
     outputs are compared.
 
     Raises:
-        ValueError: If the outputs change.
+        UserError: If the outputs change.
     """
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, 3, 128, 128, generator=generator)
@@ -250,6 +250,6 @@ def fold_batch_norm(teacher: MultiTaskDetector, where: str) -> None:
     after = tree_leaves(teacher(image, mode='tensor'))
     for x, y in zip(before, after):
         if (x - y).abs().max() > 1e-3 * x.abs().max().clamp(min=1.):
-            raise ValueError(
+            raise UserError(
                 f'{where}: batch normalization cannot be folded into its '
                 'convolutions; set fold_bn=False')

@@ -139,6 +139,11 @@ class StepContext:
                                            [self.samples[i] for i in planned])
         if images is None:
             return self._outputs[name]
+        unplanned = sorted(set(images) - set(planned))
+        if unplanned:
+            raise KeyError(
+                f"the head '{name}' is not run on the images {unplanned}; a "
+                'weak loss names them in head_images()')
         positions = [planned.index(i) for i in images]
         return head.select(self._outputs[name], positions, len(planned))
 
@@ -303,5 +308,6 @@ class StepContext:
             self._views[key] = View(
                 network,
                 select_images(self.inputs, images, len(self.samples)),
-                [self.samples[i] for i in images], scale, flip, alter, train)
+                [self.samples[i] for i in images], scale, flip, alter, train,
+                train and self._with_grad)
         return self._views[key]

@@ -62,13 +62,14 @@ class TeacherOutputs:
         if task not in (*self.network.task_heads, *self.network.tasks):
             raise KeyError(f"the network '{self.name}' has no task '{task}', "
                            f'only {sorted(self.network.tasks)}')
-        if task not in self._outputs:
-            head = self.network.head(task)
-            self._outputs[task] = OncePerImage(
+        name = self.network.head_name(task)
+        if name not in self._outputs:
+            head = self.network.task_heads[name]
+            self._outputs[name] = OncePerImage(
                 lambda images: head(
                     self._features(images), [self.samples[i] for i in images]),
-                head.select)
-        return self._outputs[task](images)
+                head.select, head.join)
+        return self._outputs[name](images)
 
     def _extract(self, images: List[int]) -> Tuple[Tensor, ...]:
         return self.network.extract_feat(
@@ -83,13 +84,17 @@ class OncePerImage:
             ``(n, ...)``, independently for each image.
         select (Callable): Takes the rows of some images out of an answer.
             Defaults to :func:`select_images`.
+        join (Callable): Puts answers one after the other. Defaults to
+            :func:`join_images`.
     """
 
     def __init__(self,
                  function: Callable[[List[int]], Any],
-                 select: Callable = select_images) -> None:
+                 select: Callable = select_images,
+                 join: Callable = join_images) -> None:
         self.function = function
         self.select = select
+        self.join = join
         self._answers: List[Tuple[List[int], Any]] = []
 
     @torch.no_grad()
@@ -110,4 +115,4 @@ class OncePerImage:
             if set(images) <= set(asked):
                 return self.select(answer, [asked.index(i) for i in images],
                                    len(asked))
-        return join_images([self([i]) for i in images])
+        return self.join([self([i]) for i in images])

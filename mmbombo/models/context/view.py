@@ -25,8 +25,8 @@ class View:
         scale (float): Of both sides.
         flip (bool): Whether to mirror them, left to right.
         alter (Callable, optional): What else to do to the inputs.
-        train (bool): Whether the network stays in its mode and there is a
-            gradient.
+        train (bool): Whether the network stays in its mode.
+        with_grad (bool): Whether there is a gradient, whoever asks first.
 
     Attributes:
         inputs (Tensor): The images ``(n, 3, h, w)`` as they are seen.
@@ -36,11 +36,12 @@ class View:
 
     def __init__(self, network: nn.Module, inputs: Tensor,
                  samples: SampleList, scale: float, flip: bool,
-                 alter: Optional[Callable[[Tensor], Tensor]],
-                 train: bool) -> None:
+                 alter: Optional[Callable[[Tensor], Tensor]], train: bool,
+                 with_grad: bool) -> None:
         self.network = network
         self.flip = flip
         self.train = train
+        self.with_grad = with_grad
         self.inputs = self._see(inputs, scale, alter)
         height, width = inputs.shape[-2:]
         factors = (self.inputs.shape[-2] / height,
@@ -100,9 +101,9 @@ class View:
 
     def _mode(self, module: nn.Module) -> ExitStack:
         stack = ExitStack()
+        stack.enter_context(torch.set_grad_enabled(self.with_grad))
         if not self.train:
             stack.enter_context(evaluation_mode(module))
-            stack.enter_context(torch.no_grad())
         return stack
 
 

@@ -11,6 +11,7 @@ from mmbombo.models.utils import training_progress
 from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX, sample_fields
 from mmbombo.structures.annotation_kinds import BOXES, LINEAR
+from mmbombo.utils import UserError
 from .multi_task_data_preprocessor import map_fields, set_map
 
 
@@ -41,13 +42,13 @@ class DetBatchResize(nn.Module):
             size. Defaults to 0.8.
 
     Raises:
-        ValueError: If a size is not positive, or there is none.
+        UserError: If a size is not positive, or there is none.
     """
 
     def __init__(self, sizes: Sequence[int], until: float = 0.8) -> None:
         super().__init__()
         if not sizes or min(sizes) < 1:
-            raise ValueError(
+            raise UserError(
                 f'DetBatchResize: sizes={list(sizes)} must be sides in pixels')
         self.sizes = tuple(sizes)
         self.until = until
@@ -90,11 +91,11 @@ def resize_batch(inputs: Tensor, samples: SampleList,
         and their samples.
 
     Raises:
-        ValueError: If the images are not square.
+        UserError: If the images are not square.
     """
     height, width = inputs.shape[-2:]
     if height != width:
-        raise ValueError(
+        raise UserError(
             f'DetBatchResize: the batch has {height} x {width} pixels; it '
             'needs square ones, as from mmdet.Resize with keep_ratio=False')
     if size == height:

@@ -10,6 +10,7 @@ from mmengine.structures import PixelData
 from mmbombo.registry import MODELS
 from mmbombo.structures import SampleField, sample_fields
 from mmbombo.structures.annotation_kinds import NEAREST
+from mmbombo.utils import UserError
 
 
 @MODELS.register_module()
@@ -31,15 +32,15 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
             ``pad_seg``, ``seg_pad_value`` and ``batch_augments``.
 
     Raises:
-        TypeError: For one of these three, and for arguments without a name.
+        UserError: For one of these three, and for arguments without a name.
     """
 
     def __init__(self, **kwargs) -> None:
         for option in {'pad_seg', 'seg_pad_value'} & set(kwargs):
-            raise TypeError('MultiTaskDataPreprocessor always pads semantic '
+            raise UserError('MultiTaskDataPreprocessor always pads semantic '
                             f'maps in training, as ignored: drop {option!r}')
         if kwargs.get('batch_augments'):
-            raise TypeError(
+            raise UserError(
                 "MultiTaskDataPreprocessor takes no 'batch_augments': those "
                 'of MMDetection move images and boxes and leave pseudo masks '
                 'and components where they were; see DetBatchResize')
@@ -71,7 +72,7 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
                 their maps are replaced in place.
 
         Raises:
-            ValueError: If a map has another shape than its image.
+            UserError: If a map has another shape than its image.
         """
         for sample in batch_data_samples:
             widen_maps(sample)
@@ -80,7 +81,7 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
                 pixels = sample.get(field.name).get(field.key)
                 h, w = pixels.shape[-2:]
                 if (h, w) != tuple(sample.img_shape[:2]):
-                    raise ValueError(
+                    raise UserError(
                         f'{sample.get("img_path", "an image")}: '
                         f'{field.name} is {w}x{h}, but the image as it was '
                         f'packed is {sample.img_shape[1]}x'

@@ -276,6 +276,7 @@ def supervised_loss(contexts: Sequence[StepContext],
 
     Returns:
         dict[str, Tensor]: Losses; of a joint head with the task before them.
+        If a task has no image, a zero that touches all parameters.
     """
     head = contexts[0].model.task_heads[name]
     losses: Dict[str, Any] = {}
@@ -283,11 +284,9 @@ def supervised_loss(contexts: Sequence[StepContext],
         parts = [(ctx.supervised_loss(task, name),
                   len(ctx.annotated(task, name))) for ctx in contexts
                  if ctx.annotated(task, name)]
-        if parts:
-            loss = mean_over_groups(parts)
-            losses.update(loss if len(head.tasks) == 1 else add_prefix(
-                task, loss))
-    return losses or zero_loss(head)
+        loss = mean_over_groups(parts) if parts else zero_loss(head)
+        losses.update(loss if len(head.tasks) == 1 else add_prefix(task, loss))
+    return losses
 
 
 def check_needs(head: nn.Module, heads: ModuleDict) -> None:

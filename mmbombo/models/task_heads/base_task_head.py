@@ -7,7 +7,7 @@ from mmdet.utils import ConfigType, OptMultiConfig
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmbombo.models.utils import select_images
+from mmbombo.models.utils import join_images, select_images
 from mmbombo.structures.class_names import TaskClasses
 
 
@@ -58,13 +58,17 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
 
         Returns:
             Any: Nested tuples, lists or dicts of tensors ``(N, ...)``; others
-            with a :meth:`select` of the head's own.
+            with :meth:`select` and :meth:`join` of the head's own.
         """
 
     def select(self, outputs: Any, positions: Sequence[int],
                size: int) -> Any:
         """Take the outputs of some images out of those of ``size``."""
         return select_images(outputs, positions, size)
+
+    def join(self, outputs: Sequence[Any]) -> Any:
+        """Put the outputs of several calls one after the other."""
+        return join_images(outputs)
 
     @abstractmethod
     def targets(self, task: str, samples: SampleList) -> Tuple[Any, Any]:

@@ -73,6 +73,11 @@ class BoxForMaskLoss(BaseWeakLoss):
         """str: Who predicts for the masks; 'none' for nobody."""
         return getattr(self.mask_refiner, 'predictor', 'none')
 
+    @property
+    def needs_class_map(self) -> bool:
+        """bool: Predictions are compared with boxes by their classes."""
+        return self.mask_refiner is not None
+
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
         """Losses of the segmentation head, and what the refiner counts."""
         masks, counts = self.pseudo_masks(ctx, images)
