@@ -92,8 +92,11 @@ def bombo_training(options: Namespace) -> Training:
     found = imprecise(objects, m4b.decode_cfg['max_per_img'], options.size)
     decode = head.decode
 
-    def decode_objects(outputs, metas: List[dict], cfg=None) -> list:
-        decode(outputs, metas, cfg)
+    def decode_objects(task: str,
+                       outputs,
+                       metas: List[dict],
+                       cfg=None) -> list:
+        decode(task, outputs, metas, cfg)
         return [found.to(options.device)] * len(metas)
 
     head.decode = decode_objects
