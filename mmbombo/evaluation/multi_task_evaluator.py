@@ -13,6 +13,7 @@ from mmengine.utils import apply_to
 
 from mmbombo.registry import EVALUATOR
 from mmbombo.structures import annotation_kind, annotation_kinds
+from mmbombo.utils import UserError
 from .source_summary import summarize_sources
 
 #: Results of stock metrics that stand for a task in the joint score, and
@@ -48,15 +49,15 @@ class MultiTaskEvaluator(Evaluator):
             task. Defaults to None.
 
     Raises:
-        TypeError: If ``metrics`` is not a dict from tasks to metrics.
-        ValueError: If the annotation kind of a task is not known.
+        UserError: If ``metrics`` is not a dict from tasks to metrics.
+        UserError: If the annotation kind of a task is not known.
     """
 
     def __init__(self,
                  metrics: Dict[str, MetricConfigs],
                  kinds: Optional[Dict[str, str]] = None) -> None:
         if not isinstance(metrics, dict) or 'type' in metrics:
-            raise TypeError(
+            raise UserError(
                 'metrics of MultiTaskEvaluator must map tasks to metrics, '
                 "such as dict(det=dict(type='BoxAPMetric'), "
                 f"seg=dict(type='SegIoUMetric')), but is {metrics}")
@@ -65,7 +66,7 @@ class MultiTaskEvaluator(Evaluator):
         known.update(kinds or {})
         unknown = sorted(set(metrics) - set(known))
         if unknown:
-            raise ValueError(
+            raise UserError(
                 f'the annotation kind of task(s) {unknown} is not known; name '
                 f"it: kinds=dict({unknown[0]}='...')")
 
@@ -106,7 +107,7 @@ class MultiTaskEvaluator(Evaluator):
             data_batch (Any, optional): The batch of the data loader.
 
         Raises:
-            KeyError: If a sample lacks ``annotation_kinds`` or
+            UserError: If a sample lacks ``annotation_kinds`` or
                 ``sample_idx``.
         """
         samples = [
@@ -134,7 +135,7 @@ class MultiTaskEvaluator(Evaluator):
             ``joint/score``.
 
         Raises:
-            ValueError: If no sample reached a metric, or if two metrics of a
+            UserError: If no sample reached a metric, or if two metrics of a
                 task have results of one name.
         """
         results: Dict[str, float] = {}
@@ -172,7 +173,7 @@ class MultiTaskEvaluator(Evaluator):
             answer = [metric.compute_metrics(_to_cpu(values))]
         broadcast_object_list(answer)
         if answer[0] is None:
-            raise ValueError(_unreached(metric, task, self.kinds[task]))
+            raise UserError(_unreached(metric, task, self.kinds[task]))
         return {f'{metric.prefix}/{k}': v for k, v in answer[0].items()}
 
     def _joint_score(self, results: Dict[str, float]) -> Dict[str, float]:
@@ -219,11 +220,11 @@ def task_meta(dataset_meta: dict, kind_name: str, task: str) -> dict:
         dict: The same with ``classes`` and ``palette`` of the task.
 
     Raises:
-        ValueError: If the data set does not name the classes of the task.
+        UserError: If the data set does not name the classes of the task.
     """
     kind = annotation_kind(kind_name)
     if kind.classes_key and not dataset_meta.get(kind.classes_key):
-        raise ValueError(
+        raise UserError(
             f"the metrics of task '{task}' need the class names "
             f"'{kind.classes_key}' in the metainfo of the validation data "
             f'set, which has {sorted(dataset_meta)}')
@@ -242,7 +243,7 @@ def check_metric_kinds(evaluator: Evaluator, dataset: Any) -> None:
         dataset (BaseDataset): The validation data set, or a concatenation.
 
     Raises:
-        ValueError: If no validation image carries the annotation of a
+        UserError: If no validation image carries the annotation of a
             metric.
     """
     if not isinstance(evaluator, MultiTaskEvaluator):
@@ -251,7 +252,7 @@ def check_metric_kinds(evaluator: Evaluator, dataset: Any) -> None:
     carried = {k for s in sources if s.num_images for k in s.kinds}
     for task, metrics in evaluator.task_metrics.items():
         if evaluator.kinds[task] not in carried:
-            raise ValueError(
+            raise UserError(
                 _unreached(metrics[0], task, evaluator.kinds[task]) +
                 '. Validation sources: ' + '; '.join(map(str, sources)))
 
@@ -287,7 +288,7 @@ def _sample_key(sample: dict) -> SampleKey:
     """
     missing = {'annotation_kinds', 'sample_idx'} - set(sample)
     if missing:
-        raise KeyError(
+        raise UserError(
             f"sample '{sample.get('img_path')}' has no {sorted(missing)} in "
             'its metainfo; MultiTaskEvaluator needs what PackMultiTaskInputs '
             'packs')
@@ -310,6 +311,6 @@ def _to_cpu(values: list) -> list:
 def _update(results: Dict[str, float], new: Dict[str, float]) -> None:
     twice = sorted(set(results) & set(new))
     if twice:
-        raise ValueError(f'two metrics have the results {twice}; give one of '
-                         'them a prefix')
+        raise UserError(f'two metrics have the results {twice}; give one of '
+                        'them a prefix')
     results.update(new)

@@ -11,6 +11,7 @@ functions that load, pack and draw it under its name in ``ANNOTATION_LOADERS``,
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from mmbombo.utils import UserError
 from .special_labels import IGNORE_INDEX
 
 BBOX = 'bbox'
@@ -89,10 +90,10 @@ def register_kind(kind: AnnotationKind) -> AnnotationKind:
         AnnotationKind: The same.
 
     Raises:
-        ValueError: If another kind has its name.
+        UserError: If another kind has its name.
     """
     if _KINDS.setdefault(kind.name, kind) != kind:
-        raise ValueError(f'another annotation kind is named {kind.name!r}')
+        raise UserError(f'another annotation kind is named {kind.name!r}')
     return kind
 
 
@@ -138,7 +139,7 @@ def annotation_kind(name: str) -> AnnotationKind:
     """The kind of a name.
 
     Raises:
-        ValueError: If there is none of that name.
+        UserError: If there is none of that name.
     """
     check_kinds([name])
     return _KINDS[name]
@@ -166,17 +167,17 @@ def check_kinds(kinds: Sequence[str]) -> Tuple[str, ...]:
         tuple[str, ...]: The kinds, in the order of their registration.
 
     Raises:
-        TypeError: If a single string is given instead of a sequence.
-        ValueError: If a kind is unknown or given twice.
+        UserError: If a single string is given instead of a sequence.
+        UserError: If a kind is unknown or given twice.
     """
     if isinstance(kinds, str):
-        raise TypeError(
+        raise UserError(
             f'annotation_kinds must be a sequence of kinds, such as '
             f"('{kinds}',), not the string '{kinds}'")
     unknown = sorted(set(kinds) - set(_KINDS))
     if unknown:
-        raise ValueError(f'unknown annotation kind(s) {unknown}; known kinds '
-                         f'are {list(_KINDS)}')
+        raise UserError(f'unknown annotation kind(s) {unknown}; known kinds '
+                        f'are {list(_KINDS)}')
     if len(set(kinds)) != len(kinds):
-        raise ValueError(f'annotation_kinds {tuple(kinds)} names a kind twice')
+        raise UserError(f'annotation_kinds {tuple(kinds)} names a kind twice')
     return tuple(kind for kind in _KINDS if kind in kinds)

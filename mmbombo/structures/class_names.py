@@ -2,6 +2,7 @@
 """Names of classes: per task, and compared."""
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
+from mmbombo.utils import UserError
 from .annotation_kinds import annotation_kinds
 from .class_map import ClassMap
 
@@ -24,7 +25,7 @@ def resolve_classes(
         tuple: Task to its classes, and the class map or None.
 
     Raises:
-        ValueError: If both name the classes of a task, and differ.
+        UserError: If both name the classes of a task, and differ.
     """
     named = {task: tuple(names) for task, names in (classes or {}).items()}
     if class_map is None:
@@ -89,4 +90,4 @@ def require_same_classes(ours: Sequence[str], theirs: Sequence[str],
     """
     difference = class_difference(ours, theirs, owners)
     if difference:
-        raise ValueError(f'{what}: {difference}')
+        raise UserError(f'{what}: {difference}')

@@ -156,11 +156,11 @@ def test_fitting_run_trains_and_logs_the_sources(tmp_path):
     (dict(
         train_set=Sources(boxes(), masks()),
         weak_losses=[dict(type='BoxForMaskLoss')]),
-     KeyError, '0.jpg has boxes and no mask.*LoadPseudoMask'),
+     UserError, '0.jpg has boxes and no mask.*LoadPseudoMask'),
     (dict(
         train_set=Sources(boxes(), masks()),
         weak_losses=[dict(type='MaskForBoxLoss')]),
-     KeyError, '0.jpg has a mask and no boxes.*LabelComponents'),
+     UserError, '0.jpg has a mask and no boxes.*LabelComponents'),
     (dict(train_set=Sources(boxes(), masks()),
           sampler_size=6), ValueError, 'batch_size=3.*batch_size=6'),
     (dict(train_set=Sources(boxes(), masks(), classes=('cat', 'dog', 'pig'))),
@@ -242,7 +242,7 @@ def test_our_detector_needs_its_sampler_in_a_distributed_run(
 def test_wrapper_is_found_with_any_sampler(tmp_path):
     """One process and another sampler: nothing else would notice."""
     wrapped = Wrapper(Sources(boxes(), masks()))
-    with pytest.raises(TypeError, match="Wrapper hides .*'boxes', 'masks'"):
+    with pytest.raises(UserError, match="Wrapper hides .*'boxes', 'masks'"):
         train(tmp_path, wrapped, sampler=DefaultSampler(wrapped))
 
 
@@ -326,7 +326,7 @@ def test_only_the_images_that_need_a_weak_label_are_asked_for_it():
             dict(type='BoxProjectionLoss', outside=False)
         ]))
     check_weak_labels(model, first_samples(Sources(both, masks())))
-    with pytest.raises(KeyError, match='LoadPseudoMask'):
+    with pytest.raises(UserError, match='LoadPseudoMask'):
         check_weak_labels(model, first_samples(Sources(both, boxes())))
 
 

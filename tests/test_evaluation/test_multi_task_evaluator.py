@@ -16,7 +16,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmbombo.evaluation import MultiTaskEvaluator, check_metric_kinds
 from mmbombo.registry import METRICS
 from mmbombo.structures import AnnotationKind, SampleField, register_kind
-from mmbombo.utils import leave_process_group
+from mmbombo.utils import UserError, leave_process_group
 
 META = dict(
     classes=('cat', 'dog'),
@@ -216,7 +216,7 @@ def test_metric_without_a_sample_is_an_error():
 
 
 def test_wrong_use_is_an_error():
-    with pytest.raises(TypeError, match='must map tasks to metrics'):
+    with pytest.raises(UserError, match='must map tasks to metrics'):
         MultiTaskEvaluator(dict(type='BoxAPMetric'))
     with pytest.raises(ValueError, match="'depth'"):
         MultiTaskEvaluator(dict(depth=dict(type='IndexMetric')))
@@ -228,7 +228,7 @@ def test_wrong_use_is_an_error():
     with pytest.raises(ValueError, match="'det/seen'"):
         run(twice, [make_sample(0, ('bbox', ))])
     plain = DetDataSample(metainfo=dict(img_path='x.jpg', sample_idx=0))
-    with pytest.raises(KeyError, match='annotation_kinds'):
+    with pytest.raises(UserError, match='annotation_kinds'):
         MultiTaskEvaluator(METRIC_CFG).process([plain])
 
 

@@ -12,6 +12,7 @@ from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, DET_CONFIGS, SIZE, det_head_cfg,
                              make_feats, make_sample)
+from mmbombo.utils import UserError
 
 
 def build(name):
@@ -269,7 +270,7 @@ def test_ignored_logit_is_zero_in_half_precision():
      'CenterNetHead: it has no prior_generator'),
 ])
 def test_heads_that_do_not_fit_are_refused_by_name(head, reason):
-    with pytest.raises(TypeError, match=reason):
+    with pytest.raises(UserError, match=reason):
         MODELS.build(dict(type='DetTaskHead', head=head))
 
 
@@ -277,5 +278,5 @@ def test_head_that_does_not_say_whether_it_has_a_sigmoid():
     head = build('fcos').head
     check_dense_head(head)
     del head.use_sigmoid_cls
-    with pytest.raises(TypeError, match='does not say .* use_sigmoid_cls'):
+    with pytest.raises(UserError, match='does not say .* use_sigmoid_cls'):
         check_dense_head(head)

@@ -16,6 +16,7 @@ from mmbombo.models.weak_losses.distillation.pseudo_box import split_by_score
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, SEG_CLASSES, SIZE, det_head_cfg,
                              make_sample, tiny_model_cfg)
+from mmbombo.utils import UserError
 
 RAW = [
     dict(type='SoftDetectionLoss', teacher='t'),
@@ -503,7 +504,7 @@ def test_outputs_that_are_not_aligned_are_refused(ours, theirs, message):
 
 
 def test_heads_without_comparable_outputs_are_refused():
-    with pytest.raises(TypeError, match='FSAFHead cannot be distilled'):
+    with pytest.raises(UserError, match='FSAFHead cannot be distilled'):
         with_head('retinanet', type='FSAFHead',  # distances in its own units
                   bbox_coder=dict(type='TBLRBBoxCoder', normalizer=4.))
 
@@ -587,7 +588,7 @@ def test_other_classes_and_missing_tasks_are_refused():
 
 
 def test_nobody_to_learn_from():
-    with pytest.raises(RuntimeError, match="TeacherHook', name='t'"):
+    with pytest.raises(UserError, match="TeacherHook', name='t'"):
         losses_of(build([RAW[0]]))
     # a moving average comes with the first update
     adapt = dict(in_channels=16, out_channels=16, num_levels=3)

@@ -10,6 +10,7 @@ from mmbombo.models.context import StepContext
 from mmbombo.registry import MODELS
 from mmbombo.testing import (SIZE, add_weak_labels, make_sample, seg_head_cfg,
                              tiny_model_cfg)
+from mmbombo.utils import UserError
 
 KINDS = [('bbox', ), ('bbox', ), ('sem_seg', ), (), ('bbox', 'sem_seg')]
 WEAK = [
@@ -310,9 +311,9 @@ def test_prediction_is_at_the_original_size():
 
 def test_missing_weak_labels_say_what_to_add():
     inputs, samples = batch(weak_fields=False)
-    with pytest.raises(KeyError, match='LoadPseudoMask'):
+    with pytest.raises(UserError, match='LoadPseudoMask'):
         build(weak_losses=WEAK[:1]).loss(inputs, samples)
-    with pytest.raises(KeyError, match='LabelComponents'):
+    with pytest.raises(UserError, match='LabelComponents'):
         build(weak_losses=WEAK[1:]).loss(inputs, samples)
 
 

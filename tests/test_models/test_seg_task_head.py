@@ -14,6 +14,7 @@ from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS, TRANSFORMS
 from mmbombo.testing import (SEG_CONFIGS, SIZE, make_feats, make_sample,
                              seg_head_cfg)
+from mmbombo.utils import UserError
 
 
 def build(name):
@@ -328,7 +329,7 @@ def test_window_starts(size, window, step, wanted):
      'DDRHead'),
 ])
 def test_heads_that_do_not_fit_are_refused_by_name(head, name):
-    with pytest.raises(TypeError, match=name):
+    with pytest.raises(UserError, match=name):
         MODELS.build(dict(type='SegTaskHead', head=head))
 
 
@@ -345,7 +346,7 @@ def test_one_logit_for_two_classes_is_refused_and_two_do_it():
     cfg['head'].update(
         num_classes=2, out_channels=1, threshold=.5,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True))
-    with pytest.raises(TypeError, match='FPNHead with out_channels=1'):
+    with pytest.raises(UserError, match='FPNHead with out_channels=1'):
         MODELS.build(cfg)
     for use_sigmoid in (False, True):
         cfg['head'].update(

@@ -15,6 +15,7 @@ from mmbombo.structures import (AnnotationKind, SampleField, annotation_kind,
                                 check_kinds, kind_of_task, register_kind,
                                 sample_fields)
 from mmbombo.structures.class_names import classes_of_metainfo
+from mmbombo.utils import UserError
 from mmbombo.visualization.layers import annotation_text, gt_layer
 
 DEPTH = AnnotationKind(
@@ -43,7 +44,7 @@ def test_kinds_have_one_order():
 
 
 @pytest.mark.parametrize('kinds, error, message', [
-    ('bbox', TypeError, r"such as \('bbox',\)"),  # a forgotten comma
+    ('bbox', UserError, r"such as \('bbox',\)"),  # a forgotten comma
     (('bbox', 'bbox'), ValueError, 'names a kind twice'),
     (('box', ), ValueError, r"unknown annotation kind\(s\) \['box'\]"),
 ])

@@ -11,6 +11,7 @@ from mmbombo.models.utils import (evaluation_mode, select_images,
                                   training_progress)
 from mmbombo.structures import ClassMap
 from mmbombo.structures.class_names import TaskClasses
+from mmbombo.utils import UserError
 from .teacher_outputs import TeacherOutputs
 from .view import View
 
@@ -141,7 +142,7 @@ class StepContext:
             return self._outputs[name]
         unplanned = sorted(set(images) - set(planned))
         if unplanned:
-            raise KeyError(
+            raise UserError(
                 f"the head '{name}' is not run on the images {unplanned}; a "
                 'weak loss names them in head_images()')
         positions = [planned.index(i) for i in images]

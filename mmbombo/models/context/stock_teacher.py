@@ -7,6 +7,7 @@ from mmseg.models.segmentors import CascadeEncoderDecoder, EncoderDecoder
 from mmseg.registry import MODELS as MMSEG_MODELS
 
 from mmbombo.structures.class_names import TaskClasses
+from mmbombo.utils import UserError
 
 #: What a preprocessor may say about the input of the network.
 NORMALIZATION = ('mean', 'std', 'bgr_to_rgb', 'rgb_to_bgr')
@@ -33,7 +34,7 @@ def from_stock_model(model: ConfigDict, classes: TaskClasses) -> ConfigDict:
         dict: The config.
 
     Raises:
-        TypeError: If it has more than one stage, or a class of its own that
+        UserError: If it has more than one stage, or a class of its own that
             computes features in another way.
     """
     if 'decode_head' in model:
@@ -63,7 +64,7 @@ def detection_head(model: ConfigDict) -> dict:
     network = MMDET_MODELS.get(base_name(model))
     if not (network and issubclass(network, SingleStageDetector)
             and network.extract_feat is SingleStageDetector.extract_feat):
-        raise TypeError(
+        raise UserError(
             f"{model['type']} is neither a MultiTaskDetector, nor a "
             'single-stage detector or an encoder-decoder, and cannot be asked '
             'for dense outputs')
@@ -80,7 +81,7 @@ def segmentation_head(model: ConfigDict) -> dict:
     if not (network and issubclass(network, EncoderDecoder)
             and network.extract_feat is EncoderDecoder.extract_feat
             and not issubclass(network, CascadeEncoderDecoder)):
-        raise TypeError(
+        raise UserError(
             f"{model['type']} is no encoder-decoder with one decode head")
     return dict(
         type='SegTaskHead',

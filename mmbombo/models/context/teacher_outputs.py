@@ -6,6 +6,7 @@ from mmdet.structures import SampleList
 from torch import Tensor, nn
 
 from mmbombo.models.utils import join_images, select_images
+from mmbombo.utils import UserError
 
 
 class TeacherOutputs:
@@ -57,11 +58,11 @@ class TeacherOutputs:
             Any: Nested tensors ``(len(images), ...)``.
 
         Raises:
-            KeyError: If the network has no such head.
+            UserError: If the network has no such head.
         """
         if task not in (*self.network.task_heads, *self.network.tasks):
-            raise KeyError(f"the network '{self.name}' has no task '{task}', "
-                           f'only {sorted(self.network.tasks)}')
+            raise UserError(f"the network '{self.name}' has no task '{task}', "
+                            f'only {sorted(self.network.tasks)}')
         name = self.network.head_name(task)
         if name not in self._outputs:
             head = self.network.task_heads[name]

@@ -14,6 +14,7 @@ from mmbombo.models.utils import (PROBE_SIZE, freeze_unreached_parameters,
 from mmbombo.models.utils.zero_loss import zero_loss
 from mmbombo.registry import MODELS
 from mmbombo.structures.class_names import resolve_classes
+from mmbombo.utils import UserError
 
 
 @MODELS.register_module()
@@ -75,7 +76,7 @@ class MultiTaskDetector(BaseDetector):
 
     Raises:
         TypeError: If a head cannot be adapted.
-        ValueError: If a head's classes differ from the class map's, the
+        UserError: If a head's classes differ from the class map's, the
             strides of a detection head from those of its feature maps, a weak
             loss is for a task that the network does not have, or the forward
             mode is unknown or cannot group or resize images.
@@ -104,16 +105,16 @@ class MultiTaskDetector(BaseDetector):
         self.weak_losses = ModuleList(
             MODELS.build(cfg) for cfg in weak_losses)
         if forward_mode not in ('joint', 'per_task'):
-            raise ValueError("forward_mode must be 'joint' or 'per_task', not "
-                             f'{forward_mode!r}')
+            raise UserError("forward_mode must be 'joint' or 'per_task', not "
+                            f'{forward_mode!r}')
         if forward_mode == 'joint' and (batch_resize or forward_groups):
-            raise ValueError('batch_resize and forward_groups need '
-                             "forward_mode='per_task': a joint batch has one "
-                             'size and one forward')
+            raise UserError('batch_resize and forward_groups need '
+                            "forward_mode='per_task': a joint batch has one "
+                            'size and one forward')
         unknown = sorted({*(forward_groups or ())} - {*self.tasks})
         if unknown:
-            raise ValueError(f'forward_groups names the task(s) {unknown}, '
-                             f'but the model has {self.tasks}')
+            raise UserError(f'forward_groups names the task(s) {unknown}, '
+                            f'but the model has {self.tasks}')
         self.forward_mode = forward_mode
         self.forward_groups = forward_groups
         self.batch_resize = (None if batch_resize is None else
@@ -153,13 +154,13 @@ class MultiTaskDetector(BaseDetector):
             name (str): Name of a head, or a task.
 
         Raises:
-            KeyError: If there is none, or more than one.
+            UserError: If there is none, or more than one.
         """
         if name in self.task_heads:
             return name
         names = [x for x, head in self.trained_heads() if name in head.tasks]
         if len(names) != 1:
-            raise KeyError(
+            raise UserError(
                 f"no head is named '{name}', and {len(names)} serve a task "
                 f'of that name; the heads are {sorted(self.task_heads)}')
         return names[0]
@@ -295,7 +296,7 @@ def check_needs(head: nn.Module, heads: ModuleDict) -> None:
         name for name in head.needs if name not in heads or heads[name].needs
     ]
     if missing:
-        raise ValueError(
+        raise UserError(
             f'{type(head).__name__} needs the trained head(s) {missing}, but '
             f'the model has {sorted(heads)}')
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmbombo.models.utils import join_images, select_images
 from mmbombo.structures.class_names import TaskClasses
+from mmbombo.utils import UserError
 
 
 class BaseTaskHead(BaseModule, metaclass=ABCMeta):
@@ -133,7 +134,7 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
     def decode(self, task: str, outputs: Any, metas: Sequence[dict],
                cfg: Optional[ConfigType]) -> Any:
         """Turn evaluation outputs into predictions in input pixels."""
-        raise TypeError(f'{type(self).__name__} has no decoded predictions')
+        raise UserError(f'{type(self).__name__} has no decoded predictions')
 
     def as_evaluation_outputs(self, outputs: Any) -> Optional[Any]:
         """Read training outputs as the head gives them in evaluation mode.
@@ -183,15 +184,15 @@ def require_num_classes(head: nn.Module, task: str, classes: TaskClasses,
         num_classes (int): That of the head.
 
     Raises:
-        ValueError: Also if the task has no classes.
+        UserError: Also if the task has no classes.
     """
     name = type(head).__name__
     if task not in classes:
-        raise ValueError(
+        raise UserError(
             f"{name} needs the names of the classes of task '{task}': give "
             f"the model classes=dict({task}=(...), ...)")
     if num_classes != len(classes[task]):
-        raise ValueError(
+        raise UserError(
             f'{name} has num_classes={num_classes}, but the task '
             f"'{task}' has {len(classes[task])} classes: "
             f'{list(classes[task])}')

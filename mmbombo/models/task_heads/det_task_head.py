@@ -18,6 +18,7 @@ from mmbombo.models.utils import prior_offset
 from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX
 from mmbombo.structures.class_names import TaskClasses
+from mmbombo.utils import UserError
 from .base_task_head import (BaseTaskHead, library_scope, overridden,
                              require_num_classes)
 from .ignore_regions import (IGNORED_LOGIT, IgnoreRegions, boxes_and_classes,
@@ -56,7 +57,7 @@ class DetTaskHead(BaseTaskHead):
         init_cfg (dict, optional): Initialization config. Defaults to None.
 
     Raises:
-        TypeError: If the head cannot be trained on a part of the batch, or
+        UserError: If the head cannot be trained on a part of the batch, or
             cannot ignore a region; the message names it and the reason.
     """
 
@@ -232,33 +233,33 @@ def check_dense_head(head: nn.Module) -> None:
         head (nn.Module): A head built from a user's config.
 
     Raises:
-        TypeError: With the reason.
+        UserError: With the reason.
     """
     name = type(head).__name__
     if not isinstance(head, BaseDenseHead):
-        raise TypeError(
+        raise UserError(
             f'DetTaskHead cannot use {name}: it takes one-stage dense heads '
             '(RetinaHead, FCOSHead, GFLHead, ATSSHead, RTMDetHead, ...), not '
             'two-stage, cascade, query, mask or keypoint heads')
     replaced = overridden(head, BaseDenseHead, ['loss', 'predict'])
     if replaced or isinstance(head, UNSUPPORTED_HEADS):
-        raise TypeError(
+        raise UserError(
             f'DetTaskHead cannot use {name}: its loss needs more than the '
             'boxes of an image and its outputs')
     for kind, reason in CANNOT_IGNORE.items():
         if isinstance(head, kind):
-            raise TypeError(f'DetTaskHead cannot use {name}: {reason}, so its '
+            raise UserError(f'DetTaskHead cannot use {name}: {reason}, so its '
                             'cells cannot be ignored')
     if not hasattr(head, 'prior_generator'):
-        raise TypeError(f'DetTaskHead cannot use {name}: it has no '
+        raise UserError(f'DetTaskHead cannot use {name}: it has no '
                         'prior_generator, so its cells cannot be ignored')
     if not hasattr(head, 'use_sigmoid_cls'):
-        raise TypeError(
+        raise UserError(
             f'DetTaskHead cannot use {name}: it does not say by an attribute '
             'use_sigmoid_cls whether each class has a sigmoid of its own, and '
             'classes must be ignored one by one')
     if not head.use_sigmoid_cls:
-        raise TypeError(
+        raise UserError(
             f'DetTaskHead cannot use {name} with a softmax over classes: '
             'classes must be ignored one by one. Use a sigmoid '
             'classification loss (use_sigmoid=True)')

@@ -16,6 +16,7 @@ from mmbombo.models.utils import unpadded_shape
 from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX, SEM_SEG
 from mmbombo.structures.class_names import TaskClasses
+from mmbombo.utils import UserError
 from .base_task_head import (BaseTaskHead, library_scope, overridden,
                              require_num_classes)
 from .decode_head_loss import decode_head_loss
@@ -42,9 +43,9 @@ class SegTaskHead(BaseTaskHead):
         init_cfg (dict, optional): Initialization config. Defaults to None.
 
     Raises:
-        TypeError: If a head is not a plain decode head, or gives one logit
+        UserError: If a head is not a plain decode head, or gives one logit
             for two classes; the message names it.
-        ValueError: If its ``ignore_index`` is not 255.
+        UserError: If its ``ignore_index`` is not 255.
     """
 
     tasks = ('seg', )
@@ -226,32 +227,32 @@ def build_decode_head(head: ConfigType) -> BaseDecodeHead:
         BaseDecodeHead: The head, its losses wrapped.
 
     Raises:
-        TypeError: If the head is not a plain decode head, or gives one
+        UserError: If the head is not a plain decode head, or gives one
             logit for two classes.
-        ValueError: If its ``ignore_index`` is not 255.
+        UserError: If its ``ignore_index`` is not 255.
     """
     head = MODELS.build(library_scope(head, 'mmseg'))
     name = type(head).__name__
     if not isinstance(head, BaseDecodeHead):
-        raise TypeError(
+        raise UserError(
             f'SegTaskHead cannot use {name}: it takes decode heads that give '
             'a map of logits (FPNHead, FCNHead, UPerHead, SegformerHead, '
             '...), not mask-classification heads')
     replaced = overridden(head, BaseDecodeHead,
                           ['loss', 'predict', 'loss_by_feat'])
     if replaced or isinstance(head, BaseCascadeDecodeHead):
-        raise TypeError(
+        raise UserError(
             f'SegTaskHead cannot use {name}: it needs the output of another '
             'head, or more than a map to train on')
     if head.out_channels == 1:
-        raise TypeError(
+        raise UserError(
             f'SegTaskHead cannot use {name} with out_channels=1: '
             "MMSegmentation's binary loss fails on images without a labeled "
             'pixel, and weak losses need a channel per class. Give two '
             'classes two channels: num_classes=2 without out_channels and '
             'threshold, and a cross-entropy without use_sigmoid')
     if head.ignore_index != IGNORE_INDEX:
-        raise ValueError(
+        raise UserError(
             f'{name} has ignore_index={head.ignore_index}, but ignored pixels '
             f'are {IGNORE_INDEX} in all maps; leave it out, and say in the '
             'data set which ids of its files to ignore')
@@ -274,16 +275,16 @@ def check_test_cfg(test_cfg: dict) -> None:
     """Raise ``ValueError`` for a test mode that is not complete."""
     mode = test_cfg.get('mode')
     if mode not in ('whole', 'slide'):
-        raise ValueError("test_cfg.mode of SegTaskHead must be 'whole' or "
-                         f"'slide', not {mode!r}")
+        raise UserError("test_cfg.mode of SegTaskHead must be 'whole' or "
+                        f"'slide', not {mode!r}")
     missing = {'crop_size', 'stride'} - set(test_cfg)
     if mode == 'slide' and missing:
-        raise ValueError("test_cfg with mode='slide' lacks "
-                         f'{sorted(missing)}')
+        raise UserError("test_cfg with mode='slide' lacks "
+                        f'{sorted(missing)}')
     if mode == 'slide':
         crop, step = test_cfg['crop_size'], test_cfg['stride']
         if not all(0 < s <= c for s, c in zip(step, crop)):
-            raise ValueError(
+            raise UserError(
                 f'test_cfg has stride={tuple(step)} and crop_size='
                 f'{tuple(crop)}: windows a stride apart must be positive, and '
                 'cover all pixels (stride at most crop_size)')

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmbombo.models.context import StepContext
 from mmbombo.structures.class_names import require_same_classes
+from mmbombo.utils import UserError
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector
@@ -25,7 +26,7 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             Defaults to 0.
 
     Raises:
-        ValueError: If the weight is negative, or ramp or start not in [0, 1].
+        UserError: If the weight is negative, or ramp or start not in [0, 1].
     """
 
     #: Prefix of the losses and diagnostics in the log.
@@ -49,7 +50,7 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
                  start: float = 0.) -> None:
         super().__init__()
         if loss_weight < 0 or not (0 <= ramp <= 1 and 0 <= start <= 1):
-            raise ValueError(
+            raise UserError(
                 f'{type(self).__name__}: loss_weight={loss_weight} must not '
                 f'be negative, and start={start} and ramp={ramp} must lie in '
                 '[0, 1]')
@@ -64,21 +65,21 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             model (MultiTaskDetector): The network, its heads built.
 
         Raises:
-            ValueError: If the network lacks the task or a class map, or
+            UserError: If the network lacks the task or a class map, or
                 another loss writes the same keys, of which one would be lost.
         """
         if self.task not in model.tasks:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__} supervises the task '{self.task}', "
                 f'but the model has only {sorted(model.tasks)}')
         if self.needs_class_map and model.class_map is None:
-            raise ValueError(
+            raise UserError(
                 f'{type(self).__name__} makes labels of one task from the '
                 "other's: give the model a class_map, if only class_map="
                 'dict() beside `classes`')
         same = [x for x in model.weak_losses if x.name == self.name]
         if len(same) > 1:
-            raise ValueError(
+            raise UserError(
                 f"the model has {len(same)} weak losses named '{self.name}' "
                 f'({type(self).__name__}); one of them would be lost')
 
@@ -91,10 +92,10 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             teacher (MultiTaskDetector): The teacher.
 
         Raises:
-            ValueError: If the teacher lacks the task or knows other classes.
+            UserError: If the teacher lacks the task or knows other classes.
         """
         if self.task not in teacher.tasks:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__} asks the teacher '{self.predictor}' "
                 f"for the task '{self.task}', but it has only "
                 f'{sorted(teacher.tasks)}')
@@ -118,11 +119,11 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             sample (:obj:`DetDataSample`): An image that needs this loss.
 
         Raises:
-            KeyError: Naming the image and what to add to its pipeline.
+            UserError: Naming the image and what to add to its pipeline.
         """
         for field, problem in self.required_fields.items():
             if field not in sample:
-                raise KeyError(f'{sample.get("img_path")} {problem}')
+                raise UserError(f'{sample.get("img_path")} {problem}')
 
     def head_images(self, ctx: StepContext) -> Dict[str, List[int]]:
         """On which images which heads must run.

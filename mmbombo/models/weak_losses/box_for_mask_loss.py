@@ -8,6 +8,7 @@ from torch import Tensor
 from mmbombo.models.context import StepContext
 from mmbombo.registry import MODELS, TASK_UTILS
 from mmbombo.structures import BBOX
+from mmbombo.utils import UserError
 from .base_weak_loss import BaseWeakLoss
 
 
@@ -42,7 +43,7 @@ class BoxForMaskLoss(BaseWeakLoss):
             Defaults to 0.
 
     Raises:
-        ValueError: If ``stride`` is no positive integer.
+        UserError: If ``stride`` is no positive integer.
     """
 
     name = 'b4m'
@@ -61,8 +62,8 @@ class BoxForMaskLoss(BaseWeakLoss):
                  start: float = 0.) -> None:
         super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         if not isinstance(stride, int) or stride < 1:
-            raise ValueError('stride of BoxForMaskLoss must be a positive '
-                             f'integer, not {stride!r}')
+            raise UserError('stride of BoxForMaskLoss must be a positive '
+                            f'integer, not {stride!r}')
         self.stride = stride
         self.mask_refiner = None
         if mask_refiner is not None:

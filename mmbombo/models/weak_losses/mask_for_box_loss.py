@@ -11,6 +11,7 @@ from mmbombo.models.context import StepContext
 from mmbombo.models.task_heads.ignore_regions import IgnoreRegions, pad_boxes
 from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX, SEM_SEG
+from mmbombo.utils import UserError
 from mmbombo.weak_labels.masks_to_boxes import RefinedBoxes, refine_boxes
 from .base_weak_loss import BaseWeakLoss
 from .decode_cfg import decode_cfg
@@ -84,7 +85,7 @@ class MaskForBoxLoss(BaseWeakLoss):
             Defaults to 0.
 
     Raises:
-        ValueError: If ``supervise`` is unknown or ``min_quality`` is not
+        UserError: If ``supervise`` is unknown or ``min_quality`` is not
             possible.
     """
 
@@ -112,11 +113,11 @@ class MaskForBoxLoss(BaseWeakLoss):
                  start: float = 0.) -> None:
         super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         if supervise not in SUPERVISE:
-            raise ValueError(f'supervise of MaskForBoxLoss must be one of '
-                             f'{SUPERVISE}, not {supervise!r}')
+            raise UserError(f'supervise of MaskForBoxLoss must be one of '
+                            f'{SUPERVISE}, not {supervise!r}')
         if not 0 <= min_quality <= 1 or (min_quality
                                          and predictor == 'none'):
-            raise ValueError(
+            raise UserError(
                 f'min_quality={min_quality} of MaskForBoxLoss must lie in '
                 "[0, 1], and be 0 with predictor='none', when there is "
                 'nothing to agree with')

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mmbombo.models.context import OncePerImage, StepContext
 from mmbombo.registry import MODELS
 from mmbombo.testing import SIZE, make_sample, tiny_model_cfg
+from mmbombo.utils import UserError
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_a_task_that_the_network_lacks_is_an_error(model):
     model.set_teacher('detector', MODELS.build(cfg))
     ctx = context(model)
     assert ctx.features_of('detector', [0])[0].shape[0] == 1
-    with pytest.raises(KeyError, match="'detector' has no task 'seg'"):
+    with pytest.raises(UserError, match="'detector' has no task 'seg'"):
         ctx.outputs_of('detector', 'seg', [0])
 
 

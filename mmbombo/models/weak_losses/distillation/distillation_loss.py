@@ -5,6 +5,7 @@ from torch import Tensor
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.utils.zero_loss import zero_loss
+from mmbombo.utils import UserError
 from ..base_weak_loss import BaseWeakLoss
 
 
@@ -27,7 +28,7 @@ class DistillationLoss(BaseWeakLoss):
             Defaults to 0.
 
     Raises:
-        ValueError: If ``on`` is unknown, or ``teacher`` names the network in
+        UserError: If ``on`` is unknown, or ``teacher`` names the network in
             training ('self') or nobody ('none').
     """
 
@@ -42,13 +43,13 @@ class DistillationLoss(BaseWeakLoss):
                  start: float = 0.) -> None:
         super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         if teacher in ('self', 'none'):
-            raise ValueError(
+            raise UserError(
                 f'{type(self).__name__}: teacher={teacher!r} is not another '
                 "network; give the name of a TeacherHook, or 'ema' for the "
                 "student's moving average (PredictorEMAHook)")
         if on not in ('unannotated', 'all'):
-            raise ValueError(f"{type(self).__name__}: on must be 'unannotated'"
-                             f" or 'all', not {on!r}")
+            raise UserError(f"{type(self).__name__}: on must be 'unannotated'"
+                            f" or 'all', not {on!r}")
         self.predictor = teacher
         self.on = on
 
@@ -74,12 +75,12 @@ class DistillationLoss(BaseWeakLoss):
             dict[str, Tensor]: Losses, weighted, and diagnostics.
 
         Raises:
-            RuntimeError: If nobody provides the teacher.
+            UserError: If nobody provides the teacher.
         """
         if ctx.model.teachers.get(self.predictor) is not None:
             return super().forward(ctx)
         if self.predictor != 'ema':
-            raise RuntimeError(
+            raise UserError(
                 f"{type(self).__name__} asks for the teacher "
                 f"'{self.predictor}', which no hook provides; add dict(type="
                 f"'TeacherHook', name='{self.predictor}', config=..., "

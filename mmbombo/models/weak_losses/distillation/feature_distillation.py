@@ -11,6 +11,7 @@ from mmbombo.models.task_heads import BaseTaskHead, SegTaskHead
 from mmbombo.models.utils import (PROBE_SIZE, run_probe, select_images,
                                   valid_cells_of_levels)
 from mmbombo.registry import MODELS
+from mmbombo.utils import UserError
 from .dense_outputs import sizes_of
 from .distillation_loss import DistillationLoss
 
@@ -52,7 +53,7 @@ class FeatureDistillation(DistillationLoss):
         """Raise if the features cannot be compared.
 
         Raises:
-            ValueError: If number, size or channels of the levels differ; the
+            UserError: If number, size or channels of the levels differ; the
                 message says how and what to set.
         """
         super().check_teacher(model, teacher)
@@ -61,7 +62,7 @@ class FeatureDistillation(DistillationLoss):
             for feat in read_levels(x.head(self.task), run_probe(x))
         ] for x in (model, teacher))
         if [x[2:] for x in ours] != [x[2:] for x in theirs]:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__}: the heads '{self.task}' read "
                 'features of other strides: on an image of '
                 f'{PROBE_SIZE} pixels {[x[2:] for x in ours]} in the student '
@@ -71,12 +72,12 @@ class FeatureDistillation(DistillationLoss):
         if self.adapters is not None:
             expected = [conv.in_channels for conv in self.adapters]
             if channels != expected:
-                raise ValueError(
+                raise UserError(
                     f'{type(self).__name__}: adapt is for levels of {expected}'
                     f' channels, the student has {channels}')
             channels = [conv.out_channels for conv in self.adapters]
         if channels != [x[1] for x in theirs]:
-            raise ValueError(
+            raise UserError(
                 f'{type(self).__name__}: the features have {channels} '
                 f'channels and the teacher\'s {[x[1] for x in theirs]}; set '
                 f'adapt=dict(in_channels={ours[0][1]}, out_channels='

@@ -9,6 +9,7 @@ from torch import Tensor
 from mmbombo.models.context import StepContext
 from mmbombo.models.task_heads.ignore_regions import IgnoreRegions
 from mmbombo.registry import MODELS
+from mmbombo.utils import UserError
 from ..decode_cfg import decode_cfg
 from .distillation_loss import DistillationLoss
 
@@ -32,7 +33,7 @@ class PseudoBoxLoss(DistillationLoss):
         **kwargs: Arguments of :class:`DistillationLoss`.
 
     Raises:
-        ValueError: If ``doubt_thr`` is above ``score_thr``.
+        UserError: If ``doubt_thr`` is above ``score_thr``.
     """
 
     name = 'boxes_det'
@@ -46,8 +47,8 @@ class PseudoBoxLoss(DistillationLoss):
                  **kwargs) -> None:
         super().__init__(teacher, **kwargs)
         if doubt_thr > score_thr:
-            raise ValueError(f'PseudoBoxLoss: doubt_thr={doubt_thr} must not '
-                             f'be above score_thr={score_thr}')
+            raise UserError(f'PseudoBoxLoss: doubt_thr={doubt_thr} must not '
+                            f'be above score_thr={score_thr}')
         self.score_thr = score_thr
         self.decode_cfg = decode_cfg(doubt_thr, max_predictions)
 

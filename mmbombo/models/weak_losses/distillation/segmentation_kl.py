@@ -7,6 +7,7 @@ from mmbombo.models.context import StepContext
 from mmbombo.models.losses.segmentation_kl_divergence import segmentation_kl
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
+from mmbombo.utils import UserError
 from .distillation_loss import DistillationLoss
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class SegmentationKLLoss(DistillationLoss):
         """Raise if the teacher's logits mean something else.
 
         Raises:
-            ValueError: If the number of channels differs, as between a
+            UserError: If the number of channels differs, as between a
                 sigmoid and a softmax over background and foreground.
         """
         super().check_teacher(model, teacher)
@@ -51,7 +52,7 @@ class SegmentationKLLoss(DistillationLoss):
             x.head(self.task).head.out_channels
             for x in (model, teacher))
         if ours != theirs:
-            raise ValueError(
+            raise UserError(
                 f'SegmentationKLLoss: the student has {ours} channels of '
                 f"logits, the teacher '{self.predictor}' {theirs}")
 

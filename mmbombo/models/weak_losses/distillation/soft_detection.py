@@ -11,6 +11,7 @@ from mmbombo.models.losses.soft_detection_loss import (binary_kl,
 from mmbombo.models.losses.temperature_kl import temperature_kl
 from mmbombo.models.utils import valid_cells_of_levels
 from mmbombo.registry import MODELS
+from mmbombo.utils import UserError
 from .dense_outputs import (DenseOutputs, flatten_outputs, misalignment,
                             regression_of, sizes_of)
 from .distillation_loss import DistillationLoss
@@ -43,14 +44,14 @@ class DenseHeadDistillation(DistillationLoss):
 
         Raises:
             TypeError: If the teacher's raw outputs cannot be distilled.
-            ValueError: If anchors, strides or box outputs differ; the message
+            UserError: If anchors, strides or box outputs differ; the message
                 says how.
         """
         super().check_teacher(model, teacher)
         heads = [x.head(self.task).head for x in (model, teacher)]
         differences = misalignment(*heads)
         if differences:
-            raise ValueError(
+            raise UserError(
                 f'{type(self).__name__}: the outputs of the '
                 f"{type(heads[1]).__name__} of the teacher '{self.predictor}' "
                 f"and the student's {type(heads[0]).__name__} are not "
@@ -110,7 +111,7 @@ class SoftDetectionLoss(DenseHeadDistillation):
         **kwargs: Arguments of :class:`DistillationLoss`.
 
     Raises:
-        ValueError: If ``weigh_by`` is unknown.
+        UserError: If ``weigh_by`` is unknown.
     """
 
     name = 'soft_det'
@@ -124,8 +125,8 @@ class SoftDetectionLoss(DenseHeadDistillation):
                  **kwargs) -> None:
         super().__init__(teacher, **kwargs)
         if weigh_by not in ('teacher', 'anchors'):
-            raise ValueError("weigh_by of SoftDetectionLoss must be 'teacher' "
-                             f"or 'anchors', not {weigh_by!r}")
+            raise UserError("weigh_by of SoftDetectionLoss must be 'teacher' "
+                            f"or 'anchors', not {weigh_by!r}")
         self.weigh_by = weigh_by
         self.score_weight = score_weight
         self.box_weight = box_weight
