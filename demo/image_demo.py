@@ -13,6 +13,7 @@ import sys
 from mmengine.config import Config, DictAction
 
 from mmbombo.apis import MultiTaskInferencer
+from mmbombo.utils import user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -88,12 +89,10 @@ def print_places(args: argparse.Namespace, results: dict) -> None:
             print(f"masks:     {osp.join(args.out_dir, 'masks')}")
 
 
+@user_errors()
 def main() -> None:
     args = parse_args()
-    try:
-        results = predict(args)
-    except (OSError, RuntimeError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
+    results = predict(args)
     print_places(args, results)
     sys.exit(1 if results['failed'] else 0)
 

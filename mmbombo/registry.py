@@ -34,6 +34,12 @@ WEIGHT_INITIALIZERS = _child('weight initializer', root.WEIGHT_INITIALIZERS,
                              'engine.initializers')
 INFERENCERS = _child('inferencer', root.INFERENCERS, 'apis')
 
+# What is called for each annotation kind that an image has, under its name:
+# (transform, results), (results, sample) and (layer, sample).
+ANNOTATION_LOADERS = Registry('annotation loader')
+ANNOTATION_PACKERS = Registry('annotation packer')
+ANNOTATION_DRAWERS = Registry('annotation drawer')
+
 # Nothing of ours is in these, but without a node MMEngine warns that the
 # scope of the config does not exist there.
 RUNNERS = _child('runner', root.RUNNERS)

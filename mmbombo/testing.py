@@ -20,7 +20,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from mmengine.structures import InstanceData, PixelData
+from mmengine.structures import InstanceData, LabelData, PixelData
 from PIL import Image
 
 from mmbombo.registry import MODELS
@@ -109,6 +109,10 @@ def make_sample(kinds, seed=0, size=SIZE, source='test', **fields):
             labels=torch.randint(0, 3, (2, ), generator=generator))
         sample.ignored_instances = InstanceData(
             bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long())
+    if 'image_label' in kinds:
+        sample.gt_image_label = LabelData(
+            label=torch.randint(-1, 2, (3, ), generator=generator).to(
+                torch.int8))
     if 'sem_seg' in kinds:
         ids = torch.randint(0, 4, (1, size, size), generator=generator)
         sample.gt_sem_seg = PixelData(sem_seg=ids, data=ids)

@@ -1,5 +1,9 @@
 # Copyright (c) mmbombo contributors.
-"""Every config takes a step, and rows differ in what they say."""
+"""Every config fits together, every model takes a step, and rows differ in
+what they say."""
+import copy
+import json
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -13,8 +17,16 @@ from mmbombo.testing import (CLASSES, SEG_CLASSES, model_of_config,
                              samples_of_config, write_voc)
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = sorted((ROOT / 'configs').glob('bombo*.py')) + sorted(
-    (ROOT / 'configs' / 'bombo').glob('*.py'))
+FOLDER = ROOT / 'configs'
+CONFIGS = [
+    path for path in sorted(FOLDER.rglob('*.py')) if '_base_' not in path.parts
+]
+#: Keys of a model that name things, or count what is named.
+NAMES = ('det_classes', 'seg_classes', 'num_classes', 'teacher')
+#: Weak loss -> kind of its images, and what prepares them in the workers.
+PREPARED = dict(
+    BoxForMaskLoss=('bbox', 'LoadPseudoMask'),
+    MaskForBoxLoss=('sem_seg', 'LabelComponents'))
 ROWS = dict(
     det=([('bbox', )], []),
     seg=([('sem_seg', )], []),
@@ -23,89 +35,178 @@ ROWS = dict(
     m4b=([('bbox', ), ('sem_seg', )], ['MaskForBoxLoss']),
     bombo=([('bbox', ), ('sem_seg', )], ['BoxForMaskLoss', 'MaskForBoxLoss']),
     oracle=([('bbox', 'sem_seg')] * 2, []))
-#: Weak loss -> kind of its images, and what prepares them in the workers.
-PREPARED = dict(
-    BoxForMaskLoss=('bbox', 'LoadPseudoMask'),
-    MaskForBoxLoss=('sem_seg', 'LabelComponents'))
-
+#: Network and data -> images of each task in a step. The first two have all
+#: rows.
+GRID = {
+    'mobilenetv2_fpn-gfl_photo-stamps': 6,
+    'r18_cem-fpn_anchor_voc': 7,
+    'r18_cem-fpn_anchor_coco': 7,
+    'r50_cem-pafpn_anchor_voc': 7,
+    'r50_cem-pafpn_anchor_coco': 7,
+    'swin-t_cem-fpn_anchor_voc': 7,
+    'swin-t_cem-fpn_anchor_coco': 7,
+    'r50_fpn-gfl_voc': 8,
+    'r50_fpn-gfl_coco': 8
+}
 SIZE = 64
-FAMILIES = dict(
-    mobilenetv2=('mobilenetv2_fpn-gfl_photo-stamps', 6),
-    r18=('r18_cem-fpn_anchor_{}', 7),
-    r50=('r50_cem-pafpn_anchor_{}', 7),
-    swin=('swin-t_cem-fpn_anchor_{}', 7),
-    gfl=('r50_fpn-gfl_{}', 8))
+
+
+@lru_cache(maxsize=None)
+def load(path):
+    """A config that several tests read, and none changes."""
+    return Config.fromfile(path)
+
+
+def hooks_of(cfg, name):
+    return [x for x in cfg.get('custom_hooks', []) if x.type == name]
+
+
+def without_names(value):
+    if isinstance(value, dict):
+        return {
+            key: without_names(item)
+            for key, item in value.items() if key not in NAMES
+        }
+    if isinstance(value, (list, tuple)):
+        return [without_names(item) for item in value]
+    return value
+
+
+def body_of(cfg, teachers):
+    """What decides how a step runs: the models, whatever they call things."""
+    models = [x.model.to_dict() for x in (cfg, *teachers.values())]
+    return json.dumps(without_names(models), sort_keys=True)
+
+
+@pytest.fixture(scope='module')
+def stepped():
+    """Bodies that have taken their step."""
+    return set()
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_config_takes_a_step_without_pretrained_weights(path):
-    cfg = Config.fromfile(path)
-    assert cfg.train_dataloader.batch_size == \
-        cfg.train_dataloader.sampler.batch_size
-    model = model_of_config(cfg, SIZE)
-    model.train()
+def test_config(path, stepped):
+    cfg = load(path)
+    teachers = {
+        hook.name: load(ROOT / hook.config)
+        for hook in hooks_of(cfg, 'TeacherHook')
+    }
+    check_parts_fit(cfg, teachers)
+    body = body_of(cfg, teachers)
+    if body not in stepped:
+        stepped.add(body)
+        check_step(cfg, teachers)
+
+
+def check_parts_fit(cfg, teachers):
+    """What must hold in each config, and needs no model."""
+    loader = cfg.train_dataloader
+    assert loader.batch_size == loader.sampler.batch_size
+    for task, head in cfg.model.task_heads.items():
+        names = cfg.model.class_map[f'{task}_classes']
+        assert head.head.num_classes == len(names)
+
+    losses = cfg.model.get('weak_losses', [])
+    for source in loader.dataset.datasets:
+        steps = {step.type for step in source.pipeline}
+        for loss, (kind, step) in PREPARED.items():
+            if tuple(source.annotation_kinds) == (kind, ):
+                assert (step in steps) == (loss in {x.type for x in losses})
+
+    asked = {x.get('teacher', x.get('predictor', 'none')) for x in losses}
+    assert asked - {'none', 'self', 'ema'} == set(teachers)
+    assert 'ema' not in asked or hooks_of(cfg, 'PredictorEMAHook')
+    for hook in hooks_of(cfg, 'TeacherHook'):
+        checkpoint = Path(hook.checkpoint)
+        assert checkpoint.parent.name == Path(hook.config).stem
+        last = teachers[hook.name].train_cfg.max_iters
+        assert checkpoint.stem == f'iter_{last}'
+
+
+def untrained(cfg):
+    return model_of_config(copy.deepcopy(cfg), SIZE)
+
+
+def check_step(cfg, teachers):
+    """The model takes a step, beside untrained teachers, and all of it
+    learns."""
+    model = untrained(cfg)
+    others = {name: untrained(teacher) for name, teacher in teachers.items()}
+    for weak_loss in model.weak_losses:
+        if weak_loss.predictor in teachers:
+            weak_loss.check_teacher(model, others[weak_loss.predictor])
+        if weak_loss.predictor == 'ema':
+            others['ema'] = copy.deepcopy(model)
+    for name, other in others.items():
+        model.set_teacher(name, other.requires_grad_(False))
     samples = samples_of_config(cfg, SIZE)
-    losses = model(torch.randn(len(samples), 3, SIZE, SIZE), samples, 'loss')
+    losses = model.train()(torch.randn(len(samples), 3, SIZE, SIZE), samples,
+                           'loss')
+    named = {key.split('/')[0] for key in losses if 'loss' in key}
+    assert {x.name for x in model.weak_losses} <= named
     loss, _ = model.parse_losses(losses)
     loss.backward()
     assert loss.isfinite()
-    unlearned = [
-        name for name, p in model.named_parameters()
-        if p.requires_grad and p.grad is None
-    ]
-    assert not unlearned
-    frozen = [n for n, p in model.named_parameters() if not p.requires_grad]
-    # the detector alone does not read the finest level of the pyramid
-    unread = 'backbone.' if len(model.task_heads) > 1 else (
-        'backbone.', 'neck.fpn_convs.0.', 'neck.lateral_convs.0.')
-    assert all(name.startswith(unread) for name in frozen)
+    learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    assert all(p.grad is not None for p in learned.values())
+    unread = ['backbone.']
+    if len(model.task_heads) == 1:
+        # the detector alone does not read the finest level of the pyramid
+        unread += ['neck.fpn_convs.0.', 'neck.lateral_convs.0.']
+    frozen = [n for n, _ in model.named_parameters() if n not in learned]
+    assert all(name.startswith(tuple(unread)) for name in frozen)
 
 
-@pytest.mark.parametrize('row', ROWS)
-@pytest.mark.parametrize('family', FAMILIES)
-@pytest.mark.parametrize('data', ['voc', 'coco'])
-def test_rows_of_a_family(row, family, data):
-    name, images = FAMILIES[family]
-    cfg = Config.fromfile(ROOT / 'configs' / 'bombo' /
-                          f'{row}_{name.format(data)}.py')
+@pytest.mark.parametrize(
+    'name, row',
+    [(name, row) for name in GRID for row in ROWS
+     if name in list(GRID)[:2] or row in ('naive', 'bombo', 'oracle')])
+def test_rows_of_a_network(name, row):
+    cfg = load(FOLDER / 'bombo' / f'{row}_{name}.py')
     kinds, weak = ROWS[row]
     sources = cfg.train_dataloader.dataset.datasets
-    if row == 'oracle' and data == 'voc' and family != 'mobilenetv2':
+    if row == 'oracle' and name.endswith('_voc'):
         # not all of the images with boxes have a mask on disk
         kinds = [('bbox', )] + kinds
     assert [tuple(source.annotation_kinds) for source in sources] == kinds
     losses = cfg.model.get('weak_losses', [])
     assert [loss.type for loss in losses] == weak
-    for source in sources:
-        steps = {step.type for step in source.pipeline}
-        for loss, (kind, step) in PREPARED.items():
-            if tuple(source.annotation_kinds) == (kind, ):
-                assert (step in steps) == (loss in weak)
-    tasks = {'det'} if row == 'det' else {'seg'} if row == 'seg' else {
-        'det', 'seg'
-    }
+    tasks = {
+        'det'
+    } if row == 'det' else {'seg'} if row == 'seg' else {'det', 'seg'}
     assert set(cfg.model.task_heads) == set(cfg.val_evaluator.metrics) == tasks
     if 'forward_groups' in cfg.model:
-        named = [n for names in cfg.model.forward_groups.values()
-                 for n in names]
+        named = [
+            n for names in cfg.model.forward_groups.values() for n in names
+        ]
         assert named == [source.source for source in sources]
     else:
         assert row != 'oracle' or cfg.model.get('forward_mode') != 'per_task'
     # as many images of each task as the single-task rows have
-    assert cfg.train_dataloader.batch_size == images * len(tasks)
+    assert cfg.train_dataloader.batch_size == GRID[name] * len(tasks)
+
+
+@pytest.mark.parametrize('subset, wanted', [('same', range(200)),
+                                            ('complement', range(200, 800)),
+                                            ('overlap', range(800))])
+def test_self_training_sees_no_annotation(subset, wanted):
+    cfg = load(FOLDER / 'distillation' /
+               f'self-training-{subset}_mobilenetv2_fpn-gfl_photo-stamps.py')
+    source, = cfg.train_dataloader.dataset.datasets
+    indices = source.get('indices', 800)
+    indices = range(indices) if isinstance(indices, int) else indices
+    assert list(indices) == list(wanted) and not source.annotation_kinds
 
 
 @pytest.mark.parametrize('data', ['photo_stamps', 'voc'])
 @pytest.mark.parametrize('kind', ['bbox', 'sem_seg'])
 def test_preparing_a_weak_label_changes_no_augmentation(data, kind, tmp_path):
     """So rows differ in what they learn from, not in what they see."""
-    cfg = Config.fromfile(
-        ROOT / 'configs' / '_base_' / 'datasets' / f'{data}.py')
+    cfg = Config.fromfile(FOLDER / '_base_' / 'datasets' / f'{data}.py')
     root = write_voc(tmp_path / 'data', num_images=3)
     for step in cfg.weak_pipeline:
         if 'class_map' in step:
-            step.class_map = dict(
-                det_classes=CLASSES, seg_classes=SEG_CLASSES)
+            step.class_map = dict(det_classes=CLASSES, seg_classes=SEG_CLASSES)
     # addressed by its place in configs/ablation.yml
     assert cfg.weak_pipeline[2].type == 'LoadPseudoMask'
     cfg.weak_pipeline[2].cache_dir = None
@@ -127,8 +228,9 @@ def test_preparing_a_weak_label_changes_no_augmentation(data, kind, tmp_path):
         assert added in other['data_samples']
         assert added not in one['data_samples']
         if kind == 'bbox':
-            boxes, others = (x['data_samples'].gt_instances.bboxes.tensor
-                             for x in (one, other))
+            boxes, others = (
+                x['data_samples'].gt_instances.bboxes.tensor
+                for x in (one, other))
             assert torch.equal(boxes, others)
 
 
@@ -142,17 +244,29 @@ def test_model_index_names_files_that_exist():
             assert Path(model['Config']).stem == stem
 
 
+@pytest.mark.parametrize('folder, prefix', [('bombo', 'bombo_'),
+                                            ('distillation', '')])
+def test_metafile_and_readme_name_every_method(folder, prefix):
+    folder = FOLDER / folder
+    models = yaml.safe_load((folder / 'metafile.yml').read_text())['Models']
+    wanted = set(folder.glob(f'{prefix}*.py'))
+    assert {ROOT / model['Config'] for model in models} == wanted
+    readme = (folder / 'README.md').read_text()
+    assert all(path.name in readme for path in wanted)
+
+
 def test_rows_of_the_bench(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'analysis_tools'))
     from ablation_parts.bench import fingerprint, load_config, read_bench
     monkeypatch.setenv('PHOTO_STAMPS_SHORT_SIDE', '160')
-    bench = read_bench(ROOT / 'configs' / 'ablation.yml')
+    bench = read_bench(FOLDER / 'ablation.yml')
     fingerprints = set()
     for row in bench.rows.values():
         cfg = load_config(bench, row, 0,
-                          {need: 'checkpoint' for need in row.needs})
-        resize, = (step for step in cfg.test_pipeline
-                   if step.type == 'mmdet.Resize')
+                          {need: 'checkpoint'
+                           for need in row.needs})
+        resize, = (
+            step for step in cfg.test_pipeline if step.type == 'mmdet.Resize')
         assert resize.scale == (320, 160)
         fingerprints.add(fingerprint(cfg))
     # no row is another one under a new name

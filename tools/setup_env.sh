@@ -42,7 +42,6 @@ done
 
 VENV=$(venv_of "$stack")
 PY=$VENV/bin/python
-STAMPS=$VENV/.setup
 LOGS=$REPO_ROOT/work_dirs/setup/$stack
 DEFAULT_TORCH=torch==2.13.0
 # The first that can load a checkpoint without running what is in it.
@@ -86,18 +85,12 @@ find_python() {
  PYTHON=/path/to/python3.11"
 }
 
-# Where a torch that the user has already installed lies; empty without one.
-torch_folder() {
-    "$1" -c 'import pathlib, torch
-print(pathlib.Path(torch.__file__).parents[1])' 2>/dev/null || true
-}
-
 make_venv() {
     local base=$1 parent
-    rm -rf "$VENV" "$VENV.partial"
-    "$base" -m venv "$VENV"
-    "$PY" -m pip --version || { rm -rf "$VENV"; return 1; }
-    parent=$(torch_folder "$base")
+    "$base" -m venv "$VENV" || { rm -rf "$VENV"; return 1; }
+    # a torch that the user has already installed
+    parent=$("$base" -c 'import pathlib, torch
+print(pathlib.Path(torch.__file__).parents[1])' 2>/dev/null || true)
     if [ -z "${TORCH_SPEC:-}" ] && [ -n "$parent" ]; then
         echo "using the PyTorch in $parent"
         echo "$parent" >"$("$PY" -c '
@@ -107,68 +100,25 @@ print(sysconfig.get_path("purelib"))')/existing_torch.pth"
 }
 
 ensure_venv() {
-    if [ -e "$VENV" ] && "$PY" -m pip --version >/dev/null 2>&1; then
-        python_fits "$PY" || fail "$VENV is not of Python 3.10 to 3.12" \
-            "remedy: delete $VENV and run the same command again"
-        skip_step environment "$VENV"
-        return
-    fi
-    [ ! -e "$VENV/bin/python" ] || [ -d "$STAMPS" ] || fail \
-        "$VENV exists but its Python or pip does not work" \
-        "remedy: delete $VENV and run the same command again"
     local base
-    base=$(find_python)
-    run_step environment "$LOGS/environment.log" \
-        "apt-get install python3-venv python3-dev (Debian keeps them apart\
+    if [ ! -e "$VENV" ]; then
+        base=$(find_python)
+        run_step environment "$LOGS/environment.log" \
+            "apt-get install python3-venv python3-dev (Debian keeps them apart\
  from python3), then run the same command again" \
-        make_venv "$base"
-}
-
-# ------------------------------------------------------------------ packages
-# "name" in the environment itself, not in what it inherits.
-has_own_distribution() {
-    "$PY" - "$1" <<'EOF'
-import importlib.metadata
-import sys
-import sysconfig
-
-path = [sysconfig.get_path('purelib'), sysconfig.get_path('platlib')]
-names = {
-    found.metadata['Name'].lower().replace('_', '-')
-    for found in importlib.metadata.distributions(path=path)
-}
-sys.exit(sys.argv[1] not in names)
-EOF
-}
-
-refuse_other_stack() {
-    ! has_own_distribution "$OTHER_MMCV" || fail \
+            make_venv "$base"
+    fi
+    python_fits "$PY" && "$PY" -m pip --version >/dev/null || fail \
+        "$VENV is not of Python 3.10 to 3.12, or has no pip" \
+        "remedy: delete $VENV and run the same command again"
+    [ -z "$(find "$VENV"/lib/python*/site-packages -maxdepth 1 \
+        -name "${OTHER_MMCV//-/_}-*.dist-info")" ] || fail \
         "$VENV holds the '$OTHER_STACK' libraries, which share their import\
  names with '$stack'" \
         "remedy: delete $VENV, or use --stack $OTHER_STACK"
 }
 
-# Install once per input. Arguments: name, remedy, inputs of the stamp --
-# command...
-install_step() {
-    local name=$1 remedy=$2 inputs=() key
-    shift 2
-    while [ "$1" != -- ]; do
-        inputs+=("$1")
-        shift
-    done
-    shift
-    key=$(fingerprint "${inputs[@]}")
-    if is_stamped "$STAMPS/$name" "$key"; then
-        skip_step "$name"
-        return
-    fi
-    [ "$name" != mmcv ] || echo \
-        '[mmcv] compiling the operators, once, takes 10 to 20 minutes on 2 cores'
-    run_step "$name" "$LOGS/$name.log" "$remedy" "$@"
-    stamp "$STAMPS/$name" "$key"
-}
-
+# ------------------------------------------------------------------ packages
 pip_install() {
     "$PY" -m pip install "$@"
 }
@@ -179,12 +129,7 @@ print(version("torch"))' 2>/dev/null || true
 }
 
 ensure_torch() {
-    local present
-    present=$(torch_version)
-    if [ -z "${TORCH_SPEC:-}" ] && [ -n "$present" ]; then
-        skip_step torch "$present"
-        return
-    fi
+    [ -n "${TORCH_SPEC:-}" ] || [ -z "$(torch_version)" ] || return 0
     if ! command -v nvidia-smi >/dev/null; then
         echo '[torch] No GPU found. If pip now fetches a CUDA build (several'
         echo '        GB) and you want a CPU build, stop it and see'
@@ -192,14 +137,16 @@ ensure_torch() {
     fi
     # Unquoted on purpose: the variable may hold several arguments.
     # shellcheck disable=SC2086
-    install_step torch "$NETWORK, or choose a PyTorch with TORCH_SPEC" \
-        "${TORCH_SPEC:-$DEFAULT_TORCH}" -- \
+    run_step torch "$LOGS/torch.log" \
+        "$NETWORK, or choose a PyTorch with TORCH_SPEC" \
         pip_install ${TORCH_SPEC:-$DEFAULT_TORCH}
 }
 
 require_torch() {
-    printf '%s\n' "$OLDEST_TORCH" "$1" | sort -V -C ||
-        fail "PyTorch $OLDEST_TORCH or newer is needed, $VENV uses $1" \
+    local version
+    version=$(torch_version)
+    printf '%s\n' "$OLDEST_TORCH" "$version" | sort -V -C ||
+        fail "PyTorch $OLDEST_TORCH or newer is needed, $VENV uses $version" \
             "remedy: delete $VENV, set TORCH_SPEC=$DEFAULT_TORCH and run the\
  same command again"
 }
@@ -231,13 +178,15 @@ install_mmcv() {
     local requirement
     requirement=$(grep "^$MMCV[=<>~]" "$LIBRARIES")
     export MAX_JOBS=${MAX_JOBS:-$(compile_jobs)}
+    "$PY" -c 'import mmcv.ops' 2>/dev/null || echo \
+        'compiling the operators, once, takes 10 to 20 minutes on 2 cores'
     # OpenCV first: MMCV's setup.py asks for one when it cannot import it.
     pip_install -c "$LIBRARIES" numpy opencv-python-headless
-    pip_install -v --no-build-isolation -c "$LIBRARIES" "$requirement"
+    pip_install --no-build-isolation -c "$LIBRARIES" "$requirement"
     ensure_opencv
     "$PY" -c 'import mmcv.ops' && return
     echo "pip's cache held operators of another PyTorch: compiling anew"
-    pip_install -v --no-build-isolation --no-cache-dir --force-reinstall \
+    pip_install --no-build-isolation --no-cache-dir --force-reinstall \
         --no-deps --no-binary "$MMCV" "$requirement"
     "$PY" -c 'import mmcv.ops'
 }
@@ -249,29 +198,41 @@ install_libraries() {
 }
 
 # -------------------------------------------------------------------- the job
+# What an environment is made from; the torch in it may have been replaced.
+inputs_key() {
+    fingerprint "$("$PY" -c 'import sys; print(sys.version)')" \
+        "$(torch_version)" "${TORCH_SPEC:-}" "$REPO_ROOT" \
+        "$REPO_ROOT"/{setup.py,mmbombo/version.py,requirements/*.txt}
+}
+
 ensure_venv
-refuse_other_stack
-python_version=$("$PY" -c 'import sys; print(sys.version)')
-install_step build-tools "$NETWORK" \
-    "$python_version" "$REPO_ROOT/requirements/build.txt" -- \
-    pip_install --upgrade pip -r "$REPO_ROOT/requirements/build.txt"
+parts=(libraries)
+[ "$with_tests" = false ] || parts+=(tests)
+key=$(inputs_key)
+for part in "${parts[@]}"; do
+    [ "$(cat "$VENV/.done_$part" 2>/dev/null)" = "$key" ] || key=''
+done
+if [ -n "$key" ]; then
+    skip_step environment "$VENV"
+    exit
+fi
+run_step build-tools "$LOGS/build-tools.log" "$NETWORK" \
+    pip_install -r "$REPO_ROOT/requirements/build.txt"
 ensure_torch
-torch=$(torch_version)
-require_torch "$torch"
-install_step mmcv "read the log; compiling needs a C++ compiler and Python's\
- headers (apt-get install build-essential python3-dev) and, with a GPU, the\
- CUDA toolkit that fits PyTorch; an OpenCV that cannot be loaded needs apt-get\
- install libgl1 libglib2.0-0; then run the same command again" \
-    "$python_version" "$torch" "$LIBRARIES" -- install_mmcv
-install_step libraries "$NETWORK" \
-    "$python_version" "$torch" "$LIBRARIES" -- install_libraries
-install_step mmbombo "$NETWORK" \
-    "$python_version" "$REPO_ROOT" "$REPO_ROOT/setup.py" \
-    "$REPO_ROOT/mmbombo/version.py" "$REPO_ROOT/requirements/runtime.txt" \
-    -- pip_install --no-build-isolation -e "$REPO_ROOT"
+require_torch
+run_step mmcv "$LOGS/mmcv.log" "read the log; compiling needs a C++ compiler\
+ and Python's headers (apt-get install build-essential python3-dev) and, with a\
+ GPU, the CUDA toolkit that fits PyTorch; an OpenCV that cannot be loaded needs\
+ apt-get install libgl1 libglib2.0-0; then run the same command again" \
+    install_mmcv
+run_step libraries "$LOGS/libraries.log" "$NETWORK" install_libraries
+run_step mmbombo "$LOGS/mmbombo.log" "$NETWORK" \
+    pip_install --no-build-isolation -e "$REPO_ROOT"
 if [ "$with_tests" = true ]; then
-    install_step test-tools "$NETWORK" \
-        "$python_version" "$REPO_ROOT/requirements/tests.txt" -- \
+    run_step test-tools "$LOGS/test-tools.log" "$NETWORK" \
         pip_install -r "$REPO_ROOT/requirements/tests.txt"
 fi
+for part in "${parts[@]}"; do
+    inputs_key >"$VENV/.done_$part"
+done
 echo "[environment] ready: source ${VENV#"$REPO_ROOT"/}/bin/activate"

@@ -80,14 +80,13 @@ def test(cfg: Config) -> Dict[str, float]:
     return Runner.from_cfg(cfg).test()
 
 
+@user_errors()
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
-    with user_errors():
-        cfg = merge_args(Config.fromfile(args.config), args)
+    cfg = merge_args(Config.fromfile(args.config), args)
     prepare_cpu_processes(cfg)
-    with user_errors(cfg):
-        metrics = test(cfg)
+    metrics = test(cfg)
     if args.out and is_main_process():
         mmengine.dump(metrics, args.out)
     leave_process_group()

@@ -11,7 +11,7 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from mmbombo.utils import (keep_freed_memory, leave_process_group,
+from mmbombo.utils import (UserError, keep_freed_memory, leave_process_group,
                            prepare_cpu_processes, scale_schedule,
                            use_checked_loader, user_errors)
 
@@ -74,7 +74,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.iters is not None:
         try:
             scale_schedule(cfg, args.iters)
-        except ValueError as error:
+        except UserError as error:
             sys.exit(f'--iters: {error}')
     # after --iters, which scales intervals: one that is given is meant
     if args.cfg_options is not None:
@@ -122,16 +122,15 @@ def warn_of_new_start(cfg: Config) -> None:
             level=logging.WARNING)
 
 
+@user_errors()
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
-    with user_errors():
-        cfg = merge_args(Config.fromfile(args.config), args)
+    cfg = merge_args(Config.fromfile(args.config), args)
     if get_device() == 'cpu':
         keep_freed_memory()
     prepare_cpu_processes(cfg)
-    with user_errors(cfg):
-        train(cfg)
+    train(cfg)
     leave_process_group()
 
 

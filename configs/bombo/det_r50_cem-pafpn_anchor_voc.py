@@ -1,5 +1,6 @@
-# Detection only: one head, and the images with boxes. A step has as many of
-# them as a step of the two-task configs.
+# Detection only, the papers' teacher: see distillation/kd-soft_r18_*. One
+# head, and the images with boxes: as many as in a step of the two-task
+# configs.
 _base_ = './naive_r50_cem-pafpn_anchor_voc.py'
 
 model = _base_.model

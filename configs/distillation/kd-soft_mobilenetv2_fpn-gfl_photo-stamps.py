@@ -11,7 +11,7 @@ model = dict(weak_losses=[
 
 det_name = 'det_mobilenetv2_fpn-gfl_photo-stamps'
 seg_name = 'seg_mobilenetv2_fpn-gfl_photo-stamps'
-teachers = [
+custom_hooks = [
     dict(
         type='TeacherHook',
         name='det_teacher',
@@ -23,4 +23,3 @@ teachers = [
         config=f'configs/bombo/{seg_name}.py',
         checkpoint=f'work_dirs/{seg_name}/iter_300.pth')
 ]
-custom_hooks = teachers

@@ -4,6 +4,8 @@ from typing import List
 
 from mmengine.config import Config
 
+from mmbombo.utils import UserError
+
 ANNOTATION_STEPS = ('LabelComponents', )
 
 
@@ -19,7 +21,7 @@ def find_dataset(cfg: Config) -> dict:
         the first.
 
     Raises:
-        ValueError: If the config has no such data set.
+        UserError: If the config has no such data set.
     """
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
     dataset = loader.get('dataset')
@@ -27,7 +29,7 @@ def find_dataset(cfg: Config) -> dict:
         several = dataset.get('datasets') or [None]
         dataset = dataset.get('dataset') or several[0]
     if not dataset:
-        raise ValueError(
+        raise UserError(
             'the config has no pipeline in test_dataloader.dataset or '
             'val_dataloader.dataset, so there is no telling how its model '
             'wants its images')
@@ -44,14 +46,14 @@ def inference_steps(cfg: Config) -> List[dict]:
         list[dict]: Configs of the transforms; the first loads the image.
 
     Raises:
-        ValueError: If no transform loads an image.
+        UserError: If no transform loads an image.
     """
     steps = [
         dict(step) for step in find_dataset(cfg)['pipeline']
         if not _needs_annotations(step)
     ]
     if not steps or not _base_type(steps[0]).startswith('LoadImage'):
-        raise ValueError(
+        raise UserError(
             'the first transform of the test pipeline must load the image '
             f'(LoadImageFromFile); the pipeline is {steps}')
     return steps

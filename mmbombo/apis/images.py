@@ -6,6 +6,8 @@ from typing import Dict, List, Optional, Sequence, Union
 
 from PIL import Image
 
+from mmbombo.utils import MissingFileError
+
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif',
                   '.tiff', '.webp')
 
@@ -19,14 +21,14 @@ def list_images(folder: str) -> List[str]:
         folder (str): The folder.
 
     Raises:
-        FileNotFoundError: If the folder holds no image.
+        MissingFileError: If the folder holds no image.
     """
     names = sorted(
         entry.name for entry in os.scandir(folder)
         if entry.is_file() and entry.name.lower().endswith(IMAGE_SUFFIXES))
     if not names:
-        raise FileNotFoundError(f'no image ({", ".join(IMAGE_SUFFIXES)}) in '
-                                f'folder {folder!r}')
+        raise MissingFileError(f'no image ({", ".join(IMAGE_SUFFIXES)}) in '
+                               f'folder {folder!r}')
     return [osp.join(folder, name) for name in names]
 
 

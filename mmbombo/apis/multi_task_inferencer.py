@@ -5,6 +5,7 @@ import os
 import os.path as osp
 import re
 import warnings
+from contextlib import ExitStack
 from typing import (Callable, Dict, Iterator, List, NamedTuple, Optional,
                     Sequence, Tuple, Union)
 
@@ -25,8 +26,10 @@ from rich.progress import track
 from torch import nn
 
 from mmbombo.registry import INFERENCERS, TRANSFORMS, VISUALIZERS
+from mmbombo.structures import annotation_kinds
+from mmbombo.utils import MissingFileError, UserError
 from mmbombo.utils.checkpoint import checked_loader
-from mmbombo.utils.stored_config import stored_config
+from mmbombo.utils.stored_config import registered_types_only, stored_config
 from mmbombo.visualization import class_styles
 from mmbombo.visualization.palette import Color
 from .config_parts import find_dataset, inference_steps
@@ -34,7 +37,6 @@ from .images import find_problem, list_images, unique_names
 from .results import sample_to_dict, write_label_map
 
 InputType = Union[str, os.PathLike, np.ndarray]
-META_KEYS = ('classes', 'palette', 'seg_classes', 'seg_palette')
 
 
 class LoadedImage(NamedTuple):
@@ -74,9 +76,9 @@ class MultiTaskInferencer(BaseInferencer):
         scope (str): Scope of the registry. Defaults to 'mmbombo'.
 
     Raises:
-        RuntimeError: If the checkpoint cannot be read, or is not safe.
-        ValueError: If the checkpoint does not fit the config, or the config
-            that is stored in it names what is not registered.
+        UserError: If the checkpoint cannot be read, is not safe or does not
+            fit the config, or the config that is stored in it names what is
+            not registered.
 
     Examples:
         >>> inferencer = MultiTaskInferencer('config.py', 'checkpoint.pth')
@@ -94,15 +96,17 @@ class MultiTaskInferencer(BaseInferencer):
                  scope: str = 'mmbombo') -> None:
         self.palette = palette
         if isinstance(model, str) and not osp.isfile(model):
-            raise FileNotFoundError(f'there is no config file {model!r}')
+            raise MissingFileError(f'there is no config file {model!r}')
         if isinstance(model, dict) and not isinstance(model, Config):
             model = Config(model)
         init_default_scope(scope)
-        with checked_loader(trust=trust_checkpoint):
+        with ExitStack() as stack:
+            stack.enter_context(checked_loader(trust=trust_checkpoint))
             if model is None and weights and not trust_checkpoint:
                 # 'meta' reads no weights
                 model = stored_config(
                     _load_checkpoint(weights, map_location='meta'), weights)
+                stack.enter_context(registered_types_only())
             super().__init__(
                 model=model,
                 weights=weights,
@@ -150,8 +154,7 @@ class MultiTaskInferencer(BaseInferencer):
             a list of (file, what is wrong with it).
 
         Raises:
-            FileNotFoundError: If a folder holds no image.
-            ValueError: If no image could be read.
+            UserError: If a folder holds no image, or none could be read.
         """
         inputs = self._inputs_to_list(inputs)
         results: dict = dict(predictions=[], visualization=[], failed=[])
@@ -289,8 +292,8 @@ class MultiTaskInferencer(BaseInferencer):
             img_id=place, sample_idx=place, annotation_kinds=(), source='')
         if path is None:
             if item.ndim != 3 or item.shape[2] != 3:
-                raise ValueError(f'input {place}: an image is a BGR array (H, '
-                                 f'W, 3), not one of shape {item.shape}')
+                raise UserError(f'input {place}: an image is a BGR array (H, '
+                                f'W, 3), not one of shape {item.shape}')
             results = self._array_loader(dict(results, img=item))
             results['img_path'] = name
         else:
@@ -351,7 +354,7 @@ def check_weights(model: nn.Module, checkpoint: dict) -> None:
         checkpoint (dict): The checkpoint.
 
     Raises:
-        ValueError: Naming the first few parameters that are missing or have
+        UserError: Naming the first few parameters that are missing or have
             another shape.
     """
     weights = checkpoint.get('state_dict', checkpoint)
@@ -372,8 +375,8 @@ def check_weights(model: nn.Module, checkpoint: dict) -> None:
                             f'the model {tuple(value.shape)}')
     if problems:
         more = f' and {len(problems) - 5} more' if len(problems) > 5 else ''
-        raise ValueError('the checkpoint does not fit the config: '
-                         f'{"; ".join(problems[:5])}{more}')
+        raise UserError('the checkpoint does not fit the config: '
+                        f'{"; ".join(problems[:5])}{more}')
 
 
 def merge_class_names(stored: dict, cfg: Config) -> dict:
@@ -386,18 +389,21 @@ def merge_class_names(stored: dict, cfg: Config) -> dict:
             class map fill in what the checkpoint does not say.
 
     Returns:
-        dict: Any of ``classes``, ``palette``, ``seg_classes`` and
-        ``seg_palette``.
+        dict: Any of ``classes``, ``palette``, ``seg_classes``, ... of the
+        annotation kinds.
     """
     class_map = cfg.model.get('class_map') or {}
-    named = dict(
-        classes=class_map.get('det_classes'),
-        seg_classes=class_map.get('seg_classes'))
+    classes = cfg.model.get('classes') or {}
+    named = {
+        kind.classes_key: classes.get(kind.task)
+        or class_map.get(f'{kind.task}_classes')
+        for kind in annotation_kinds() if kind.classes_key
+    }
     configured = find_dataset(cfg).get('metainfo') or {}
     merged: dict = {}
     for said in (stored, configured, named):
-        for names, colors in (('classes', 'palette'), ('seg_classes',
-                                                       'seg_palette')):
+        for names, colors in ((kind.classes_key, kind.palette_key)
+                              for kind in annotation_kinds()):
             if names in merged or not said.get(names):
                 continue
             merged[names] = tuple(said[names])
@@ -415,7 +421,7 @@ def report_failed(failed: Sequence[Tuple[str, str]], total: int) -> None:
         total (int): Number of inputs.
 
     Raises:
-        ValueError: If no input could be read.
+        UserError: If no input could be read.
     """
     if not failed:
         return
@@ -423,5 +429,5 @@ def report_failed(failed: Sequence[Tuple[str, str]], total: int) -> None:
     message = '\n  '.join(
         [f'{len(failed)} of {total} image(s) could not be read:', *lines])
     if len(failed) == total:
-        raise ValueError(message)
+        raise UserError(message)
     print_log(message, logger='current', level=30)

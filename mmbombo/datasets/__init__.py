@@ -3,6 +3,7 @@ from .checks.refused_transforms import PipelineError
 from .concat_source import ConcatSource
 from .draw_seed import SeededIndex, seeded_draw
 from .errors import DatasetError
+from .image_label_dataset import ImageLabelDataset
 from .mixed_source_dataset import MixedSourceDataset
 from .partial_annotation_dataset import PartialAnnotationDataset
 from .partial_voc import PartialVOCDataset
@@ -11,7 +12,7 @@ from .transforms import (LabelComponents, LoadPartialAnnotations,
                          LoadPseudoMask, PackMultiTaskInputs, RandomZoomCrop)
 
 __all__ = [
-    'ConcatSource', 'DatasetError', 'LabelComponents',
+    'ConcatSource', 'DatasetError', 'ImageLabelDataset', 'LabelComponents',
     'LoadPartialAnnotations', 'LoadPseudoMask', 'MixedSourceDataset',
     'PackMultiTaskInputs', 'PartialAnnotationDataset',
     'PartialAnnotationSampler', 'PartialVOCDataset', 'PipelineError',

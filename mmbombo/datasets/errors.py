@@ -1,11 +1,13 @@
 # Copyright (c) mmbombo contributors.
 from typing import Sequence
 
+from mmbombo.utils import UserError
+
 #: How many of many problems a message lists.
 MAX_LISTED = 5
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """Something on disk or in a data set's config cannot be used.
 
     The message names the file, the line or the key, and the remedy.

@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Dict, List, Tuple
+from typing import Dict
 
 from .errors import DatasetError
 
@@ -17,7 +17,11 @@ def read_ids(path: str) -> Dict[str, int]:
         DatasetError: Naming a line that is no id, or repeats one.
     """
     lines: Dict[str, int] = {}
-    for number, line in number_lines(path):
+    with open(path, encoding='utf-8') as file:
+        content = [line.strip() for line in file]
+    for number, line in enumerate(content, start=1):
+        if not line:
+            continue
         place = f'{path} line {number}'
         # An id is a file name: it must not lead out of the data root.
         if line in ('.', '..') or set(line) & set('/\\\0'):
@@ -30,17 +34,3 @@ def read_ids(path: str) -> Dict[str, int]:
                                f'{lines[line]}')
         lines[line] = number
     return lines
-
-
-def number_lines(path: str) -> List[Tuple[int, str]]:
-    """The non-empty lines of a list file with their numbers, from 1.
-
-    Args:
-        path (str): A UTF-8 text file.
-
-    Returns:
-        list[tuple[int, str]]: Line number and stripped line.
-    """
-    with open(path, encoding='utf-8') as file:
-        lines = enumerate(map(str.strip, file), start=1)
-        return [(number, line) for number, line in lines if line]

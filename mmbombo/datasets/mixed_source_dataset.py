@@ -4,18 +4,15 @@ from typing import Any, Dict, List, Sequence, Tuple, Union
 from mmengine.dataset import BaseDataset, ConcatDataset
 
 from mmbombo.registry import DATASETS
-from mmbombo.structures import BBOX, SEM_SEG
+from mmbombo.structures import annotation_kinds, check_kinds
 from .draw_seed import SeededIndex
 from .errors import DatasetError
 from .source_tree import require_no_wrapper
 
-#: Which kind gives a key of the metainfo its authority, and what goes with it.
-AUTHORITY = dict(
-    classes=(BBOX, 'palette'), seg_classes=(SEM_SEG, 'seg_palette'))
-
 
 # the second is the name of 0.1
-@DATASETS.register_module(name=['MixedSourceDataset', 'MultiSourceDataset'])
+@DATASETS.register_module(
+    name=['MixedSourceDataset', 'MultiSourceDataset'])
 class MixedSourceDataset(ConcatDataset):
     """Several sources as one data set.
 
@@ -62,9 +59,10 @@ class MixedSourceDataset(ConcatDataset):
     @property
     def annotation_kinds(self) -> Tuple[str, ...]:
         """Kinds that at least one source has."""
-        return tuple(
-            kind for kind in (BBOX, SEM_SEG) if any(
-                kind in source.annotation_kinds for source in self.datasets))
+        return check_kinds({
+            kind
+            for source in self.datasets for kind in source.annotation_kinds
+        })
 
     def __getitem__(self, idx: int) -> dict:
         """The transformed sample; its randomness comes from ``idx``."""
@@ -103,7 +101,7 @@ def merge_metainfo(sources: Sequence[BaseDataset]) -> Dict[str, Any]:
         sources (Sequence[BaseDataset]): The sources.
 
     Returns:
-        dict: ``classes``, ``palette``, ``seg_classes``, ``seg_palette`` as
+        dict: ``classes``, ``palette``, ``seg_classes``, ... of each kind as
         far as known, and every other key of a source.
 
     Raises:
@@ -122,15 +120,17 @@ def merge_metainfo(sources: Sequence[BaseDataset]) -> Dict[str, Any]:
                 f'that of source {said_by[key]!r}: {value} is not '
                 f'{merged[key]}')
 
-    for key, (kind, palette) in AUTHORITY.items():
+    kinds = [kind for kind in annotation_kinds() if kind.classes_key]
+    for kind in kinds:
+        key, palette = kind.classes_key, kind.palette_key
         speakers = [s for s in sources if key in s.metainfo]
-        with_kind = [s for s in speakers if kind in s.annotation_kinds]
+        with_kind = [s for s in speakers if kind.name in s.annotation_kinds]
         for source in with_kind or speakers:
             add(key, source)
             # Colors are a matter of taste: the first source's do.
             if palette in source.metainfo and palette not in merged:
                 add(palette, source)
-    of_tasks = {*AUTHORITY, *(palette for _, palette in AUTHORITY.values())}
+    of_tasks = {x for k in kinds for x in (k.classes_key, k.palette_key)}
     for source in sources:
         for key in sorted(set(source.metainfo) - of_tasks):
             add(key, source)

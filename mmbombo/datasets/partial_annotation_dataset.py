@@ -8,7 +8,8 @@ from mmengine.logging import print_log
 from mmengine.utils import deprecated_api_warning
 
 from mmbombo.registry import DATASETS
-from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
+from mmbombo.structures import (BBOX, IGNORE_INDEX, SEM_SEG, annotation_kind,
+                                annotation_kinds)
 from .checks.image_size_check import is_known
 from .coco_json import check_map_record
 from .errors import DatasetError
@@ -17,11 +18,6 @@ from .source import SourceMixin
 from .unlisted_categories import CHOICES, IGNORE, UNLISTED_KEY
 from .wrapped_set import build_wrapped
 
-#: Key of an image's information that shows that a kind is there, and key of
-#: the metainfo that names its classes.
-INFO_KEYS = {BBOX: 'instances', SEM_SEG: 'seg_map_path'}
-CLASSES_KEYS = {BBOX: 'classes', SEM_SEG: 'seg_classes'}
-META_KEYS = ('classes', 'palette', 'seg_classes', 'seg_palette')
 #: What is kept of an object.
 INSTANCE_KEYS = ('bbox', 'bbox_label', 'ignore_flag', 'complaint')
 
@@ -38,8 +34,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         dataset (dict): Config of the wrapped set, with its library's prefix
             and without a pipeline. ``data_prefix=dict(seg=...)`` gives an
             ``mmdet.CocoDataset`` masks too.
-        annotation_kinds (Sequence[str]): What the images are annotated with:
-            ``'bbox'``, ``'sem_seg'``, both or none.
+        annotation_kinds (Sequence[str]): What the images are annotated with,
+            such as ``('bbox', 'sem_seg')``; may be empty.
         source (str, optional): Name of the source. Defaults to the type of
             the wrapped set.
         metainfo (dict, optional): ``classes``, ``palette``, ``seg_classes``,
@@ -156,7 +152,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self.require_images(infos, self.place)
         missing = [
             kind for kind in self.annotation_kinds
-            if infos[0].get(INFO_KEYS[kind]) is None
+            if infos[0].get(annotation_kind(kind).info_key) is None
         ]
         if missing:
             raise self._error(f'annotation_kinds declares {missing}, but '
@@ -172,21 +168,24 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
     def _merge_metainfo(self, given: dict, keeps_ids: bool) -> dict:
         """The given metainfo, completed by the wrapped set's."""
         own = self.wrapped.metainfo
-        prefix = '' if INFO_KEYS[BBOX] in self._infos[0] else 'seg_'
+        prefix = '' if 'instances' in self._infos[0] else 'seg_'
         metainfo = {
             prefix + key: own[key]
             for key in ('classes', 'palette') if own.get(key) is not None
         }
-        unknown = sorted(set(given) - set(META_KEYS))
+        kinds = [kind for kind in annotation_kinds() if kind.classes_key]
+        known = [x for k in kinds for x in (k.classes_key, k.palette_key)]
+        unknown = sorted(set(given) - set(known))
         if unknown:
             raise self._error(f'metainfo has unknown key(s) {unknown}; known '
-                              f'are {META_KEYS}')
+                              f'are {known}')
         if keeps_ids:
             self._require_same_ids(
                 metainfo.get('seg_classes', ()), given.get('seg_classes', ()))
         metainfo.update(given)
-        for kind, key in CLASSES_KEYS.items():
-            if kind in self.annotation_kinds and not metainfo.get(key):
+        for kind in kinds:
+            key = kind.classes_key
+            if kind.name in self.annotation_kinds and not metainfo.get(key):
                 raise self._error(f'give metainfo[{key!r}], which '
                                   f'{type(self.wrapped).__name__} does not '
                                   'know')
@@ -234,7 +233,11 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                 key: info[key]
                 for key in ('height', 'width') if is_known(info.get(key))
             })
+        for kind in self.annotation_kinds:
+            key = annotation_kind(kind).info_key
+            kept[key] = info[key]
         if BBOX in self.annotation_kinds:
+            # without polygons, from which a mask could be made
             kept['instances'] = [{
                 key: instance[key]
                 for key in INSTANCE_KEYS if key in instance
@@ -244,7 +247,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             if 'xml_path' in info:
                 kept['xml_path'] = info['xml_path']
         if SEM_SEG in self.annotation_kinds:
-            kept.update(seg_map_path=info['seg_map_path'], seg_fields=[])
+            kept['seg_fields'] = []
         elif UNLISTED_KEY in info and self.unlisted_categories == IGNORE:
             kept[UNLISTED_KEY] = info[UNLISTED_KEY]
         return kept

@@ -4,7 +4,7 @@ import gc
 import os.path as osp
 from contextlib import contextmanager
 from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
-                    Union)
+                    Tuple, Union)
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
@@ -71,6 +71,15 @@ class SourceMixin:
             check_training_pipeline
         check(transforms, self.annotation_kinds)
         return transforms
+
+    @property
+    def sample_kinds(self) -> Tuple[str, ...]:
+        """Kinds of its samples: the declared, and what transforms conclude."""
+        kinds = self.annotation_kinds
+        for transform in self.pipeline.transforms:
+            if hasattr(transform, 'adds_kinds'):
+                kinds = check_kinds([*kinds, *transform.adds_kinds(kinds)])
+        return kinds
 
     def require_place(self, path: Optional[str], key: str) -> None:
         """Raise if a file or folder that the config names is not there."""

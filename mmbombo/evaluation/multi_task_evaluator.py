@@ -12,13 +12,13 @@ from mmengine.structures import BaseDataElement
 from mmengine.utils import apply_to
 
 from mmbombo.registry import EVALUATOR
-from mmbombo.structures import BBOX, SEM_SEG
+from mmbombo.structures import annotation_kind, annotation_kinds
+from mmbombo.utils import UserError
 from .source_summary import summarize_sources
 
-# Annotation kind that each task is measured against.
-TASK_KINDS = dict(det=BBOX, seg=SEM_SEG)
-# Result that stands for the task in the joint score, and its full mark.
-TASK_SCORES = dict(det=('bbox_mAP', 1.), seg=('mIoU', 100.))
+#: Results of stock metrics that stand for a task in the joint score, and
+#: their full mark; other metrics say so by an attribute ``score``.
+KNOWN_SCORES = dict(bbox_mAP=1., mIoU=100.)
 
 MetricConfigs = Union[dict, BaseMetric, Sequence[Union[dict, BaseMetric]]]
 SampleKey = Tuple[str, int, str]
@@ -31,9 +31,10 @@ class MultiTaskEvaluator(Evaluator):
     One data loader and one forward pass per image serve all tasks: a metric
     only sees the samples whose ``annotation_kinds`` hold the kind of its
     task. Each metric gets the class names of its own task, results are named
-    ``<task>/<name>``, and ``joint/score`` is the mean of the tasks' scores
-    (``bbox_mAP`` and ``mIoU / 100``, both in [0, 1]; an undefined one counts
-    as 0), for ``save_best``.
+    ``<task>/<name>``, and ``joint/score`` is the mean of the tasks' scores,
+    for ``save_best``: of ``bbox_mAP`` and ``mIoU / 100``, and of what another
+    metric names in an attribute ``score``, ``(name, full mark)``. An undefined
+    score counts as 0; a task without one does not count.
 
     In a distributed run the samples that a sampler adds to fill up the last
     batch are dropped by their index, and ranks may hold any number of
@@ -43,26 +44,29 @@ class MultiTaskEvaluator(Evaluator):
         metrics (dict[str, dict | list[dict]]): Metric configs (or metrics)
             of each task, such as
             ``dict(det=dict(type='BoxAPMetric'), seg=[...])``.
-        kinds (dict[str, str], optional): Annotation kind of each task, for
-            tasks other than 'det' and 'seg'. Defaults to None.
+        kinds (dict[str, str], optional): Annotation kind that a task is
+            measured against, where it is not the kind that supervises the
+            task. Defaults to None.
 
     Raises:
-        TypeError: If ``metrics`` is not a dict from tasks to metrics.
-        ValueError: If the annotation kind of a task is not known.
+        UserError: If ``metrics`` is not a dict from tasks to metrics.
+        UserError: If the annotation kind of a task is not known.
     """
 
     def __init__(self,
                  metrics: Dict[str, MetricConfigs],
                  kinds: Optional[Dict[str, str]] = None) -> None:
         if not isinstance(metrics, dict) or 'type' in metrics:
-            raise TypeError(
+            raise UserError(
                 'metrics of MultiTaskEvaluator must map tasks to metrics, '
                 "such as dict(det=dict(type='BoxAPMetric'), "
                 f"seg=dict(type='SegIoUMetric')), but is {metrics}")
-        known = {**TASK_KINDS, **(kinds or {})}
+        # of several kinds of a task, the first supervises it directly
+        known = {x.task: x.name for x in reversed(annotation_kinds())}
+        known.update(kinds or {})
         unknown = sorted(set(metrics) - set(known))
         if unknown:
-            raise ValueError(
+            raise UserError(
                 f'the annotation kind of task(s) {unknown} is not known; name '
                 f"it: kinds=dict({unknown[0]}='...')")
 
@@ -89,7 +93,8 @@ class MultiTaskEvaluator(Evaluator):
             metric.dataset_meta = dataset_meta
         for task, metrics in self.task_metrics.items():
             for metric in metrics:
-                metric.dataset_meta = task_meta(dataset_meta, task)
+                metric.dataset_meta = task_meta(dataset_meta,
+                                                self.kinds[task], task)
 
     def process(self,
                 data_samples: Sequence[BaseDataElement],
@@ -102,7 +107,7 @@ class MultiTaskEvaluator(Evaluator):
             data_batch (Any, optional): The batch of the data loader.
 
         Raises:
-            KeyError: If a sample lacks ``annotation_kinds`` or
+            UserError: If a sample lacks ``annotation_kinds`` or
                 ``sample_idx``.
         """
         samples = [
@@ -130,7 +135,7 @@ class MultiTaskEvaluator(Evaluator):
             ``joint/score``.
 
         Raises:
-            ValueError: If no sample reached a metric, or if two metrics of a
+            UserError: If no sample reached a metric, or if two metrics of a
                 task have results of one name.
         """
         results: Dict[str, float] = {}
@@ -168,47 +173,65 @@ class MultiTaskEvaluator(Evaluator):
             answer = [metric.compute_metrics(_to_cpu(values))]
         broadcast_object_list(answer)
         if answer[0] is None:
-            raise ValueError(_unreached(metric, task, self.kinds[task]))
+            raise UserError(_unreached(metric, task, self.kinds[task]))
         return {f'{metric.prefix}/{k}': v for k, v in answer[0].items()}
 
     def _joint_score(self, results: Dict[str, float]) -> Dict[str, float]:
-        """Mean of the tasks' scores, where every task has one."""
+        """Mean of the tasks' scores, of those that have one."""
         scores = []
-        for task in self.task_metrics:
-            name, full_mark = TASK_SCORES.get(task, (None, 1.))
-            if f'{task}/{name}' not in results:
-                return {}
-            score = float(results[f'{task}/{name}']) / full_mark
+        for metrics in self.task_metrics.values():
+            found = (task_score(metric, results) for metric in metrics)
+            scores += [x for x in found if x is not None][:1]
+        return {'joint/score': sum(scores) / len(scores)} if scores else {}
+
+
+def task_score(metric: BaseMetric,
+               results: Dict[str, float]) -> Optional[float]:
+    """What a metric says of its task, from 0 to 1.
+
+    Args:
+        metric (BaseMetric): A metric that has been computed.
+        results (dict[str, float]): Results of all metrics.
+
+    Returns:
+        float or None: None if none of the results is a score.
+    """
+    known = dict([metric.score] if hasattr(metric, 'score') else KNOWN_SCORES)
+    for name, full_mark in known.items():
+        if f'{metric.prefix}/{name}' in results:
+            score = float(results[f'{metric.prefix}/{name}']) / full_mark
             # COCO says -1 and mmseg NaN where nothing can be measured.
-            scores.append(score if score > 0 else 0.)
-        return {'joint/score': sum(scores) / len(scores)}
+            return score if score > 0 else 0.
+    return None
 
 
-def task_meta(dataset_meta: dict, task: str) -> dict:
+def task_meta(dataset_meta: dict, kind_name: str, task: str) -> dict:
     """Meta information of a data set as the metrics of one task read it.
 
     Args:
-        dataset_meta (dict): ``metainfo`` of a data set: ``classes`` and
-            ``palette`` are those of detection, other tasks have
-            ``<task>_classes`` and ``<task>_palette``.
+        dataset_meta (dict): ``metainfo`` of a data set, which names the
+            classes of a task under the ``classes_key`` of its annotation
+            kind.
+        kind_name (str): The annotation kind that the task is measured
+            against.
         task (str): Name of the task.
 
     Returns:
         dict: The same with ``classes`` and ``palette`` of the task.
 
     Raises:
-        ValueError: If the data set does not name the classes of the task.
+        UserError: If the data set does not name the classes of the task.
     """
-    prefix = '' if task == 'det' else f'{task}_'
-    if not dataset_meta.get(f'{prefix}classes'):
-        raise ValueError(
+    kind = annotation_kind(kind_name)
+    if kind.classes_key and not dataset_meta.get(kind.classes_key):
+        raise UserError(
             f"the metrics of task '{task}' need the class names "
-            f"'{prefix}classes' in the metainfo of the validation data set, "
-            f'which has {sorted(dataset_meta)}')
-    meta = dict(dataset_meta)
-    for name in ('classes', 'palette'):
-        meta[name] = dataset_meta.get(f'{prefix}{name}')
-    return meta
+            f"'{kind.classes_key}' in the metainfo of the validation data "
+            f'set, which has {sorted(dataset_meta)}')
+    return dict(
+        dataset_meta,
+        classes=dataset_meta.get(kind.classes_key),
+        palette=dataset_meta.get(kind.palette_key))
 
 
 def check_metric_kinds(evaluator: Evaluator, dataset: Any) -> None:
@@ -220,7 +243,7 @@ def check_metric_kinds(evaluator: Evaluator, dataset: Any) -> None:
         dataset (BaseDataset): The validation data set, or a concatenation.
 
     Raises:
-        ValueError: If no validation image carries the annotation of a
+        UserError: If no validation image carries the annotation of a
             metric.
     """
     if not isinstance(evaluator, MultiTaskEvaluator):
@@ -229,7 +252,7 @@ def check_metric_kinds(evaluator: Evaluator, dataset: Any) -> None:
     carried = {k for s in sources if s.num_images for k in s.kinds}
     for task, metrics in evaluator.task_metrics.items():
         if evaluator.kinds[task] not in carried:
-            raise ValueError(
+            raise UserError(
                 _unreached(metrics[0], task, evaluator.kinds[task]) +
                 '. Validation sources: ' + '; '.join(map(str, sources)))
 
@@ -265,7 +288,7 @@ def _sample_key(sample: dict) -> SampleKey:
     """
     missing = {'annotation_kinds', 'sample_idx'} - set(sample)
     if missing:
-        raise KeyError(
+        raise UserError(
             f"sample '{sample.get('img_path')}' has no {sorted(missing)} in "
             'its metainfo; MultiTaskEvaluator needs what PackMultiTaskInputs '
             'packs')
@@ -288,6 +311,6 @@ def _to_cpu(values: list) -> list:
 def _update(results: Dict[str, float], new: Dict[str, float]) -> None:
     twice = sorted(set(results) & set(new))
     if twice:
-        raise ValueError(f'two metrics have the results {twice}; give one of '
-                         'them a prefix')
+        raise UserError(f'two metrics have the results {twice}; give one of '
+                        'them a prefix')
     results.update(new)

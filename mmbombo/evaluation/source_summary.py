@@ -40,7 +40,10 @@ def summarize_sources(dataset: Any) -> List[SourceSummary]:
             name = getattr(leaf, 'source', type(leaf).__name__)
             summaries.append(
                 SourceSummary(
-                    str(name), tuple(leaf.annotation_kinds), len(leaf)))
+                    str(name),
+                    tuple(
+                        getattr(leaf, 'sample_kinds', leaf.annotation_kinds)),
+                    len(leaf)))
         else:
             summaries += _summarize_infos(leaf)
     return summaries

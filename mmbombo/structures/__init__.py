@@ -1,9 +1,15 @@
 # Copyright (c) mmbombo contributors.
-from .annotation_kinds import BBOX, KINDS, SEM_SEG, check_kinds
+from .annotation_kinds import (BBOX, SEM_SEG, AnnotationKind, SampleField,
+                               annotation_kind, annotation_kinds, check_kinds,
+                               kind_of_task, register_kind,
+                               register_weak_label_field, sample_fields)
 from .class_map import ClassMap
+from .image_labels import IMAGE_LABEL
 from .special_labels import IGNORE_INDEX, UNLISTED_LABEL
 
 __all__ = [
-    'BBOX', 'ClassMap', 'IGNORE_INDEX', 'KINDS', 'SEM_SEG', 'UNLISTED_LABEL',
-    'check_kinds'
+    'AnnotationKind', 'BBOX', 'ClassMap', 'IGNORE_INDEX', 'IMAGE_LABEL',
+    'SEM_SEG', 'SampleField', 'UNLISTED_LABEL', 'annotation_kind',
+    'annotation_kinds', 'check_kinds', 'kind_of_task', 'register_kind',
+    'register_weak_label_field', 'sample_fields'
 ]

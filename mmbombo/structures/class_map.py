@@ -5,6 +5,7 @@ from typing import Dict, Mapping, Optional, Sequence, Tuple, Union
 import torch
 from torch import Tensor
 
+from mmbombo.utils import UserError
 from .special_labels import IGNORE_INDEX
 
 
@@ -27,7 +28,7 @@ class ClassMap:
             in all; None means that no segmentation class shows them.
 
     Raises:
-        ValueError: If a name is unknown or given twice, or if a detection
+        UserError: If a name is unknown or given twice, or if a detection
             class is mapped to the background.
 
     Example:
@@ -49,11 +50,11 @@ class ClassMap:
         self.det_classes = _check_names('det_classes', det_classes)
         self.seg_classes = _check_names('seg_classes', seg_classes)
         if len(self.seg_classes) > IGNORE_INDEX:
-            raise ValueError(
+            raise UserError(
                 f'{len(self.seg_classes)} segmentation classes do not fit in '
                 f'one byte, where {IGNORE_INDEX} means "ignore"')
         if background is not None and background not in self.seg_classes:
-            raise ValueError(
+            raise UserError(
                 f"background '{background}' is not one of the segmentation "
                 f'classes {list(self.seg_classes)}; without a background '
                 'class, set background=None')
@@ -80,7 +81,7 @@ class ClassMap:
         """Segmentation ids of each detection label."""
         unknown = [name for name in mapping if name not in self.det_classes]
         if unknown:
-            raise ValueError(
+            raise UserError(
                 f'det_to_seg names unknown detection class(es) {unknown}; '
                 f'known are {list(self.det_classes)}')
         return tuple(
@@ -100,15 +101,15 @@ class ClassMap:
             targets = (targets, )
         unknown = [seg for seg in targets if seg not in self.seg_classes]
         if unknown:
-            raise ValueError(
+            raise UserError(
                 f"det_to_seg maps '{name}' to unknown segmentation class(es) "
                 f'{unknown}; known are {list(self.seg_classes)}')
         if len(set(targets)) != len(targets):
-            raise ValueError(
+            raise UserError(
                 f"det_to_seg maps '{name}' to {list(targets)}, which names a "
                 'class twice')
         if self.background is not None and self.background in targets:
-            raise ValueError(
+            raise UserError(
                 f"detection class '{name}' cannot be shown by the background "
                 f"class '{self.background}'")
         return tuple(self.seg_classes.index(seg) for seg in targets)
@@ -166,9 +167,9 @@ class ClassMap:
 def _check_names(what: str, names: Sequence[str]) -> Tuple[str, ...]:
     """``names`` as a tuple, each of them once."""
     if isinstance(names, str):
-        raise ValueError(f'{what} must be a sequence of names, such as '
-                         f"('{names}',), not the string '{names}'")
+        raise UserError(f'{what} must be a sequence of names, such as '
+                        f"('{names}',), not the string '{names}'")
     twice = sorted({name for name in names if list(names).count(name) > 1})
     if twice:
-        raise ValueError(f'{what} names {twice} more than once')
+        raise UserError(f'{what} names {twice} more than once')
     return tuple(names)

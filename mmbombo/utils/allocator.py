@@ -14,8 +14,8 @@ def keep_freed_memory() -> bool:
     for each tensor of more than 32 MiB, and gives it back when it is freed;
     the system clears every page anew when it is first touched. In training,
     where each step needs the same memory as the one before, that is a tenth
-    of the time (``tools/analysis_tools/benchmark.py freed_memory``). The
-    process holds a little more, and what it holds only shrinks at its end.
+    of the time (docs/en/advanced_guides/speed.md). The process holds a little
+    more, and what it holds only shrinks at its end.
 
     Threads and forked workers share the setting. It is that of the
     environment variables ``MALLOC_MMAP_MAX_=0`` and

@@ -11,7 +11,7 @@ import re
 import secrets
 from contextlib import contextmanager
 from pickle import UnpicklingError
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -23,8 +23,12 @@ from mmengine.runner.checkpoint import (get_deprecated_model_names,
 
 from .download import download
 from .stored_config import drop_programs
+from .user_errors import MissingFileError, UserError
 
 TRUST_OPTION = '--trust-checkpoint'
+# Schemes of files that are downloaded; the last three are names.
+DOWNLOADED = ('http://', 'https://', 'torchvision://', 'open-mmlab://',
+              'openmmlab://')
 # Weights that the configs name and a tool of ours makes.
 MADE_BY = {
     'mobilenet_v2_imagenet.pth': 'tools/model_converters/mobilenet_v2.py'
@@ -49,17 +53,16 @@ def load_checkpoint_safely(path: str,
         dict: The content of the file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        RuntimeError: If the file cannot be read, or refers to a class or
-            function that is not allowed; the message names it.
+        UserError: If there is no such file, or it cannot be read or refers to
+            a class or function that is not allowed; the message names it.
     """
     path = osp.expanduser(path)
     if not osp.isfile(path):
         tool = MADE_BY.get(osp.basename(path))
         hint = f'; `python {tool} --out {path}` makes it' if tool else ''
-        raise FileNotFoundError(f"there is no checkpoint file '{path}'{hint}")
+        raise MissingFileError(f"there is no checkpoint file '{path}'{hint}")
     if not hasattr(torch.serialization, 'safe_globals'):
-        raise RuntimeError(
+        raise UserError(
             f'checking a checkpoint needs torch >= 2.5, this is '
             f'{torch.__version__}; upgrade it, or pass {TRUST_OPTION} if you '
             f"know who made '{path}'")
@@ -67,11 +70,8 @@ def load_checkpoint_safely(path: str,
         with torch.serialization.safe_globals(_allowed_globals()):
             checkpoint = torch.load(
                 path, map_location=map_location, weights_only=True)
-    except UnpicklingError as error:
-        raise RuntimeError(_refusal(path, error)) from None
     except Exception as error:  # a damaged file can fail in any way
-        raise RuntimeError(
-            f"checkpoint '{path}' cannot be read: {error}") from error
+        raise UserError(_refusal(path, str(error))) from None
     drop_programs(checkpoint, path)
     return checkpoint
 
@@ -87,42 +87,24 @@ def use_checked_loader(trust: bool = False) -> None:
         trust (bool): Load without a check, for files whose maker is known
             (``--trust-checkpoint``). Defaults to False.
     """
+    load: Callable = load_checkpoint_safely
     if trust:
         print_log(
             'checkpoints are loaded without a check '
             f'({TRUST_OPTION}): they may run any code',
             logger='current')
-        load: Callable = _load_trusted
-    else:
-        load = load_checkpoint_safely
+        load = _load_trusted
 
-    def load_from_checked_file(filename, map_location=None):
-        return load(filename, map_location)
+    def load_download(name, map_location=None):
+        return load(download(_url_of(name), name), map_location)
 
-    def load_from_checked_url(filename, map_location=None):
-        return load(download(filename, filename), map_location)
+    def refuse(name, map_location=None):
+        raise UserError(
+            f"'{name}': checkpoints of this scheme are not checked and not "
+            'loaded; download the file and give its path')
 
-    def load_from_checked_name(filename, map_location=None):
-        path = download(_url_of_name(filename), filename)
-        return load(path, map_location)
-
-    def load_from_unchecked_scheme(filename, map_location=None):
-        raise RuntimeError(
-            f"'{filename}': checkpoints of this scheme are not checked and "
-            'not loaded; download the file and give its path')
-
-    schemes: Dict[str, Callable] = {
-        scheme: load_from_unchecked_scheme
-        for scheme in CheckpointLoader._schemes
-    }
-    schemes.update({
-        '': load_from_checked_file,
-        'http://': load_from_checked_url,
-        'https://': load_from_checked_url,
-        'torchvision://': load_from_checked_name,
-        'open-mmlab://': load_from_checked_name,
-        'openmmlab://': load_from_checked_name,
-    })
+    schemes = dict.fromkeys(CheckpointLoader._schemes, refuse)
+    schemes.update(dict.fromkeys(DOWNLOADED, load_download), **{'': load})
     for scheme, loader in schemes.items():
         CheckpointLoader.register_scheme(scheme, loader, force=True)
 
@@ -220,25 +202,30 @@ def _allowed_globals() -> List[Tuple[Callable, str]]:
     return allowed
 
 
-def _refusal(path: str, error: UnpicklingError) -> str:
-    found = re.search(r'GLOBAL (\S+)', str(error))
-    if not found:
-        return f"checkpoint '{path}' cannot be read: {error}"
-    return (f"checkpoint '{path}' was refused: it refers to "
-            f"'{found.group(1)}', which a checkpoint of MMEngine does not "
-            'need. Loading such a file can run any code. If you know who made '
-            f'it, pass {TRUST_OPTION}')
+def _refusal(path: str, error: str) -> str:
+    """What torch says, without its advice to load the file unchecked."""
+    found = re.search(r'GLOBAL (\S+)', error)
+    if found:
+        return (f"checkpoint '{path}' was refused: it refers to "
+                f"'{found.group(1)}', which a checkpoint of MMEngine does not "
+                'need. Loading such a file can run any code. If you know who '
+                f'made it, pass {TRUST_OPTION}')
+    reason = error.rpartition('WeightsUnpickler error: ')[-1]
+    reason = re.split(r'In PyTorch|Re-running|\n', reason.strip())[0].strip()
+    return f"checkpoint '{path}' cannot be read: {reason or 'it is empty'}"
 
 
-def _url_of_name(name: str) -> str:
-    """URL of weights that are named as ``torchvision://resnet50``."""
+def _url_of(name: str) -> str:
+    """URL of weights that may be named as ``torchvision://resnet50``."""
     scheme, _, model = name.partition('://')
+    if scheme in ('http', 'https'):
+        return name
     if scheme == 'torchvision':
         urls = get_torchvision_models()
     else:
         urls = get_external_models()
         model = get_deprecated_model_names().get(model, model)
     if not urls.get(model, '').startswith(('http://', 'https://')):
-        raise ValueError(f"'{name}' names no weights that can be downloaded; "
-                         'give the URL or the path of the file')
+        raise UserError(f"'{name}' names no weights that can be downloaded; "
+                        'give the URL or the path of the file')
     return urls[model]

@@ -4,11 +4,10 @@ from typing import List, NamedTuple, Sequence, Tuple
 
 from torch import nn
 
-from .class_difference import class_difference
-
-#: Task -> where its names are: in a data set's metainfo, in the class map.
-NAMES_OF_TASKS = dict(
-    det=('classes', 'det_classes'), seg=('seg_classes', 'seg_classes'))
+from mmbombo.structures import kind_of_task
+from mmbombo.structures.class_names import (class_difference,
+                                            classes_of_metainfo)
+from .user_errors import UserError
 
 
 class ClassChange(NamedTuple):
@@ -46,7 +45,7 @@ def find_class_changes(model: nn.Module,
     weights, such as those of a stock detector, differ in nothing.
 
     Args:
-        model (nn.Module): A model with ``class_map`` and ``task_heads``;
+        model (nn.Module): A model with ``classes`` and ``task_heads``;
             another has no classes to compare.
         checkpoint (dict): Content of the file.
 
@@ -56,14 +55,14 @@ def find_class_changes(model: nn.Module,
     trained = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
     weights = checkpoint.get('state_dict', checkpoint)
     changes = []
-    for task, (key, in_map) in NAMES_OF_TASKS.items():
-        if task not in getattr(model, 'task_heads', ()):
-            continue
-        ours = tuple(getattr(model.class_map, in_map))
-        theirs = tuple(trained.get(key) or ())
-        loaded = any(f'task_heads.{task}.' in name for name in weights)
-        if theirs and loaded and ours != theirs:
-            changes.append(ClassChange(key, ours, theirs))
+    theirs = classes_of_metainfo(trained)
+    for task, ours in getattr(model, 'classes', {}).items():
+        loaded = any(f'task_heads.{name}.' in key for key in weights
+                     for name, head in model.task_heads.items()
+                     if task in head.tasks)
+        if task in theirs and loaded and ours != theirs[task]:
+            key = kind_of_task(task).classes_key
+            changes.append(ClassChange(key, ours, theirs[task]))
     return changes
 
 
@@ -76,10 +75,10 @@ def require_trained_classes(changes: Sequence[ClassChange],
         where (str): Whose weights they are, for messages.
 
     Raises:
-        ValueError: Naming the classes that differ.
+        UserError: Naming the classes that differ.
     """
     if changes:
-        raise ValueError(
+        raise UserError(
             f'{where}: the checkpoint was trained on other classes than the '
             f'config has; {"; ".join(map(str, changes))}. Weights know a '
             'class by its position: give the config, class map and data sets '
@@ -100,7 +99,7 @@ def fine_tuning_notes(changes: Sequence[ClassChange]) -> List[str]:
         list[str]: Notes for the user.
 
     Raises:
-        ValueError: If the classes are the same in another order, so that each
+        UserError: If the classes are the same in another order, so that each
             would start from the weights of another for nothing.
     """
     require_trained_classes([x for x in changes if x.only_order], 'load_from')

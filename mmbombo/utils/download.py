@@ -3,15 +3,16 @@
 import hashlib
 import os
 import os.path as osp
-from typing import Any, Iterator, Mapping, Tuple
 from urllib.parse import urlparse
 
 import torch
 from mmengine.dist import barrier, get_rank
 from mmengine.logging import print_log
 
+from .user_errors import UserError
 
-class DownloadError(ConnectionError):
+
+class DownloadError(UserError):
     """A file cannot be fetched from the network.
 
     The message names the URL and what to do without a network.
@@ -29,7 +30,6 @@ class DownloadError(ConnectionError):
             f'{url} cannot be downloaded ({reason}). Download it on a machine '
             f'that can, and copy it to {path}, or name the copy in the config '
             f'instead of {name!r}')
-        self.name = name
 
 
 def download(url: str, name: str) -> str:
@@ -67,26 +67,3 @@ def _fetch(url: str, path: str) -> None:
     os.makedirs(osp.dirname(path), exist_ok=True)
     print_log(f"downloading '{url}' to '{path}'", logger='current')
     torch.hub.download_url_to_file(url, path, progress=os.isatty(2))
-
-
-def keys_of(value: Any, cfg: Any) -> Iterator[str]:
-    """Where a config says something, as ``--cfg-options`` has it.
-
-    Args:
-        value: What to look for.
-        cfg (Config | dict): The config.
-
-    Yields:
-        str: A key such as ``model.backbone.init_cfg.checkpoint``.
-    """
-    for key, found in _items(cfg):
-        if isinstance(found, (Mapping, list, tuple)):
-            yield from (f'{key}.{inner}' for inner in keys_of(value, found))
-        elif isinstance(found, str) and found == value:
-            yield key
-
-
-def _items(node: Any) -> Iterator[Tuple[str, Any]]:
-    if isinstance(node, (list, tuple)):
-        return ((str(index), item) for index, item in enumerate(node))
-    return ((str(key), item) for key, item in node.items())

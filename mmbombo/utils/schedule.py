@@ -1,6 +1,8 @@
 # Copyright (c) mmbombo contributors.
 from mmengine.config import Config
 
+from .user_errors import UserError
+
 
 def scale_schedule(cfg: Config, max_iters: int) -> None:
     """Shorten or lengthen an iteration-based schedule, keeping its shape.
@@ -13,14 +15,14 @@ def scale_schedule(cfg: Config, max_iters: int) -> None:
         max_iters (int): New number of iterations.
 
     Raises:
-        ValueError: If the config counts epochs, or ``max_iters`` is not
+        UserError: If the config counts epochs, or ``max_iters`` is not
             positive.
     """
     if 'max_iters' not in cfg.get('train_cfg', {}):
-        raise ValueError('the schedule counts epochs, not iterations: '
-                         'train_cfg has no max_iters')
+        raise UserError('the schedule counts epochs, not iterations: '
+                        'train_cfg has no max_iters')
     if max_iters < 1:
-        raise ValueError(f'{max_iters} iterations are no training')
+        raise UserError(f'{max_iters} iterations are no training')
     old = cfg.train_cfg.max_iters
 
     def scaled(count: int) -> int:

@@ -1,192 +1,138 @@
 # Copyright (c) mmbombo contributors.
 """Configs that are stored in checkpoints, and may be a stranger's.
 
-MMEngine runs their text as Python, and the registries import and call what
-their ``type`` names.
+MMEngine would run their text as Python, and its registries import what a
+``type`` names.
 """
-import ast
 import sys
-from typing import Any, Iterator, Optional
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Iterator, Optional, Tuple
+from unittest.mock import patch
 
+import mmdet.registry  # noqa: F401
 import mmengine.registry
+import mmseg.registry  # noqa: F401
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import Registry
 
-# Where MMEngine stores the text of the config.
+import mmbombo.registry  # noqa: F401
+from .plain_config import plain_config
+from .user_errors import UserError
+
+# Where MMEngine stores the text of the config; the last is run on resuming.
 CONFIG_TEXTS = (('message_hub', 'runtime_info', 'cfg'), ('meta', 'cfg'),
                 ('meta', 'config'))
-# Their modules are in MMEngine's registries; other packages have their own.
-ROOT_SCOPES = ('mmengine', 'mmcv')
-# Statements and expressions of a text that MMEngine has written.
-LITERALS = (ast.Module, ast.Assign, ast.Constant, ast.Dict, ast.List,
-            ast.Tuple, ast.Set, ast.UnaryOp, ast.USub, ast.keyword, ast.Load,
-            ast.Store)
+# In no registry: MMCV's non-maximum suppression evaluates its type.
+NMS_TYPES = ('nms', 'soft_nms')
+# Registered, but they evaluate or unpickle what their arguments name.
+UNSAFE_TYPES = ('BertModel', 'CameraMotionCompensation', 'RFSearchHook')
+
+
+def stored_config(checkpoint: dict, path: str) -> Config:
+    """The config of a checkpoint, to build with :func:`registered_types_only`.
+
+    Args:
+        checkpoint (dict): Content of a checkpoint.
+        path (str): Its file, for messages.
+
+    Raises:
+        UserError: If there is none that is plain data, or one of its types is
+            not registered.
+    """
+    config = _plain_config_of(checkpoint)
+    if config is None:
+        raise UserError(f"checkpoint '{path}' has no config that could be "
+                        'used: give the config file')
+    with registered_types_only():
+        for name in dict.fromkeys(_types_in(config)):
+            if not _is_safe(name):
+                raise UserError(
+                    f"the config in checkpoint '{path}' names '{name}', which "
+                    'no imported package has registered as safe to build. '
+                    'Give the config file, or, if you know who made the '
+                    'checkpoint, --trust-checkpoint (trust_checkpoint=True)')
+    return Config(config)
+
+
+def stored_preprocessor(checkpoint: dict) -> Optional[dict]:
+    """``model.data_preprocessor`` of a stored config; None without one."""
+    model = (_plain_config_of(checkpoint) or {}).get('model')
+    return model.get('data_preprocessor') if isinstance(model, dict) else None
 
 
 def drop_programs(checkpoint: Any, path: str) -> None:
-    """Remove config texts that are more than literals.
+    """Remove config texts that are no plain data, or that MMEngine runs.
 
     Args:
         checkpoint (Any): Content of a checkpoint; changed in place.
         path (str): Its file, for the log.
     """
-    for *parents, last in CONFIG_TEXTS:
-        owner = checkpoint
-        for name in parents:
-            owner = owner.get(name) if isinstance(owner, dict) else None
-        text = owner.get(last) if isinstance(owner, dict) else None
-        if isinstance(text, str) and not is_literal_config(text):
-            del owner[last]
+    for owner, key in list(_texts(checkpoint)):
+        if key == 'config' or plain_config(owner[key]) is None:
+            del owner[key]
             print_log(
-                f"the config in checkpoint '{path}' is no plain config and "
-                'was left out',
+                f"a config in checkpoint '{path}' was left out: MMEngine "
+                'would run it',
                 logger='current')
 
 
-def is_literal_config(text: str) -> bool:
-    """Whether a config text only assigns literals and ``dict(...)``.
+@contextmanager
+def registered_types_only() -> Iterator[None]:
+    """Let registries give what is registered, and import nothing by name."""
 
-    It may name modules to import, as a config outside the repository does, if
-    they are imported already, such as mmbombo.
-    """
-    # MMEngine fills in '{{...}}' before it reads the text, across quotes: what
-    # runs would not be what is parsed here. Texts that it wrote have none.
-    if '{{' in text:
-        return False
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
-        return False
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            if getattr(node.func, 'id', None) != 'dict' or node.args:
-                return False
-        elif isinstance(node, ast.Name):
-            if isinstance(node.ctx, ast.Load) and node.id != 'dict':
-                return False
-        elif not isinstance(node, LITERALS):
-            return False
-    return all(map(_is_harmless, tree.body))
+    def import_known(name: str) -> ModuleType:
+        if name.partition('.')[0] not in sys.modules:
+            raise ImportError(f'{name} belongs to no imported package')
+        return import_module(name)
+
+    def refuse_file(filename: str, *args: Any, **kwargs: Any) -> None:
+        raise UserError(f"the config of a checkpoint names '{filename}', "
+                        'which would be run: give the config file')
+
+    module = sys.modules[Registry.__module__]
+    with patch.object(module, 'get_object_from_string', lambda name: None), \
+            patch.object(module, 'import_module', import_known), \
+            patch.object(Config, 'fromfile', refuse_file):
+        yield
 
 
-def _is_harmless(statement: ast.Assign) -> bool:
-    """Whether an assignment makes a config read or import nothing."""
-    # A tuple of targets could hide a name.
-    if len(statement.targets) > 1 or not isinstance(statement.targets[0],
-                                                    ast.Name):
-        return False
-    name = statement.targets[0].id
-    if name == 'custom_imports':
-        return _imports_nothing_new(statement.value)
-    return name != '_base_'
-
-
-def _imports_nothing_new(value: ast.expr) -> bool:
-    """Whether ``dict(imports=[...])`` names loaded modules only."""
-    words = {word.arg: word.value for word in getattr(value, 'keywords', [])}
-    try:
-        imports = ast.literal_eval(words.get('imports'))
-    except ValueError:
-        return False
-    names = [imports] if isinstance(imports, str) else imports
-    return isinstance(names, (list, tuple)) and all(
-        isinstance(name, str) and name in sys.modules for name in names)
-
-
-def stored_config(checkpoint: dict, path: str) -> Config:
-    """The config that a checkpoint was trained with, fit to be built.
-
-    A name of the form ``package.thing`` that is not registered would make the
-    registries import the package and call the thing, whatever it is.
-
-    Args:
-        checkpoint (dict): Content of a checkpoint, as
-            :func:`load_checkpoint_safely` gives it.
-        path (str): Its file, for messages.
-
-    Returns:
-        Config: The config.
-
-    Raises:
-        ValueError: If there is none, or it names something that no imported
-            package has registered.
-    """
-    text = _config_text(checkpoint)
-    if text is None:
-        raise ValueError(f"checkpoint '{path}' has no config that could be "
-                         'used: give the config file')
-    cfg = Config.fromstring(text, '.py')
-    for name in _names_of_types(cfg.to_dict()):
-        if '.' in name and not _is_registered(name):
-            raise ValueError(
-                f"the config in checkpoint '{path}' names '{name}', which no "
-                'imported package has registered; building it could run any '
-                'code. Give the config file, or trust the checkpoint if you '
-                'know who made it')
-    return cfg
-
-
-def stored_preprocessor(checkpoint: dict) -> Optional[dict]:
-    """What a checkpoint says about the input of its network.
-
-    Args:
-        checkpoint (dict): Content of a checkpoint.
-
-    Returns:
-        dict or None: ``model.data_preprocessor`` of its config; None if there
-        is no config that could be read without running it.
-    """
-    text = _config_text(checkpoint)
-    if text is None or not is_literal_config(text):
-        return None
-    model = Config.fromstring(text, '.py').get('model') or {}
-    return model.get('data_preprocessor')
-
-
-def _config_text(checkpoint: dict) -> Optional[str]:
-    for *parents, last in CONFIG_TEXTS[:2]:
+def _texts(checkpoint: Any) -> Iterator[Tuple[dict, str]]:
+    """Where the texts are: their dicts and keys."""
+    for *parents, key in CONFIG_TEXTS:
         owner = checkpoint
         for name in parents:
-            owner = owner.get(name) or {}
-        if last in owner:
-            return owner[last]
-    return None
+            owner = owner.get(name) if isinstance(owner, dict) else None
+        if isinstance(owner, dict) and key in owner:
+            yield owner, key
 
 
-def _names_of_types(value: Any) -> Iterator[str]:
-    """All names that a config has the registries look up."""
+def _plain_config_of(checkpoint: dict) -> Optional[dict]:
+    configs = (plain_config(owner[key]) for owner, key in _texts(checkpoint))
+    return next((config for config in configs if config is not None), None)
+
+
+def _types_in(value: Any) -> Iterator[str]:
+    """All types that a config names, with the scope that stands beside."""
     if isinstance(value, dict):
-        for key, item in value.items():
-            if key == 'type' and isinstance(item, str):
-                yield item
-            elif key == '_scope_':
-                # a registry of that package is looked for
-                yield f'{item}.'
-            else:
-                yield from _names_of_types(item)
-    elif isinstance(value, (list, tuple)):
+        name, scope = value.get('type'), value.get('_scope_')
+        if isinstance(name, str) and name not in NMS_TYPES:
+            yield f'{scope}.{name}' if scope and '.' not in name else name
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
         for item in value:
-            yield from _names_of_types(item)
+            yield from _types_in(item)
 
 
-def _is_registered(name: str) -> bool:
-    """Whether an imported package has registered ``scope.name``.
-
-    Without a name: whether it has registries.
-    """
-    scope, _, name = name.partition('.')
-    registries = [
-        registry for registry in vars(mmengine.registry).values()
-        if isinstance(registry, Registry)
+def _is_safe(name: str) -> bool:
+    """Whether any scope has registered ``name``, or its own ``scope.name``."""
+    if name.rpartition('.')[-1] in UNSAFE_TYPES:
+        return False
+    roots = [
+        root for root in vars(mmengine.registry).values()
+        if isinstance(root, Registry)
     ]
-    if scope not in ROOT_SCOPES:
-        registries = [
-            registry.children[scope] for registry in registries
-            if scope in registry.children
-        ]
-    for registry in registries:
-        registry.import_from_location()
-    if not name:
-        return bool(registries)
-    return any(name in registry.module_dict for registry in registries)
+    nodes = [node for root in roots for node in root.children.values()]
+    return any(node.get(name) is not None for node in roots + nodes)

@@ -17,6 +17,8 @@ from .palette import ClassStyle, Color, style_of, text_color
 
 HATCH_DARK = (96, 96, 96)
 HATCH_LIGHT = (190, 190, 190)
+#: Width of a dark and a light stripe together, in pixels.
+HATCH_PERIOD = 10
 
 
 class Box(NamedTuple):
@@ -67,14 +69,14 @@ def font_size(height: int, width: int) -> int:
     return max(12, int(round(0.028 * np.sqrt(height * width))))
 
 
-def hatch(height: int, width: int, period: int = 10) -> np.ndarray:
+def hatch(height: int, width: int) -> np.ndarray:
     """Return diagonal gray stripes, the sign of "ignored".
 
     Returns:
         np.ndarray: RGB image of shape (height, width, 3).
     """
     diagonal = np.arange(height)[:, None] + np.arange(width)[None]
-    light = (diagonal % period) < period // 2
+    light = (diagonal % HATCH_PERIOD) < HATCH_PERIOD // 2
     return np.where(light[..., None], np.uint8(HATCH_LIGHT),
                     np.uint8(HATCH_DARK))
 
@@ -175,17 +177,13 @@ def place_tag(
     return None
 
 
-def draw_boxes(image: np.ndarray,
-               boxes: Sequence[Box],
-               size: Optional[int] = None) -> np.ndarray:
+def draw_boxes(image: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
     """Draw boxes with their tags.
 
     Args:
         image (np.ndarray): RGB, (H, W, 3), uint8.
         boxes (Sequence[Box]): Most important first: their tags get the best
             places.
-        size (int, optional): Font height in pixels. Defaults to what suits
-            the image.
 
     Returns:
         np.ndarray: A new image.
@@ -193,7 +191,7 @@ def draw_boxes(image: np.ndarray,
     if not boxes:
         return image.copy()
     height, width = image.shape[:2]
-    size = size or font_size(height, width)
+    size = font_size(height, width)
     thickness = max(2, size // 7)
     image = image.copy()
 

@@ -1,15 +1,20 @@
 # Copyright (c) mmbombo contributors.
 """What a data sample holds, read into one plain form for drawing."""
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 
-from mmbombo.structures import BBOX, SEM_SEG
+from mmbombo.registry import ANNOTATION_DRAWERS
+from mmbombo.structures import (BBOX, IMAGE_LABEL, SEM_SEG, AnnotationKind,
+                                annotation_kind, annotation_kinds)
+from mmbombo.structures.image_labels import PRESENT, UNKNOWN
 
 DET, SEG = 'det', 'seg'
+#: Probability from which a picture says that an image shows a class.
+TAG_SCORE = 0.5
 
 
 class LabeledBox(NamedTuple):
@@ -30,10 +35,19 @@ class LabeledBox(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """What one panel shows: caption, boxes, and ids (H, W) if there are."""
+    """What one panel shows.
+
+    Attributes:
+        caption (str): What it is.
+        boxes (list[LabeledBox]): Boxes.
+        ids (np.ndarray, optional): Segmentation ids (H, W).
+        tags (dict[str, list[int]]): Word, such as 'shows', to classes of the
+            task 'cls', which are written over the foot of the picture.
+    """
     caption: str
-    boxes: List[LabeledBox]
-    ids: Optional[np.ndarray]
+    boxes: List[LabeledBox] = []
+    ids: Optional[np.ndarray] = None
+    tags: Dict[str, List[int]] = {}
 
 
 def to_numpy(values) -> np.ndarray:
@@ -84,27 +98,67 @@ def annotation_text(sample: DetDataSample) -> str:
     The declared kinds decide; samples of other data sets declare none, and
     are judged by what they hold.
     """
-    kinds = sample.get('annotation_kinds')
-    if kinds is None:
-        has_boxes = 'bboxes' in sample.get('gt_instances', ())
-        kinds = (BBOX, ) * has_boxes + (SEM_SEG, ) * ('gt_sem_seg' in sample)
-    words = {BBOX: 'boxes', SEM_SEG: 'mask'}
-    names = [words.get(kind, kind) for kind in kinds]
+    names = [kind.text or kind.name for kind in kinds_of(sample)]
     if len(names) == 1:
         return f'{names[0]} only'
     return ' + '.join(names) or 'not annotated'
 
 
+def kinds_of(sample: DetDataSample) -> List[AnnotationKind]:
+    """Annotation kinds of a sample: those declared, or else those it holds."""
+    declared = sample.get('annotation_kinds')
+    if declared is not None:
+        return [annotation_kind(name) for name in declared]
+    return [
+        kind for kind in annotation_kinds()
+        if any(_holds(sample, field.name) for field in kind.fields)
+    ]
+
+
+def _holds(sample: DetDataSample, name: str) -> bool:
+    """Whether a sample has a field; instances need boxes."""
+    field = sample.get(name)
+    return 'bboxes' in field if isinstance(field,
+                                           InstanceData) else field is not None
+
+
 def gt_layer(sample: DetDataSample) -> Optional[Layer]:
     """Read the annotations; None for a sample that never had any."""
-    fields = ('gt_instances', 'ignored_instances', 'gt_sem_seg')
-    if 'annotation_kinds' not in sample and not any(field in sample
-                                                    for field in fields):
+    kinds = kinds_of(sample)
+    if not kinds and 'annotation_kinds' not in sample:
         return None
-    boxes = _boxes(sample.get('gt_instances')) + _boxes(
-        sample.get('ignored_instances'), ignored=True)
-    return Layer(f'ground truth: {annotation_text(sample)}', boxes,
-                 _ids(sample, 'gt_sem_seg'))
+    layer = Layer(f'ground truth: {annotation_text(sample)}')
+    for kind in kinds:
+        draw = ANNOTATION_DRAWERS.module_dict.get(kind.name)
+        layer = layer if draw is None else draw(layer, sample)
+    return layer
+
+
+@ANNOTATION_DRAWERS.register_module(name=BBOX)
+def draw_gt_boxes(layer: Layer, sample: DetDataSample) -> Layer:
+    """Add the boxes, those that are ignored last."""
+    return layer._replace(
+        boxes=_boxes(sample.get('gt_instances')) +
+        _boxes(sample.get('ignored_instances'), ignored=True))
+
+
+@ANNOTATION_DRAWERS.register_module(name=IMAGE_LABEL)
+def draw_gt_tags(layer: Layer, sample: DetDataSample) -> Layer:
+    """Add which classes the image shows, and which it may show."""
+    if 'gt_image_label' not in sample:
+        return layer
+    labels = to_numpy(sample.gt_image_label.label)
+    return layer._replace(
+        tags={
+            word: np.flatnonzero(labels == value).tolist()
+            for word, value in (('shows', PRESENT), ('may show', UNKNOWN))
+        })
+
+
+@ANNOTATION_DRAWERS.register_module(name=SEM_SEG)
+def draw_gt_map(layer: Layer, sample: DetDataSample) -> Layer:
+    """Add the segmentation map."""
+    return layer._replace(ids=_ids(sample, 'gt_sem_seg'))
 
 
 def pseudo_layer(sample: DetDataSample) -> Optional[Layer]:
@@ -135,7 +189,8 @@ def pred_layer(sample: DetDataSample, score_thr: float) -> Optional[Layer]:
         sample (:obj:`DetDataSample`): The sample.
         score_thr (float): Lowest score of a box that is kept.
     """
-    if 'pred_instances' not in sample and 'pred_sem_seg' not in sample:
+    names = ('pred_instances', 'pred_sem_seg', 'pred_image_label')
+    if not any(name in sample for name in names):
         return None
     caption = 'prediction'
     boxes = _boxes(sample.get('pred_instances'))
@@ -145,4 +200,8 @@ def pred_layer(sample: DetDataSample, score_thr: float) -> Optional[Layer]:
         box for box in boxes if box.score is None or box.score >= score_thr
     ]
     boxes.sort(key=lambda box: -(box.score or 0))
-    return Layer(caption, boxes, _ids(sample, 'pred_sem_seg'))
+    layer = Layer(caption, boxes, _ids(sample, 'pred_sem_seg'))
+    if 'pred_image_label' not in sample:
+        return layer
+    found = to_numpy(sample.pred_image_label.score) >= TAG_SCORE
+    return layer._replace(tags={'shows': np.flatnonzero(found).tolist()})

@@ -11,9 +11,10 @@ from mmengine.visualization import Visualizer
 
 from mmbombo.registry import VISUALIZERS
 from mmbombo.structures import IGNORE_INDEX
+from mmbombo.utils import UserError
 from .drawing import Box, draw_boxes, draw_map, font_size
 from .layers import SEG, LabeledBox, Layer, gt_layer, pred_layer, pseudo_layer
-from .layout import Panel, join_row, legend, stack
+from .layout import Panel, join_row, legend, stack, text_bar
 from .palette import BACKGROUND, ClassStyle, Color, class_styles, style_of
 
 
@@ -94,7 +95,7 @@ class MultiTaskLocalVisualizer(Visualizer):
                 True.
 
         Raises:
-            ValueError: If a map does not have the size of the image.
+            UserError: If a map does not have the size of the image.
         """
         drawn = self.draw(image, data_sample, draw_gt, draw_pred,
                           pred_score_thr, draw_pseudo)
@@ -169,14 +170,14 @@ class MultiTaskLocalVisualizer(Visualizer):
             Panel: The drawn image.
 
         Raises:
-            ValueError: If the map does not have the size of the image.
+            UserError: If the map does not have the size of the image.
         """
         canvas = self._canvas(image, size)
         height, width = canvas.shape[:2]
         det_styles, seg_styles = class_styles(self.dataset_meta, self.colors)
         if layer.ids is not None:
             if layer.ids.shape != image.shape[:2]:
-                raise ValueError(
+                raise UserError(
                     f'{layer.caption}: the map has shape {layer.ids.shape}, '
                     f'its image {image.shape[:2]}')
             ids = cv2.resize(
@@ -191,7 +192,9 @@ class MultiTaskLocalVisualizer(Visualizer):
         for box in sorted(layer.boxes, key=lambda box: box.ignored):
             styles = seg_styles if box.task == SEG else det_styles
             boxes.append(_styled(box, style_of(styles, box.label), scale))
-        return Panel(layer.caption, draw_boxes(canvas, boxes))
+        picture = draw_boxes(canvas, boxes)
+        names = self.dataset_meta.get('cls_classes') or ()
+        return Panel(layer.caption, write_tags(picture, layer.tags, names))
 
     def styles_in(self, layers: Sequence[Layer]) -> List[ClassStyle]:
         """Return the styles of the classes that layers show, each name once.
@@ -234,6 +237,33 @@ class MultiTaskLocalVisualizer(Visualizer):
             image,
             size[::-1],
             interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def write_tags(picture: np.ndarray, tags: Dict[str, List[int]],
+               names: Sequence[str]) -> np.ndarray:
+    """Write tags over the foot of a picture.
+
+    Args:
+        picture (np.ndarray): RGB image, (H, W, 3), which is written on.
+        tags (dict[str, list[int]]): Word to classes.
+        names (Sequence[str]): Names of the classes.
+
+    Returns:
+        np.ndarray: The picture.
+    """
+    height, width = picture.shape[:2]
+    bars = []
+    for word, labels in tags.items():
+        known = [names[i] if i < len(names) else f'class {i}' for i in labels]
+        text = ', '.join(known) if len(known) < 10 else f'{len(known)} classes'
+        if known or word == 'shows':
+            bars.append(
+                text_bar(f'{word}: {text or "none of the classes"}', width,
+                         font_size(height, width)))
+    if bars:
+        foot = np.concatenate(bars)[:height]
+        picture[height - len(foot):] = foot
+    return picture
 
 
 def select_layers(data_sample: Optional[DetDataSample],

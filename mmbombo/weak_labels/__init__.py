@@ -2,11 +2,12 @@
 from .boxes_to_masks import METHODS, boxes_to_mask, check_method
 from .cache import PseudoMaskCache
 from .components import label_components
+from .covered_cells import covered_cells, covered_pixels
 from .masks_to_boxes import RefinedBoxes, refine_boxes
-from .prediction_filter import covered_pixels, filter_predictions
+from .prediction_filter import filter_predictions
 
 __all__ = [
-    'METHODS', 'PseudoMaskCache', 'RefinedBoxes',
-    'boxes_to_mask', 'check_method', 'covered_pixels',
-    'filter_predictions', 'label_components', 'refine_boxes'
+    'METHODS', 'PseudoMaskCache', 'RefinedBoxes', 'boxes_to_mask',
+    'check_method', 'covered_cells', 'covered_pixels', 'filter_predictions',
+    'label_components', 'refine_boxes'
 ]

@@ -12,6 +12,7 @@ from typing import Callable, Dict, Iterable, Sequence, Tuple
 import numpy as np
 
 from mmbombo.structures import IGNORE_INDEX
+from mmbombo.utils import UserError
 from .grabcut import center, grabcut_foreground, window
 
 
@@ -146,15 +147,15 @@ def check_method(method: str, options: Iterable[str]) -> None:
         ValueError: If there is not; the message names those that there are.
     """
     if method not in METHODS:
-        raise ValueError(f"unknown pseudo mask method '{method}'; known are "
-                         f'{sorted(METHODS)}')
+        raise UserError(f"unknown pseudo mask method '{method}'; known are "
+                        f'{sorted(METHODS)}')
     known: Sequence[str] = ()
     if method.startswith('grabcut'):
         known = list(signature(grabcut_foreground).parameters)[2:]
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise ValueError(f"pseudo mask method '{method}' has no option(s) "
-                         f'{unknown}; it has {list(known)}')
+        raise UserError(f"pseudo mask method '{method}' has no option(s) "
+                        f'{unknown}; it has {list(known)}')
 
 
 def _pixels_inside(boxes: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
@@ -164,6 +165,6 @@ def _pixels_inside(boxes: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
 
 
 def _painting_order(boxes: np.ndarray, seg_ids: np.ndarray) -> np.ndarray:
-    """By decreasing area; ties by coordinates, then class, ignored last."""
+    """By decreasing area; ties by y2, x2, y1, x1, then class, ignored last."""
     area = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
     return np.lexsort((seg_ids, *boxes.T, -area))

@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmbombo.structures import IGNORE_INDEX
+from .covered_cells import covered_lines, pixel_centers
 
 #: Boxes in one int64, which keeps clear of the sign.
 _BITS = 62
@@ -69,28 +70,10 @@ def filter_predictions(predicted: Tensor, prepared: Tensor, boxes: Tensor,
     return mask, empty
 
 
-def covered_pixels(boxes: Tensor, size: Tuple[int, int]) -> Tensor:
-    """Find the pixels whose center lies in a box.
-
-    Args:
-        boxes (Tensor): ``(N, K, 4)`` in pixels; empty where there is none.
-        size (tuple[int, int]): Height and width of the image.
-
-    Returns:
-        Tensor: ``(N, H, W)`` bool.
-    """
-    return _some(_cover(boxes, size))
-
-
 def _cover(boxes: Tensor, size: Tuple[int, int]) -> Tensor:
     """``(N, B, H, W)`` int64: the boxes that cover each pixel."""
-    height, width = size
-    xs = torch.arange(width, device=boxes.device) + 0.5
-    ys = torch.arange(height, device=boxes.device) + 0.5
-    x1, y1, x2, y2 = boxes[..., None].unbind(dim=2)
-    columns = _to_bits((xs >= x1) & (xs < x2))
-    rows = _to_bits((ys >= y1) & (ys < y2))
-    return rows[..., :, None] & columns[..., None, :]
+    in_x, in_y = covered_lines(boxes, *pixel_centers(size, boxes.device))
+    return _to_bits(in_y)[..., :, None] & _to_bits(in_x)[..., None, :]
 
 
 def _to_bits(flags: Tensor) -> Tensor:

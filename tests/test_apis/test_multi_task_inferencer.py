@@ -20,6 +20,7 @@ from mmbombo.apis import MultiTaskInferencer
 from mmbombo.apis.config_parts import find_dataset, inference_steps
 from mmbombo.apis.images import unique_names
 from mmbombo.registry import INFERENCERS
+from mmbombo.utils import UserError
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -200,13 +201,38 @@ def test_a_stored_config_runs_nothing(config, checkpoint, tmp_path, photos):
     inferencer = make_inferencer(None, str(tmp_path / 'good.pth'))
     assert len(inferencer(str(photos))['predictions']) == 3
 
-    touched = tmp_path / 'touched'
-    config.model = dict(type='os.system', command=f'touch {touched}')
+
+@pytest.mark.parametrize('key, value', [
+    ('model', dict(type='os.system', command='touch touched')),
+    ('model', dict(type='evilmod')),
+    ('visualizer.type', 'evilmod'),
+    # they are registered, or not looked for before they are built
+    ('model.type', 'LoggerHook'),
+    ('visualizer.type', 'LoggerHook'),
+    ('test_dataloader.collate_fn', 'evilmod'),
+    ('test_dataloader.collate_fn', 'evilpack.collate'),
+])
+def test_a_stored_config_imports_nothing(config, checkpoint, tmp_path,
+                                         monkeypatch, key, value):
+    code = f"open({str(tmp_path / 'touched')!r}, 'w')\n"
+    (tmp_path / 'evilpack').mkdir()
+    for name in ('evilmod', 'LoggerHook', 'evilpack/registry'):
+        (tmp_path / f'{name}.py').write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    stored = torch.load(checkpoint, weights_only=True)
+    config.merge_from_dict({key: value})
+    if key == 'model':
+        config.model = value
     stored['meta']['cfg'] = config.pretty_text
     torch.save(stored, tmp_path / 'evil.pth')
-    with pytest.raises(ValueError, match="evil.pth' names 'os.system'"):
+    try:
         make_inferencer(None, str(tmp_path / 'evil.pth'))
-    assert not touched.exists()
+    except (KeyError, UserError) as error:
+        assert str(value['type'] if key == 'model' else value) in str(error)
+    else:
+        assert 'collate_fn' in key
+    assert not (tmp_path / 'touched').exists()
 
 
 def test_trust_in_one_inferencer_is_not_trust_in_all(config, checkpoint):
@@ -235,7 +261,7 @@ def test_weights_that_run_code_are_refused(config, tmp_path):
     path = tmp_path / 'attack.pth'
     with open(path, 'wb') as file:
         pickle.dump(dict(state_dict=Attack()), file)
-    with pytest.raises(RuntimeError, match='attack.pth'):
+    with pytest.raises(UserError, match='attack.pth'):
         make_inferencer(config, str(path))
     assert not (tmp_path / 'pwned').exists()
 

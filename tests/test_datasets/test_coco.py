@@ -80,12 +80,12 @@ def test_a_crowd_is_neither_positive_nor_negative(tmp_path, name):
             dict(pad_shape=(128, 128), batch_input_shape=(128, 128)))
         for instances in (sample.gt_instances, sample.ignored_instances):
             instances.bboxes = instances.bboxes.tensor
-        targets, ignore = head.targets([sample])
+        targets, ignore = head.targets('det', [sample])
         outputs = head(make_feats(1))
         for level in (*outputs[0], *outputs[1]):
             level.retain_grad()
-        losses = head.loss_on_targets(outputs, targets, [sample.metainfo],
-                                      ignore)
+        losses = head.loss_on_targets('det', outputs, targets,
+                                      [sample.metainfo], ignore)
         sum(sum(v) if isinstance(v, list) else v
             for v in losses.values()).backward()
         # stride 8: the crowd covers the cells 5 to 10 by 9 to 14

@@ -14,6 +14,7 @@ from mmbombo.datasets import (DatasetError, MixedSourceDataset,
 from mmbombo.datasets.source_tree import leaf_datasets
 from mmbombo.evaluation import summarize_sources
 from mmbombo.registry import DATASETS
+from mmbombo.utils import UserError
 
 CLASS_MAP = dict(
     det_classes=('cat', 'dog'), seg_classes=('background', 'cat', 'dog'))
@@ -216,7 +217,7 @@ def test_the_source_with_the_kind_names_the_classes(voc):
 def test_what_is_no_source_is_refused(voc):
     with pytest.raises(DatasetError, match='`datasets` is empty'):
         MixedSourceDataset([])
-    with pytest.raises(TypeError, match='PartialAnnotationDataset'):
+    with pytest.raises(UserError, match='PartialAnnotationDataset'):
         MixedSourceDataset([
             dict(
                 type='mmdet.XMLDataset',
@@ -269,7 +270,7 @@ def test_wrappers_hide_sources(voc, wrapper):
     for inner, names in ((boxes, "'det'"), (both, "'det', 'seg'")):
         data = DATASETS.build(wrap(wrapper, inner))
         with pytest.raises(
-                TypeError, match=f'^{wrapper} hides .*{names}.*Drop it'):
+                UserError, match=f'^{wrapper} hides .*{names}.*Drop it'):
             PartialAnnotationSampler(data, batch_size=4)
         # All checks see the same sources inside.
         leaves = leaf_datasets(data)
@@ -277,10 +278,10 @@ def test_wrappers_hide_sources(voc, wrapper):
             summary.name for summary in summarize_sources(data)]
         assert {leaf.source for leaf in leaves} == set(
             names.replace("'", '').split(', '))
-    with pytest.raises(TypeError, match=f'^{wrapper} hides .*Drop it'):
+    with pytest.raises(UserError, match=f'^{wrapper} hides .*Drop it'):
         MixedSourceDataset([wrap(wrapper, boxes), masks])
 
 
 def test_part_of_a_set_hides_sources(voc):
-    with pytest.raises(TypeError, match='^Subset hides .*Drop it'):
+    with pytest.raises(UserError, match='^Subset hides .*Drop it'):
         PartialAnnotationSampler(Subset(make(voc), [0, 1]), batch_size=4)

@@ -1,16 +1,19 @@
 # Copyright (c) mmbombo contributors.
 """Sets of MMDetection and MMSegmentation that no code of ours knows."""
 import json
+from importlib import import_module
 
 import cv2
 import numpy as np
 import pytest
 from mmdet.datasets import CocoDataset
+from PIL import Image
 
 from mmbombo.datasets import (DatasetError, MixedSourceDataset,
                               PartialAnnotationDataset)
 from mmbombo.datasets.coco_json import MAP_RECORD
 from mmbombo.registry import DATASETS
+from mmbombo.structures import AnnotationKind, register_kind
 
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadPartialAnnotations')]
 CLASSES = ('tank', 'tree', 'tower')
@@ -631,3 +634,46 @@ def test_filter_of_the_wrapped_set_counts_in_training_only(foreign):
     config = dict(coco(foreign), filter_cfg=dict(filter_empty_gt=True))
     assert len(make(config, ('bbox', ))) == 1
     assert len(make(config, ('bbox', ), test_mode=True)) == 4
+
+
+@pytest.fixture
+def weather(monkeypatch):
+    """A kind that only one test knows."""
+    registry = import_module('mmbombo.structures.annotation_kinds')
+    monkeypatch.setattr(registry, '_KINDS', dict(registry._KINDS))
+    register_kind(
+        AnnotationKind(
+            'weather',
+            task='weather',
+            info_key='sky',
+            fields=(),
+            classes_key='weather_classes'))
+
+
+def test_a_kind_of_somebody_elses_is_kept_under_its_key(weather, tmp_path):
+    Image.new('RGB', (8, 6)).save(tmp_path / '0.png')
+    (tmp_path / 'list.json').write_text(
+        json.dumps(
+            dict(
+                metainfo=dict(),
+                data_list=[dict(img_path='0.png', sky='gray', secret=1)])))
+    names = dict(weather_classes=['gray'])
+
+    def source(*kinds, metainfo=names):
+        return PartialAnnotationDataset(
+            dict(
+                type='mmdet.BaseDetDataset',
+                ann_file='list.json',
+                data_root=str(tmp_path),
+                data_prefix=dict(img_path='')),
+            annotation_kinds=kinds,
+            metainfo=metainfo)
+
+    with_kind = source('weather')
+    assert with_kind[0]['sky'] == 'gray' and 'secret' not in with_kind[0]
+    assert with_kind.metainfo['weather_classes'] == ('gray', )
+    assert 'sky' not in source()[0]
+    with pytest.raises(DatasetError, match=r"metainfo\['weather_classes'\]"):
+        source('weather', metainfo=None)
+    with pytest.raises(DatasetError, match=r"\['bbox'\].*no image with that"):
+        source('weather', 'bbox')

@@ -11,6 +11,7 @@ from mmbombo.datasets import PartialAnnotationSampler, SeededIndex
 from mmbombo.datasets.samplers import partial_annotation_sampler as module
 from mmbombo.datasets.samplers.partial_annotation_sampler import \
     images_per_source
+from mmbombo.utils import UserError
 
 
 class FakeSources:
@@ -225,7 +226,7 @@ def test_a_declared_data_set_is_one_source():
 
 
 def test_what_declares_nothing_is_refused():
-    with pytest.raises(TypeError, match='list .*PartialAnnotationDataset'):
+    with pytest.raises(UserError, match='list .*PartialAnnotationDataset'):
         PartialAnnotationSampler([0] * 6, batch_size=3)
 
 

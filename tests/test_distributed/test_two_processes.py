@@ -81,7 +81,6 @@ def build_model(forward_mode, head):
     cfg = tiny_model_cfg(weak_losses=[
         dict(type='BoxForMaskLoss'),
         dict(type='BoxProjectionLoss'),
-        dict(type='ColorAffinityLoss', ramp=0.),
         dict(type='MaskForBoxLoss', ramp=0., predictor='self', score_thr=.01)
     ])
     cfg['neck']['num_outs'] = 5

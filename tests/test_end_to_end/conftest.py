@@ -1,19 +1,27 @@
 # Copyright (c) mmbombo contributors.
 """Real files, real configs and real commands for the tests in this folder."""
+import importlib
 import itertools
 import json
 import os
+import runpy
 import shutil
+import signal
 import subprocess
 import sys
-import threading
+import traceback
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yapf.yapflib.yapf_api
 from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
+from mmengine.utils import ManagerMixin
 from PIL import Image
+
+from mmbombo.testing import load_script
 
 REPO = Path(__file__).resolve().parents[2]
 SHAPES_CONFIG = REPO / 'configs/bombo/bombo_mobilenetv2_fpn-gfl_shapes.py'
@@ -23,6 +31,10 @@ ENVIRONMENT = dict(
     PYTHONPATH=os.pathsep.join(
         [str(REPO)] + [p for p in [os.environ.get('PYTHONPATH')] if p]))
 TIMEOUT = 900
+#: What takes the commands longer to import than to run.
+SLOW_IMPORTS = ('mmcv.ops', 'mmdet.datasets', 'mmdet.evaluation',
+                'mmdet.models', 'mmengine.runner', 'mmseg.datasets',
+                'mmseg.evaluation', 'mmseg.models', 'torch._dynamo')
 #: Logged numbers that differ between two runs of the same training.
 CLOCKS = ('time', 'data_time', 'memory')
 
@@ -33,53 +45,20 @@ class Commands:
     def __init__(self, folder):
         self.folder = folder
         self._numbers = itertools.count()
-        self._ended = {}
-        self._lock = threading.Condition()
-        self._server = None
+        for name in SLOW_IMPORTS:
+            importlib.import_module(name)
 
-    def _start_server(self):
-        with self._lock:
-            if self._server is None:
-                self._server = subprocess.Popen(
-                    [sys.executable,
-                     str(Path(__file__).with_name('command_server.py'))],
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                    env={**os.environ, **ENVIRONMENT})
-                threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self):
-        for line in self._server.stdout:
-            ended = json.loads(line)
-            with self._lock:
-                self._ended[ended['id']] = ended['returncode']
-                self._lock.notify_all()
-
-    def start(self, script, *arguments, cwd=None, env=None):
-        """Start a script; the answer gives its result when it is called."""
-        self._start_server()
-        number = next(self._numbers)
-        log = self.folder / f'{number}.log'
-        request = dict(
-            id=number, log=str(log), cwd=str(cwd or self.folder),
-            env=env or {}, argv=[str(REPO / script), *map(str, arguments)])
-        with self._lock:
-            self._server.stdin.write(json.dumps(request) + '\n')
-            self._server.stdin.flush()
-
-        def result():
-            with self._lock:
-                ended = self._lock.wait_for(
-                    lambda: number in self._ended, timeout=TIMEOUT)
-            output = log.read_text(errors='replace')
-            assert ended, f'{script} does not end:\n{output[-3000:]}'
-            return SimpleNamespace(
-                returncode=self._ended[number], output=output)
-
-        return result
-
-    def run(self, script, *arguments, **kwargs):
-        """Run a script in a process forked after the slow imports."""
-        return self.start(script, *arguments, **kwargs)()
+    def run(self, script, *arguments, cwd=None, env=None):
+        """Run a script in a fork of this process, past the slow imports."""
+        log = self.folder / f'{next(self._numbers)}.log'
+        pid = os.fork()
+        if pid == 0:
+            os.chdir(cwd or self.folder)
+            os.environ.update(ENVIRONMENT, **(env or {}))
+            be_script(REPO / script, arguments, log)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return SimpleNamespace(
+            returncode=status, output=log.read_text(errors='replace'))
 
     def run_fresh(self, script, *arguments, cwd=None, env=None):
         """Run a script in a new interpreter."""
@@ -93,10 +72,69 @@ class Commands:
     def command_line(self, script, *arguments):
         return [sys.executable, str(REPO / script), *map(str, arguments)]
 
-    def stop(self):
-        if self._server is not None:
-            self._server.stdin.close()
-            self._server.wait(timeout=60)
+
+def be_script(script, arguments, log):
+    """Run a script as ``__main__`` and end with its exit status."""
+    signal.alarm(TIMEOUT)
+    out = os.open(log, os.O_WRONLY | os.O_CREAT)
+    for stream in (1, 2):
+        os.dup2(out, stream)
+    sys.stdout, sys.stderr = (open(stream, 'w') for stream in (1, 2))
+    sys.argv = [str(script), *map(str, arguments)]
+    sys.path[0] = str(script.parent)
+    yapf.yapflib.yapf_api.FormatCode = leave_unformatted
+    forget_runs()
+    status = 1
+    try:
+        runpy.run_path(str(script), run_name='__main__')
+        status = 0
+    except SystemExit as ended:
+        status = ended.code or 0
+        if isinstance(status, str):
+            print(status, file=sys.stderr)
+            status = 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def leave_unformatted(text, **style):
+    """Stands in for yapf, which formats a config for the eye of a reader,
+    for seconds, at four places of each run."""
+    return text, True
+
+
+def forget_runs():
+    """Clear what MMEngine keeps of other runs in this process."""
+    kinds = ManagerMixin.__subclasses__()
+    for kind in kinds:
+        kind._instance_dict.clear()
+        kinds += kind.__subclasses__()
+
+
+@pytest.fixture
+def train_here(monkeypatch, capfd):
+    """Trains a config in this process; what it said in the end, and all."""
+
+    def run(config, *arguments):
+        forget_runs()
+        monkeypatch.setattr(yapf.yapflib.yapf_api, 'FormatCode',
+                            leave_unformatted)
+        monkeypatch.setattr(CheckpointLoader, '_schemes',
+                            CheckpointLoader._schemes.copy())
+        monkeypatch.setattr(sys, 'argv',
+                            ['train.py', str(config), *map(str, arguments)])
+        line = None
+        try:
+            load_script(REPO / 'tools/train.py').main()
+        except SystemExit as ended:
+            line = ended.code
+        return SimpleNamespace(line=line, output=''.join(capfd.readouterr()))
+
+    return run
 
 
 @pytest.fixture(scope='session')
@@ -106,9 +144,7 @@ def repo():
 
 @pytest.fixture(scope='session')
 def commands(tmp_path_factory):
-    commands = Commands(tmp_path_factory.mktemp('commands'))
-    yield commands
-    commands.stop()
+    return Commands(tmp_path_factory.mktemp('commands'))
 
 
 @pytest.fixture(scope='session')

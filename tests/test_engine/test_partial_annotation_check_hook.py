@@ -4,9 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.dataset import (Compose, DefaultSampler, InfiniteSampler,
                               pseudo_collate)
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -15,11 +17,13 @@ from mmbombo.datasets.transforms import LabelComponents
 from mmbombo.engine.hooks import PredictorEMAHook, TeacherHook
 from mmbombo.engine.hooks.partial_annotation_check_hook import (
     check_class_maps, check_classes, check_predictors, check_sampler,
-    check_sources, check_tasks, check_weak_labels, unrelated_classes)
+    check_sources, check_tasks, check_weak_labels, first_samples,
+    unrelated_classes)
 from mmbombo.evaluation import SourceSummary
 from mmbombo.registry import MODELS
 from mmbombo.structures import ClassMap
 from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
+from mmbombo.utils import UserError
 
 
 class Source:
@@ -95,6 +99,7 @@ def train(work_dir,
           sampler_size=3,
           sampler=None,
           train_cfg=None,
+          model=None,
           **model_kwargs):
     """Train one step."""
     sampler = sampler or PartialAnnotationSampler(
@@ -111,7 +116,7 @@ def train(work_dir,
                     det=dict(type='BoxAPMetric'),
                     seg=dict(type='SegIoUMetric'))))
     runner = Runner(
-        model=MODELS.build(tiny_model_cfg(**model_kwargs)),
+        model=model or MODELS.build(tiny_model_cfg(**model_kwargs)),
         work_dir=str(work_dir),
         train_dataloader=DataLoader(
             train_set,
@@ -151,15 +156,15 @@ def test_fitting_run_trains_and_logs_the_sources(tmp_path):
     (dict(
         train_set=Sources(boxes(), masks()),
         weak_losses=[dict(type='BoxForMaskLoss')]),
-     KeyError, '0.jpg has boxes and no mask.*LoadPseudoMask'),
+     UserError, '0.jpg has boxes and no mask.*LoadPseudoMask'),
     (dict(
         train_set=Sources(boxes(), masks()),
         weak_losses=[dict(type='MaskForBoxLoss')]),
-     KeyError, '0.jpg has a mask and no boxes.*LabelComponents'),
+     UserError, '0.jpg has a mask and no boxes.*LabelComponents'),
     (dict(train_set=Sources(boxes(), masks()),
           sampler_size=6), ValueError, 'batch_size=3.*batch_size=6'),
     (dict(train_set=Sources(boxes(), masks(), classes=('cat', 'dog', 'pig'))),
-     ValueError, r"'det_classes'.*\['cow'\].*\['pig'\]"),
+     ValueError, r"task 'det'.*\['cow'\].*\['pig'\]"),
     (dict(
         train_set=Sources(boxes(), masks()),
         val_set=Sources(boxes(), masks(0))),
@@ -177,17 +182,67 @@ def test_sampler_of_a_distributed_run():
     loader = SimpleNamespace(sampler=DefaultSampler(data), batch_size=2)
     check_sampler(loader, world_size=1)
     with pytest.raises(
-            TypeError, match='DefaultSampler.*PartialAnnotationSampler'):
+            UserError, match='DefaultSampler.*PartialAnnotationSampler'):
         check_sampler(loader, world_size=2)
     fitting = SimpleNamespace(
         sampler=PartialAnnotationSampler(data, 4), batch_size=4)
     check_sampler(fitting, world_size=2)
 
 
+class StockModel(BaseModel):
+    """No detector of ours: it takes any batch."""
+
+    def __init__(self):
+        super().__init__(
+            data_preprocessor=dict(type='mmdet.DetDataPreprocessor'))
+        self.layer = torch.nn.Conv2d(3, 1, 1)
+
+    def forward(self, inputs, data_samples, mode='tensor'):
+        return dict(loss=self.layer(inputs).mean())
+
+
+class StockSet:
+    """No source of ours: nothing declares annotation kinds."""
+
+    metainfo = dict(classes=('any', ))
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return dict(
+            inputs=torch.full((3, 64, 64), 7, dtype=torch.uint8),
+            data_samples=DetDataSample(metainfo=dict(img_shape=(64, 64))))
+
+
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_stock_parts_are_not_refused_beside_ours(tmp_path, monkeypatch,
+                                                 wrapped):
+    """Whatever the sampler, wrapper and number of ranks."""
+    monkeypatch.setattr(
+        'mmbombo.engine.hooks.partial_annotation_check_hook.get_world_size',
+        lambda: 2)
+    data = Wrapper(StockSet()) if wrapped else StockSet()
+    counter = CountSteps()
+    train(tmp_path, data, hooks=[counter], sampler=DefaultSampler(data),
+          model=StockModel())
+    assert counter.steps == 1
+
+
+def test_our_detector_needs_its_sampler_in_a_distributed_run(
+        tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        'mmbombo.engine.hooks.partial_annotation_check_hook.get_world_size',
+        lambda: 2)
+    data = Sources(boxes(), masks())
+    with pytest.raises(TypeError, match="sampler=dict.type='PartialAnno"):
+        train(tmp_path, data, sampler=DefaultSampler(data))
+
+
 def test_wrapper_is_found_with_any_sampler(tmp_path):
     """One process and another sampler: nothing else would notice."""
     wrapped = Wrapper(Sources(boxes(), masks()))
-    with pytest.raises(TypeError, match="Wrapper hides .*'boxes', 'masks'"):
+    with pytest.raises(UserError, match="Wrapper hides .*'boxes', 'masks'"):
         train(tmp_path, wrapped, sampler=DefaultSampler(wrapped))
 
 
@@ -228,8 +283,7 @@ def test_empty_source():
 
 def test_classes_in_another_order():
     model = SimpleNamespace(
-        class_map=SimpleNamespace(
-            det_classes=('a', 'b'), seg_classes=('x', 'a', 'b')))
+        classes=dict(det=('a', 'b'), seg=('x', 'a', 'b')))
     check_classes(model, dict(classes=('a', 'b'), seg_classes=('x', 'a', 'b')))
     check_classes(model, dict(classes=('a', 'b')))
     check_classes(SimpleNamespace(), dict(classes=('a', )))
@@ -253,16 +307,14 @@ def test_transforms_with_another_class_map():
 
 
 def test_weakly_supervised_task_needs_no_images_of_its_own():
-    head = SimpleNamespace(annotation_kind='sem_seg')
-    weak = SimpleNamespace(name='b4m', task='seg', source_kind='bbox')
+    cfg = tiny_model_cfg(weak_losses=[dict(type='BoxForMaskLoss')])
+    del cfg['task_heads']['det']
     sources = [SourceSummary('boxes', ('bbox', ), 3)]
-    check_tasks(
-        SimpleNamespace(task_heads=dict(seg=head), weak_losses=[weak]),
-        sources)
+    samples = [make_sample(('bbox', ))]
+    check_tasks(MODELS.build(cfg), samples, sources)
     with pytest.raises(ValueError, match="task 'seg'"):
         check_tasks(
-            SimpleNamespace(task_heads=dict(seg=head), weak_losses=[]),
-            sources)
+            MODELS.build(dict(cfg, weak_losses=[])), samples, sources)
 
 
 def test_only_the_images_that_need_a_weak_label_are_asked_for_it():
@@ -273,9 +325,9 @@ def test_only_the_images_that_need_a_weak_label_are_asked_for_it():
             dict(type='BoxForMaskLoss'),
             dict(type='BoxProjectionLoss', outside=False)
         ]))
-    check_weak_labels(model, Sources(both, masks()))
-    with pytest.raises(KeyError, match='LoadPseudoMask'):
-        check_weak_labels(model, Sources(both, boxes()))
+    check_weak_labels(model, first_samples(Sources(both, masks())))
+    with pytest.raises(UserError, match='LoadPseudoMask'):
+        check_weak_labels(model, first_samples(Sources(both, boxes())))
 
 
 def test_ema_predictor_needs_its_hook():

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from mmbombo.models.context import Teachers
 from mmbombo.registry import MODELS
 from mmbombo.testing import make_sample, tiny_model_cfg
+from mmbombo.utils import UserError
 
 MOMENTUM, GAMMA = .1, 5
 
@@ -191,7 +192,7 @@ def test_model_without_predictors_is_refused(tmp_path):
     class Plain(Toy):
         set_teacher = property()
 
-    with pytest.raises(TypeError, match='Plain takes no predictor'):
+    with pytest.raises(UserError, match='Plain takes no predictor'):
         train(tmp_path, model=Plain())
 
 

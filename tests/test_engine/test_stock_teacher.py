@@ -14,13 +14,13 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS as MMSEG_MODELS
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from mmbombo.engine.hooks.teacher_hook import build_teacher, load_all_weights
 from mmbombo.engine.initializers import stock_checkpoint_as_ours
-from mmbombo.models.utils import nested_tensors
 from mmbombo.registry import HOOKS, MODELS
-from mmbombo.structures import ClassMap
 from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
+from mmbombo.utils import UserError
 
 REGISTRIES = dict(mmdet=MMDET_MODELS, mmseg=MMSEG_MODELS)
 CONFIGS = {
@@ -46,7 +46,7 @@ def head_outputs(model, image):
     feats = model.extract_feat(image)
     head = model.bbox_head if hasattr(model, 'bbox_head') \
         else model.decode_head
-    return nested_tensors(head(feats))
+    return tree_leaves(head(feats))
 
 
 @pytest.mark.parametrize('library, config', [
@@ -68,15 +68,14 @@ def test_answers_are_those_of_the_library(library, config):
     num = cfg.bbox_head.num_classes if library == 'mmdet' else \
         cfg.decode_head.num_classes
     names = [f'class {i}' for i in range(num)]
-    class_map = ClassMap(names, names, background=None)
-    ours = build_teacher(cfg, class_map, 'teacher')
+    ours = build_teacher(cfg, dict(det=names, seg=names), 'teacher')
     checkpoint = stock_checkpoint_as_ours(
         dict(state_dict=theirs.state_dict()), *ours.task_heads)
     load_all_weights(ours, checkpoint, 'teacher')
     image = torch.randn(
         1, 3, 128, 128, generator=torch.Generator().manual_seed(1))
     wanted = head_outputs(theirs, image)
-    answers = nested_tensors(ours.eval()(image, mode='tensor'))
+    answers = tree_leaves(ours.eval()(image, mode='tensor'))
     assert len(answers) == len(wanted)
     for x, y in zip(answers, wanted):
         assert torch.equal(x, y)
@@ -159,7 +158,7 @@ def test_stock_networks_teach(tmp_path, task, loss):
     teacher = student.teachers.get(task)
     wanted = head_outputs(model, data['inputs'])
     for x, y in zip(
-            nested_tensors(teacher(data['inputs'], mode='tensor')), wanted):
+            tree_leaves(teacher(data['inputs'], mode='tensor')), wanted):
         # batch normalization is folded
         assert torch.allclose(x, y, atol=1e-4)
 
@@ -200,6 +199,6 @@ def test_checkpoint_without_names_is_taken_as_it_is(tmp_path):
 ])
 def test_what_has_more_stages_is_refused(library, config, reason):
     cfg = Config.fromfile(CONFIGS[library] / config).model
-    names = ClassMap(CLASSES, SEG_CLASSES)
-    with pytest.raises(TypeError, match=f'the teacher.*{reason}'):
+    names = dict(det=CLASSES, seg=SEG_CLASSES)
+    with pytest.raises(UserError, match=f'the teacher.*{reason}'):
         build_teacher(cfg, names, 'the teacher')

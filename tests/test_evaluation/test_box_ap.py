@@ -7,6 +7,7 @@ import torch
 from mmdet.evaluation import CocoMetric
 
 from mmbombo.evaluation import BoxAPMetric
+from mmbombo.utils import UserError
 
 CLASSES = ('cat', 'dog', 'bus')
 
@@ -143,5 +144,5 @@ def test_a_backend_that_is_unknown_or_not_installed(monkeypatch):
     with pytest.raises(ValueError, match="'slow'"):
         BoxAPMetric(backend='slow')
     monkeypatch.setitem(sys.modules, 'faster_coco_eval', None)
-    with pytest.raises(ImportError, match='pip install faster-coco-eval'):
+    with pytest.raises(UserError, match='pip install faster-coco-eval'):
         BoxAPMetric(backend='faster_coco_eval')

@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
 import json
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.evaluation import MultiTaskEvaluator, check_metric_kinds
 from mmbombo.registry import METRICS
-from mmbombo.utils import leave_process_group
+from mmbombo.structures import AnnotationKind, SampleField, register_kind
+from mmbombo.utils import UserError, leave_process_group
 
 META = dict(
     classes=('cat', 'dog'),
@@ -122,6 +124,81 @@ def test_values_and_joint_score_equal_metrics_on_their_own():
     assert det_only['joint/score'] == det_only['det/bbox_mAP']
 
 
+class ScoredMetric(BaseMetric):
+    """Returns given values and says which of them is the task's score."""
+
+    def __init__(self, values, score=None, **kwargs):
+        super().__init__(**kwargs)
+        self.values = values
+        if score:
+            self.score = score
+
+    def process(self, data_batch, data_samples):
+        self.results += data_samples
+
+    def compute_metrics(self, results):
+        return self.values
+
+
+@pytest.mark.parametrize('metrics, wanted', [
+    # of full marks, and of stock metrics by the names of their results
+    (dict(det=[dict(bbox_mAP=.25)], seg=[dict(mIoU=50.)]), .375),
+    (dict(det=[dict(error=3., acc=20., score=('acc', 50.))]), .4),
+    (dict(det=[dict(acc=1., score=('acc', 2.))], seg=[dict(mIoU=30.)]), .4),
+    # its own word counts more than a known name
+    (dict(det=[dict(bbox_mAP=.25, AP50=.5, score=('AP50', 1.))]), .5),
+    # a task without a score does not count, nor does it make others vanish
+    (dict(det=[dict(error=3.)], seg=[dict(mIoU=50.)]), .5),
+    (dict(det=[dict(error=3.)], seg=[dict(acc=1.)]), None),
+    # the first score of a task is the task's
+    (dict(det=[dict(error=3.), dict(bbox_mAP=.5, prefix='a'),
+               dict(bbox_mAP=.9, prefix='b')]), .5),
+    # what cannot be measured is nothing
+    (dict(det=[dict(bbox_mAP=-1.)], seg=[dict(mIoU=50.)]), .25),
+    (dict(det=[dict(bbox_mAP=.5)], seg=[dict(mIoU=float('nan'))]), .25),
+])
+def test_the_joint_score_is_of_what_metrics_say(metrics, wanted):
+    built = {}
+    for task, values in metrics.items():
+        values = [dict(x) for x in values]
+        built[task] = [
+            ScoredMetric(score=x.pop('score', None), prefix=x.pop(
+                'prefix', None), values=x) for x in values
+        ]
+    result = run(
+        MultiTaskEvaluator(built), [make_sample(0, ('bbox', 'sem_seg'))])
+    assert result.get('joint/score') == (
+        None if wanted is None else pytest.approx(wanted))
+
+
+@pytest.fixture
+def depth(monkeypatch):
+    """Two kinds for one task, which only this test knows."""
+    registry = import_module('mmbombo.structures.annotation_kinds')
+    monkeypatch.setattr(registry, '_KINDS', dict(registry._KINDS))
+    for name in ('laser', 'stereo'):
+        register_kind(
+            AnnotationKind(
+                name, task='depth', info_key=name,
+                fields=(SampleField(f'gt_{name}'), )))
+
+
+def test_kinds_of_tasks_come_from_the_registry(depth):
+    samples = [make_sample(0, ('laser', )), make_sample(1, ('bbox', )),
+               make_sample(2, ('stereo', ))]
+
+    def seen(**kinds):
+        metric = ScoredMetric(values=dict())
+        evaluator = MultiTaskEvaluator(dict(depth=metric), kinds=kinds)
+        metric.compute_metrics = lambda results: dict(
+            seen=[x['sample_idx'] for x in results])
+        return run(evaluator, samples)['depth/seen']
+
+    assert seen() == [0]
+    assert seen(depth='stereo') == [2]
+    assert seen(depth='bbox') == [1]
+
+
 def test_duplicates_are_dropped_but_not_across_sources():
     samples = [make_sample(i, ('bbox', ), s) for s in 'ab' for i in (0, 1, 2)]
     evaluator = MultiTaskEvaluator(dict(det=dict(type='IndexMetric')))
@@ -139,19 +216,19 @@ def test_metric_without_a_sample_is_an_error():
 
 
 def test_wrong_use_is_an_error():
-    with pytest.raises(TypeError, match='must map tasks to metrics'):
+    with pytest.raises(UserError, match='must map tasks to metrics'):
         MultiTaskEvaluator(dict(type='BoxAPMetric'))
     with pytest.raises(ValueError, match="'depth'"):
         MultiTaskEvaluator(dict(depth=dict(type='IndexMetric')))
     evaluator = MultiTaskEvaluator(
-        dict(depth=dict(type='IndexMetric')), kinds=dict(depth='depth'))
-    with pytest.raises(ValueError, match="'depth_classes'"):
-        evaluator.dataset_meta = META
+        dict(depth=dict(type='IndexMetric')), kinds=dict(depth='sem_seg'))
+    with pytest.raises(ValueError, match="'depth'.*'seg_classes'"):
+        evaluator.dataset_meta = dict(classes=('a', ))
     twice = MultiTaskEvaluator(dict(det=[dict(type='IndexMetric')] * 2))
     with pytest.raises(ValueError, match="'det/seen'"):
         run(twice, [make_sample(0, ('bbox', ))])
     plain = DetDataSample(metainfo=dict(img_path='x.jpg', sample_idx=0))
-    with pytest.raises(KeyError, match='annotation_kinds'):
+    with pytest.raises(UserError, match='annotation_kinds'):
         MultiTaskEvaluator(METRIC_CFG).process([plain])
 
 

@@ -1,15 +1,12 @@
 # Copyright (c) mmbombo contributors.
 """Losses on logits from boxes alone, as pure functions and in a model."""
-import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.structures import InstanceData
 
 from mmbombo.models.context import StepContext
-from mmbombo.models.losses.color_affinity import color_affinity_loss
 from mmbombo.models.losses.projection_loss import projection_loss
-from mmbombo.models.utils.color import denormalize, rgb_to_lab
 from mmbombo.models.weak_losses.padded_boxes import PaddedBoxes
 from mmbombo.registry import MODELS
 from mmbombo.testing import SIZE, make_sample, tiny_model_cfg
@@ -77,115 +74,6 @@ def test_a_cross_projects_like_its_box():
     assert projection_loss(cross, union & False, union & False) == 0
 
 
-# ---------------------------------------------------------------- affinity
-def slow_affinity(logits, colors, inside, valid, thr, dilation):
-    """Definition, pair by pair."""
-    num, _, height, width = logits.shape
-    e = np.exp(logits)
-    probs = e / e.sum(axis=1, keepdims=True)
-    losses = []
-    for n in range(num):
-        for y in range(height):
-            for x in range(width):
-                for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-                    v, u = y + dy * dilation, x + dx * dilation
-                    if not (0 <= v < height and 0 <= u < width):
-                        continue
-                    apart = np.linalg.norm(colors[n, :, y, x] -
-                                           colors[n, :, v, u])
-                    if (np.exp(-apart / 2) >= thr
-                            and (inside[n, y, x] or inside[n, v, u])
-                            and valid[n, y, x] and valid[n, v, u]):
-                        losses.append(-np.log(
-                            (probs[n, :, y, x] * probs[n, :, v, u]).sum()))
-    return np.mean(losses) if losses else 0.
-
-
-@pytest.mark.parametrize('dilation, size', [(1, (6, 7)), (2, (6, 5)),
-                                            (3, (2, 9))])
-def test_affinity_equals_its_definition(dilation, size):
-    logits = rand(2, 3, *size) * 4
-    colors = rand(2, 3, *size, seed=1) * 3
-    inside = rand(2, *size, seed=2) < .3
-    valid = rand(2, *size, seed=3) < .9
-    got = color_affinity_loss(
-        logits, colors, inside, valid, dilation=dilation)
-    slow = slow_affinity(logits.numpy(), colors.numpy(), inside.numpy(),
-                         valid.numpy(), .3, dilation)
-    assert slow > .5
-    assert got.item() == pytest.approx(slow, abs=1e-12)
-
-
-def test_affinity_gradient():
-    logits = rand(1, 3, 4, 5).requires_grad_()
-    colors, inside = rand(1, 3, 4, 5, seed=1), rand(1, 4, 5, seed=2) < .5
-    valid = torch.ones_like(inside)
-    assert torch.autograd.gradcheck(
-        lambda x: color_affinity_loss(x, colors, inside, valid), [logits])
-
-
-def test_affinity_without_a_pair_is_zero():
-    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
-    nowhere = torch.zeros(1, 4, 4, dtype=torch.bool)
-    loss = color_affinity_loss(logits, torch.zeros(1, 3, 4, 4), nowhere,
-                               ~nowhere)
-    loss.backward()
-    assert loss == 0 and (logits.grad == 0).all()
-
-
-def test_confident_disagreement_stays_finite():
-    logits = torch.zeros(1, 2, 1, 3)
-    logits[0, 0, 0, 0], logits[0, 1, 0, 2] = 1e4, 1e4
-    logits.requires_grad_()
-    everywhere = torch.ones(1, 1, 3, dtype=torch.bool)
-    loss = color_affinity_loss(logits, torch.zeros(1, 3, 1, 3), everywhere,
-                               everywhere)
-    loss.backward()
-    assert loss.item() == pytest.approx(1e4, rel=1e-3)
-    assert logits.grad.isfinite().all() and logits.grad.abs().sum() > 0
-
-
-def test_lab_is_that_of_opencv():
-    rgb = np.random.default_rng(0).random((40, 50, 3)).astype(np.float32)
-    rgb[:4] *= .01
-    rgb[4] = 0
-    ours = rgb_to_lab(torch.from_numpy(rgb).permute(2, 0, 1)[None])
-    theirs = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
-    # OpenCV reads coarse tables
-    np.testing.assert_allclose(
-        ours[0].permute(1, 2, 0).numpy(), theirs, atol=.4)
-
-
-@pytest.mark.parametrize('rgb, lab', [
-    ((0, 0, 0), (0, 0, 0)),
-    ((1, 1, 1), (100, 0, 0)),
-    ((1, 0, 0), (53.24, 80.09, 67.20)),
-    ((0, 1, 0), (87.73, -86.18, 83.18)),
-    ((0, 0, 1), (32.30, 79.19, -107.86)),
-])
-def test_lab_of_known_colors(rgb, lab):
-    got = rgb_to_lab(torch.tensor(rgb).float().view(1, 3, 1, 1))
-    np.testing.assert_allclose(got.flatten().numpy(), lab, atol=.02)
-
-
-@pytest.mark.parametrize('options', [
-    dict(mean=[1., 2, 3], std=[4., 5, 6], bgr_to_rgb=True),
-    dict(mean=[1., 2, 3], std=[4., 5, 6]),
-    dict(bgr_to_rgb=True),
-])
-def test_denormalized_inputs_are_the_image(options):
-    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    preprocessor = MODELS.build(
-        dict(type='MultiTaskDataPreprocessor', **options))
-    data = dict(
-        inputs=[torch.from_numpy(image).permute(2, 0, 1)],
-        data_samples=[make_sample((), size=32)])
-    inputs = preprocessor(data, True)['inputs']
-    rgb = denormalize(inputs.float(), preprocessor)
-    np.testing.assert_allclose(
-        rgb[0].permute(1, 2, 0).numpy() * 255, image[..., ::-1], atol=1e-4)
-
-
 # ---------------------------------------------------------------- in a model
 def build(*weak_losses, **kwargs):
     model = MODELS.build(tiny_model_cfg(weak_losses=weak_losses, **kwargs))
@@ -208,17 +96,16 @@ def boxed(boxes, labels, ignored=(), ignored_labels=(), **meta):
     return sample
 
 
-def context(model, samples, inputs=None):
-    if inputs is None:
-        inputs = torch.randn(
-            len(samples), 3, SIZE, SIZE,
-            generator=torch.Generator().manual_seed(1))
+def context(model, samples):
+    inputs = torch.randn(
+        len(samples), 3, SIZE, SIZE,
+        generator=torch.Generator().manual_seed(1))
     return StepContext(model, inputs, samples)
 
 
-def with_logits(model, samples, logits, inputs=None):
+def with_logits(model, samples, logits):
     """A context in which the segmentation head says ``logits``."""
-    ctx = context(model, samples, inputs)
+    ctx = context(model, samples)
     ctx._outputs['seg'] = (logits.requires_grad_(), )
     return ctx
 
@@ -226,15 +113,13 @@ def with_logits(model, samples, logits, inputs=None):
 PROJECTION = dict(type='BoxProjectionLoss', outside=False)
 
 
-def loss_and_gradient(samples, seed=0, weak=PROJECTION, inputs=None,
-                      **kwargs):
+def loss_and_gradient(samples, **kwargs):
     """Loss, and where the logits have a gradient, ``(n, S, 32, 32)``."""
     logits = torch.randn(
-        len(samples), 4, 32, 32, generator=torch.Generator().manual_seed(seed))
-    model = build(weak, **kwargs)
-    losses = model.weak_losses[0](
-        with_logits(model, samples, logits, inputs))
-    loss = sum(value for key, value in losses.items() if 'loss' in key)
+        len(samples), 4, 32, 32, generator=torch.Generator().manual_seed(0))
+    model = build(PROJECTION, **kwargs)
+    loss = model.weak_losses[0](with_logits(model, samples,
+                                            logits))['loss_projection']
     loss.backward()
     return loss.item(), logits.grad
 
@@ -286,14 +171,11 @@ def test_projection_of_boxes_cut_by_the_border():
 
 def test_difficult_boxes_say_nothing():
     box, other = [8, 8, 80, 80], [60, 60, 110, 110]
-    for weak in (PROJECTION, dict(type='ColorAffinityLoss', ramp=0.)):
-        certain = loss_and_gradient([boxed([box], [0])], weak=weak)
-        both = loss_and_gradient([boxed([box], [0], [other], [1])], weak=weak)
-        assert certain[0] == pytest.approx(both[0])
-        assert certain[0] > 0
-        loss, grad = loss_and_gradient([boxed([], [], [other], [1])],
-                                       weak=weak)
-        assert loss == 0 and (grad == 0).all()
+    certain, _ = loss_and_gradient([boxed([box], [0])])
+    both, _ = loss_and_gradient([boxed([box], [0], [other], [1])])
+    assert certain == pytest.approx(both) and certain > 0
+    loss, grad = loss_and_gradient([boxed([], [], [other], [1])])
+    assert loss == 0 and (grad == 0).all()
 
 
 def test_left_out_categories_say_nothing():
@@ -301,11 +183,9 @@ def test_left_out_categories_say_nothing():
     sample = boxed([box], [0])
     sample.unlisted_instances = InstanceData(
         bboxes=torch.tensor([other]).float(), labels=torch.tensor([-1]))
-    for weak in (PROJECTION, dict(type='ColorAffinityLoss', ramp=0.)):
-        got = loss_and_gradient([sample, boxed([], [])], weak=weak)
-        alone = loss_and_gradient([boxed([box], [0]), boxed([], [])],
-                                  weak=weak)
-        assert got[0] == pytest.approx(alone[0])
+    got, _ = loss_and_gradient([sample, boxed([], [])])
+    alone, _ = loss_and_gradient([boxed([box], [0]), boxed([], [])])
+    assert got == pytest.approx(alone)
     # but nobody knows what is there
     ctx = context(build(dict(type='BoxProjectionLoss')), [sample])
     mask = torch.zeros(1, 1, SIZE, SIZE).long()
@@ -361,47 +241,12 @@ def test_outside_all_boxes_is_background():
     }
 
 
-def test_affinity_looks_at_the_colors_of_the_image():
-    """Pairs across an edge of color, outside boxes or in padding: none."""
-    inputs = torch.zeros(1, 3, SIZE, SIZE)
-    inputs[:, 0, :, 64:] = 2.  # red from here
-    samples = [boxed([[32, 32, 96, 96]], [0], img_shape=(80, 128))]
-    weak = dict(type='ColorAffinityLoss', ramp=0., dilation=1)
-    _, grad = loss_and_gradient(samples, weak=weak, inputs=inputs)
-    touched = (grad[0] != 0).any(dim=0)
-    expected = torch.zeros(32, 32, dtype=torch.bool)
-    expected[7:20, 7:25] = True  # the box, a neighbor more, not the padding
-    assert torch.equal(touched, expected)
-
-    # logits that change where the color does cost nothing
-    model = build(weak)
-    logits = torch.zeros(1, 4, 32, 32)
-    logits[:, 0, :, :16], logits[:, 1, :, 16:] = 40., 40.
-    loss = model.weak_losses[0](
-        with_logits(model, samples, logits, inputs))['loss_affinity']
-    assert loss.item() == pytest.approx(0, abs=1e-6)
-    loss = model.weak_losses[0](
-        with_logits(model, samples, logits, inputs * 0))['loss_affinity']
-    assert loss > 1
-
-
 def test_losses_reach_the_network():
-    model = build(dict(type='BoxProjectionLoss', loss_weight=2.),
-                  dict(type='ColorAffinityLoss', ramp=0.))
+    model = build(dict(type='BoxProjectionLoss', loss_weight=2.))
     samples = [boxed([[8, 8, 80, 80]], [0]), make_sample(('sem_seg', ), 1),
                boxed([], [])]
     inputs = torch.randn(3, 3, SIZE, SIZE)
     losses = model.loss(inputs, samples)
     model.zero_grad()
-    (losses['box_projection/loss_projection'] +
-     losses['color_affinity/loss_affinity']).backward()
+    losses['box_projection/loss_projection'].backward()
     assert model.backbone.conv1.weight.grad.abs().sum() > 0
-
-
-def test_heads_and_inputs_that_do_not_fit():
-    cfg = tiny_model_cfg(weak_losses=[dict(type='ColorAffinityLoss')])
-    cfg['data_preprocessor'] = dict(type='mmengine.BaseDataPreprocessor')
-    with pytest.raises(ValueError, match='BaseDataPreprocessor'):
-        MODELS.build(cfg)
-    with pytest.raises(ValueError, match='similarity_thr=2'):
-        MODELS.build(dict(type='ColorAffinityLoss', similarity_thr=2))

@@ -1,16 +1,15 @@
 # Copyright (c) mmbombo contributors.
 """Counts that do not depend on the machine: what weak labels add to a step."""
 import numpy as np
-import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mmbombo.models.context import StepContext
-from mmbombo.models.task_heads import labeled_pixel_mean
+from mmbombo.models.losses import dist_mean
 from mmbombo.registry import MODELS
 from mmbombo.testing import SIZE, add_weak_labels, make_sample, tiny_model_cfg
-from mmbombo.weak_labels import label_components, pixel_groups, refine_boxes
+from mmbombo.weak_labels import label_components, refine_boxes
 
 
 class LargeTensors(TorchDispatchMode):
@@ -67,17 +66,6 @@ def table(num_preds, num_images=2, size=320):
         score_thr=.3)
 
 
-def everywhere(component_map, numbers, rectangles, *others):
-    """What an accelerator does."""
-    return pixel_groups._group_everywhere(component_map, numbers, *others)
-
-
-@pytest.fixture
-def on_accelerator(monkeypatch):
-    monkeypatch.setattr('mmbombo.weak_labels.masks_to_boxes.group_pixels',
-                        everywhere)
-
-
 def large_tensors_of_refinement(num_preds):
     task = table(num_preds)
     with LargeTensors(task['component_map'].numel()) as large:
@@ -132,7 +120,7 @@ def test_weak_labels_of_a_step_copy_the_maps_and_no_more():
 def test_ranks_speak_once_per_segmentation_loss(monkeypatch):
     """A number each: the supervised loss and Box-for-Mask."""
     shapes = []
-    monkeypatch.setattr(labeled_pixel_mean, 'all_reduce',
+    monkeypatch.setattr(dist_mean, 'all_reduce',
                         lambda tensor: shapes.append(tuple(tensor.shape)))
     bombo().loss(*training_batch())
     assert shapes == [(), ()]

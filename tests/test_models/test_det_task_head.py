@@ -5,13 +5,14 @@ import torch
 from mmengine.structures import InstanceData
 
 from mmbombo.models.task_heads.det_task_head import check_dense_head
-from mmbombo.models.task_heads.ignore_regions import (IgnoreRegions,
+from mmbombo.models.task_heads.ignore_regions import (IGNORED_LOGIT,
+                                                      IgnoreRegions,
                                                       ignored_cells)
 from mmbombo.models.utils import select_images
-from mmbombo.models.utils.ignored_logit import IGNORED_LOGIT
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, DET_CONFIGS, SIZE, det_head_cfg,
                              make_feats, make_sample)
+from mmbombo.utils import UserError
 
 
 def build(name):
@@ -45,9 +46,9 @@ def test_loss_on_a_slice_equals_the_head_on_those_images(name):
         tuple(x[1:3] for x in feats), [samples[1], samples[2]])
 
     outputs = select_images(head(feats), [1, 2], 4)
-    targets, ignore = head.targets(samples[1:3])
+    targets, ignore = head.targets('det', samples[1:3])
     assert ignore is None
-    got = head.loss_on_targets(outputs, targets,
+    got = head.loss_on_targets('det', outputs, targets,
                                [s.metainfo for s in samples[1:3]], ignore)
     wanted, got = flat(wanted), flat(got)
     assert wanted.keys() == got.keys()
@@ -74,7 +75,7 @@ def test_ignored_region_has_no_gradient_and_no_loss(name):
     metas = [make_sample(()).metainfo]
 
     def gradients(ignore):
-        losses = head.loss_on_targets(outputs, [target], metas, ignore)
+        losses = head.loss_on_targets('det', outputs, [target], metas, ignore)
         total = sum(x.sum() for x in flat(losses).values())
         return total, torch.autograd.grad(total, scores)
 
@@ -94,9 +95,9 @@ def test_images_without_boxes_give_finite_losses(name):
     for sample in samples:
         sample.ignored_instances = sample.gt_instances
         sample.gt_instances = sample.gt_instances[:0]
-    targets, ignore = head.targets(samples)
+    targets, ignore = head.targets('det', samples)
     losses = head.loss_on_targets(
-        head(feats_of(name, 2)), targets, [s.metainfo for s in samples],
+        'det', head(feats_of(name, 2)), targets, [s.metainfo for s in samples],
         ignore)
     assert all(torch.isfinite(x).all() for x in flat(losses).values())
 
@@ -114,8 +115,8 @@ def test_training_outputs_decode_as_in_evaluation(name):
     cfg = dict(score_thr=0.)
     with torch.no_grad():
         got = head.decode(
-            head.as_evaluation_outputs(head(feats)), metas, cfg)
-        wanted = head.eval().decode(head(feats), metas, cfg)
+            'det', head.as_evaluation_outputs(head(feats)), metas, cfg)
+        wanted = head.eval().decode('det', head(feats), metas, cfg)
     for a, b in zip(got, wanted):
         torch.testing.assert_close(a.bboxes, b.bboxes)
         torch.testing.assert_close(a.scores, b.scores)
@@ -151,7 +152,7 @@ def test_settings_replace_those_of_the_head():
     outputs = head(feats_of('retinanet', 1))
     metas = [make_sample(()).metainfo]
     nms = dict(type='nms', iou_threshold=.5)
-    result, = head.decode(outputs, metas, dict(score_thr=0., nms=nms))
+    result, = head.decode('det', outputs, metas, dict(score_thr=0., nms=nms))
     assert len(result) > 0 and head.test_cfg.nms.type == 'soft_nms'
 
 
@@ -165,7 +166,7 @@ def test_boxes_are_decoded_in_full_precision():
     with torch.autocast('cpu', torch.bfloat16):
         assert head(feats)[0][0].dtype is torch.bfloat16
         head.add_predictions(feats, None, [sample], None)
-        decoded, = head.decode(head(feats), [sample.metainfo])
+        decoded, = head.decode('det', head(feats), [sample.metainfo])
     boxes = sample.pred_instances.bboxes
     assert boxes.dtype is torch.float32 and len(boxes) > 0
     torch.testing.assert_close(boxes, decoded.bboxes)
@@ -269,7 +270,7 @@ def test_ignored_logit_is_zero_in_half_precision():
      'CenterNetHead: it has no prior_generator'),
 ])
 def test_heads_that_do_not_fit_are_refused_by_name(head, reason):
-    with pytest.raises(TypeError, match=reason):
+    with pytest.raises(UserError, match=reason):
         MODELS.build(dict(type='DetTaskHead', head=head))
 
 
@@ -277,5 +278,5 @@ def test_head_that_does_not_say_whether_it_has_a_sigmoid():
     head = build('fcos').head
     check_dense_head(head)
     del head.use_sigmoid_cls
-    with pytest.raises(TypeError, match='does not say .* use_sigmoid_cls'):
+    with pytest.raises(UserError, match='does not say .* use_sigmoid_cls'):
         check_dense_head(head)

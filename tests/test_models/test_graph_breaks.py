@@ -17,7 +17,6 @@ from torch.overrides import TorchFunctionMode
 import mmbombo
 from mmbombo.registry import MODELS
 from mmbombo.testing import SIZE, add_weak_labels, make_sample, tiny_model_cfg
-from mmbombo.weak_labels import masks_to_boxes, pixel_groups
 
 ROOT = Path(mmbombo.__file__).parent
 #: Whoever asks first on the way up from a question has asked it.
@@ -122,13 +121,7 @@ def weak_batch():
 
 
 @pytest.mark.parametrize('predictor', ['self', 'none'])
-def test_a_step_waits_in_one_place(monkeypatch, predictor):
-    # what is only done on a CPU, where nobody waits
-    monkeypatch.setattr(masks_to_boxes, '_is_settled', lambda x: False)
-    monkeypatch.setattr(
-        masks_to_boxes, 'group_pixels',
-        lambda maps, numbers, rectangles, *rest: pixel_groups.
-        _group_everywhere(maps, numbers, *rest))
+def test_a_step_waits_in_one_place(on_accelerator, predictor):
     torch.manual_seed(0)
     model = MODELS.build(
         tiny_model_cfg(weak_losses=[

@@ -10,6 +10,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmbombo.models.data_preprocessors import MultiTaskDataPreprocessor
 from mmbombo.registry import DATASETS, MODELS
 from mmbombo.testing import CLASSES, write_voc
+from mmbombo.utils import UserError
 
 
 def build(**kwargs):
@@ -79,7 +80,7 @@ def test_ground_truth_keeps_its_shape_in_validation():
 @pytest.mark.parametrize('option', [
     dict(pad_seg=False), dict(seg_pad_value=0)])
 def test_padding_is_always_ignored(option):
-    with pytest.raises(TypeError, match=next(iter(option))):
+    with pytest.raises(UserError, match=next(iter(option))):
         build(**option)
 
 
@@ -138,5 +139,5 @@ def test_mosaic_around_a_source_is_found(tmp_path):
 def test_augmentation_that_would_leave_the_maps_behind_is_refused():
     resize = dict(
         type='mmdet.BatchSyncRandomResize', random_size_range=(64, 96))
-    with pytest.raises(TypeError, match='batch_augments'):
+    with pytest.raises(UserError, match='batch_augments'):
         build(batch_augments=[resize])

@@ -7,10 +7,10 @@ from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 
 from mmbombo.models.context import StepContext
-from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS
 from mmbombo.testing import (SIZE, add_weak_labels, make_sample, seg_head_cfg,
                              tiny_model_cfg)
+from mmbombo.utils import UserError
 
 KINDS = [('bbox', ), ('bbox', ), ('sem_seg', ), (), ('bbox', 'sem_seg')]
 WEAK = [
@@ -266,7 +266,7 @@ def test_another_predictor_is_asked_but_is_no_part_of_the_model():
     other = copy.deepcopy(model).eval()
     asked = []
 
-    def decode(outputs, metas, cfg):
+    def decode(task, outputs, metas, cfg):
         asked.append(outputs[0][0].shape[0])
         return [
             InstanceData(
@@ -311,9 +311,9 @@ def test_prediction_is_at_the_original_size():
 
 def test_missing_weak_labels_say_what_to_add():
     inputs, samples = batch(weak_fields=False)
-    with pytest.raises(KeyError, match='LoadPseudoMask'):
+    with pytest.raises(UserError, match='LoadPseudoMask'):
         build(weak_losses=WEAK[:1]).loss(inputs, samples)
-    with pytest.raises(KeyError, match='LabelComponents'):
+    with pytest.raises(UserError, match='LabelComponents'):
         build(weak_losses=WEAK[1:]).loss(inputs, samples)
 
 
@@ -368,15 +368,6 @@ def test_unlabeled_pixels_are_no_negatives_for_the_detector():
         StepContext(model, inputs, samples), [0])
     assert ignore.pixels[0, 96:, :64].all()
     assert ignore.pixels.sum() == 32 * 64
-
-
-@pytest.mark.parametrize('positions', [[0, 1, 2, 3], [1, 2], [0, 3], [2]])
-def test_select_images(positions):
-    x = torch.arange(8.).view(4, 2)
-    got = select_images((x, [x + 1, dict(a=x)]), positions, 4)
-    assert torch.equal(got[0], x[positions])
-    assert torch.equal(got[1][0], x[positions] + 1)
-    assert torch.equal(got[1][1]['a'], x[positions])
 
 
 ONE_KIND = [('bbox', ), ('sem_seg', ), ('bbox', ), ('sem_seg', ), ()]
@@ -605,3 +596,15 @@ def test_forward_mode_is_checked():
         build(forward_groups=dict(det=['x']))
     with pytest.raises(ValueError, match='one size'):
         build(batch_resize=dict(type='DetBatchResize', sizes=[96]))
+
+
+def test_init_cfg_of_the_model(tmp_path):
+    wanted = build().state_dict()
+    torch.save(wanted, tmp_path / 'model.pth')
+    model = MODELS.build(
+        tiny_model_cfg(
+            init_cfg=dict(
+                type='Pretrained', checkpoint=str(tmp_path / 'model.pth'))))
+    model.init_weights()
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, wanted[key]), key

@@ -340,9 +340,9 @@ def test_loss_on_a_slice_equals_the_head_on_those_images(assigner):
     feats = make_feats(4)
     boxes = [random_instances(i) for i in range(4)]
     wanted = head.loss_on_targets(
-        head(tuple(x[1:3] for x in feats)), boxes[1:3], metas(2), None)
-    got = head.loss_on_targets(
-        select_images(head(feats), [1, 2], 4), boxes[1:3], metas(2), None)
+        'det', head(tuple(x[1:3] for x in feats)), boxes[1:3], metas(2), None)
+    got = head.loss_on_targets('det', select_images(head(feats), [1, 2], 4),
+                               boxes[1:3], metas(2), None)
     assert set(got) == {'loss_cls', 'loss_bbox'}
     for key in wanted:
         torch.testing.assert_close(got[key], wanted[key])
@@ -359,8 +359,8 @@ def test_ignored_class_has_no_gradient(assigner):
         [instances([[0., 0., 128., 128.]], [1])], 3)
 
     def gradients(ignore):
-        losses = head.loss_on_targets((scores, deltas), [target], metas(1),
-                                      ignore)
+        losses = head.loss_on_targets('det', (scores, deltas), [target],
+                                      metas(1), ignore)
         total = sum(losses.values())
         return float(total.detach()), torch.autograd.grad(total, scores)
 
@@ -383,7 +383,8 @@ def test_images_without_boxes_give_finite_losses(assigner):
     for targets, regions in [([none, none], ignore), ([none, none], None),
                              ([none, random_instances(1)], None)]:
         head.zero_grad()
-        losses = head.loss_on_targets(head(feats), targets, metas(2), regions)
+        losses = head.loss_on_targets('det', head(feats), targets, metas(2),
+                                      regions)
         sum(losses.values()).backward()
         assert losses['loss_cls'] > 0
         assert bool(losses['loss_bbox'] > 0) == (len(targets[1]) > 0)
@@ -399,7 +400,7 @@ def test_a_box_without_area_is_no_target(assigner):
     outputs = head(make_feats(1))
     flat = instances([[60., 20., 60., 50.]], [1])
     got, wanted = (
-        head.loss_on_targets(outputs, [boxes], metas(1), None)
+        head.loss_on_targets('det', outputs, [boxes], metas(1), None)
         for boxes in (flat, instances([], [])))
     for key, value in wanted.items():
         torch.testing.assert_close(got[key], value)
@@ -447,7 +448,7 @@ def test_predictions_are_decoded_and_suppressed_per_class():
     deltas[1][0, 0, 3, 3] = -16 / 4.8
     # level 3, cell (0, 0): 128 pixels wide at most, cut at the border
     scores[3][0, 2, 0, 0] = 1.
-    result = head.decode((scores, deltas), metas(1))[0]
+    result = head.decode('det', (scores, deltas), metas(1))[0]
     assert result.labels.tolist() == [0, 1, 2]
     torch.testing.assert_close(
         result.bboxes,

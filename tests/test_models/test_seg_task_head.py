@@ -14,6 +14,7 @@ from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS, TRANSFORMS
 from mmbombo.testing import (SEG_CONFIGS, SIZE, make_feats, make_sample,
                              seg_head_cfg)
+from mmbombo.utils import UserError
 
 
 def build(name):
@@ -47,8 +48,8 @@ def test_loss_is_the_mean_over_labeled_pixels(name):
     samples[0].gt_sem_seg.sem_seg[:, :100] = 255
     samples[1].gt_sem_seg.sem_seg[:] = 255
     outputs = select_images(head(feats), [1, 2], 3)
-    targets, ignore = head.targets(samples)
-    losses = head.loss_on_targets(outputs, targets,
+    targets, ignore = head.targets('seg', samples)
+    losses = head.loss_on_targets('seg', outputs, targets,
                                   [s.metainfo for s in samples], ignore)
     weights = dict(loss_ce=(0, 1.))
     if len(outputs) > 1:
@@ -74,16 +75,32 @@ def test_loss_is_that_of_the_decode_head(sampler):
     head = MODELS.build(cfg).eval()
     samples = [make_sample(('sem_seg', ), seed=i) for i in range(2)]
     samples[0].gt_sem_seg.sem_seg[:, :50] = 255
-    targets, _ = head.targets(samples)
+    targets, _ = head.targets('seg', samples)
     for sample, target in zip(samples, targets):
         sample.gt_sem_seg.data = target
     logits = head(make_feats(2, levels=4, first_stride=4))[0]
     wanted = head.head.loss_by_feat(logits, samples)
-    got = head.loss_on_targets((logits, ), targets, [], None)
+    got = head.loss_on_targets('seg', (logits, ), targets, [], None)
     assert got.keys() == wanted.keys() == {
         'loss_ce', 'loss_lovasz', 'acc_seg'}
     for key in ('loss_ce', 'loss_lovasz'):
         torch.testing.assert_close(got[key], wanted[key])
+
+
+@pytest.mark.parametrize('align_corners', [False, True])
+def test_corners_are_aligned_as_the_decode_head_says(align_corners):
+    """In the loss, and in ids at the size of the input."""
+    head = build('fpn')
+    head.head.align_corners = align_corners
+    logits = torch.randn(2, head.num_classes, 8, 8)
+    labels = torch.randint(head.num_classes, (2, 1, 32, 32))
+    large = F.interpolate(
+        logits, (32, 32), mode='bilinear', align_corners=align_corners)
+    ids = head.decode('seg', (logits, ),
+                      [dict(batch_input_shape=(32, 32))] * 2)
+    assert torch.equal(ids, large.argmax(dim=1, keepdim=True))
+    loss = head.loss_on_targets((logits, ), labels, [])['loss_ce']
+    torch.testing.assert_close(loss, F.cross_entropy(large, labels[:, 0]))
 
 
 def test_accuracy_is_that_of_mmseg_at_full_resolution():
@@ -104,7 +121,7 @@ def test_a_map_without_labels_costs_nothing():
     feats = make_feats(1, levels=4, first_stride=4)
     targets = torch.full((1, 1, SIZE, SIZE), 255)
     losses = head.loss_on_targets(
-        head(feats), targets, [make_sample(()).metainfo], None)
+        'seg', head(feats), targets, [make_sample(()).metainfo], None)
     losses['loss_ce'].backward()
     assert losses['loss_ce'] == 0
     assert all(p.grad is None or p.grad.abs().max() == 0
@@ -130,7 +147,7 @@ def test_no_loss_teaches_unlabeled_pixels(loss):
     def gradient_of():
         outputs = head(make_feats(2, levels=4, first_stride=4))
         outputs[0].retain_grad()
-        losses = head.loss_on_targets(outputs, targets, [{}] * 2)
+        losses = head.loss_on_targets('seg', outputs, targets, [{}] * 2)
         losses.pop('acc_seg')
         sum(losses.values()).backward()
         return sum(losses.values()), outputs[0].grad
@@ -169,8 +186,9 @@ def test_class_weights_average_over_the_weights():
     sample = make_sample(('sem_seg', ))
     sample.gt_sem_seg.sem_seg[:, :64] = 255
     outputs = head(make_feats(1, levels=4, first_stride=4))
-    targets, _ = head.targets([sample])
-    losses = head.loss_on_targets(outputs, targets, [sample.metainfo], None)
+    targets, _ = head.targets('seg', [sample])
+    losses = head.loss_on_targets('seg', outputs, targets, [sample.metainfo],
+                                  None)
     logits = F.interpolate(
         outputs[0], (SIZE, SIZE), mode='bilinear', align_corners=False)
     wanted = F.cross_entropy(
@@ -311,7 +329,7 @@ def test_window_starts(size, window, step, wanted):
      'DDRHead'),
 ])
 def test_heads_that_do_not_fit_are_refused_by_name(head, name):
-    with pytest.raises(TypeError, match=name):
+    with pytest.raises(UserError, match=name):
         MODELS.build(dict(type='SegTaskHead', head=head))
 
 
@@ -328,7 +346,7 @@ def test_one_logit_for_two_classes_is_refused_and_two_do_it():
     cfg['head'].update(
         num_classes=2, out_channels=1, threshold=.5,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True))
-    with pytest.raises(TypeError, match='FPNHead with out_channels=1'):
+    with pytest.raises(UserError, match='FPNHead with out_channels=1'):
         MODELS.build(cfg)
     for use_sigmoid in (False, True):
         cfg['head'].update(
@@ -337,7 +355,7 @@ def test_one_logit_for_two_classes_is_refused_and_two_do_it():
                 type='CrossEntropyLoss', use_sigmoid=use_sigmoid))
         head = MODELS.build(cfg)
         losses = head.loss_on_targets(
-            head(make_feats(1, levels=4, first_stride=4)),
+            'seg', head(make_feats(1, levels=4, first_stride=4)),
             torch.full((1, 1, SIZE, SIZE), 255),
             [make_sample(()).metainfo], None)
         assert losses['loss_ce'] == 0

@@ -37,6 +37,21 @@ def instances(boxes, labels):
         labels=torch.tensor(labels, dtype=torch.long))
 
 
+@pytest.mark.parametrize('weight', [.25, 3.])
+def test_each_loss_is_weighted_and_no_diagnostic_is(weight):
+    """GFL gives a list of losses, one per level."""
+    weak = dict(type='MaskForBoxLoss', predictor='none', ramp=0.)
+    plain, weighted = build(weak), build(dict(weak, loss_weight=weight))
+    weighted.load_state_dict(plain.state_dict())
+    wanted, losses = (
+        model.loss(images(1), [masked()]) for model in (plain, weighted))
+    assert isinstance(losses['m4b/loss_cls'], list)
+    for key in ('m4b/loss_cls', 'm4b/loss_bbox', 'm4b/loss_dfl'):
+        torch.testing.assert_close(losses[key],
+                                   [x * weight for x in wanted[key]])
+    assert losses['m4b/num_kept'] == wanted['m4b/num_kept'] == 1
+
+
 # ------------------------------------------------------------ Box-for-Mask
 def boxed(prepared):
     """Classes 0 and 1 overlap, class 2 lies in class 0; a difficult box."""
@@ -63,7 +78,7 @@ def say(model, ids):
     """Make the segmentation head predict ``ids`` (H, W), in cells of 4."""
     logits = torch.nn.functional.one_hot(
         ids[2::4, 2::4], 4).permute(2, 0, 1)[None].float() * 20
-    model.task_heads.seg.forward = lambda feats: (
+    model.task_heads.seg.forward = lambda feats, samples: (
         logits.expand(len(feats[0]), -1, -1, -1).clone().requires_grad_(), )
 
 
@@ -195,16 +210,6 @@ def test_filter_that_asks_the_ema_needs_its_hook():
             TASK_UTILS.build(dict(type='PredictionFilter', **bad))
 
 
-def test_decoded_segmentation_is_at_the_size_of_the_input():
-    head = build().task_heads.seg
-    logits = torch.randn(2, 4, 8, 8)
-    metas = [dict(batch_input_shape=(32, 32))] * 2
-    wanted = torch.nn.functional.interpolate(
-        logits, size=(32, 32), mode='bilinear', align_corners=False)
-    ids = head.decode((logits, logits * 0), metas)
-    assert torch.equal(ids, wanted.argmax(dim=1, keepdim=True))
-
-
 # ------------------------------------------------------------ Mask-for-Box
 def masked(box=(30, 10, 90, 50), seg_id=2):
     """A mask with one rectangle, or none."""
@@ -272,7 +277,7 @@ def test_each_loss_of_a_stock_head_is_one_part(name):
     feats = make_feats(1)[:len(head.head.prior_generator.strides)]
     sample = make_sample(('bbox', ))
     losses = head.loss_on_targets(
-        head(feats), [sample.gt_instances], [sample.metainfo], None)
+        'det', head(feats), [sample.gt_instances], [sample.metainfo], None)
     cls, loc = (select_losses(losses, x) for x in ('cls', 'loc'))
     assert {'loss_cls'} == set(cls)
     assert set(cls) | set(loc) == set(losses) and not set(cls) & set(loc)
@@ -300,7 +305,7 @@ def predicting(*boxes):
     other = build()
     result = instances(boxes, [1] * len(boxes))
     result.scores = torch.full((len(boxes), ), .9)
-    other.task_heads.det.decode = lambda outputs, metas, cfg: [result]
+    other.task_heads.det.decode = lambda task, outputs, metas, cfg: [result]
     return other
 
 
@@ -335,8 +340,6 @@ def test_a_rectangle_that_disagrees_is_no_target_and_no_negative():
     ('BoxForMaskLoss', dict(stride=1.5), 'positive integer'),
     ('BoxForMaskLoss', dict(ramp=1.5), r'ramp=1.5 must lie in \[0, 1\]'),
     ('BoxForMaskLoss', dict(loss_weight=-1), 'loss_weight=-1'),
-    ('ColorAffinityLoss', dict(dilation=0), 'dilation=0'),
-    ('ColorAffinityLoss', dict(similarity_thr=2.), 'similarity_thr=2'),
     ('DetBatchResize', dict(sizes=[0]), 'must be sides in pixels'),
     ('DetBatchResize', dict(sizes=[]), 'must be sides in pixels'),
 ])

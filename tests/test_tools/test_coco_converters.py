@@ -26,9 +26,8 @@ semantic = load_script(CONVERTERS / 'coco_semantic.py')
 lists = load_script(CONVERTERS / 'coco_lists.py')
 
 
-def run(tool, monkeypatch, *args):
-    monkeypatch.setattr(sys, 'argv', [tool.__name__, *map(str, args)])
-    tool.run(tool.parse_args())
+def run(tool, *args):
+    tool.run(tool.parse_args([*map(str, args)]))
 
 
 def rectangle(x1, y1, x2, y2):
@@ -81,7 +80,7 @@ def read_map(path):
         return np.array(image)
 
 
-def test_every_kind_of_segmentation(tmp_path, monkeypatch):
+def test_every_kind_of_segmentation(tmp_path):
     shape = (20, 30)
     compressed = mask_utils.encode(
         np.asfortranarray(block(shape, slice(0, 4), slice(0, 6))))
@@ -106,7 +105,7 @@ def test_every_kind_of_segmentation(tmp_path, monkeypatch):
         annotation(6, 'bus', [[1., 1., 9., 9.]]),
     ]
     file = write_instances(tmp_path / 'instances.json', annotations)
-    run(semantic, monkeypatch, file, tmp_path / 'maps', '--jobs', 2)
+    run(semantic, file, tmp_path / 'maps', '--jobs', 2)
     expected = np.zeros(shape, np.uint8)
     expected[12:20, 8:30] = 255
     expected[6:14, 10:20] = expected[6:10, 24:28] = 1 + NAMES.index('dog')
@@ -133,26 +132,25 @@ def test_the_smaller_object_is_on_top_whatever_the_order(order):
     np.testing.assert_array_equal(ids, expected)
 
 
-def test_interrupted_run_continues(tmp_path, monkeypatch, capsys):
+def test_interrupted_run_continues(tmp_path, capsys):
     file = write_instances(
         tmp_path / 'instances.json',
         [annotation(1, 'cat', [rectangle(2, 2, 9, 9)])],
         num_images=5)
     out = tmp_path / 'maps'
-    run(semantic, monkeypatch, file, out, '--jobs', 2)
+    run(semantic, file, out, '--jobs', 2)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     times = {path.name: path.stat().st_mtime_ns for path in out.glob('*.png')}
     (out / '000000000001.png').unlink()
-    (out / '.abc.tmp').write_bytes(b'half of a map')
     capsys.readouterr()
-    run(semantic, monkeypatch, file, out, '--jobs', 2)
+    run(semantic, file, out, '--jobs', 2)
     assert '4 of 5 maps are there' in capsys.readouterr().out
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
     for path in out.glob('*[2-5].png'):
         assert path.stat().st_mtime_ns == times[path.name]
 
 
-def test_maps_are_named_as_the_images(tmp_path, monkeypatch, capsys):
+def test_maps_are_named_as_the_images(tmp_path, capsys):
     images = [
         dict(id=i, file_name=name, height=20, width=30)
         for i, name in enumerate(['a/1.jpg', 'b/1.jpg', '1.v2.jpg'], start=1)
@@ -162,21 +160,17 @@ def test_maps_are_named_as_the_images(tmp_path, monkeypatch, capsys):
         [annotation(1, 'person', [rectangle(0, 0, 30, 20)], image=2)],
         images=images)
     out = tmp_path / 'maps'
-    run(semantic, monkeypatch, file, out, '--jobs', 1)
+    run(semantic, file, out, '--jobs', 1)
     assert {
         path.relative_to(out).as_posix(): read_map(path).max()
         for path in out.rglob('*.png')
     } == {'a/1.png': 0, 'b/1.png': 1, '1.v2.png': 0}
-    (out / 'b/.abc.tmp').write_bytes(b'half of a map')
-    run(semantic, monkeypatch, file, out, '--jobs', 1)
-    assert '3 of 3 maps are there' in capsys.readouterr().out
-    assert not (out / 'b/.abc.tmp').exists()
 
 
 @pytest.mark.parametrize('name',
                          [None, '', '/1.jpg', '../1.jpg', 'a/../1.jpg'])
 @pytest.mark.parametrize('tool', [semantic, lists])
-def test_names_outside_the_folder(tmp_path, monkeypatch, tool, name):
+def test_names_outside_the_folder(tmp_path, tool, name):
     image = dict(id=5, file_name=name, height=20, width=30)
     if name is None:  # as in LVIS
         del image['file_name']
@@ -186,36 +180,36 @@ def test_names_outside_the_folder(tmp_path, monkeypatch, tool, name):
         images=[image])
     message = f'bad.json: image 5 has the file_name {name!r}'
     with pytest.raises(DatasetError, match=message):
-        run(tool, monkeypatch, file, *['maps'] * (tool is semantic))
+        run(tool, file, *['maps'] * (tool is semantic))
 
 
-def test_maps_of_two_files_do_not_mix(tmp_path, monkeypatch):
+def test_maps_of_two_files_do_not_mix(tmp_path):
     file = write_instances(tmp_path / 'instances.json', [])
     out = tmp_path / 'maps'
-    run(semantic, monkeypatch, file, out, '--jobs', 1)
+    run(semantic, file, out, '--jobs', 1)
     write_instances(file, [annotation(1, 'cat', [rectangle(2, 2, 9, 9)])])
     with pytest.raises(DatasetError, match='maps of another file'):
-        run(semantic, monkeypatch, file, out, '--jobs', 1)
+        run(semantic, file, out, '--jobs', 1)
     (out / 'semantic.json').unlink()
-    with pytest.raises(DatasetError, match='no semantic.json'):
-        run(semantic, monkeypatch, file, out, '--jobs', 1)
+    with pytest.raises(DatasetError, match='maps of another file'):
+        run(semantic, file, out, '--jobs', 1)
 
 
 @pytest.mark.parametrize('segmentation, message', [
-    (None, 'annotation 7: its segmentation None'),
-    (dict(size=[30, 20], counts=[600]), r'annotation 7.*\[30, 20\]'),
-    (dict(size=[20, 30], counts=[599]), 'annotation 7.*599 of 600'),
+    (None, 'must be polygons'),
+    (dict(size=[30, 20], counts=[600]), r'of the size \[20, 30\]'),
+    (dict(size=[20, 30], counts=[599]), 'sum up to 599 of 600'),
 ])
-def test_bad_segmentations(tmp_path, monkeypatch, segmentation, message):
+def test_bad_segmentations(tmp_path, segmentation, message):
     file = write_instances(tmp_path / 'bad.json',
                            [annotation(7, 'cat', segmentation)])
-    with pytest.raises(DatasetError, match=f'bad.json: {message}'):
-        run(semantic, monkeypatch, file, tmp_path / 'maps', '--jobs', 1)
+    with pytest.raises(DatasetError, match=f'annotation 7: .*{message}'):
+        run(semantic, file, tmp_path / 'maps', '--jobs', 1)
     assert not (tmp_path / 'maps/000000000001.png').exists()
     assert not list((tmp_path / 'maps').glob('.*'))
 
 
-def test_other_categories(tmp_path, monkeypatch):
+def test_other_categories(tmp_path):
     categories = [dict(id=4, name='tree'), dict(id=2, name='tank')]
     file = write_instances(
         tmp_path / 'own.json', [
@@ -223,8 +217,8 @@ def test_other_categories(tmp_path, monkeypatch):
         ],
         categories=categories)
     with pytest.raises(DatasetError, match="own.json has no category.*'tank'"):
-        run(semantic, monkeypatch, file, tmp_path / 'maps', '--jobs', 1)
-    run(semantic, monkeypatch, file, tmp_path / 'maps', '--jobs', 1,
+        run(semantic, file, tmp_path / 'maps', '--jobs', 1)
+    run(semantic, file, tmp_path / 'maps', '--jobs', 1,
         '--any-classes')
     ids = read_map(tmp_path / 'maps/000000000001.png')
     assert set(np.unique(ids)) == {0, 2}
@@ -236,7 +230,7 @@ def ids_of(path):
     return {image['id'] for image in json.loads(path.read_text())['images']}
 
 
-def test_lists(tmp_path, monkeypatch, capsys):
+def test_lists(tmp_path, capsys):
     annotations = [
         annotation(i, NAMES[i % 3], [rectangle(2, 2, 9, 9)], image=i)
         for i in range(1, 41)
@@ -246,8 +240,8 @@ def test_lists(tmp_path, monkeypatch, capsys):
     annotations.append(annotation(99, 'bus', [[0] * 6], image=1, crowd=1))
     file = write_instances(tmp_path / 'all.json', annotations, num_images=41)
     small, large = tmp_path / 'small', tmp_path / 'large'
-    run(lists, monkeypatch, file, '--out', small)  # an eighth each
-    run(lists, monkeypatch, file, '--out', large, '--det', '40%', '--seg', 20)
+    run(lists, file, '--out', small)  # an eighth each
+    run(lists, file, '--out', large, '--det', '40%', '--seg', 20)
     sizes = [(small, 4, 4), (large, 15, 20)]
     for out, num_det, num_seg in sizes:
         det, seg = (ids_of(out / f'{n}_train.json') for n in ('det', 'seg'))
@@ -258,10 +252,10 @@ def test_lists(tmp_path, monkeypatch, capsys):
             large / f'{name}_train.json')
 
     again = tmp_path / 'again'
-    run(lists, monkeypatch, file, '--out', again)
+    run(lists, file, '--out', again)
     for path in small.iterdir():
         assert path.read_bytes() == (again / path.name).read_bytes()
-    run(lists, monkeypatch, file, '--out', again, '--seed', 1)
+    run(lists, file, '--out', again, '--seed', 1)
     assert ids_of(again / 'det_train.json') != ids_of(small / 'det_train.json')
 
     record = json.loads((large / 'lists.json').read_text())
@@ -284,18 +278,18 @@ def test_the_order_does_not_depend_on_the_machine():
 
 
 @pytest.mark.parametrize('args, message', [
-    (('--det', 3, '--seg', 2), '3 . 2 images, but only 4'),
-    (('--det', '1%'), '--det 1/100 is no image of 4'),
+    (('--det', 3, '--seg', 2), r'ask for 3 \+ 2 images; 4 are'),
+    (('--det', '1%', '--seg', 1), r'ask for 0 \+ 1 images; 4 are'),
 ])
-def test_lists_that_cannot_be(tmp_path, monkeypatch, args, message):
+def test_lists_that_cannot_be(tmp_path, args, message):
     file = write_instances(
         tmp_path / 'all.json',
         [annotation(i, 'cat', [], image=i) for i in range(1, 5)],
         num_images=4)
     with pytest.raises(DatasetError, match=message):
-        run(lists, monkeypatch, file, *args)
+        run(lists, file, *args)
     with pytest.raises(SystemExit):
-        run(lists, monkeypatch, file, '--det', 'some')
+        run(lists, file, '--det', 'some')
 
 
 @pytest.fixture(scope='module')
@@ -303,26 +297,24 @@ def coco(tmp_path_factory):
     """A small COCO 2017 with lists and maps."""
     root = write_coco(tmp_path_factory.mktemp('coco') / 'coco')
     folder = root / 'annotations'
-    with pytest.MonkeyPatch.context() as patch:
-        run(lists, patch, folder / 'instances_train2017.json', '--det', '1/3',
-            '--seg', '1/3')
-        run(semantic, patch, folder / 'instances_train2017.json',
-            root / 'semantic/train2017', '--jobs', 2, '--only',
-            folder / 'mmbombo/seg_train.json',
-            folder / 'mmbombo/det_train.json')
-        run(semantic, patch, folder / 'instances_val2017.json',
-            root / 'semantic/val2017', '--jobs', 2)
+    run(lists, folder / 'instances_train2017.json', '--det', '1/3', '--seg',
+        '1/3')
+    run(semantic, folder / 'instances_train2017.json',
+        root / 'semantic/train2017', '--jobs', 2, '--only',
+        folder / 'mmbombo/seg_train.json', folder / 'mmbombo/det_train.json')
+    run(semantic, folder / 'instances_val2017.json', root / 'semantic/val2017',
+        '--jobs', 2)
     return root
 
 
-def test_only_the_listed_images_are_drawn(coco, tmp_path, monkeypatch):
+def test_only_the_listed_images_are_drawn(coco, tmp_path):
     drawn = {int(p.stem) for p in (coco / 'semantic/train2017').glob('*.png')}
     folder = coco / 'annotations/mmbombo'
     assert drawn == ids_of(folder / 'det_train.json') | ids_of(
         folder / 'seg_train.json')
     assert len(drawn) == 6
     with pytest.raises(DatasetError, match='3 images of --only'):
-        run(semantic, monkeypatch, coco / 'annotations/instances_val2017.json',
+        run(semantic, coco / 'annotations/instances_val2017.json',
             tmp_path / 'maps', '--only', folder / 'det_train.json')
 
 
@@ -364,11 +356,11 @@ def test_data_configs(coco, monkeypatch, name):
 
 def test_background_ignored_with_the_same_files(coco, monkeypatch):
     monkeypatch.setenv('COCO_ROOT', f'{coco}/')
-    folder = ROOT / 'configs/_base_/datasets'
+    name = 'configs/bombo/bombo_r18_cem-fpn_anchor_coco'
     plain, paper = (
         DATASETS.build(
-            Config.fromfile(folder / f'{name}.py').val_dataloader.dataset)
-        for name in ('coco_paper', 'coco_paper_foreground'))
+            Config.fromfile(ROOT / f'{name}{what}.py').val_dataloader.dataset)
+        for what in ('', '-foreground'))
     for index in range(4):
         with_it, without = (
             data[index]['data_samples'].gt_sem_seg.sem_seg

@@ -85,17 +85,6 @@ def check_message(result, message):
     assert 'Traceback' not in result.stderr
 
 
-@pytest.mark.parametrize('before, step, message', [
-    ("dict(type='LoadPseudoMask'", "dict(type='mmdet.Resize', scale=(40, 40))",
-     'PipelineError: mmdet.Resize stands before mmbombo.LoadPseudoMask'),
-    ("dict(type='PackMultiTaskInputs'", "dict(type='mmdet.Mosaic')",
-     'PipelineError: mmdet.Mosaic cannot be used'),
-])
-def test_unfit_pipeline_is_named(config, before, step, message):
-    add_step(config, before, step)
-    check_message(run(config, '--jobs', '1'), message)
-
-
 def test_error_of_a_worker_is_shown_without_its_traceback(
         config, tmp_path, monkeypatch):
     (tmp_path / 'half_size.py').write_text(

@@ -91,7 +91,7 @@ def test_counts_are_those_of_mxe(real, lists):
     assert not set(lists['val']['VOC2012']) & set(WITHOUT_BOXES)
     assert find_leaks(
         {name: lists[name] for name in ('det_train', 'seg_train')}, real,
-        lists['val1449']) == []
+        lists['val1449']) == {}
 
 
 def test_an_oracle_has_two_lists_of_the_images_with_boxes(real, lists):
@@ -144,8 +144,6 @@ def test_subsets_have_mxe_counts_and_are_nested(real, lists):
     for name in ('det', 'det1', 'det0', 'val2', 'seg100%', 'seg-2', 'det2.5'):
         with pytest.raises(DatasetError, match=f'--subsets {name}: write'):
             take_subset(name, lists, 0)
-    with pytest.raises(DatasetError, match=r"nothing of \['VOC2007'\]"):
-        take_subset('seg999', lists, 0)
 
 
 def test_leaks_of_the_published_subsets_are_found(real, lists):
@@ -154,8 +152,7 @@ def test_leaks_of_the_published_subsets_are_found(real, lists):
         'VOC2007': real.trainval[::2],
         'VOC2012': real.train + real.val + real.sbd[:2856]
     }
-    found = {f.what: f.images for f in find_leaks(
-        dict(half=half), real, lists['val'])}
+    found = find_leaks(dict(half=half), real, lists['val'])
     assert len(found['half has test image(s) of VOC2007']) == 210
     assert len(found['half has validation image(s)']) == 1443 + 109
     # 211 of the 422 that it has under their old name too
@@ -166,10 +163,9 @@ def test_leaks_of_the_published_subsets_are_found(real, lists):
 def test_a_twin_in_the_other_list_is_found(real, lists):
     det = {'VOC2007': ['000000', '000300']}
     seg = {'VOC2012': ['2007_000300', '2009_000000']}
-    findings = find_leaks(dict(det=det, seg=seg), real, {})
-    assert [(f.what, f.images) for f in findings] == [
-        ('det and seg have image(s) in common', ['VOC2012/2007_000300'])
-    ]
+    assert find_leaks(dict(det=det, seg=seg), real, {}) == {
+        'det and seg have image(s) in common': ['VOC2012/2007_000300']
+    }
 
 
 @pytest.fixture
@@ -242,7 +238,7 @@ def test_files_and_record(root, capsys):
     } == pixels
     output = capsys.readouterr().out
     assert 'mmbombo/det_train: 9 images (VOC2007 5, VOC2012 4)' in output
-    assert '| aeroplane' in output
+    assert 'mmbombo_lists.json' in output
 
 
 def test_lists_by_mask(root, capsys):
@@ -268,21 +264,14 @@ def test_lists_by_mask(root, capsys):
     assert capsys.readouterr().out == (
         'MXEdet/train_masked: 1 images\nMXEdet/train_unmasked: 2 images\n')
     assert read(root, 'VOC2012', 'mmbombo/det_train') == before
-    assert voc_lists.main([str(root), '--by-mask', 'Third/train']) == 1
+    with pytest.raises(SystemExit, match="no list 'Third/train'"):
+        voc_lists.main([str(root), '--by-mask', 'Third/train'])
 
 
-def test_dividing_lists_and_checking_them_exclude_each_other(root, capsys):
-    with pytest.raises(SystemExit):
-        voc_lists.main([str(root), '--by-mask', 'a/b', '--check', 'a/b'])
-    assert 'not allowed with argument --by-mask' in capsys.readouterr().err
-
-
-def test_without_sbd(root, capsys):
+def test_without_sbd(root):
     shutil.rmtree(root / 'VOC2012/SegmentationClassAug')
-    assert voc_lists.main([str(root)]) == 1
-    message = capsys.readouterr().err
-    assert 'SegmentationClassAug holds no mask' in message
-    assert 'sbd_masks.py' in message
+    with pytest.raises(SystemExit, match='Aug holds no mask.*sbd_masks.py'):
+        voc_lists.main([str(root)])
     assert voc_lists.main(
         [str(root), '--masks', 'SegmentationClass', '--det-share', '78',
          '--subsets']) == 0
@@ -295,17 +284,17 @@ def test_without_sbd(root, capsys):
 def test_check_of_lists_that_are_there(root, capsys):
     def check(*names):
         status = voc_lists.main([str(root), '--check', *names])
-        return (status, *capsys.readouterr())
+        return status, capsys.readouterr().out
 
     assert voc_lists.main([str(root)]) == 0
-    status, output, _ = check('mmbombo/det_train', 'mmbombo/seg_train')
+    status, output = check('mmbombo/det_train', 'mmbombo/seg_train')
     assert status == 0 and 'nothing is listed twice' in output
     old, new = root / 'VOC2007', root / 'VOC2012'
     voc_devkit.write_list(old, 'Half/trainval', ['000001', '000002'])
     voc_devkit.write_list(
         new, 'Half/trainval',
         ['2007_000002', '2007_000009', '2008_000003', '2008_000005'])
-    status, output, _ = check('Half/trainval', 'mmbombo/det_train')
+    status, output = check('Half/trainval', 'mmbombo/det_train')
     assert status == 1
     for line in [
             'Half/trainval: VOC2007 2, VOC2012 4',
@@ -317,17 +306,8 @@ def test_check_of_lists_that_are_there(root, capsys):
             'Half/trainval and mmbombo/det_train have image(s) in common'
     ]:
         assert line in output
-    voc_devkit.write_list(new, 'Half/trainval', ['2008_000001', '2008_0815'])
-    status, _, message = check('Half/trainval')
-    assert status == 1 and '2008_0815.jpg' in message
-    assert 'Half/trainval.txt line 2' in message
-    status, _, message = check('Third/trainval')
-    assert status == 1 and "no list 'Third/trainval'" in message
 
 
-def test_wrong_folders_are_named(root, capsys):
-    assert voc_lists.main([str(root / 'VOC2012')]) == 1
-    assert 'holds VOC2007 and VOC2012' in capsys.readouterr().err
-    (root / 'VOC2012/ImageSets/Main/trainval.txt').unlink()
-    assert voc_lists.main([str(root)]) == 1
-    assert 'Main/trainval.txt does not exist' in capsys.readouterr().err
+def test_wrong_folder_is_named(root):
+    with pytest.raises(SystemExit, match='Segmentation/val.txt does not exis'):
+        voc_lists.main([str(root / 'VOC2012')])

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from mmbombo.testing import box_area, box_iou, box_overlap
-from mmbombo.weak_labels import (label_components, masks_to_boxes,
-                                 pixel_groups, refine_boxes)
+from mmbombo.weak_labels import label_components, pixel_groups, refine_boxes
 
 # Segmentation ids: 0 background, 1 and 2 one detection class each (0 and 1),
 # 3 shows the classes 2 and 3, 4 shows none; class 0 is in 5 too.
@@ -438,15 +437,7 @@ def test_degenerate_predictions_are_harmless():
     assert targets_of(out) == [(0, A)]
 
 
-def group_as_an_accelerator(component_map, numbers, rectangles, *args):
-    return pixel_groups._group_everywhere(component_map, numbers, *args)
-
-
-def test_looking_at_all_pixels_changes_nothing(monkeypatch):
-    """As an accelerator does, which cannot be asked whether all is done."""
-    monkeypatch.setattr(masks_to_boxes, 'group_pixels',
-                        group_as_an_accelerator)
-    monkeypatch.setattr(masks_to_boxes, '_is_settled', lambda _: False)
+def test_looking_at_all_pixels_changes_nothing(on_accelerator):
     rng = np.random.default_rng(2)
     for _ in range(40):
         check([random_image(rng) for _ in range(4)])
@@ -464,7 +455,7 @@ def test_size_of_the_tiles_changes_nothing(monkeypatch, tile, chunk):
 
 
 @pytest.mark.parametrize('dtype', [torch.int16, torch.int32, torch.int64])
-def test_both_ways_group_large_images_alike(monkeypatch, dtype):
+def test_both_ways_group_large_images_alike(request, dtype):
     """Rectangles of many tiles, and ties between boxes."""
     rng = np.random.default_rng(4)
     images = []
@@ -482,8 +473,7 @@ def test_both_ways_group_large_images_alike(monkeypatch, dtype):
     batch['component_map'] = batch['component_map'].to(dtype)
     options = dict(OPTIONS, compatible=torch.from_numpy(COMPATIBLE))
     tiled = refine_boxes(**batch, **options)
-    monkeypatch.setattr(masks_to_boxes, 'group_pixels',
-                        group_as_an_accelerator)
+    request.getfixturevalue('on_accelerator')
     everywhere = refine_boxes(**batch, **options)
     assert tiled.counts['num_split'] >= 6
     for i, image in enumerate(images):

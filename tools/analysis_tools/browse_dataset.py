@@ -7,7 +7,6 @@ mask, components, annotation kinds and source.
 """
 import argparse
 import os.path as osp
-import sys
 from collections import Counter
 from typing import Dict, Iterator, Tuple
 
@@ -20,10 +19,10 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mmbombo.datasets.errors import DatasetError
 from mmbombo.models.utils import unpadded_shape
 from mmbombo.registry import VISUALIZERS
 from mmbombo.structures import IGNORE_INDEX
+from mmbombo.utils import UserError, user_errors
 from mmbombo.visualization.layers import annotation_text, map_ids
 
 
@@ -71,7 +70,7 @@ def build_loader(cfg: Config, phase: str) -> DataLoader:
     """Build the loader of a phase in this process, with its own sampler."""
     config = cfg.get(f'{phase}_dataloader')
     if config is None:
-        raise ValueError(f'the config has no {phase}_dataloader')
+        raise UserError(f'the config has no {phase}_dataloader')
     config = dict(config, num_workers=0, persistent_workers=False)
     config.pop('prefetch_factor', None)
     seed = cfg.get('randomness', {}).get('seed') or 0
@@ -188,15 +187,13 @@ def print_summary(totals: Dict[tuple, Counter], output_dir: str) -> None:
     print(f'pictures: {osp.abspath(output_dir)}')
 
 
+@user_errors()
 def main() -> None:
     args = parse_args()
     if args.output_dir is None:
         name = osp.splitext(osp.basename(args.config))[0]
         args.output_dir = osp.join('work_dirs', name, f'browse_{args.phase}')
-    try:
-        totals = browse(args)
-    except (DatasetError, OSError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
+    totals = browse(args)
     print_summary(totals, args.output_dir)
 
 

@@ -6,7 +6,6 @@
 import argparse
 import os
 import os.path as osp
-import sys
 from typing import List, Sequence, Tuple
 
 import mmcv
@@ -17,6 +16,7 @@ from mmengine.dataset import BaseDataset
 
 from mmbombo.apis import MultiTaskInferencer
 from mmbombo.registry import DATASETS
+from mmbombo.utils import user_errors
 from mmbombo.visualization import MultiTaskLocalVisualizer
 from mmbombo.visualization.layers import Layer, gt_layer, pred_layer
 from mmbombo.visualization.layout import (GAP, PAPER, center_in, legend, stack,
@@ -158,12 +158,10 @@ def make_sheet(args: argparse.Namespace) -> np.ndarray:
     return compose(images, title, (visualizer.styles_in(all_layers), ignored))
 
 
+@user_errors()
 def main() -> None:
     args = parse_args()
-    try:
-        sheet = make_sheet(args)
-    except (OSError, RuntimeError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
+    sheet = make_sheet(args)
     os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
     mmcv.imwrite(sheet[..., ::-1], args.out)
     print(f'contact sheet: {osp.abspath(args.out)}')

@@ -18,15 +18,15 @@ images each) were not published; these are our reconstruction.
 import argparse
 import hashlib
 import json
-import sys
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
-from typing import Dict, List, Sequence, Set, Union
+from typing import Dict, List, Sequence, Union
 
 from mmbombo.datasets.coco_json import read_coco_json
 from mmbombo.datasets.errors import DatasetError
-from mmbombo.utils.atomic_write import atomic_file, file_sha256
+from mmbombo.utils import user_errors
+from mmbombo.utils.atomic_write import atomic_write, file_sha256
 
 #: What remains of images and annotations.
 IMAGE_KEYS = ('id', 'file_name', 'height', 'width')
@@ -35,39 +35,17 @@ ANNOTATION_KEYS = ('id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd')
 
 def parse_amount(text: str) -> Union[int, Fraction]:
     """A number of images ('14655'), a share ('1/8', '0.1') or '12.5%'."""
-    try:
-        if text.isdigit():
-            return int(text)
-        if text.endswith('%'):
-            return Fraction(text[:-1]) / 100
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(
-            f'{text!r} is neither a number of images nor a share such as 1/8, '
-            '0.125 or 12.5%') from None
+    if text.isdigit():
+        return int(text)
+    if text.endswith('%'):
+        return Fraction(text[:-1]) / 100
+    return Fraction(text)
 
 
 def rank(ids: Sequence[int], seed: int) -> List[int]:
-    """Ids in an order that depends on the seed only.
-
-    Args:
-        ids (Sequence[int]): Image ids in any order.
-        seed (int): The seed.
-
-    Returns:
-        list[int]: The same ids.
-    """
+    """Ids in an order that depends on the seed only."""
     return sorted(
         ids, key=lambda i: hashlib.sha256(f'{seed} {i}'.encode()).digest())
-
-
-def annotated_images(content: dict) -> Set[int]:
-    """Ids of the images with an object that is no crowd region."""
-    return {
-        annotation['image_id']
-        for annotation in content['annotations']
-        if not annotation.get('iscrowd', 0)
-    }
 
 
 def divide(ids: Sequence[int], amounts: Dict[str, Union[int, Fraction]],
@@ -87,32 +65,18 @@ def divide(ids: Sequence[int], amounts: Dict[str, Union[int, Fraction]],
         DatasetError: If the images do not suffice, or a list is empty.
     """
     order = rank(ids, seed)
-    numbers = {
-        name: amount if isinstance(amount, int) else int(amount * len(order))
-        for name, amount in amounts.items()
-    }
-    empty = [name for name, number in numbers.items() if number < 1]
-    if empty:
-        raise DatasetError(f'--{empty[0]} {amounts[empty[0]]} is no image of '
-                           f'{len(order)}')
-    if sum(numbers.values()) > len(order):
+    det, seg = (
+        amount if isinstance(amount, int) else int(amount * len(order))
+        for amount in (amounts['det'], amounts['seg']))
+    if min(det, seg) < 1 or det + seg > len(order):
         raise DatasetError(
-            f'--det and --seg ask for {numbers["det"]} + {numbers["seg"]} '
-            f'images, but only {len(order)} are annotated, and the lists '
-            'must not have an image in common')
-    return dict(
-        det=sorted(order[:numbers['det']]),
-        seg=sorted(order[len(order) - numbers['seg']:]))
+            f'--det and --seg ask for {det} + {seg} images; {len(order)} are '
+            'annotated, each list needs one, and none may be in both')
+    return dict(det=sorted(order[:det]), seg=sorted(order[len(order) - seg:]))
 
 
 def read_named_images(path: Path) -> dict:
     """Read a file of instances whose images have names in their folder.
-
-    Args:
-        path (Path): The file.
-
-    Returns:
-        dict: Its content.
 
     Raises:
         DatasetError: If it is no such file, or an image has no name, as in
@@ -149,10 +113,6 @@ def restrict(content: dict, ids: Sequence[int]) -> dict:
 def describe(part: dict) -> dict:
     """Numbers and the hash of a list."""
     ids = sorted(image['id'] for image in part['images'])
-    names = {
-        category['id']: category['name']
-        for category in part['categories']
-    }
     objects = [ann for ann in part['annotations'] if not ann['iscrowd']]
     pairs = {(ann['image_id'], ann['category_id']) for ann in objects}
     per_class = Counter(ann['category_id'] for ann in objects)
@@ -164,30 +124,19 @@ def describe(part: dict) -> dict:
         ids_sha256=hashlib.sha256('\n'.join(map(str,
                                                 ids)).encode()).hexdigest(),
         classes={
-            name: dict(images=images_per_class[i], objects=per_class[i])
-            for i, name in names.items()
+            category['name']:
+            dict(
+                images=images_per_class[category['id']],
+                objects=per_class[category['id']])
+            for category in part['categories']
         })
 
 
 def write_json(path: Path, content: dict, **kwargs) -> None:
-    """Write a file that appears when it is complete."""
-    with atomic_file(path) as unfinished:
-        unfinished.write_text(
-            json.dumps(content, **kwargs) + '\n', encoding='utf-8')
+    atomic_write(path, (json.dumps(content, **kwargs) + '\n').encode())
 
 
-def report(record: dict) -> None:
-    """Print how the classes are balanced."""
-    lists = record['lists']
-    print(f'{"class":<18}' + ''.join(f'{f"{name} images":>12}{"objects":>10}'
-                                     for name in lists))
-    for name in lists['det']['classes']:
-        print(f'{name:<18}' + ''.join(f'{part["classes"][name]["images"]:>12}'
-                                      f'{part["classes"][name]["objects"]:>10}'
-                                      for part in lists.values()))
-
-
-def parse_args() -> argparse.Namespace:
+def parse_args(args=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -207,16 +156,19 @@ def parse_args() -> argparse.Namespace:
         '--seed', type=int, default=0, help='default: %(default)s')
     parser.add_argument(
         '--out', type=Path, help='folder (default: mmbombo beside the file)')
-    return parser.parse_args()
+    return parser.parse_args(args)
 
 
 def run(args: argparse.Namespace) -> None:
     content = read_named_images(args.instances)
-    annotated = annotated_images(content)
+    annotated = {
+        annotation['image_id']
+        for annotation in content['annotations']
+        if not annotation.get('iscrowd', 0)
+    }
     lists = divide(
         sorted(annotated), dict(det=args.det, seg=args.seg), args.seed)
     out = args.out or args.instances.parent / 'mmbombo'
-    out.mkdir(parents=True, exist_ok=True)
     record = dict(
         instances=args.instances.name,
         sha256=file_sha256(args.instances),
@@ -231,14 +183,11 @@ def run(args: argparse.Namespace) -> None:
         print(f'{out / f"{name}_train.json"}: {len(ids)} of '
               f'{len(annotated)} annotated images')
     write_json(out / 'lists.json', record, indent=1)
-    report(record)
 
 
-def main() -> None:
-    try:
-        run(parse_args())
-    except DatasetError as error:
-        sys.exit(f'DatasetError: {error}')
+def main(args=None) -> None:
+    with user_errors():
+        run(parse_args(args))
 
 
 if __name__ == '__main__':

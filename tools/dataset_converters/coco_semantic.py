@@ -13,16 +13,15 @@ already are kept, so an interrupted run continues.
 import argparse
 import json
 import multiprocessing
-import sys
+import os
 from collections import defaultdict
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from coco_lists import read_named_images
-from jobs_option import add_jobs_option
 from mmdet.datasets import CocoDataset
-from mmengine.utils import ProgressBar
+from mmengine.utils import track_iter_progress
 from PIL import Image
 from pycocotools import mask as mask_utils
 
@@ -31,26 +30,15 @@ from mmbombo.datasets.coco_json import (MAP_RECORD, category_names,
 from mmbombo.datasets.errors import DatasetError
 from mmbombo.datasets.voc_metainfo import voc_palette
 from mmbombo.structures import IGNORE_INDEX
-from mmbombo.utils.atomic_write import (UNFINISHED, atomic_file, atomic_write,
-                                        file_sha256)
+from mmbombo.utils import user_errors
+from mmbombo.utils.atomic_write import atomic_file, atomic_write, file_sha256
 
+#: A map to draw: its file, (height, width) in pixels, and the annotations with
+#: their class ids, 255 for crowd regions.
+Drawing = Tuple[Path, Tuple[int, int], List[Tuple[dict, int]]]
 #: To be raised whenever maps come to be drawn differently.
 FORMAT_VERSION = 1
 PALETTE = sum(map(list, voc_palette(256)), [])
-
-
-class Drawing(NamedTuple):
-    """One map to draw.
-
-    Attributes:
-        path (str): File to write.
-        size (tuple[int, int]): Height and width in pixels.
-        objects (list[tuple[dict, int]]): Annotations and their class ids,
-            255 for crowd regions.
-    """
-    path: str
-    size: Tuple[int, int]
-    objects: List[Tuple[dict, int]]
 
 
 def to_rle(annotation: dict, size: Tuple[int, int]) -> Optional[dict]:
@@ -66,50 +54,33 @@ def to_rle(annotation: dict, size: Tuple[int, int]) -> Optional[dict]:
 
     Raises:
         DatasetError: Naming the annotation, if its segmentation is missing
-            or of another size.
+            or of another size, of which pycocotools would read a part.
     """
     shape = annotation.get('segmentation')
-    place = f'annotation {annotation["id"]}'
-    if isinstance(shape, dict):
-        _check_run_lengths(shape, size, place)
-        if isinstance(shape['counts'], list):
-            shape = mask_utils.frPyObjects(shape, *size)
-        return shape
-    if not isinstance(shape, list):
-        raise DatasetError(f'{place}: its segmentation {shape!r} is neither '
-                           'polygons nor run lengths')
-    # pycocotools would take four numbers for a box.
-    polygons = [polygon for polygon in shape if len(polygon) >= 6]
-    if not polygons:
-        return None
-    return mask_utils.merge(mask_utils.frPyObjects(polygons, *size))
-
-
-def _check_run_lengths(code: dict, size: Tuple[int, int], place: str) -> None:
-    """Run lengths of another size would be read as far as they go."""
-    if 'counts' not in code or list(code.get('size', ())) != list(size):
+    if isinstance(shape, list):
+        # pycocotools would take four numbers for a box
+        polygons = [polygon for polygon in shape if len(polygon) >= 6]
+        return mask_utils.merge(mask_utils.frPyObjects(
+            polygons, *size)) if polygons else None
+    if not isinstance(shape, dict) or list(shape.get('size',
+                                                     ())) != list(size):
         raise DatasetError(
-            f'{place}: its segmentation has the size {code.get("size")}, its '
-            f'image has {list(size)} (height, width)')
-    counts = code['counts']
-    if isinstance(counts, list) and sum(counts) != size[0] * size[1]:
-        raise DatasetError(
-            f'{place}: the run lengths of its segmentation sum up to '
-            f'{sum(counts)} of {size[0] * size[1]} pixels')
+            f'annotation {annotation["id"]}: its segmentation must be '
+            f'polygons, or run lengths of the size {list(size)} (height, '
+            'width) of its image')
+    if isinstance(shape['counts'], list):
+        if sum(shape['counts']) != size[0] * size[1]:
+            raise DatasetError(
+                f'annotation {annotation["id"]}: the run lengths of its '
+                f'segmentation sum up to {sum(shape["counts"])} of '
+                f'{size[0] * size[1]} pixels')
+        return mask_utils.frPyObjects(shape, *size)
+    return shape
 
 
 def draw_map(size: Tuple[int, int],
              objects: Sequence[Tuple[dict, int]]) -> np.ndarray:
-    """Draw the map of an image.
-
-    Args:
-        size (tuple[int, int]): Height and width in pixels.
-        objects (Sequence[tuple[dict, int]]): Annotations and class ids; 255
-            is drawn first.
-
-    Returns:
-        np.ndarray: uint8 ``(H, W)``.
-    """
+    """Draw the map of an image, uint8 ``(H, W)``; 255 is drawn first."""
     codes = [(to_rle(annotation, size), annotation['id'], class_id)
              for annotation, class_id in objects]
     layers = [(class_id != IGNORE_INDEX, -int(mask_utils.area(code)), number,
@@ -121,25 +92,14 @@ def draw_map(size: Tuple[int, int],
     return ids
 
 
-def write_map(drawing: Drawing) -> Optional[str]:
-    """Draw a map and write it; the file appears when it is complete.
-
-    Args:
-        drawing (Drawing): What to draw.
-
-    Returns:
-        str | None: What is wrong with an annotation, if anything is.
-    """
-    try:
-        image = Image.fromarray(draw_map(drawing.size, drawing.objects))
-    except DatasetError as error:
-        return f'{error} ({Path(drawing.path).stem})'
+def write_map(drawing: Drawing) -> None:
+    """Draw a map and write it; the file appears when it is complete."""
+    path, size, objects = drawing
+    image = Image.fromarray(draw_map(size, objects))
     image.putpalette(PALETTE)
-    path = Path(drawing.path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as unfinished:
         image.save(unfinished, format='PNG')
-    return None
 
 
 def list_drawings(content: dict, out: Path) -> Iterator[Drawing]:
@@ -158,9 +118,8 @@ def list_drawings(content: dict, out: Path) -> Iterator[Drawing]:
     for image in content['images']:
         path = out / Path(image['file_name']).with_suffix('.png')
         if not path.exists():
-            yield Drawing(
-                str(path), (image['height'], image['width']),
-                objects[image['id']])
+            yield (path, (image['height'], image['width']),
+                   objects[image['id']])
 
 
 def keep_images(content: dict, lists: Sequence[Path]) -> None:
@@ -170,44 +129,28 @@ def keep_images(content: dict, lists: Sequence[Path]) -> None:
         for path in lists
         for image in read_named_images(path)['images']
     }
-    unknown = wanted - {image['file_name'] for image in content['images']}
-    if unknown:
-        raise DatasetError(f'{len(unknown)} images of --only, such as '
-                           f'{min(unknown)}, are not in the instances')
     content['images'] = [
         image for image in content['images'] if image['file_name'] in wanted
     ]
+    missing = len(wanted) - len(content['images'])
+    if missing:
+        raise DatasetError(f'{missing} images of --only are not in the '
+                           'instances')
 
 
-def check_record(out: Path, record: dict) -> None:
-    """Refuse to mix maps of two files in one folder.
-
-    Args:
-        out (Path): Folder of the maps; made if need be.
-        record (dict): What the maps are drawn from.
-
-    Raises:
-        DatasetError: If the folder has maps of something else.
-    """
+def write_record(out: Path, record: dict) -> None:
+    """Say what the maps are drawn from, and refuse to mix two files' maps."""
     path = out / MAP_RECORD
-    if path.exists():
-        try:
-            same = json.loads(path.read_text(encoding='utf-8')) == record
-        except ValueError:
-            same = False
-        if not same:
-            raise DatasetError(f'{out} holds maps of another file or version '
-                               f'(see {path}): remove it, or choose another '
-                               'folder')
-    elif out.is_dir() and any(out.rglob('*.png')):
-        raise DatasetError(f'{out} holds PNG files, but no {MAP_RECORD} of '
-                           'this tool: choose another folder')
-    atomic_write(path, (json.dumps(record, indent=1) + '\n').encode())
-    for unfinished in out.rglob(f'.*{UNFINISHED}'):
-        unfinished.unlink()  # of a run that was killed
+    text = json.dumps(record, indent=1) + '\n'
+    there = path.read_text() if path.exists() else ''
+    if there != text and (there or any(out.rglob('*.png'))):
+        raise DatasetError(f'{out} holds maps of another file or version '
+                           f'(see {path}): remove it, or choose another '
+                           'folder')
+    atomic_write(path, text.encode())
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(args=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -223,8 +166,12 @@ def parse_args() -> argparse.Namespace:
         '--any-classes',
         action='store_true',
         help='take the categories of the file in place of the 80 of COCO')
-    add_jobs_option(parser)
-    return parser.parse_args()
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=os.cpu_count(),
+        help='processes (default: all cores)')
+    return parser.parse_args(args)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -233,7 +180,7 @@ def run(args: argparse.Namespace) -> None:
         check_category_names(
             content, str(args.instances), CocoDataset.METAINFO['classes'],
             'Draw the categories that it has with --any-classes')
-    check_record(
+    write_record(
         args.out,
         dict(
             version=FORMAT_VERSION,
@@ -245,22 +192,15 @@ def run(args: argparse.Namespace) -> None:
     total = len(content['images'])
     drawings = list(list_drawings(content, args.out))
     print(f'{args.out}: {total - len(drawings)} of {total} maps are there')
-    if not drawings:
-        return
-    bar = ProgressBar(len(drawings))
-    with multiprocessing.get_context('fork').Pool(args.jobs) as pool:
-        for problem in pool.imap_unordered(write_map, drawings, chunksize=8):
-            if problem:
-                raise DatasetError(f'{args.instances}: {problem}')
-            bar.update()
-    print(f'\n{len(drawings)} maps drawn in {args.out}')
+    if drawings:
+        with multiprocessing.Pool(args.jobs) as pool:
+            maps = pool.imap_unordered(write_map, drawings, chunksize=8)
+            list(track_iter_progress((maps, len(drawings))))
 
 
-def main() -> None:
-    try:
-        run(parse_args())
-    except DatasetError as error:
-        sys.exit(f'DatasetError: {error}')
+def main(args=None) -> None:
+    with user_errors():
+        run(parse_args(args))
 
 
 if __name__ == '__main__':

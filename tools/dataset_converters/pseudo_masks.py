@@ -9,21 +9,21 @@ Training makes the missing ones itself; this tool keeps the first epoch fast.
 """
 import argparse
 import multiprocessing
+import os
 import sys
 from typing import Callable, List, Tuple
 
 import cv2
-from jobs_option import add_jobs_option
 from mmengine.config import Config, DictAction
 from mmengine.registry import DefaultScope
-from mmengine.utils import ProgressBar
+from mmengine.utils import track_iter_progress
 
 from mmbombo.datasets.transforms import LoadPseudoMask
 from mmbombo.registry import DATASETS
 from mmbombo.structures import BBOX, SEM_SEG
 from mmbombo.utils import user_errors
 
-#: What a worker process works on; set before the workers are forked.
+#: What the worker processes work on; set before they are forked.
 JOBS: List[Tuple[Callable, int, List[Callable]]] = []
 
 
@@ -32,7 +32,11 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
-    add_jobs_option(parser)
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=os.cpu_count(),
+        help='processes (default: all cores)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -42,15 +46,8 @@ def parse_args() -> argparse.Namespace:
 
 
 def list_jobs(dataset) -> List[Tuple[Callable, int, List[Callable]]]:
-    """One job per image that has boxes but no mask.
-
-    Args:
-        dataset: A source, or several as :class:`MixedSourceDataset`.
-
-    Returns:
-        list[tuple]: The source, the index of the image, and the transforms up
-        to the pseudo mask.
-    """
+    """One job per image that has boxes but no mask: its source, its index,
+    and the transforms up to the pseudo mask."""
     jobs = []
     for source in getattr(dataset, 'datasets', [dataset]):
         kinds = source.annotation_kinds
@@ -59,10 +56,9 @@ def list_jobs(dataset) -> List[Tuple[Callable, int, List[Callable]]]:
             i for i, transform in enumerate(transforms, start=1)
             if isinstance(transform, LoadPseudoMask) and transform.cache
         ]
-        if not ends or BBOX not in kinds or SEM_SEG in kinds:
-            continue
-        jobs += [(source, index, transforms[:ends[0]])
-                 for index in range(len(source))]
+        if ends and BBOX in kinds and SEM_SEG not in kinds:
+            jobs += [(source, index, transforms[:ends[0]])
+                     for index in range(len(source))]
     return jobs
 
 
@@ -74,31 +70,24 @@ def make_one(number: int) -> None:
         results = transform(results)
 
 
-def run(args: argparse.Namespace) -> None:
+@user_errors()
+def main() -> None:
+    args = parse_args()
     cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg.merge_from_dict(args.cfg_options or {})
     DefaultScope.get_instance(
         'pseudo-masks', scope_name=cfg.get('default_scope', 'mmbombo'))
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    JOBS.extend(list_jobs(dataset))
+    JOBS.extend(list_jobs(DATASETS.build(cfg.train_dataloader.dataset)))
     if not JOBS:
         sys.exit(f'{args.config}: no training source has boxes, no mask, and '
                  'LoadPseudoMask with a cache_dir in its pipeline')
-
+    # forked processes cannot use OpenCV's threads of their parent
     cv2.setNumThreads(1)
-    bar = ProgressBar(len(JOBS))
     with multiprocessing.get_context('fork').Pool(args.jobs) as pool:
-        for _ in pool.imap_unordered(make_one, range(len(JOBS)), chunksize=4):
-            bar.update()
+        masks = pool.imap_unordered(make_one, range(len(JOBS)), chunksize=4)
+        list(track_iter_progress((masks, len(JOBS))))
     roots = sorted({str(job[2][-1].cache.root) for job in JOBS})
-    print(f'\n{len(JOBS)} pseudo masks in {", ".join(roots)}')
-
-
-def main() -> None:
-    args = parse_args()
-    with user_errors():
-        run(args)
+    print(f'{len(JOBS)} pseudo masks in {", ".join(roots)}')
 
 
 if __name__ == '__main__':

@@ -35,28 +35,30 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Optional, Sequence
 
-from terminaltables import AsciiTable
-from voc_lists_parts.balance import Balance, measure_balance
+from voc_lists_parts.balance import measure_balance
 from voc_lists_parts.devkit import VOC2012, Devkit, YearLists
-from voc_lists_parts.leaks import Finding, count_test_twins, find_leaks
+from voc_lists_parts.leaks import count_test_twins, find_leaks
 from voc_lists_parts.split import (DET_SHARE, divide, divide_by_mask,
                                    take_subset)
 
-from mmbombo.datasets.errors import DatasetError, list_problems
+from mmbombo.datasets.errors import list_problems
+from mmbombo.utils import user_errors
 from mmbombo.utils.atomic_write import atomic_write
 
 FOLDER = 'mmbombo'
+
+
+def file_content(ids: Sequence[str]) -> bytes:
+    return ''.join(f'{image_id}\n' for image_id in ids).encode()
 
 
 def write_lists(devkit: Devkit, lists: Dict[str, YearLists]) -> None:
     """Write one file per list, named as in ``ImageSets``, and year."""
     for name, years in lists.items():
         for year, ids in years.items():
-            atomic_write(
-                devkit.list_path(year, name),
-                _content(ids).encode())
+            atomic_write(devkit.list_path(year, name), file_content(ids))
 
 
 def describe(years: YearLists) -> dict:
@@ -66,7 +68,7 @@ def describe(years: YearLists) -> dict:
         **{
             year: {
                 'images': len(ids),
-                'sha256': hashlib.sha256(_content(ids).encode()).hexdigest()
+                'sha256': hashlib.sha256(file_content(ids)).hexdigest()
             }
             for year, ids in years.items()
         }
@@ -75,31 +77,14 @@ def describe(years: YearLists) -> dict:
 
 def make(devkit: Devkit, seed: int, det_share: float,
          subsets: Sequence[str]) -> dict:
-    """Make, check and write the lists and their record.
-
-    Args:
-        devkit (Devkit): The data.
-        seed (int): Seed of all draws.
-        det_share (float): See :func:`divide`.
-        subsets (Sequence[str]): See :func:`take_subset`.
-
-    Returns:
-        dict: The record.
-
-    Raises:
-        DatasetError: If the data do not do.
-    """
+    """Make and write the lists and their record, which is returned; the
+    arguments are those of :func:`divide` and :func:`take_subset`."""
     lists = divide(devkit, seed, det_share)
     lists.update([take_subset(name, lists, seed) for name in subsets])
-    two = {name: lists[name] for name in ('det_train', 'seg_train')}
-    findings = find_leaks(two, devkit, lists['val1449'])
-    if findings:
-        raise DatasetError('VOC\'s own lists contradict each other:\n' +
-                           '\n'.join(map(_describe_finding, findings)))
     for name in [x for x in lists if x.startswith('det')]:
         lists.update(divide_by_mask(name, lists[name], devkit))
     balance = {
-        name: measure_balance(devkit, years, _task(name))
+        name: measure_balance(devkit, years, name[:3])
         for name, years in lists.items() if name.endswith('_train')
     }
     write_lists(devkit, {f'{FOLDER}/{x}': y for x, y in lists.items()})
@@ -114,34 +99,25 @@ def make(devkit: Devkit, seed: int, det_share: float,
         class_balance=balance,
         val_images_in_voc2007_test=count_test_twins(lists['val'], devkit),
         made_from=devkit.hashes)
-    path = devkit.root / f'{FOLDER}_lists.json'
-    atomic_write(path, (json.dumps(record, indent=2) + '\n').encode())
+    atomic_write(devkit.root / f'{FOLDER}_lists.json',
+                 (json.dumps(record, indent=2) + '\n').encode())
     return record
 
 
-def print_record(devkit: Devkit, record: dict) -> None:
-    """Counts of the lists, and classes of the two main ones."""
+def print_record(record: dict) -> None:
+    """How long the lists are; the classes in them are in the file."""
     for name, numbers in record['lists'].items():
         years = ', '.join(f'{year} {entry["images"]}'
                           for year, entry in numbers.items()
                           if isinstance(entry, dict))
         print(f'{FOLDER}/{name}: {numbers["images"]} images ({years})')
-    print(_table(record['class_balance']))
+    print(f'{FOLDER}_lists.json: counts, hashes and classes')
     print(f'{record["val_images_in_voc2007_test"]} validation images are test '
           'images of VOC2007 too')
-    print(f'record: {devkit.root / f"{FOLDER}_lists.json"}')
 
 
 def write_by_mask(devkit: Devkit, names: Sequence[str]) -> None:
-    """Write and count the two parts of lists that are there.
-
-    Args:
-        devkit (Devkit): The data.
-        names (Sequence[str]): Such as ``'MXEdet/train'``.
-
-    Raises:
-        DatasetError: If a list is missing or there are no masks.
-    """
+    """Write and count the two parts of lists that are there."""
     for name in names:
         parts = divide_by_mask(name, devkit.read_years(name), devkit)
         write_lists(devkit, parts)
@@ -149,52 +125,21 @@ def write_by_mask(devkit: Devkit, names: Sequence[str]) -> None:
             print(f'{part}: {sum(map(len, years.values()))} images')
 
 
-def check(devkit: Devkit, names: Sequence[str],
-          val_name: str) -> List[Finding]:
-    """Check lists that are there.
-
-    Args:
-        devkit (Devkit): The data.
-        names (Sequence[str]): Training lists, such as ``'MXEdet/train'``.
-        val_name (str): Validation list.
-
-    Returns:
-        list[Finding]: What is wrong with them.
-
-    Raises:
-        DatasetError: If a list is missing or names missing images.
-    """
+def check(devkit: Devkit, names: Sequence[str]) -> int:
+    """Print what is wrong with lists that are there; returns the exit
+    status."""
     lists = {name: devkit.read_years(name) for name in names}
     for name, years in lists.items():
-        devkit.require_images(name)
         counts = ', '.join(f'{year} {len(ids)}' for year, ids in years.items())
         print(f'{name}: {counts}')
-    # Other years' lists of that name are of other images.
-    val = {VOC2012: devkit.read(VOC2012, val_name)}
-    return find_leaks(lists, devkit, val)
-
-
-def _content(ids: Sequence[str]) -> str:
-    return ''.join(f'{image_id}\n' for image_id in ids)
-
-
-def _task(name: str) -> str:
-    return name[:3]
-
-
-def _describe_finding(finding: Finding) -> str:
-    return list_problems(finding.what, finding.images)
-
-
-def _table(balance: Dict[str, Balance]) -> str:
-    det, seg = balance['det_train'], balance['seg_train']
-    pixels = max(1, sum(numbers['pixels'] for numbers in seg.values()))
-    rows = [('class', 'det images', 'det objects', 'seg images',
-             'seg foreground %')]
-    rows += [(name, det[name]['images'], det[name]['objects'],
-              seg[name]['images'], f'{100 * seg[name]["pixels"] / pixels:.1f}')
-             for name in det]
-    return AsciiTable(rows).table
+    val = {VOC2012: devkit.read(VOC2012, 'Segmentation/val')}
+    leaks = find_leaks(lists, devkit, val)
+    for what, images in leaks.items():
+        print(list_problems(what, images))
+    if not leaks:
+        print('nothing is listed twice, validated on or in VOC2007\'s test '
+              'set')
+    return 1 if leaks else 0
 
 
 def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
@@ -235,37 +180,22 @@ def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
         nargs='+',
         metavar='LIST',
         help='check these lists, such as MXEdet/train, and write nothing')
-    parser.add_argument(
-        '--val',
-        default='Segmentation/val',
-        help='validation list of VOC2012 that --check compares with '
-        '(default: %(default)s)')
     return parser.parse_args(args)
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command; returns its exit status."""
     args = parse_args(args)
-    try:
-        devkit = Devkit(args.root, args.masks)
-        if args.by_mask is not None:
+    devkit = Devkit(args.root, args.masks)
+    with user_errors():
+        if args.check:
+            return check(devkit, args.check)
+        if args.by_mask:
             write_by_mask(devkit, args.by_mask)
-            return 0
-        if args.check is None:
-            record = make(devkit, args.seed, args.det_share / 100,
-                          args.subsets)
-            print_record(devkit, record)
-            return 0
-        findings = check(devkit, args.check, args.val)
-    except DatasetError as error:
-        print(f'voc_lists: error: {error}', file=sys.stderr)
-        return 1
-    for finding in findings:
-        print(_describe_finding(finding))
-    if not findings:
-        print('nothing is listed twice, validated on or in VOC2007\'s test '
-              'set')
-    return 1 if findings else 0
+        else:
+            print_record(
+                make(devkit, args.seed, args.det_share / 100, args.subsets))
+    return 0
 
 
 if __name__ == '__main__':

@@ -4,6 +4,8 @@ import argparse
 
 from mmengine.config import Config, DictAction
 
+from mmbombo.utils import user_errors
+
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line.
@@ -25,6 +27,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@user_errors()
 def main() -> None:
     """Print the merged config."""
     args = parse_args()

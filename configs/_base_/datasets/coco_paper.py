@@ -2,7 +2,7 @@
 # to 320 x 320, the authors' augmentation, 7 + 7 images per step. The numbers
 # are those of the authors' code. Different from it, crowd regions are ignored
 # and not taken for objects, small boxes are kept, and the background is a
-# class (coco_paper_foreground.py ignores it, as the authors' code does).
+# class (bombo_*_coco-foreground.py ignores it, as the authors' code does).
 _base_ = ['./coco.py', './squashed_320.py']
 
 scale = (320, 320)

@@ -3,6 +3,7 @@
 from typing import Any, Callable, Iterator, Optional, Sequence
 
 from mmbombo.structures import BBOX
+from mmbombo.utils import UserError
 
 _NO_MAPS = 'it does not move segmentation maps'
 _READS_ALL = 'use LoadPartialAnnotations, which reads what the kinds name'
@@ -42,7 +43,7 @@ MMSEG_PHOTOMETRIC = ('AdjustGamma', 'CLAHE', 'PhotoMetricDistortion',
 NEEDS_BOXES = ('MinIoURandomCrop', 'FilterAnnotations')
 
 
-class PipelineError(ValueError):
+class PipelineError(UserError):
     """A transform that cannot be used with partial annotations."""
 
 

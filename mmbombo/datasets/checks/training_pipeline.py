@@ -67,10 +67,11 @@ def check_training_pipeline(transforms: Sequence[Callable],
 
 
 def _turn(transform: Callable) -> int:
-    """When it comes: to load, augment, label components, or pack."""
+    """When it comes: to load, augment, make labels of the result, or pack."""
     name = type(transform).__name__
-    return (0 if name.startswith('Load') else 3 if name.startswith('Pack') else
-            2 if name == 'LabelComponents' else 1)
+    if name == 'LabelComponents' or hasattr(transform, 'adds_kinds'):
+        return 2
+    return {'Load': 0, 'Pack': 3}.get(name[:4], 1)
 
 
 def is_augmentation(transform: Callable) -> bool:
@@ -200,5 +201,6 @@ def probe_sample(kinds: Sequence[str], has_map: bool) -> dict:
         sample.update(
             gt_bboxes=HorizontalBoxes(torch.tensor([PROBE_BOX]).float()),
             gt_bboxes_labels=np.zeros(1, np.int64),
-            gt_ignore_flags=np.zeros(1, bool))
+            gt_ignore_flags=np.zeros(1, bool),
+            instances=[dict(bbox=PROBE_BOX, bbox_label=0, ignore_flag=0)])
     return sample

@@ -1,4 +1,5 @@
 # Copyright (c) mmbombo contributors.
+from .image_labels import ImplyImageLabels
 from .label_components import LabelComponents
 from .load_partial_annotations import LoadPartialAnnotations
 from .load_pseudo_mask import LoadPseudoMask
@@ -6,6 +7,6 @@ from .pack_multi_task_inputs import PackMultiTaskInputs
 from .random_zoom_crop import RandomZoomCrop
 
 __all__ = [
-    'LabelComponents', 'LoadPartialAnnotations', 'LoadPseudoMask',
-    'PackMultiTaskInputs', 'RandomZoomCrop'
+    'ImplyImageLabels', 'LabelComponents', 'LoadPartialAnnotations',
+    'LoadPseudoMask', 'PackMultiTaskInputs', 'RandomZoomCrop'
 ]

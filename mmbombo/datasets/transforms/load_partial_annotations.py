@@ -8,7 +8,7 @@ from mmdet.datasets.transforms import LoadAnnotations
 from mmengine.fileio import get
 from PIL import Image
 
-from mmbombo.registry import TRANSFORMS
+from mmbombo.registry import ANNOTATION_LOADERS, TRANSFORMS
 from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
 from ..boxes import fit_instances
 from ..errors import DatasetError
@@ -24,6 +24,8 @@ SAME_IDS = np.arange(256, dtype=np.int16)
 @TRANSFORMS.register_module()
 class LoadPartialAnnotations(LoadAnnotations):
     """Load the annotations that the image's kinds name, and no others.
+
+    How a kind is loaded is registered in ``ANNOTATION_LOADERS``.
 
     MMDetection's ``LoadAnnotations`` gives every image boxes, if only zero
     of them, decodes palette masks to colors and leaves a map out silently
@@ -62,21 +64,25 @@ class LoadPartialAnnotations(LoadAnnotations):
             raise DatasetError(
                 f'{results.get("img_path")}: its data set does not declare '
                 'annotation kinds; wrap it in PartialAnnotationDataset')
-        if BBOX in results['annotation_kinds']:
-            self._load_boxes(results)
-        if SEM_SEG in results['annotation_kinds']:
-            self._load_seg_map(results)
+        for kind in results['annotation_kinds']:
+            load = ANNOTATION_LOADERS.module_dict.get(kind)
+            if load is not None:
+                load(self, results)
         return results
 
-    def _load_boxes(self, results: dict) -> None:
-        # Unlisted ones move with the image, but metrics do not count them.
+    @ANNOTATION_LOADERS.register_module(name=BBOX)
+    def load_boxes(self, results: dict) -> None:
+        """Read boxes; unlisted ones too, which are to be ignored."""
+        # They move with the image, but metrics do not count them.
         instances = fit_instances(results)
         results['instances'] = instances + unlisted_instances(results)
         self._load_bboxes(results)
         self._load_labels(results)
         results['instances'] = instances
 
-    def _load_seg_map(self, results: dict) -> None:
+    @ANNOTATION_LOADERS.register_module(name=SEM_SEG)
+    def load_map(self, results: dict) -> None:
+        """Read a mask as ids of the segmentation classes."""
         path = results['seg_map_path']
         seg_map = self._read_ids(path)
         if seg_map.shape != tuple(results['ori_shape']):

@@ -7,8 +7,9 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import get_box_tensor
 from mmengine.structures import InstanceData, PixelData
 
-from mmbombo.registry import TRANSFORMS
-from mmbombo.structures import BBOX, SEM_SEG, UNLISTED_LABEL
+from mmbombo.registry import ANNOTATION_PACKERS, TRANSFORMS
+from mmbombo.structures import (BBOX, UNLISTED_LABEL, AnnotationKind,
+                                annotation_kinds)
 
 META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor',
              'flip', 'flip_direction', 'annotation_kinds', 'source',
@@ -22,12 +23,13 @@ COMPONENT_FIELDS = dict(
 class PackMultiTaskInputs(PackDetInputs):
     """Pack an image with the annotations that its kinds name.
 
-    A sample has ``gt_instances`` and ``ignored_instances`` exactly if its
-    image has the kind ``bbox``, and ``gt_sem_seg`` exactly if it has
-    ``sem_seg``; so "unannotated" is the absence of a field and "annotated, but
-    empty" is an empty field. Boxes of unlisted categories become
-    ``unlisted_instances``, if there are any. A map that was made from boxes
-    becomes ``pseudo_sem_seg``. Components of a mask become ``component_map``
+    A sample has the fields of the kinds of its image and of no other, such as
+    ``gt_instances`` and ``ignored_instances`` with the kind ``bbox``; so
+    "unannotated" is the absence of a field and "annotated, but empty" is an
+    empty field. Boxes of unlisted categories become ``unlisted_instances``,
+    if there are any. A map that was made from boxes
+    becomes ``pseudo_sem_seg``. How other kinds are packed is registered in
+    ``ANNOTATION_PACKERS``. Components of a mask become ``component_map``
     and ``components``.
 
     Args:
@@ -55,15 +57,14 @@ class PackMultiTaskInputs(PackDetInputs):
         sample = packed['data_samples']
         if instances is not None and 'instances' in self.meta_keys:
             sample.set_field(instances, 'instances', field_type='metainfo')
-        if BBOX not in kinds:
-            del sample.gt_instances
-            del sample.ignored_instances
-        else:
-            _part_unlisted(sample)
-        if SEM_SEG not in kinds and 'gt_sem_seg' in sample:
-            if results.get('seg_map_is_pseudo'):
-                sample.pseudo_sem_seg = sample.gt_sem_seg
-            del sample.gt_sem_seg
+        if results.get('seg_map_is_pseudo'):
+            sample.pseudo_sem_seg = sample.gt_sem_seg
+        for kind in annotation_kinds():
+            pack = ANNOTATION_PACKERS.module_dict.get(kind.name)
+            if kind.name not in kinds:
+                _drop(sample, kind)
+            elif pack is not None:
+                pack(results, sample)
         if 'component_map' in results:
             sample.component_map = PixelData(
                 data=torch.from_numpy(results['component_map'][None]))
@@ -75,7 +76,15 @@ class PackMultiTaskInputs(PackDetInputs):
         return packed
 
 
-def _part_unlisted(sample: DetDataSample) -> None:
+def _drop(sample: DetDataSample, kind: AnnotationKind) -> None:
+    """Take out what MMDetection packs for every image."""
+    for field in kind.fields:
+        if field.name in sample:
+            delattr(sample, field.name)
+
+
+@ANNOTATION_PACKERS.register_module(name=BBOX)
+def part_unlisted(results: dict, sample: DetDataSample) -> None:
     """Take what is no class of the detector out of what it ignores."""
     ignored = sample.ignored_instances
     unlisted_categories = ignored.labels == UNLISTED_LABEL

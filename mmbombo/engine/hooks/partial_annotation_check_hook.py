@@ -1,6 +1,7 @@
 # Copyright (c) mmbombo contributors.
 from typing import Any, List, Sequence
 
+from mmdet.structures import SampleList
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
@@ -12,12 +13,15 @@ from mmbombo.datasets.samplers import PartialAnnotationSampler
 from mmbombo.datasets.source_tree import leaf_datasets, require_no_wrapper
 from mmbombo.evaluation import (MultiTaskEvaluator, SourceSummary,
                                 check_metric_kinds, summarize_sources)
+from mmbombo.models.detectors import MultiTaskDetector
 from mmbombo.registry import HOOKS
-from mmbombo.structures import ClassMap
+from mmbombo.structures import ClassMap, kind_of_task
+from mmbombo.structures.class_names import (classes_of_metainfo,
+                                            require_same_classes)
+from mmbombo.utils import UserError
 from mmbombo.utils.checkpoint_classes import (ClassChange, find_class_changes,
                                               fine_tuning_notes,
                                               require_trained_classes)
-from mmbombo.utils.class_difference import class_difference
 from mmbombo.utils.unwrapped import unwrapped
 from .predictor_ema_hook import PredictorEMAHook
 from .teacher_hook import TeacherHook
@@ -37,12 +41,11 @@ class PartialAnnotationCheckHook(Hook):
     is resumed; a training may start from those of other classes.
 
     Raises:
-        KeyError: If the pipeline of a source does not prepare what a weak
-            loss needs.
-        TypeError: If a wrapper hides the sources, or a distributed run has
-            another sampler than :class:`PartialAnnotationSampler`.
-        ValueError: If an epoch would not end, or something else does not fit;
-            the message says what.
+        UserError: If the pipeline of a source does not prepare what a weak
+            loss needs, a wrapper hides the sources, a distributed run has
+            another sampler than :class:`PartialAnnotationSampler`, an epoch
+            would not end, or something else does not fit; the message says
+            what.
     """
 
     priority = 'VERY_HIGH'
@@ -72,19 +75,21 @@ class PartialAnnotationCheckHook(Hook):
         self._check_loaded_classes(runner)
         model = unwrapped(runner.model)
         loader = runner.train_dataloader
-        require_no_wrapper(loader.dataset)
         sources = summarize_sources(loader.dataset)
-
-        check_sampler(loader, get_world_size())
         check_loop(runner.train_loop, loader.sampler)
         check_sources(sources)
         check_classes(model, loader.dataset.metainfo)
-        check_class_maps(model, loader.dataset)
-        check_tasks(model, sources)
-        check_predictors(model, runner.hooks)
-        check_weak_labels(model, loader.dataset)
-        for note in unrelated_classes(model):
-            runner.logger.warning(note)
+        # what another model wants of its batches is not for us to say
+        if isinstance(model, MultiTaskDetector):
+            require_no_wrapper(loader.dataset)
+            check_sampler(loader, get_world_size())
+            check_class_maps(model, loader.dataset)
+            check_predictors(model, runner.hooks)
+            samples = first_samples(loader.dataset)
+            check_tasks(model, samples, sources)
+            check_weak_labels(model, samples)
+            for note in unrelated_classes(model):
+                runner.logger.warning(note)
         if runner.val_loop is not None:
             check_metric_kinds(runner.val_loop.evaluator,
                                runner.val_loop.dataloader.dataset)
@@ -112,14 +117,14 @@ def check_sampler(loader: Any, world_size: int) -> None:
     sampler = loader.sampler
     if not isinstance(sampler, PartialAnnotationSampler):
         if world_size > 1:
-            raise TypeError(
+            raise UserError(
                 f'{type(sampler).__name__} can give the ranks of a '
                 'distributed run different kinds of annotation, on which '
                 'they would wait for each other for ever; use sampler='
                 "dict(type='PartialAnnotationSampler', batch_size=...)")
         return
     if loader.batch_size != sampler.batch_size:
-        raise ValueError(
+        raise UserError(
             f'train_dataloader has batch_size={loader.batch_size}, but its '
             f'PartialAnnotationSampler batch_size={sampler.batch_size}; make '
             'them equal, or batches cut through the mix of sources')
@@ -135,7 +140,7 @@ def check_loop(loop: Any, sampler: Any) -> None:
     endless = getattr(sampler, 'infinite', isinstance(sampler,
                                                       InfiniteSampler))
     if endless and isinstance(loop, EpochBasedTrainLoop):
-        raise ValueError(
+        raise UserError(
             f'{type(sampler).__name__} never ends, so {type(loop).__name__} '
             'would never end its first epoch: nothing would be validated or '
             "saved. Use train_cfg=dict(type='IterBasedTrainLoop', "
@@ -147,7 +152,7 @@ def check_sources(sources: Sequence[SourceSummary]) -> None:
     """Check that each source has images."""
     for source in sources:
         if not source.num_images:
-            raise ValueError(
+            raise UserError(
                 f"training source '{source.name}' has no image with the "
                 f'annotation kinds {list(source.kinds)} that its config asks '
                 'for; check its ann_file and data_root')
@@ -157,20 +162,18 @@ def check_classes(model: Any, metainfo: dict, use: str = 'training') -> None:
     """Check that the model numbers the classes as the data set does.
 
     Args:
-        model (nn.Module): A model with a ``class_map``.
+        model (nn.Module): A model with ``classes``.
         metainfo (dict): ``metainfo`` of the data set.
         use (str): What that is for. Defaults to 'training'.
     """
-    class_map = getattr(model, 'class_map', None)
-    for in_map, in_data in (('det_classes', 'classes'), ('seg_classes',
-                                                         'seg_classes')):
-        ours = tuple(getattr(class_map, in_map, None) or ())
-        theirs = tuple(metainfo.get(in_data) or ())
-        if ours and theirs and ours != theirs:
-            raise ValueError(
-                f"model.class_map['{in_map}'] is not the '{in_data}' of the "
-                f'{use} data set: ' + class_difference(
-                    ours, theirs, ('the class map', 'the data set')))
+    ours = getattr(model, 'classes', {})
+    for task, theirs in classes_of_metainfo(metainfo).items():
+        if task in ours:
+            key = kind_of_task(task).classes_key
+            require_same_classes(
+                ours[task], theirs, ('the model', 'the data set'),
+                f"the model's classes of task '{task}' are not the '{key}' of "
+                f'the {use} data set')
 
 
 def check_scored_classes(model: Any, loop: Any, use: str) -> None:
@@ -201,7 +204,7 @@ def check_class_maps(model: Any, dataset: Any) -> None:
         for transform in getattr(pipeline, 'transforms', ()):
             theirs = getattr(transform, 'class_map', None)
             if isinstance(theirs, ClassMap) and not theirs.same_as(ours):
-                raise ValueError(
+                raise UserError(
                     f'class_map of {type(transform).__name__} in the training '
                     f"source '{source.source}' is not that of the model: "
                     f'{theirs}, but {ours}. Give both the same variable')
@@ -217,17 +220,16 @@ def unrelated_classes(model: Any) -> List[str]:
         list[str]: Notes for the user, none where all classes are related.
 
     Raises:
-        ValueError: If a loss makes labels of one task from the other's, and
+        UserError: If a loss makes labels of one task from the other's, and
             no class is common to both.
     """
-    class_map = getattr(model, 'class_map', None)
-    weak_losses = getattr(model, 'weak_losses', ())
-    if class_map is None or not any(x.source_kind for x in weak_losses):
+    class_map = model.class_map
+    if class_map is None or not any(x.source_kind for x in model.weak_losses):
         return []
     advice = ('If a segmentation class shows them under another name, say so '
               "in class_map: det_to_seg=dict(name_of_boxes='name_of_mask')")
     if not class_map.thing_ids:
-        raise ValueError(
+        raise UserError(
             'no detection class is a segmentation class too, so neither task '
             f'can teach the other: {class_map}. {advice}')
     notes = []
@@ -243,29 +245,50 @@ def unrelated_classes(model: Any) -> List[str]:
     return notes
 
 
-def check_tasks(model: Any, sources: Sequence[SourceSummary]) -> None:
+def first_samples(dataset: Any) -> SampleList:
+    """The first sample of each source, as its pipeline packs it.
+
+    Args:
+        dataset (Dataset): The training data set.
+
+    Returns:
+        list[:obj:`DetDataSample`]: One per source.
+    """
+    samples = []
+    for source in leaf_datasets(dataset):
+        first = SeededIndex(0, draw_seed=0)
+        with seeded_draw(first):  # the run's own randomness stays as it is
+            samples.append(source[first]['data_samples'])
+    return samples
+
+
+def check_tasks(model: MultiTaskDetector, samples: SampleList,
+                sources: Sequence[SourceSummary]) -> None:
     """Check that each task and each weak loss finds images to learn from.
 
     Args:
-        model (nn.Module): A model with ``task_heads`` and ``weak_losses``.
-        sources (Sequence[SourceSummary]): The training sources.
+        model (MultiTaskDetector): The network.
+        samples (list[:obj:`DetDataSample`]): A sample of each source.
+        sources (Sequence[SourceSummary]): The training sources, for messages.
     """
-    kinds = {kind for source in sources for kind in source.kinds}
+    kinds = {kind for sample in samples for kind in sample.annotation_kinds}
     found = '; '.join(map(str, sources))
-    weak_losses = list(getattr(model, 'weak_losses', ()))
-    for weak_loss in weak_losses:
+    for weak_loss in model.weak_losses:
         if weak_loss.source_kind not in (None, *kinds):
-            raise ValueError(
+            raise UserError(
                 f"weak loss '{weak_loss.name}' ({type(weak_loss).__name__}) "
                 f"needs the annotation kind '{weak_loss.source_kind}', but no "
                 f'training source has it. Training sources: {found}')
-    weakly_supervised = {weak_loss.task for weak_loss in weak_losses}
-    for task, head in getattr(model, 'task_heads', {}).items():
-        if head.annotation_kind not in kinds and task not in weakly_supervised:
-            raise ValueError(
-                f"task '{task}' needs the annotation kind "
-                f"'{head.annotation_kind}', but no training source has it and "
-                f'no weak loss supervises the task. Training sources: {found}')
+    supervised = {weak_loss.task for weak_loss in model.weak_losses}
+    for name, head in model.trained_heads():
+        for task in head.tasks:
+            if task not in supervised and not any(
+                    head.is_annotated(task, sample) for sample in samples):
+                kind = getattr(head, 'annotation_kind', None)
+                raise UserError(
+                    f"task '{task}' needs the annotation kind '{kind}', but "
+                    'no training source has it and no weak loss supervises '
+                    f'the task. Training sources: {found}')
 
 
 def check_predictors(model: Any, hooks: List[Hook]) -> None:
@@ -277,7 +300,7 @@ def check_predictors(model: Any, hooks: List[Hook]) -> None:
     for weak_loss in getattr(model, 'weak_losses', ()):
         wanted = getattr(weak_loss, 'predictor', 'none')
         if wanted not in ('none', 'self', *provided):
-            raise ValueError(
+            raise UserError(
                 f"weak loss '{weak_loss.name}' asks for the predictor "
                 f"'{wanted}', which no hook provides. 'none' and 'self' need "
                 "no hook, 'ema' needs dict(type='PredictorEMAHook') in "
@@ -285,28 +308,23 @@ def check_predictors(model: Any, hooks: List[Hook]) -> None:
                 f"name='{wanted}', config=..., checkpoint=...)")
 
 
-def check_weak_labels(model: Any, dataset: Any) -> None:
+def check_weak_labels(model: MultiTaskDetector, samples: SampleList) -> None:
     """Check on a sample of each source that weak labels are prepared.
 
     Args:
-        model (nn.Module): A model with ``task_heads`` and ``weak_losses``.
-        dataset (Dataset): The training data set.
+        model (MultiTaskDetector): The network.
+        samples (list[:obj:`DetDataSample`]): A sample of each source.
 
     Raises:
-        KeyError: Naming an image and what its pipeline lacks.
+        UserError: Naming an image and what its pipeline lacks.
     """
-    needy = [
-        weak_loss for weak_loss in getattr(model, 'weak_losses', ())
-        if getattr(weak_loss, 'required_fields', None)
-    ]
-    for source in leaf_datasets(dataset) if needy else ():
-        first = SeededIndex(0, draw_seed=0)
-        with seeded_draw(first):  # the run's own randomness stays as it is
-            sample = source[first]['data_samples']
-        kinds = sample.get('annotation_kinds', ())
-        for weak_loss in needy:
-            annotated = model.task_heads[weak_loss.task].annotation_kind
-            if weak_loss.source_kind in kinds and annotated not in kinds:
+    for sample in samples:
+        for weak_loss in model.weak_losses:
+            annotated = any(
+                head.is_annotated(weak_loss.task, sample)
+                for head in model.heads_of(weak_loss.task))
+            if (weak_loss.source_kind in sample.annotation_kinds
+                    and not annotated):
                 weak_loss.check_sample(sample)
 
 

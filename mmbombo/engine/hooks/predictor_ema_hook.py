@@ -5,6 +5,7 @@ from mmengine.hooks import EMAHook
 from mmengine.hooks.hook import DATA_BATCH
 
 from mmbombo.registry import HOOKS
+from mmbombo.utils import UserError
 
 
 @HOOKS.register_module()
@@ -39,12 +40,12 @@ class PredictorEMAHook(EMAHook):
         """Copy the model.
 
         Raises:
-            TypeError: If the model cannot be given a predictor.
+            UserError: If the model cannot be given a predictor.
         """
         super().before_run(runner)
         self._handed_over = False
         if not hasattr(self.src_model, 'set_teacher'):
-            raise TypeError(
+            raise UserError(
                 f'{type(self.src_model).__name__} takes no predictor '
                 '(set_teacher); use MultiTaskDetector, or EMAHook for '
                 'averaging alone')

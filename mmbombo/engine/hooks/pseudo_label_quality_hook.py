@@ -16,6 +16,7 @@ from mmbombo.models.detectors import MultiTaskDetector
 from mmbombo.models.utils import evaluation_mode
 from mmbombo.models.weak_losses import BoxForMaskLoss, MaskForBoxLoss
 from mmbombo.registry import DATASETS, HOOKS
+from mmbombo.utils import UserError
 from mmbombo.utils.unwrapped import unwrapped
 
 
@@ -43,7 +44,7 @@ class PseudoLabelQualityHook(Hook):
         batch_size (int): Images per forward pass. Defaults to 8.
 
     Raises:
-        ValueError: If the two data sets differ in length.
+        UserError: If the two data sets differ in length.
     """
 
     def __init__(self,
@@ -64,7 +65,7 @@ class PseudoLabelQualityHook(Hook):
             DATASETS.build(x) if isinstance(x, dict) else x
             for x in (self.weak, self.truth))
         if len(self.weak) != len(self.truth):
-            raise ValueError(
+            raise UserError(
                 f'PseudoLabelQualityHook: {len(self.weak)} weakly and '
                 f'{len(self.truth)} fully annotated images are not the same')
 

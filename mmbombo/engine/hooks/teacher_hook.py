@@ -1,7 +1,5 @@
 # Copyright (c) mmbombo contributors.
 import logging
-from functools import partial
-from typing import Callable, Optional
 
 import torch
 from mmcv.cnn import fuse_conv_bn
@@ -9,23 +7,19 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
+from torch.utils._pytree import tree_leaves
 
 from mmbombo.engine.initializers import stock_checkpoint_as_ours
-from mmbombo.models.context import (TeacherOutputs, from_stock_model,
-                                    is_stock_model)
+from mmbombo.models.context import from_stock_model, is_stock_model
 from mmbombo.models.context.stock_teacher import NORMALIZATION
 from mmbombo.models.detectors import MultiTaskDetector
-from mmbombo.models.utils import nested_tensors
-from mmbombo.models.weak_losses.distillation import (AnswerCache,
-                                                     CachedNetwork,
-                                                     identity_of)
 from mmbombo.registry import HOOKS, MODELS
-from mmbombo.structures import ClassMap
+from mmbombo.structures.class_names import TaskClasses
+from mmbombo.utils import MissingFileError, UserError
 from mmbombo.utils.checkpoint_classes import (find_class_changes,
                                               require_trained_classes)
 from mmbombo.utils.stored_config import stored_preprocessor
 from mmbombo.utils.unwrapped import unwrapped
-from .fixed_views import check_fixed_views
 
 
 @HOOKS.register_module()
@@ -51,27 +45,18 @@ class TeacherHook(Hook):
         fold_bn (bool): Whether to fold batch normalization into the
             convolution before it, which saves the teacher's time. Defaults to
             True.
-        cache_dir (str, optional): Folder in which the teacher's answers are
-            kept, for training without augmentation: an image then passes
-            through the teacher once, in the first epoch of the first run.
-            Found again is what has the same weights, config and pixels,
-            padding included, so images should have one size. It saves what
-            the teacher costs and costs the reading of what the losses ask
-            for, and on a GPU a wait for the images, whose hash is a key.
-            Defaults to None, nothing is kept.
 
     Raises:
-        ValueError: If the name is one that means no teacher to the losses.
+        UserError: If the name is one that means no teacher to the losses.
     """
 
     def __init__(self,
                  name: str,
                  config: str,
                  checkpoint: str,
-                 fold_bn: bool = True,
-                 cache_dir: Optional[str] = None) -> None:
+                 fold_bn: bool = True) -> None:
         if name in ('self', 'ema', 'none'):
-            raise ValueError(
+            raise UserError(
                 f'TeacherHook: to weak losses the name {name!r} does not mean '
                 "a teacher, but the network in training ('self'), its moving "
                 "average ('ema') or nobody ('none'); choose another")
@@ -79,50 +64,44 @@ class TeacherHook(Hook):
         self.config = config
         self.checkpoint = checkpoint
         self.fold_bn = fold_bn
-        self.cache_dir = cache_dir
 
     def before_train(self, runner) -> None:
         """Build, load and check the teacher, and hand it over.
 
         Raises:
-            FileNotFoundError: If there is no such checkpoint.
-            TypeError: If the student is no :class:`MultiTaskDetector`, or the
-                teacher is of a kind that cannot be asked.
-            ValueError: If the teacher does not fit its checkpoint or the
-                student, or there is a cache and the images are augmented; the
-                message says what differs.
+            UserError: If there is no such checkpoint, the student is no
+                :class:`MultiTaskDetector`, or the teacher is of a kind that
+                cannot be asked or does not fit its checkpoint or the student;
+                the message says what differs.
         """
         model = unwrapped(runner.model)
         if not isinstance(model, MultiTaskDetector):
-            raise TypeError(f'{type(model).__name__} takes no teacher; use '
+            raise UserError(f'{type(model).__name__} takes no teacher; use '
                             'MultiTaskDetector')
         where = f"teacher '{self.name}' ({self.config})"
-        if self.cache_dir is not None:
-            check_fixed_views(runner.train_dataloader.dataset, model, where)
-        teacher = self._load(model.class_map)
+        teacher = self._load(model.classes)
         check_normalization(model, teacher, where)
         if self.fold_bn:
             fold_batch_norm(teacher, where)
-        ask = self._asked_through(teacher)
         teacher.to(next(model.parameters()).device)
         for weak_loss in model.weak_losses:
             if weak_loss.predictor == self.name:
                 weak_loss.check_teacher(model, teacher)
-        model.set_teacher(self.name, teacher, ask)
-        runner.logger.info(f'{where}: {sorted(teacher.task_heads)} from '
+        model.set_teacher(self.name, teacher)
+        runner.logger.info(f'{where}: {sorted(teacher.tasks)} from '
                            f'{self.checkpoint}')
 
-    def _load(self, class_map: ClassMap) -> MultiTaskDetector:
+    def _load(self, classes: TaskClasses) -> MultiTaskDetector:
         """The frozen teacher, in evaluation mode, on the CPU."""
         where = f"teacher '{self.name}' ({self.config})"
         cfg = Config.fromfile(self.config).model
         stock = is_stock_model(cfg)
-        teacher = build_teacher(cfg, class_map, where)
+        teacher = build_teacher(cfg, classes, where)
         try:
             checkpoint = CheckpointLoader.load_checkpoint(
                 self.checkpoint, map_location='cpu')
         except FileNotFoundError as error:
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f'{where}: {error}. ' +
                 ('Download it, or train it with the library of its config'
                  if stock else
@@ -131,7 +110,7 @@ class TeacherHook(Hook):
         check_trained_normalization(cfg, checkpoint, where)
         if stock:
             checkpoint = stock_checkpoint_as_ours(checkpoint,
-                                                  *teacher.task_heads)
+                                                  *teacher.tasks)
             if not checkpoint['meta']['dataset_meta']:
                 print_log(
                     f'{where}: the checkpoint names no classes; they are '
@@ -143,34 +122,26 @@ class TeacherHook(Hook):
             find_class_changes(teacher, checkpoint), where)
         return teacher.requires_grad_(False).eval()
 
-    def _asked_through(
-            self, teacher: MultiTaskDetector) -> Callable[..., TeacherOutputs]:
-        """Who asks the teacher; with a cache, that is asked before it."""
-        if self.cache_dir is None:
-            return TeacherOutputs
-        text = repr(Config.fromfile(self.config).model)
-        cache = AnswerCache(self.cache_dir, identity_of(teacher, text))
-        return partial(CachedNetwork, cache=cache)
 
-
-def build_teacher(cfg: ConfigDict, class_map: ClassMap,
+def build_teacher(cfg: ConfigDict, classes: TaskClasses,
                   where: str) -> MultiTaskDetector:
     """Build the network of a config, without weights.
 
     Args:
         cfg (dict): ``model`` of the teacher's config.
-        class_map (ClassMap): The student's; a stock network has none.
+        classes (dict[str, tuple[str]]): The student's; a stock network has
+            none.
         where (str): Who it is, for messages.
 
     Raises:
-        TypeError: If the network is of a kind that cannot be asked.
-        ValueError: If a stock network has another number of classes.
+        UserError: If the network is of a kind that cannot be asked, or a
+            stock network has another number of classes.
     """
     if is_stock_model(cfg):
         try:
-            return MODELS.build(from_stock_model(cfg, class_map))
+            return MODELS.build(from_stock_model(cfg, classes))
         except (TypeError, ValueError) as error:
-            raise type(error)(f'{where}: {error}') from None
+            raise UserError(f'{where}: {error}') from error
     # they teach nobody, and no weights are wanted for what they own
     cfg.pop('weak_losses', None)
     return MODELS.build(cfg)
@@ -188,7 +159,7 @@ def load_all_weights(teacher: MultiTaskDetector, checkpoint: dict,
         where (str): Who it is, for messages.
 
     Raises:
-        ValueError: Naming weights that are missing, unknown or of another
+        UserError: Naming weights that are missing, unknown or of another
             shape.
     """
     weights = checkpoint.get('state_dict', checkpoint)
@@ -199,8 +170,8 @@ def load_all_weights(teacher: MultiTaskDetector, checkpoint: dict,
     try:
         teacher.load_state_dict(weights, strict=True)
     except RuntimeError as error:
-        raise ValueError(f'{where}: the checkpoint does not fit the config: '
-                         f'{error}') from None
+        raise UserError(f'{where}: the checkpoint does not fit the config: '
+                        f'{error}') from None
 
 
 def check_trained_normalization(cfg: ConfigDict, checkpoint: dict,
@@ -213,7 +184,7 @@ def check_trained_normalization(cfg: ConfigDict, checkpoint: dict,
         where (str): Who it is, for messages.
 
     Raises:
-        ValueError: If mean, deviation or the order of the colors differ.
+        UserError: If mean, deviation or the order of the colors differ.
     """
     stored = stored_preprocessor(checkpoint)
     if stored is None:
@@ -225,8 +196,8 @@ def check_trained_normalization(cfg: ConfigDict, checkpoint: dict,
         if (stored.get(key) or None) != (given.get(key) or None)
     ]
     if differences:
-        raise ValueError(f'{where}: the checkpoint was trained with '
-                         f'{"; ".join(differences)}')
+        raise UserError(f'{where}: the checkpoint was trained with '
+                        f'{"; ".join(differences)}')
 
 
 def check_normalization(model: MultiTaskDetector, teacher: MultiTaskDetector,
@@ -234,7 +205,7 @@ def check_normalization(model: MultiTaskDetector, teacher: MultiTaskDetector,
     """Check that both networks were made for the same images.
 
     Raises:
-        ValueError: If mean, deviation or the order of the colors differ.
+        UserError: If mean, deviation or the order of the colors differ.
     """
     ours, theirs = normalization(model), normalization(teacher)
     differences = [
@@ -242,7 +213,7 @@ def check_normalization(model: MultiTaskDetector, teacher: MultiTaskDetector,
         if ours[key] != theirs[key]
     ]
     if differences:
-        raise ValueError(
+        raise UserError(
             f'{where} was made for other input, and the images are normalized '
             f'once, for the student: {"; ".join(differences)}')
 
@@ -269,16 +240,16 @@ def fold_batch_norm(teacher: MultiTaskDetector, where: str) -> None:
     outputs are compared.
 
     Raises:
-        ValueError: If the outputs change.
+        UserError: If the outputs change.
     """
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, 3, 128, 128, generator=generator)
-    before = nested_tensors(teacher(image, mode='tensor'))
+    before = tree_leaves(teacher(image, mode='tensor'))
     fuse_conv_bn(teacher)
     teacher.requires_grad_(False)
-    after = nested_tensors(teacher(image, mode='tensor'))
+    after = tree_leaves(teacher(image, mode='tensor'))
     for x, y in zip(before, after):
         if (x - y).abs().max() > 1e-3 * x.abs().max().clamp(min=1.):
-            raise ValueError(
+            raise UserError(
                 f'{where}: batch normalization cannot be folded into its '
                 'convolutions; set fold_bn=False')

@@ -10,6 +10,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmbombo.registry import WEIGHT_INITIALIZERS
+from mmbombo.utils import UserError
 
 # Patterns of names in stock checkpoints, and where the tensors live with us.
 STOCK_KEY_MAP = {
@@ -41,7 +42,7 @@ class StockCheckpoint:
             counts. Defaults to None, those of :data:`STOCK_KEY_MAP`.
 
     Raises:
-        ValueError: When called, if no tensor of the checkpoint fits.
+        UserError: When called, if no tensor of the checkpoint fits.
     """
 
     def __init__(self,
@@ -66,7 +67,7 @@ class StockCheckpoint:
         own = module.state_dict()
         fitting, misshapen, unknown = _sort_out(renamed, own)
         if not fitting:
-            raise ValueError(
+            raise UserError(
                 f"no tensor of checkpoint '{self.checkpoint}' fits the model: "
                 f'{len(misshapen)} have another shape, {len(unknown)} other '
                 f'names, such as {sorted(unknown)[:3]}, while the model has '

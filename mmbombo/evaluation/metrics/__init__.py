@@ -1,10 +1,11 @@
 # Copyright (c) mmbombo contributors.
 from .box_ap import BoxAPMetric
 from .compat import CompatSegIoUMetric, CompatVOCMetric
+from .image_label_ap import ImageLabelAPMetric
 from .seg_iou import SegIoUMetric
 from .voc_ap import VOCAPMetric
 
 __all__ = [
-    'BoxAPMetric', 'CompatSegIoUMetric', 'CompatVOCMetric', 'SegIoUMetric',
-    'VOCAPMetric'
+    'BoxAPMetric', 'CompatSegIoUMetric', 'CompatVOCMetric',
+    'ImageLabelAPMetric', 'SegIoUMetric', 'VOCAPMetric'
 ]

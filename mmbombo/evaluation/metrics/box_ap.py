@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from terminaltables import AsciiTable
 
 from mmbombo.registry import METRICS
+from mmbombo.utils import UserError
 
 MAX_DETECTIONS = 100  # per image, as the COCO benchmark counts them
 #: Module and names of COCO's index and evaluation in each backend.
@@ -51,8 +52,8 @@ class BoxAPMetric(CocoMetric):
             same numbers in less time. Defaults to 'pycocotools'.
 
     Raises:
-        ValueError: If the backend is unknown.
-        ImportError: If the backend is not installed.
+        UserError: If the backend is unknown.
+        UserError: If the backend is not installed.
     """
 
     def __init__(self,
@@ -123,17 +124,17 @@ def load_backend(backend: str) -> Tuple[type, type]:
         tuple[type, type]: The two classes.
 
     Raises:
-        ValueError: If the backend is unknown.
-        ImportError: If it is not installed.
+        UserError: If the backend is unknown.
+        UserError: If it is not installed.
     """
     if backend not in BACKENDS:
-        raise ValueError('backend of BoxAPMetric must be one of '
-                         f'{tuple(BACKENDS)}, not {backend!r}')
+        raise UserError('backend of BoxAPMetric must be one of '
+                        f'{tuple(BACKENDS)}, not {backend!r}')
     module, *names = BACKENDS[backend]
     try:
         imported = importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(
+        raise UserError(
             f'BoxAPMetric(backend={backend!r}) needs a package that is not '
             f"installed: `pip install {backend.replace('_', '-')}`, or use "
             "backend='pycocotools'") from error

@@ -5,6 +5,7 @@ from typing import Dict, List, Sequence
 from mmseg.evaluation import IoUMetric
 
 from mmbombo.registry import METRICS
+from mmbombo.utils import UserError
 
 
 @METRICS.register_module()
@@ -26,7 +27,7 @@ class SegIoUMetric(IoUMetric):
                 ``gt_sem_seg``, each with ``data`` of shape (1, H, W).
 
         Raises:
-            ValueError: If a ground truth map has an id outside the classes.
+            UserError: If a ground truth map has an id outside the classes.
         """
         if not self.format_only:
             for sample in data_samples:
@@ -38,7 +39,7 @@ class SegIoUMetric(IoUMetric):
         num_classes = len(self.dataset_meta['classes'])
         wrong = ids[(ids >= num_classes) & (ids != self.ignore_index)]
         if len(wrong):
-            raise ValueError(
+            raise UserError(
                 f"the mask of '{sample.get('img_path')}' has the id "
                 f'{int(wrong[0])}, but there are {num_classes} segmentation '
                 f'classes (ids 0 to {num_classes - 1}, '

@@ -10,6 +10,7 @@ from terminaltables import AsciiTable
 from mmbombo.evaluation.functional.voc_average_precision import (
     AP_MODES, best_truths, voc_average_precision)
 from mmbombo.registry import METRICS
+from mmbombo.utils import UserError
 
 #: 0.5, 0.55, ..., 0.95 to the last bit, which 0.5 + k * 0.05 is not.
 IOU_THRS = np.arange(10, 20) / 20
@@ -50,7 +51,7 @@ class VOCAPMetric(BaseMetric):
             :class:`MultiTaskEvaluator` sets it to the name of the task.
 
     Raises:
-        ValueError: If the mode is unknown.
+        UserError: If the mode is unknown.
     """
 
     default_prefix = 'voc'
@@ -64,8 +65,8 @@ class VOCAPMetric(BaseMetric):
                  prefix: Optional[str] = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if mode not in AP_MODES:
-            raise ValueError(f'mode of {type(self).__name__} must be one of '
-                             f'{AP_MODES}, not {mode!r}')
+            raise UserError(f'mode of {type(self).__name__} must be one of '
+                            f'{AP_MODES}, not {mode!r}')
         self.mode = mode
         self.classwise = classwise
 

@@ -4,6 +4,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from mmdet.structures import SampleList
 from torch import Tensor
 
+from mmbombo.utils import UserError
+
 
 def group_by_kinds(samples: SampleList) -> List[List[int]]:
     """Group the images of a batch by the annotation kinds they have.
@@ -40,13 +42,13 @@ def group_by_sources(
         group's images; in the order of ``sources``.
 
     Raises:
-        ValueError: If an image is of a source that no task has.
+        UserError: If an image is of a source that no task has.
     """
     tasks = {name: task for task, names in sources.items() for name in names}
     groups: Dict[str, List[int]] = {task: [] for task in sources}
     for i, sample in enumerate(samples):
         if sample.source not in tasks:
-            raise ValueError(
+            raise UserError(
                 f"the source '{sample.source}' is in none of the "
                 f'forward_groups, which name {sorted(tasks)}')
         groups[tasks[sample.source]].append(i)

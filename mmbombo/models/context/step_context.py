@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import (TYPE_CHECKING, Any, Callable, Dict, List, Optional,
+                    Sequence, Tuple)
 
 import torch
 from mmdet.structures import SampleList
@@ -8,7 +9,11 @@ from torch import Tensor
 
 from mmbombo.models.utils import (evaluation_mode, select_images,
                                   training_progress)
+from mmbombo.structures import ClassMap
+from mmbombo.structures.class_names import TaskClasses
+from mmbombo.utils import UserError
 from .teacher_outputs import TeacherOutputs
+from .view import View
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors.multi_task_detector import MultiTaskDetector
@@ -29,8 +34,10 @@ class StepContext:
         inputs (Tensor): Images ``(N, 3, H, W)``, normalized.
         samples (list[:obj:`DetDataSample`]): Their N samples.
 
+    Heads are asked by their name, or by a task that one head serves.
+
     Attributes:
-        plan (dict[str, list[int]]): Per task, the images its head runs on.
+        plan (dict[str, list[int]]): Per head, the images it runs on.
     """
 
     def __init__(self, model: 'MultiTaskDetector', inputs: Tensor,
@@ -44,20 +51,29 @@ class StepContext:
         self._features: Optional[Tuple[Tensor, ...]] = None
         self._outputs: Dict[str, Any] = {}
         self._others: Dict[str, Optional[TeacherOutputs]] = {}
+        self._views: Dict[tuple, View] = {}
 
     def _plan(self) -> Dict[str, List[int]]:
-        plan = {task: set(self.annotated(task)) for task in self.tasks}
+        plan = {
+            name: {
+                i
+                for task in head.tasks for i in self.annotated(task, name)
+            }
+            for name, head in self.model.trained_heads()
+        }
         for weak_loss in self.model.weak_losses:
-            plan[weak_loss.task].update(weak_loss.head_images(self))
-        return {task: sorted(images) for task, images in plan.items()}
+            if weak_loss.has_started(self):
+                for head, images in weak_loss.head_images(self).items():
+                    plan[self.model.head_name(head)].update(images)
+        return {name: sorted(images) for name, images in plan.items()}
 
     @property
-    def tasks(self) -> List[str]:
-        """list[str]: Names of the tasks."""
-        return list(self.model.task_heads)
+    def classes(self) -> TaskClasses:
+        """dict[str, tuple[str]]: The names of the classes of each task."""
+        return self.model.classes
 
     @property
-    def class_map(self):
+    def class_map(self) -> Optional[ClassMap]:
         """ClassMap: How detection labels and segmentation ids relate."""
         return self.model.class_map
 
@@ -81,9 +97,21 @@ class StepContext:
             if kind in sample.annotation_kinds
         ]
 
-    def annotated(self, task: str) -> List[int]:
-        """Positions of the images that supervise a task."""
-        return self.with_kind(self.model.task_heads[task].annotation_kind)
+    def annotated(self, task: str, head: Optional[str] = None) -> List[int]:
+        """Positions of the images that supervise a task.
+
+        Args:
+            task (str): Name of the task.
+            head (str, optional): Name of the head that they supervise.
+                Defaults to None, any head of the task.
+        """
+        heads = self.model.heads_of(task) if head is None else [
+            self.model.task_heads[head]
+        ]
+        return [
+            i for i, sample in enumerate(self.samples)
+            if any(x.is_annotated(task, sample) for x in heads)
+        ]
 
     def metas(self, images: Sequence[int]) -> List[dict]:
         """Meta information of some images."""
@@ -95,23 +123,30 @@ class StepContext:
         """What a task head says.
 
         Args:
-            task (str): Name of the task.
+            task (str): Name of the head, or a task that one head serves.
             images (Sequence[int], optional): Positions of planned images.
                 Defaults to None, all images of the plan.
 
         Returns:
             Any: Nested tensors ``(len(images), ...)``.
         """
-        planned = self.plan[task]
-        if task not in self._outputs:
+        name = self.model.head_name(task)
+        head, planned = self.model.task_heads[name], self.plan[name]
+        if name not in self._outputs:
             with torch.set_grad_enabled(self._with_grad):
                 feats = select_images(self.features, planned,
                                       len(self.samples))
-                self._outputs[task] = self.model.task_heads[task](feats)
+                self._outputs[name] = head(feats,
+                                           [self.samples[i] for i in planned])
         if images is None:
-            return self._outputs[task]
+            return self._outputs[name]
+        unplanned = sorted(set(images) - set(planned))
+        if unplanned:
+            raise UserError(
+                f"the head '{name}' is not run on the images {unplanned}; a "
+                'weak loss names them in head_images()')
         positions = [planned.index(i) for i in images]
-        return select_images(self._outputs[task], positions, len(planned))
+        return head.select(self._outputs[name], positions, len(planned))
 
     def logits(self,
                task: str = 'seg',
@@ -141,7 +176,7 @@ class StepContext:
 
         Args:
             by (str): Name of the network, such as 'ema'.
-            task (str): Name of the task.
+            task (str): Name of the head, or a task that one head serves.
             images (Sequence[int]): Positions of n >= 1 images.
 
         Returns:
@@ -153,14 +188,16 @@ class StepContext:
 
     def _other(self, by: str) -> Optional[TeacherOutputs]:
         if by not in self._others:
-            self._others[by] = self.model.teachers.ask(by, self.inputs)
+            self._others[by] = self.model.teachers.ask(
+                by, self.inputs, self.samples)
         return self._others[by]
 
     def loss(self,
              task: str,
              targets: Any,
              images: Sequence[int],
-             ignore: Any = None) -> dict:
+             ignore: Any = None,
+             head: Optional[str] = None) -> dict:
         """The task head's own loss on given targets.
 
         Args:
@@ -171,26 +208,31 @@ class StepContext:
             images (Sequence[int]): Positions of n >= 1 planned images.
             ignore (Any): What to ignore, as the task head takes it. Defaults
                 to None.
+            head (str, optional): Name of the head. Defaults to None, the one
+                that serves the task.
 
         Returns:
             dict[str, Tensor]: Losses under the head's own names.
         """
-        return self.model.task_heads[task].loss_on_targets(
-            self.outputs(task, images), targets, self.metas(images), ignore)
+        name = head or task
+        return self.model.head(name).loss_on_targets(
+            task, self.outputs(name, images), targets, self.metas(images),
+            ignore)
 
-    def supervised_loss(self, task: str) -> dict:
-        """The task head's loss on the n >= 1 images with its annotation."""
-        images = self.annotated(task)
-        head = self.model.task_heads[task]
-        targets, ignore = head.targets([self.samples[i] for i in images])
-        return self.loss(task, targets, images, ignore)
+    def supervised_loss(self, task: str, head: str) -> dict:
+        """A head's loss for a task on the n >= 1 images that supervise it."""
+        images = self.annotated(task, head)
+        targets, ignore = self.model.task_heads[head].targets(
+            task, [self.samples[i] for i in images])
+        return self.loss(task, targets, images, ignore, head)
 
     @torch.no_grad()
     def predict(self,
                 task: str,
                 images: Sequence[int],
                 by: str = 'self',
-                cfg: Optional[ConfigType] = None) -> Optional[Any]:
+                cfg: Optional[ConfigType] = None,
+                head: Optional[str] = None) -> Optional[Any]:
         """Decoded predictions, without gradient, in input pixels.
 
         Args:
@@ -201,28 +243,72 @@ class StepContext:
                 mode. Defaults to 'self'.
             cfg (dict, optional): Values that replace those of the head's
                 ``test_cfg``. Defaults to None.
+            head (str, optional): Name of the head. Defaults to None, the one
+                that serves the task.
 
         Returns:
             Any or None: Predictions per image; None while there is no network
             of that name, as before the first EMA update.
         """
+        name = head or task
         if by == 'self':
             network = self.model
-            outputs = self._evaluation_outputs(task, images)
+            outputs = self._evaluation_outputs(name, images)
         else:
             network = self.model.teachers.get(by)
-            outputs = self.outputs_of(by, task, images)
+            outputs = self.outputs_of(by, name, images)
         if outputs is None:
             return None
-        return network.task_heads[task].decode(outputs, self.metas(images),
-                                               cfg)
+        return network.head(name).decode(task, outputs, self.metas(images),
+                                         cfg)
 
-    def _evaluation_outputs(self, task: str, images: Sequence[int]) -> Any:
+    def _evaluation_outputs(self, name: str, images: Sequence[int]) -> Any:
         """What the head has said in this step, as in evaluation mode."""
-        head = self.model.task_heads[task]
-        outputs = head.as_evaluation_outputs(self.outputs(task, images))
+        head = self.model.head(name)
+        outputs = head.as_evaluation_outputs(self.outputs(name, images))
         if outputs is None:
             feats = select_images(self.features, images, len(self.samples))
             with evaluation_mode(head):
-                outputs = head(feats)
+                outputs = head(feats, [self.samples[i] for i in images])
         return outputs
+
+    def view(self,
+             images: Sequence[int],
+             scale: float = 1.,
+             flip: bool = False,
+             alter: Optional[Callable[[Tensor], Tensor]] = None,
+             by: str = 'self',
+             train: bool = False) -> Optional[View]:
+        """The same images, seen otherwise, by this network or another.
+
+        Class activation maps are a mean over scales and flips; consistency
+        compares a weak with a strong view.
+
+        Args:
+            images (Sequence[int]): Positions of n >= 1 images.
+            scale (float): Of both sides. Defaults to 1.
+            flip (bool): Whether to mirror them, left to right. Defaults to
+                False.
+            alter (Callable, optional): What else to do to the n inputs
+                ``(n, 3, H, W)``, such as a change of colors; it must keep
+                their size. Defaults to None.
+            by (str): 'self', or the name of another network. Defaults to
+                'self'.
+            train (bool): Whether the network stays in its mode and there is a
+                gradient. Defaults to False: evaluation mode and none.
+
+        Returns:
+            View or None: Computed once for equal arguments; None while there
+            is no network of that name.
+        """
+        network = self.model if by == 'self' else self.model.teachers.get(by)
+        if network is None:
+            return None
+        key = (tuple(images), scale, flip, alter, by, train)
+        if key not in self._views:
+            self._views[key] = View(
+                network,
+                select_images(self.inputs, images, len(self.samples)),
+                [self.samples[i] for i in images], scale, flip, alter, train,
+                train and self._with_grad)
+        return self._views[key]

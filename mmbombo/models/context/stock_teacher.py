@@ -6,7 +6,8 @@ from mmengine.config import ConfigDict
 from mmseg.models.segmentors import CascadeEncoderDecoder, EncoderDecoder
 from mmseg.registry import MODELS as MMSEG_MODELS
 
-from mmbombo.structures import ClassMap
+from mmbombo.structures.class_names import TaskClasses
+from mmbombo.utils import UserError
 
 #: What a preprocessor may say about the input of the network.
 NORMALIZATION = ('mean', 'std', 'bgr_to_rgb', 'rgb_to_bgr')
@@ -17,7 +18,7 @@ def is_stock_model(model: ConfigDict) -> bool:
     return 'task_heads' not in model
 
 
-def from_stock_model(model: ConfigDict, class_map: ClassMap) -> ConfigDict:
+def from_stock_model(model: ConfigDict, classes: TaskClasses) -> ConfigDict:
     """Write a stock network as the config of a :class:`MultiTaskDetector`.
 
     Backbone, neck and heads are as they were, and answer alike. Its only task
@@ -26,13 +27,14 @@ def from_stock_model(model: ConfigDict, class_map: ClassMap) -> ConfigDict:
     Args:
         model (dict): ``model`` of a stock config: a single-stage detector or
             an encoder-decoder. Not changed.
-        class_map (ClassMap): The classes that it is to speak of.
+        classes (dict[str, tuple[str]]): The classes of each task, of which
+            it is to speak of its own.
 
     Returns:
         dict: The config.
 
     Raises:
-        TypeError: If it has more than one stage, or a class of its own that
+        UserError: If it has more than one stage, or a class of its own that
             computes features in another way.
     """
     if 'decode_head' in model:
@@ -53,10 +55,7 @@ def from_stock_model(model: ConfigDict, class_map: ClassMap) -> ConfigDict:
             },
             type='MultiTaskDataPreprocessor'),
         task_heads={task: head},
-        class_map=dict(
-            det_classes=class_map.det_classes,
-            seg_classes=class_map.seg_classes,
-            background=class_map.background),
+        classes={task: classes[task]},
         **parts)
 
 
@@ -65,7 +64,7 @@ def detection_head(model: ConfigDict) -> dict:
     network = MMDET_MODELS.get(base_name(model))
     if not (network and issubclass(network, SingleStageDetector)
             and network.extract_feat is SingleStageDetector.extract_feat):
-        raise TypeError(
+        raise UserError(
             f"{model['type']} is neither a MultiTaskDetector, nor a "
             'single-stage detector or an encoder-decoder, and cannot be asked '
             'for dense outputs')
@@ -82,7 +81,7 @@ def segmentation_head(model: ConfigDict) -> dict:
     if not (network and issubclass(network, EncoderDecoder)
             and network.extract_feat is EncoderDecoder.extract_feat
             and not issubclass(network, CascadeEncoderDecoder)):
-        raise TypeError(
+        raise UserError(
             f"{model['type']} is no encoder-decoder with one decode head")
     return dict(
         type='SegTaskHead',

@@ -2,9 +2,11 @@
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import torch
+from mmdet.structures import SampleList
 from torch import Tensor, nn
 
 from mmbombo.models.utils import join_images, select_images
+from mmbombo.utils import UserError
 
 
 class TeacherOutputs:
@@ -22,12 +24,15 @@ class TeacherOutputs:
         name (str): Name of the network, for messages.
         network (nn.Module): Has ``extract_feat(inputs)`` and ``task_heads``.
         inputs (Tensor): Images ``(N, 3, H, W)`` of the step, normalized.
+        samples (list[:obj:`DetDataSample`]): Their N samples.
     """
 
-    def __init__(self, name: str, network: nn.Module, inputs: Tensor) -> None:
+    def __init__(self, name: str, network: nn.Module, inputs: Tensor,
+                 samples: SampleList) -> None:
         self.name = name
         self.network = network
         self.inputs = inputs
+        self.samples = samples
         self._features = OncePerImage(self._extract)
         self._outputs: Dict[str, OncePerImage] = {}
 
@@ -46,23 +51,26 @@ class TeacherOutputs:
         """Raw outputs of a head.
 
         Args:
-            task (str): Name of the task.
+            task (str): Name of the head, or a task that one head serves.
             images (Sequence[int]): Positions of the images.
 
         Returns:
             Any: Nested tensors ``(len(images), ...)``.
 
         Raises:
-            KeyError: If the network has no such task.
+            UserError: If the network has no such head.
         """
-        if task not in self.network.task_heads:
-            raise KeyError(f"the network '{self.name}' has no task '{task}', "
-                           f'only {sorted(self.network.task_heads)}')
-        if task not in self._outputs:
-            head = self.network.task_heads[task]
-            self._outputs[task] = OncePerImage(
-                lambda images: head(self._features(images)))
-        return self._outputs[task](images)
+        if task not in (*self.network.task_heads, *self.network.tasks):
+            raise UserError(f"the network '{self.name}' has no task '{task}', "
+                            f'only {sorted(self.network.tasks)}')
+        name = self.network.head_name(task)
+        if name not in self._outputs:
+            head = self.network.task_heads[name]
+            self._outputs[name] = OncePerImage(
+                lambda images: head(
+                    self._features(images), [self.samples[i] for i in images]),
+                head.select, head.join)
+        return self._outputs[name](images)
 
     def _extract(self, images: List[int]) -> Tuple[Tensor, ...]:
         return self.network.extract_feat(
@@ -75,10 +83,19 @@ class OncePerImage:
     Args:
         function (Callable): Maps positions of n images to nested tensors
             ``(n, ...)``, independently for each image.
+        select (Callable): Takes the rows of some images out of an answer.
+            Defaults to :func:`select_images`.
+        join (Callable): Puts answers one after the other. Defaults to
+            :func:`join_images`.
     """
 
-    def __init__(self, function: Callable[[List[int]], Any]) -> None:
+    def __init__(self,
+                 function: Callable[[List[int]], Any],
+                 select: Callable = select_images,
+                 join: Callable = join_images) -> None:
         self.function = function
+        self.select = select
+        self.join = join
         self._answers: List[Tuple[List[int], Any]] = []
 
     @torch.no_grad()
@@ -97,10 +114,6 @@ class OncePerImage:
             self._answers.append((new, self.function(new)))
         for asked, answer in self._answers:
             if set(images) <= set(asked):
-                return pick(answer, asked, images)
-        return join_images([self([i]) for i in images])
-
-
-def pick(answer: Any, asked: List[int], images: Sequence[int]) -> Any:
-    """Take the images' rows out of an answer about the images ``asked``."""
-    return select_images(answer, [asked.index(i) for i in images], len(asked))
+                return self.select(answer, [asked.index(i) for i in images],
+                                   len(asked))
+        return self.join([self([i]) for i in images])

@@ -1,6 +1,7 @@
 # Copyright (c) mmbombo contributors.
-from typing import Callable, Dict, Optional
+from typing import Dict, Optional
 
+from mmdet.structures import SampleList
 from torch import Tensor, nn
 
 from .teacher_outputs import TeacherOutputs
@@ -18,37 +19,32 @@ class Teachers:
 
     def __init__(self) -> None:
         self._models: Dict[str, nn.Module] = {}
-        self._asked_through: Dict[str, Callable[..., TeacherOutputs]] = {}
 
-    def set(self,
-            name: str,
-            model: nn.Module,
-            ask: Callable[..., TeacherOutputs] = TeacherOutputs) -> None:
+    def set(self, name: str, model: nn.Module) -> None:
         """Remember a network under a name, and set it to evaluation mode.
 
         Args:
             name (str): Such as 'ema'.
             model (nn.Module): The network.
-            ask (Callable): Takes the arguments of :class:`TeacherOutputs`, and
-                asks the network about the images of a step.
         """
         self._models[name] = model.eval()
-        self._asked_through[name] = ask
 
     def get(self, name: str) -> Optional[nn.Module]:
         """The network of that name, or None while there is none."""
         return self._models.get(name)
 
-    def ask(self, name: str, inputs: Tensor) -> Optional[TeacherOutputs]:
+    def ask(self, name: str, inputs: Tensor,
+            samples: SampleList) -> Optional[TeacherOutputs]:
         """What the network of that name says about images, or None.
 
         Args:
             name (str): Such as 'ema'.
             inputs (Tensor): Images ``(N, 3, H, W)`` of a step, normalized.
+            samples (list[:obj:`DetDataSample`]): Their samples.
         """
         if name not in self._models:
             return None
-        return self._asked_through[name](name, self._models[name], inputs)
+        return TeacherOutputs(name, self._models[name], inputs, samples)
 
     def __reduce__(self) -> tuple:
         """Copies and pickles are empty."""

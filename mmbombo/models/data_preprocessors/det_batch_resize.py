@@ -9,12 +9,10 @@ from torch import Tensor, nn
 
 from mmbombo.models.utils import training_progress
 from mmbombo.registry import MODELS
-from mmbombo.structures import BBOX
-from .multi_task_data_preprocessor import PIXEL_FIELDS, set_map
-
-#: Fields of a sample that hold boxes in input pixels.
-BOX_FIELDS = ('gt_instances', 'ignored_instances', 'unlisted_instances',
-              'components')
+from mmbombo.structures import BBOX, sample_fields
+from mmbombo.structures.annotation_kinds import BOXES, LINEAR
+from mmbombo.utils import UserError
+from .multi_task_data_preprocessor import map_fields, set_map
 
 
 @MODELS.register_module()
@@ -44,13 +42,13 @@ class DetBatchResize(nn.Module):
             size. Defaults to 0.8.
 
     Raises:
-        ValueError: If a size is not positive, or there is none.
+        UserError: If a size is not positive, or there is none.
     """
 
     def __init__(self, sizes: Sequence[int], until: float = 0.8) -> None:
         super().__init__()
         if not sizes or min(sizes) < 1:
-            raise ValueError(
+            raise UserError(
                 f'DetBatchResize: sizes={list(sizes)} must be sides in pixels')
         self.sizes = tuple(sizes)
         self.until = until
@@ -93,11 +91,11 @@ def resize_batch(inputs: Tensor, samples: SampleList,
         and their samples.
 
     Raises:
-        ValueError: If the images are not square.
+        UserError: If the images are not square.
     """
     height, width = inputs.shape[-2:]
     if height != width:
-        raise ValueError(
+        raise UserError(
             f'DetBatchResize: the batch has {height} x {width} pixels; it '
             'needs square ones, as from mmdet.Resize with keep_ratio=False')
     if size == height:
@@ -117,17 +115,25 @@ def resize_sample(sample: DetDataSample, old: int, new: int) -> DetDataSample:
     if 'scale_factor' in sample:
         resized.set_metainfo(
             dict(scale_factor=tuple(x * scale for x in sample.scale_factor)))
-    for field in BOX_FIELDS:
-        if field in sample:
-            instances: InstanceData = sample.get(field).new()
+    for field in sample_fields():
+        if field.geometry == BOXES and field.name in sample:
+            instances: InstanceData = sample.get(field.name).new()
             instances.bboxes = instances.bboxes * scale
             if 'areas' in instances:
                 instances.areas = instances.areas * scale**2
-            resized.set_field(instances, field)
-    for field, (key, _) in PIXEL_FIELDS.items():
-        if field in sample:
-            set_map(resized, field, nearest(sample.get(field).get(key), new))
+            resized.set_field(instances, field.name)
+    for field in map_fields(sample):
+        resize = bilinear if field.geometry == LINEAR else nearest
+        pixels = sample.get(field.name).get(field.key)
+        set_map(resized, field, resize(pixels, new))
     return resized
+
+
+def bilinear(pixels: Tensor, size: int) -> Tensor:
+    """Resize a map of values ``(1, S, S)`` to ``(1, size, size)``."""
+    return F.interpolate(
+        pixels[None], size=(size, size), mode='bilinear',
+        align_corners=False)[0]
 
 
 def nearest(pixels: Tensor, size: int) -> Tensor:

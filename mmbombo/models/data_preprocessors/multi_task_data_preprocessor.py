@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Sequence
+from typing import List, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -8,14 +8,9 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import PixelData
 
 from mmbombo.registry import MODELS
-from mmbombo.structures import IGNORE_INDEX
-
-#: Pixel fields of a sample: the key that holds the map, and the value that
-#: fills the padding.
-PIXEL_FIELDS = dict(
-    gt_sem_seg=('sem_seg', IGNORE_INDEX),
-    pseudo_sem_seg=('sem_seg', IGNORE_INDEX),
-    component_map=('data', 0))
+from mmbombo.structures import SampleField, sample_fields
+from mmbombo.structures.annotation_kinds import NEAREST
+from mmbombo.utils import UserError
 
 
 @MODELS.register_module()
@@ -37,15 +32,15 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
             ``pad_seg``, ``seg_pad_value`` and ``batch_augments``.
 
     Raises:
-        TypeError: For one of these three, and for arguments without a name.
+        UserError: For one of these three, and for arguments without a name.
     """
 
     def __init__(self, **kwargs) -> None:
         for option in {'pad_seg', 'seg_pad_value'} & set(kwargs):
-            raise TypeError('MultiTaskDataPreprocessor always pads semantic '
+            raise UserError('MultiTaskDataPreprocessor always pads semantic '
                             f'maps in training, as ignored: drop {option!r}')
         if kwargs.get('batch_augments'):
-            raise TypeError(
+            raise UserError(
                 "MultiTaskDataPreprocessor takes no 'batch_augments': those "
                 'of MMDetection move images and boxes and leave pseudo masks '
                 'and components where they were; see DetBatchResize')
@@ -77,31 +72,31 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
                 their maps are replaced in place.
 
         Raises:
-            ValueError: If a map has another shape than its image.
+            UserError: If a map has another shape than its image.
         """
         for sample in batch_data_samples:
             widen_maps(sample)
             height, width = sample.batch_input_shape
-            for field, (key, fill) in PIXEL_FIELDS.items():
-                if field not in sample:
-                    continue
-                pixels = sample.get(field).get(key)
+            for field in map_fields(sample):
+                pixels = sample.get(field.name).get(field.key)
                 h, w = pixels.shape[-2:]
                 if (h, w) != tuple(sample.img_shape[:2]):
-                    raise ValueError(
-                        f'{sample.get("img_path", "an image")}: {field} is '
-                        f'{w}x{h}, but the image as it was packed is '
-                        f'{sample.img_shape[1]}x{sample.img_shape[0]}: a '
-                        'transform changes the image and leaves the map, as '
-                        'those that mix images do (Mosaic, MixUp); take it '
-                        'out of the pipeline, or of MultiImageMixDataset')
+                    raise UserError(
+                        f'{sample.get("img_path", "an image")}: '
+                        f'{field.name} is {w}x{h}, but the image as it was '
+                        f'packed is {sample.img_shape[1]}x'
+                        f'{sample.img_shape[0]}: a transform changes the image'
+                        ' and leaves the map, as those that mix images do '
+                        '(Mosaic, MixUp); take it out of the pipeline, or of '
+                        'MultiImageMixDataset')
                 padded = F.pad(
-                    pixels, (0, width - w, 0, height - h), value=fill)
+                    pixels, (0, width - w, 0, height - h),
+                    value=field.pad_value)
                 set_map(sample, field, padded)
 
 
 def widen_maps(sample: DetDataSample) -> None:
-    """Make the maps of a sample int64, as the losses need them.
+    """Make the maps of ids of a sample int64, as the losses need them.
 
     Maps travel from the workers to the device as uint8 or int16, an eighth
     or a quarter of the bytes.
@@ -109,15 +104,22 @@ def widen_maps(sample: DetDataSample) -> None:
     Args:
         sample (:obj:`DetDataSample`): Changed in place.
     """
-    for field, (key, _) in PIXEL_FIELDS.items():
-        if field in sample:
-            set_map(sample, field, sample.get(field).get(key).long())
+    for field in map_fields(sample):
+        pixels = sample.get(field.name).get(field.key)
+        set_map(sample, field,
+                pixels.long() if field.geometry == NEAREST else pixels)
 
 
-def set_map(sample: DetDataSample, field: str, pixels: torch.Tensor) -> None:
+def map_fields(sample: DetDataSample) -> List[SampleField]:
+    """Those fields of a sample that hold a value per pixel."""
+    return [x for x in sample_fields() if x.is_map and x.name in sample]
+
+
+def set_map(sample: DetDataSample, field: SampleField,
+            pixels: torch.Tensor) -> None:
     """Store a map ``(1, H, W)`` under the key(s) that its readers expect."""
-    if PIXEL_FIELDS[field][0] == 'sem_seg':
-        maps = PixelData(sem_seg=pixels, data=pixels)
-    else:
-        maps = PixelData(data=pixels)
-    sample.set_field(maps, field)
+    sample.set_field(
+        PixelData(**{
+            field.key: pixels,
+            'data': pixels
+        }), field.name)

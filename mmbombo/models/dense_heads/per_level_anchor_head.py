@@ -10,10 +10,11 @@ from mmdet.utils import (ConfigType, InstanceList, OptConfigType,
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmbombo.models.task_heads.ignore_regions import IGNORED_LOGIT
 from mmbombo.models.task_modules.box_numbers import of_numbered_box
 from mmbombo.models.utils.conv_block import conv_block
-from mmbombo.models.utils.ignored_logit import IGNORED_LOGIT
 from mmbombo.registry import MODELS
+from mmbombo.utils import UserError
 
 BoxOutputs = Tuple[List[Tensor], List[Tensor]]
 
@@ -149,10 +150,10 @@ class PerLevelAnchorHead(AnchorHead):
             ``(N, A * 4, H_l, W_l)``.
 
         Raises:
-            ValueError: For another number of maps than levels of anchors.
+            UserError: For another number of maps than levels of anchors.
         """
         if len(x) != len(self.conv_cls):
-            raise ValueError(
+            raise UserError(
                 f'PerLevelAnchorHead has anchors for {len(self.conv_cls)} '
                 f'levels, but gets {len(x)} maps: see strides of '
                 'anchor_generator, and in_indices of DetTaskHead')

@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmdet.models.detectors import BaseDetector
 from mmdet.structures import OptSampleList, SampleList
@@ -7,13 +7,14 @@ from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmengine.model import ModuleDict, ModuleList
 from torch import Tensor, nn
 
-from mmbombo.models.context import (StepContext, TeacherOutputs, Teachers,
-                                    group_images, mean_over_groups)
+from mmbombo.models.context import (StepContext, Teachers, group_images,
+                                    mean_over_groups)
 from mmbombo.models.utils import (PROBE_SIZE, freeze_unreached_parameters,
                                   probe_features, select_images)
 from mmbombo.models.utils.zero_loss import zero_loss
 from mmbombo.registry import MODELS
-from mmbombo.structures import ClassMap
+from mmbombo.structures.class_names import resolve_classes
+from mmbombo.utils import UserError
 
 
 @MODELS.register_module()
@@ -24,6 +25,10 @@ class MultiTaskDetector(BaseDetector):
     the images that have its annotation; weak losses supervise it on the
     others. The detector knows tasks and annotation kinds; it knows no data
     set, and no convention of another library: the task heads do.
+
+    Heads have names. The name of a head that serves one task is usually that
+    task, as in ``dict(det=..., seg=...)``, and prefixes its losses; two heads
+    may serve one task, and a joint head several.
 
     In training a batch goes through the network in one of two ways:
 
@@ -45,11 +50,15 @@ class MultiTaskDetector(BaseDetector):
     Args:
         backbone (dict): Config of the backbone, such as
             ``dict(type='mmdet.ResNet', ...)``.
-        task_heads (dict[str, dict]): Task name to the config of its head,
-            such as ``dict(det=dict(type='DetTaskHead', ...))``. The name
-            prefixes the task's losses.
-        class_map (dict): Arguments of
-            :class:`~mmbombo.structures.class_map.ClassMap`.
+        task_heads (dict[str, dict]): Name to the config of a head, such as
+            ``dict(det=dict(type='DetTaskHead', ...))``.
+        classes (dict[str, Sequence[str]], optional): Task to the names of its
+            classes, such as ``dict(det=('cat', ), cls=('cat', ))``. Defaults
+            to None, those of the class map.
+        class_map (dict, optional): Arguments of
+            :class:`~mmbombo.structures.ClassMap`, for weak losses that make a
+            label of one task from the other's; ``det_classes`` and
+            ``seg_classes`` default to ``classes``. Defaults to None.
         neck (dict, optional): Config of the neck. Defaults to None.
         weak_losses (Sequence[dict]): Configs of the weak losses. Defaults to
             none, which is naive partial training.
@@ -67,7 +76,7 @@ class MultiTaskDetector(BaseDetector):
 
     Raises:
         TypeError: If a head cannot be adapted.
-        ValueError: If a head's classes differ from the class map's, the
+        UserError: If a head's classes differ from the class map's, the
             strides of a detection head from those of its feature maps, a weak
             loss is for a task that the network does not have, or the forward
             mode is unknown or cannot group or resize images.
@@ -76,7 +85,8 @@ class MultiTaskDetector(BaseDetector):
     def __init__(self,
                  backbone: ConfigType,
                  task_heads: Dict[str, ConfigType],
-                 class_map: ConfigType,
+                 classes: Optional[Dict[str, Sequence[str]]] = None,
+                 class_map: OptConfigType = None,
                  neck: OptConfigType = None,
                  weak_losses: Sequence[ConfigType] = (),
                  forward_mode: str = 'joint',
@@ -86,32 +96,33 @@ class MultiTaskDetector(BaseDetector):
                  init_cfg: OptMultiConfig = None) -> None:
         super().__init__(
             data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        self.class_map = ClassMap(**class_map)
+        self.classes, self.class_map = resolve_classes(classes, class_map)
         self.backbone = MODELS.build(backbone)
         self.neck = None if neck is None else MODELS.build(neck)
         self.task_heads = ModuleDict(
-            {task: MODELS.build(cfg)
-             for task, cfg in task_heads.items()})
+            {name: MODELS.build(cfg)
+             for name, cfg in task_heads.items()})
         self.weak_losses = ModuleList(
             MODELS.build(cfg) for cfg in weak_losses)
         if forward_mode not in ('joint', 'per_task'):
-            raise ValueError("forward_mode must be 'joint' or 'per_task', not "
-                             f'{forward_mode!r}')
+            raise UserError("forward_mode must be 'joint' or 'per_task', not "
+                            f'{forward_mode!r}')
         if forward_mode == 'joint' and (batch_resize or forward_groups):
-            raise ValueError('batch_resize and forward_groups need '
-                             "forward_mode='per_task': a joint batch has one "
-                             'size and one forward')
-        unknown = sorted({*(forward_groups or ())} - {*task_heads})
+            raise UserError('batch_resize and forward_groups need '
+                            "forward_mode='per_task': a joint batch has one "
+                            'size and one forward')
+        unknown = sorted({*(forward_groups or ())} - {*self.tasks})
         if unknown:
-            raise ValueError(f'forward_groups names the task(s) {unknown}, '
-                             f'but the model has {sorted(task_heads)}')
+            raise UserError(f'forward_groups names the task(s) {unknown}, '
+                            f'but the model has {self.tasks}')
         self.forward_mode = forward_mode
         self.forward_groups = forward_groups
         self.batch_resize = (None if batch_resize is None else
                              MODELS.build(batch_resize))
         self.teachers = Teachers()
         for head in self.task_heads.values():
-            head.check_classes(self.class_map)
+            head.check_classes(self.classes)
+            check_needs(head, self.task_heads)
         for weak_loss in self.weak_losses:
             weak_loss.check_model(self)
         feats = probe_features(self)
@@ -120,21 +131,53 @@ class MultiTaskDetector(BaseDetector):
                 head.check_features(feats, PROBE_SIZE)
             freeze_unreached_parameters(self, feats)
 
-    def set_teacher(
-            self,
-            name: str,
-            model: nn.Module,
-            ask: Callable[..., TeacherOutputs] = TeacherOutputs) -> None:
+    @property
+    def tasks(self) -> List[str]:
+        """list[str]: All tasks that a head serves, each once."""
+        return list(
+            dict.fromkeys(task for head in self.task_heads.values()
+                          for task in head.tasks))
+
+    def trained_heads(self) -> List[Tuple[str, nn.Module]]:
+        """Name and module of each head that is not made from others."""
+        return [(name, head) for name, head in self.task_heads.items()
+                if not head.needs]
+
+    def heads_of(self, task: str) -> List[nn.Module]:
+        """All heads that serve a task and are trained for it."""
+        return [head for _, head in self.trained_heads() if task in head.tasks]
+
+    def head_name(self, name: str) -> str:
+        """Name of the head that is called so, or else alone serves the task.
+
+        Args:
+            name (str): Name of a head, or a task.
+
+        Raises:
+            UserError: If there is none, or more than one.
+        """
+        if name in self.task_heads:
+            return name
+        names = [x for x, head in self.trained_heads() if name in head.tasks]
+        if len(names) != 1:
+            raise UserError(
+                f"no head is named '{name}', and {len(names)} serve a task "
+                f'of that name; the heads are {sorted(self.task_heads)}')
+        return names[0]
+
+    def head(self, name: str) -> nn.Module:
+        """The head of :meth:`head_name`."""
+        return self.task_heads[self.head_name(name)]
+
+    def set_teacher(self, name: str, model: nn.Module) -> None:
         """Let the weak losses ask another network, see :class:`Teachers`.
 
         Args:
             name (str): Name that a weak loss asks by, such as 'ema'.
             model (nn.Module): A :class:`MultiTaskDetector`; it is set to
                 evaluation mode.
-            ask (Callable): How to ask it, as in :meth:`Teachers.set`.
-                Defaults to :class:`TeacherOutputs`.
         """
-        self.teachers.set(name, model, ask)
+        self.teachers.set(name, model)
 
     def extract_feat(self, batch_inputs: Tensor) -> Tuple[Tensor, ...]:
         """Run backbone and neck.
@@ -163,14 +206,12 @@ class MultiTaskDetector(BaseDetector):
         """
         contexts = self._contexts(batch_inputs, batch_data_samples)
         losses = {}
-        for task, head in self.task_heads.items():
-            parts = [(ctx.supervised_loss(task), len(ctx.annotated(task)))
-                     for ctx in contexts if ctx.annotated(task)]
-            loss = mean_over_groups(parts) if parts else zero_loss(head)
-            losses.update(add_prefix(task, loss))
+        for name, head in self.trained_heads():
+            losses.update(add_prefix(name, supervised_loss(contexts, name)))
         for weak_loss in self.weak_losses:
             parts = [(weak_loss(ctx), len(weak_loss.images(ctx)))
-                     for ctx in contexts if weak_loss.images(ctx)]
+                     for ctx in contexts
+                     if weak_loss.has_started(ctx) and weak_loss.images(ctx)]
             loss = mean_over_groups(parts) if parts else zero_loss(weak_loss)
             losses.update(add_prefix(weak_loss.name, loss))
         return losses
@@ -202,7 +243,8 @@ class MultiTaskDetector(BaseDetector):
             list[:obj:`DetDataSample`]: The samples with ``pred_instances``
             and ``pred_sem_seg`` at the original image size.
         """
-        heads = self.task_heads.values()
+        # stable: heads that need others come after them
+        heads = sorted(self.task_heads.values(), key=lambda x: bool(x.needs))
         feats: tuple = ()
         # whole images may be too large for a network that looks at windows
         if any(head.predicts_from_features for head in heads):
@@ -219,7 +261,44 @@ class MultiTaskDetector(BaseDetector):
     ) -> Dict[str, Union[Tensor, tuple]]:
         """Raw outputs of every head; of auxiliary heads in training mode."""
         feats = self.extract_feat(batch_inputs)
-        return {task: head(feats) for task, head in self.task_heads.items()}
+        return {
+            name: head(feats, batch_data_samples)
+            for name, head in self.trained_heads()
+        }
+
+
+def supervised_loss(contexts: Sequence[StepContext],
+                    name: str) -> Dict[str, Any]:
+    """What a head learns from the images that are annotated for its tasks.
+
+    Args:
+        contexts (Sequence[StepContext]): Those of the step.
+        name (str): Name of the head.
+
+    Returns:
+        dict[str, Tensor]: Losses; of a joint head with the task before them.
+        If a task has no image, a zero that touches all parameters.
+    """
+    head = contexts[0].model.task_heads[name]
+    losses: Dict[str, Any] = {}
+    for task in head.tasks:
+        parts = [(ctx.supervised_loss(task, name),
+                  len(ctx.annotated(task, name))) for ctx in contexts
+                 if ctx.annotated(task, name)]
+        loss = mean_over_groups(parts) if parts else zero_loss(head)
+        losses.update(loss if len(head.tasks) == 1 else add_prefix(task, loss))
+    return losses
+
+
+def check_needs(head: nn.Module, heads: ModuleDict) -> None:
+    """Raise ``ValueError`` if a head needs one that is not there."""
+    missing = [
+        name for name in head.needs if name not in heads or heads[name].needs
+    ]
+    if missing:
+        raise UserError(
+            f'{type(head).__name__} needs the trained head(s) {missing}, but '
+            f'the model has {sorted(heads)}')
 
 
 def add_prefix(prefix: str, losses: Dict[str, Any]) -> Dict[str, Any]:

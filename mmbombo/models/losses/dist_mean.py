@@ -4,6 +4,13 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
 
+def sum_over_ranks(value: Tensor) -> Tensor:
+    """Sum of all ranks' values, without gradient; the value is kept."""
+    total = value.detach().clone()
+    all_reduce(total)
+    return total
+
+
 def ratio_over_ranks(numerator: Tensor,
                      denominator: Tensor,
                      min_denominator: float = 1.) -> Tensor:
@@ -23,8 +30,7 @@ def ratio_over_ranks(numerator: Tensor,
     Returns:
         Tensor: A scalar.
     """
-    total = denominator.detach().to(numerator.dtype).clone()
-    all_reduce(total)
+    total = sum_over_ranks(denominator.to(numerator.dtype))
     return numerator * (get_world_size() / total.clamp(min=min_denominator))
 
 

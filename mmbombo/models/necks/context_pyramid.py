@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmbombo.models.utils.conv_block import LEAKY_RELU, conv_block
 from mmbombo.registry import MODELS
+from mmbombo.utils import UserError
 
 
 @MODELS.register_module()
@@ -37,7 +38,7 @@ class ContextPyramid(BaseModule):
         init_cfg (dict, optional): Initialization config. Defaults to None.
 
     Raises:
-        ValueError: For another number of maps or another fusion.
+        UserError: For another number of maps or another fusion.
     """
 
     def __init__(self,
@@ -49,11 +50,11 @@ class ContextPyramid(BaseModule):
                  init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg=init_cfg)
         if len(in_channels) not in (2, 3):
-            raise ValueError('ContextPyramid takes 2 or 3 maps of the '
-                             f'backbone, got in_channels={in_channels}')
+            raise UserError('ContextPyramid takes 2 or 3 maps of the '
+                            f'backbone, got in_channels={in_channels}')
         if fusion not in ('fpn', 'pafpn'):
-            raise ValueError("fusion of ContextPyramid must be 'fpn' or "
-                             f"'pafpn', not {fusion!r}")
+            raise UserError("fusion of ContextPyramid must be 'fpn' or "
+                            f"'pafpn', not {fusion!r}")
         self.in_channels = tuple(in_channels)
         self.fine, self.coarse, self.context = (
             conv_block(channels, out_channels, 1, norm_cfg, act=False)
@@ -95,17 +96,17 @@ class ContextPyramid(BaseModule):
         """Add fine map, coarse map and context ``(N, out_channels, H, W)``.
 
         Raises:
-            ValueError: If the neck is told the wrong number of maps, or
+            UserError: If the neck is told the wrong number of maps, or
                 trains batch normalization on a single image.
         """
         if len(feats) != len(self.in_channels):
-            raise ValueError(
+            raise UserError(
                 f'ContextPyramid has in_channels={self.in_channels}, but the '
                 f'backbone gives {len(feats)} maps: see its out_indices')
         norm = self.context.norm
         if len(feats[0]) == 1 and norm.training and isinstance(
                 norm, nn.BatchNorm2d):
-            raise ValueError(
+            raise UserError(
                 'ContextPyramid cannot train on 1 image at a time: its '
                 'context is one value per image, and batch normalization '
                 'needs several. Use at least 2 images per forward, or '

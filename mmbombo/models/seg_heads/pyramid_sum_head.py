@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmbombo.models.utils.conv_block import LEAKY_RELU, conv_block
 from mmbombo.registry import MODELS
+from mmbombo.utils import UserError
 
 
 @MODELS.register_module()
@@ -37,7 +38,7 @@ class PyramidSumHead(BaseDecodeHead):
             ``num_classes`` and ``ignore_index``.
 
     Raises:
-        ValueError: For another ``refine_stride``.
+        UserError: For another ``refine_stride``.
     """
 
     def __init__(self,
@@ -49,8 +50,8 @@ class PyramidSumHead(BaseDecodeHead):
                  loss_decode: ConfigType = dict(type='mmseg.CrossEntropyLoss'),
                  **kwargs) -> None:
         if refine_stride not in (1, 4):
-            raise ValueError('refine_stride of PyramidSumHead must be 1 or 4, '
-                             f'not {refine_stride!r}')
+            raise UserError('refine_stride of PyramidSumHead must be 1 or 4, '
+                            f'not {refine_stride!r}')
         super().__init__(
             in_channels,
             channels,

@@ -2,50 +2,81 @@
 from abc import ABCMeta, abstractmethod
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
-from mmdet.structures import SampleList
+from mmdet.structures import DetDataSample, OptSampleList, SampleList
 from mmdet.utils import ConfigType, OptMultiConfig
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmbombo.structures import ClassMap
+from mmbombo.models.utils import join_images, select_images
+from mmbombo.structures.class_names import TaskClasses
+from mmbombo.utils import UserError
 
 
 class BaseTaskHead(BaseModule, metaclass=ABCMeta):
-    """What :class:`MultiTaskDetector` asks of a task.
+    """What :class:`MultiTaskDetector` asks of a head.
 
     A task head adapts a head of another library (or of our own) to four
     questions: what does it say about these features, what is its loss on
     these targets, what are the targets of an annotated sample, and what does
     it predict. The detector and the weak losses know nothing else of it.
 
+    A head of one task sets :attr:`tasks` and :attr:`annotation_kind` and need
+    not look at the ``task`` that it is given. A joint head names several
+    tasks; it runs once for all of them. A head that makes its answer from
+    those of other heads is a :class:`DerivedTaskHead`.
+
     Args:
         init_cfg (dict, optional): Initialization config. Defaults to None.
     """
 
-    #: Annotation kind that supervises the task.
+    #: What the head predicts.
+    tasks: Tuple[str, ...]
+    #: Annotation kind that supervises the task of a head that has one.
     annotation_kind: str
+    #: Heads, by name, that must have predicted before.
+    needs: Tuple[str, ...] = ()
     #: Whether :meth:`add_predictions` reads the features of whole images.
     predicts_from_features: bool = True
 
     def __init__(self, init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg=init_cfg)
 
+    def is_annotated(self, task: str, sample: DetDataSample) -> bool:
+        """Whether a sample supervises a task of the head."""
+        return self.annotation_kind in sample.annotation_kinds
+
     @abstractmethod
-    def forward(self, feats: Tuple[Tensor, ...]) -> Any:
+    def forward(self,
+                feats: Tuple[Tensor, ...],
+                samples: OptSampleList = None) -> Any:
         """Run the head.
 
         Args:
             feats (tuple[Tensor]): Feature maps ``(N, C, H_l, W_l)``.
+            samples (list[:obj:`DetDataSample`], optional): The N images, for
+                heads that read more than features (proposals, regions).
+                Defaults to None.
 
         Returns:
-            Any: Nested tuples or lists of tensors ``(N, ...)``.
+            Any: Nested tuples, lists or dicts of tensors ``(N, ...)``; others
+            with :meth:`select` and :meth:`join` of the head's own.
         """
 
+    def select(self, outputs: Any, positions: Sequence[int],
+               size: int) -> Any:
+        """Take the outputs of some images out of those of ``size``."""
+        return select_images(outputs, positions, size)
+
+    def join(self, outputs: Sequence[Any]) -> Any:
+        """Put the outputs of several calls one after the other."""
+        return join_images(outputs)
+
     @abstractmethod
-    def targets(self, samples: SampleList) -> Tuple[Any, Any]:
+    def targets(self, task: str, samples: SampleList) -> Tuple[Any, Any]:
         """The annotation of samples that have it.
 
         Args:
+            task (str): One of :attr:`tasks`.
             samples (list[:obj:`DetDataSample`]): Annotated samples.
 
         Returns:
@@ -54,11 +85,12 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
         """
 
     @abstractmethod
-    def loss_on_targets(self, outputs: Any, targets: Any,
+    def loss_on_targets(self, task: str, outputs: Any, targets: Any,
                         metas: Sequence[dict], ignore: Any) -> dict:
         """The head's own loss.
 
         Args:
+            task (str): One of :attr:`tasks`.
             outputs (Any): What :meth:`forward` gave, for n >= 1 images.
             targets (Any): Targets of the n images.
             metas (Sequence[dict]): Meta information of the n images.
@@ -83,9 +115,12 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
             extract_feat (Callable): Maps images to feature maps.
         """
 
-    @abstractmethod
-    def check_classes(self, class_map: ClassMap) -> None:
-        """Raise ``ValueError`` if the head does not fit the class map."""
+    def check_classes(self, classes: TaskClasses) -> None:
+        """Raise ``ValueError`` if the head has another number of classes.
+
+        Args:
+            classes (dict[str, tuple[str]]): Those of each task.
+        """
 
     def check_features(self, feats: Tuple[Tensor, ...],
                        image_size: int) -> None:
@@ -96,10 +131,10 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
             image_size (int): Its side in pixels.
         """
 
-    def decode(self, outputs: Any, metas: Sequence[dict],
+    def decode(self, task: str, outputs: Any, metas: Sequence[dict],
                cfg: Optional[ConfigType]) -> Any:
         """Turn evaluation outputs into predictions in input pixels."""
-        raise TypeError(f'{type(self).__name__} has no decoded predictions')
+        raise UserError(f'{type(self).__name__} has no decoded predictions')
 
     def as_evaluation_outputs(self, outputs: Any) -> Optional[Any]:
         """Read training outputs as the head gives them in evaluation mode.
@@ -109,6 +144,58 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
             run again.
         """
         return outputs
+
+
+class DerivedTaskHead(BaseModule, metaclass=ABCMeta):
+    """A head that makes its answer from those of other heads.
+
+    It is not trained. It runs after the heads that it :attr:`needs`.
+
+    Args:
+        init_cfg (dict, optional): Initialization config. Defaults to None.
+    """
+
+    tasks: Tuple[str, ...]
+    needs: Tuple[str, ...]
+    predicts_from_features: bool = False
+
+    @abstractmethod
+    def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
+                        samples: SampleList,
+                        extract_feat: Callable) -> None:
+        """See :meth:`BaseTaskHead.add_predictions`."""
+
+    def check_classes(self, classes: TaskClasses) -> None:
+        """See :meth:`BaseTaskHead.check_classes`."""
+
+    def check_features(self, feats: Tuple[Tensor, ...],
+                       image_size: int) -> None:
+        """See :meth:`BaseTaskHead.check_features`."""
+
+
+def require_num_classes(head: nn.Module, task: str, classes: TaskClasses,
+                        num_classes: int) -> None:
+    """Raise if a head has another number of classes than its task.
+
+    Args:
+        head (nn.Module): The head, for the message.
+        task (str): Its task.
+        classes (dict[str, tuple[str]]): Classes of each task.
+        num_classes (int): That of the head.
+
+    Raises:
+        UserError: Also if the task has no classes.
+    """
+    name = type(head).__name__
+    if task not in classes:
+        raise UserError(
+            f"{name} needs the names of the classes of task '{task}': give "
+            f"the model classes=dict({task}=(...), ...)")
+    if num_classes != len(classes[task]):
+        raise UserError(
+            f'{name} has num_classes={num_classes}, but the task '
+            f"'{task}' has {len(classes[task])} classes: "
+            f'{list(classes[task])}')
 
 
 def library_scope(head: ConfigType, default: str) -> ConfigType:

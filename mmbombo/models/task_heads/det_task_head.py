@@ -8,18 +8,21 @@ from mmdet.models.dense_heads import (AutoAssignHead, CenterNetUpdateHead,
                                       RTMDetInsHead, TOODHead, VFNetHead,
                                       YOLACTHead, YOLOV3Head, YOLOXHead)
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
-from mmdet.structures import SampleList
+from mmdet.structures import OptSampleList, SampleList
 from mmdet.utils import ConfigType, InstanceList, OptConfigType, OptMultiConfig
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
 from mmbombo.models.losses.dist_mean import full_precision
 from mmbombo.models.utils import prior_offset
-from mmbombo.models.utils.ignored_logit import IGNORED_LOGIT
 from mmbombo.registry import MODELS
-from mmbombo.structures import BBOX, ClassMap
-from .base_task_head import BaseTaskHead, library_scope, overridden
-from .ignore_regions import IgnoreRegions, boxes_and_classes, ignored_cells
+from mmbombo.structures import BBOX
+from mmbombo.structures.class_names import TaskClasses
+from mmbombo.utils import UserError
+from .base_task_head import (BaseTaskHead, library_scope, overridden,
+                             require_num_classes)
+from .ignore_regions import (IGNORED_LOGIT, IgnoreRegions, boxes_and_classes,
+                             ignored_cells)
 from .level_strides import check_level_strides
 
 #: Dense heads that need more than boxes, or more than one stage, or have
@@ -54,10 +57,11 @@ class DetTaskHead(BaseTaskHead):
         init_cfg (dict, optional): Initialization config. Defaults to None.
 
     Raises:
-        TypeError: If the head cannot be trained on a part of the batch, or
+        UserError: If the head cannot be trained on a part of the batch, or
             cannot ignore a region; the message names it and the reason.
     """
 
+    tasks = ('det', )
     annotation_kind = BBOX
 
     def __init__(self,
@@ -84,24 +88,23 @@ class DetTaskHead(BaseTaskHead):
         """ConfigDict: Post-processing of the head."""
         return self.head.test_cfg
 
-    def check_classes(self, class_map: ClassMap) -> None:
-        """Raise if the number of classes differs from the class map's."""
-        if self.num_classes != class_map.num_det_classes:
-            raise ValueError(
-                f'the detection head has num_classes={self.num_classes}, but '
-                f'the class map has {class_map.num_det_classes} detection '
-                f'classes: {list(class_map.det_classes)}')
+    def check_classes(self, classes: TaskClasses) -> None:
+        """Raise if the number of classes is not that of the task."""
+        require_num_classes(self.head, 'det', classes, self.num_classes)
 
     def check_features(self, feats: Tuple[Tensor, ...],
                        image_size: int) -> None:
         """Raise if the head's strides are not those of its maps."""
         check_level_strides(self.head, feats, self.in_indices, image_size)
 
-    def forward(self, feats: Tuple[Tensor, ...]) -> Tuple[List[Tensor], ...]:
+    def forward(self,
+                feats: Tuple[Tensor, ...],
+                samples: OptSampleList = None) -> Tuple[List[Tensor], ...]:
         """Run the head on its feature maps.
 
         Args:
             feats (tuple[Tensor]): Feature maps ``(N, C, H_l, W_l)``.
+            samples (list, optional): Not read.
 
         Returns:
             tuple[list[Tensor]]: Per kind of output, a map per level.
@@ -111,7 +114,7 @@ class DetTaskHead(BaseTaskHead):
         return self.head(feats)
 
     def targets(
-        self, samples: SampleList
+        self, task: str, samples: SampleList
     ) -> Tuple[InstanceList, Optional[IgnoreRegions]]:
         """Ground-truth boxes, and the crowd and difficult ones to ignore."""
         ignore = IgnoreRegions.from_instances(
@@ -119,7 +122,7 @@ class DetTaskHead(BaseTaskHead):
             self.num_classes)
         return [sample.gt_instances for sample in samples], ignore
 
-    def loss_on_targets(self, outputs: Tuple[List[Tensor], ...],
+    def loss_on_targets(self, task: str, outputs: Tuple[List[Tensor], ...],
                         targets: InstanceList, metas: Sequence[dict],
                         ignore: Optional[IgnoreRegions]) -> dict:
         """The dense head's loss on given boxes.
@@ -129,6 +132,7 @@ class DetTaskHead(BaseTaskHead):
         replaced by a constant that costs nothing and has no gradient.
 
         Args:
+            task (str): 'det'.
             outputs (tuple[list[Tensor]]): Outputs of the head for n images.
             targets (list[:obj:`InstanceData`]): Per image ``bboxes``
                 ``(T, 4)`` in input pixels and ``labels`` ``(T, )``.
@@ -179,12 +183,15 @@ class DetTaskHead(BaseTaskHead):
             return (cls_scores, bbox_preds, *others)
         return outputs
 
-    def decode(self, outputs: Tuple[List[Tensor], ...],
+    def decode(self,
+               task: str,
+               outputs: Tuple[List[Tensor], ...],
                metas: Sequence[dict],
                cfg: Optional[ConfigType] = None) -> InstanceList:
         """Decoded boxes in input pixels, after NMS.
 
         Args:
+            task (str): 'det'.
             outputs (tuple[list[Tensor]]): Evaluation outputs for n images.
             metas (Sequence[dict]): Meta information of the n images.
             cfg (dict, optional): Values that replace those of ``test_cfg``.
@@ -226,33 +233,33 @@ def check_dense_head(head: nn.Module) -> None:
         head (nn.Module): A head built from a user's config.
 
     Raises:
-        TypeError: With the reason.
+        UserError: With the reason.
     """
     name = type(head).__name__
     if not isinstance(head, BaseDenseHead):
-        raise TypeError(
+        raise UserError(
             f'DetTaskHead cannot use {name}: it takes one-stage dense heads '
             '(RetinaHead, FCOSHead, GFLHead, ATSSHead, RTMDetHead, ...), not '
             'two-stage, cascade, query, mask or keypoint heads')
     replaced = overridden(head, BaseDenseHead, ['loss', 'predict'])
     if replaced or isinstance(head, UNSUPPORTED_HEADS):
-        raise TypeError(
+        raise UserError(
             f'DetTaskHead cannot use {name}: its loss needs more than the '
             'boxes of an image and its outputs')
     for kind, reason in CANNOT_IGNORE.items():
         if isinstance(head, kind):
-            raise TypeError(f'DetTaskHead cannot use {name}: {reason}, so its '
+            raise UserError(f'DetTaskHead cannot use {name}: {reason}, so its '
                             'cells cannot be ignored')
     if not hasattr(head, 'prior_generator'):
-        raise TypeError(f'DetTaskHead cannot use {name}: it has no '
+        raise UserError(f'DetTaskHead cannot use {name}: it has no '
                         'prior_generator, so its cells cannot be ignored')
     if not hasattr(head, 'use_sigmoid_cls'):
-        raise TypeError(
+        raise UserError(
             f'DetTaskHead cannot use {name}: it does not say by an attribute '
             'use_sigmoid_cls whether each class has a sigmoid of its own, and '
             'classes must be ignored one by one')
     if not head.use_sigmoid_cls:
-        raise TypeError(
+        raise UserError(
             f'DetTaskHead cannot use {name} with a softmax over classes: '
             'classes must be ignored one by one. Use a sigmoid '
             'classification loss (use_sigmoid=True)')

@@ -6,6 +6,12 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from mmbombo.weak_labels import covered_cells
+
+#: Replaces a class logit that is not to be learned from. Its sigmoid is zero
+#: in every floating-point type that trains, so as a negative it costs nothing.
+IGNORED_LOGIT = -50.
+
 
 class IgnoreRegions(NamedTuple):
     """Where a detector is told nothing.
@@ -117,24 +123,3 @@ def ignored_cells(regions: IgnoreRegions, targets: Tensor,
                          dim=2)
     near_target = covered_cells(beside, target_classes, xs, ys)
     return ignored & ~near_target
-
-
-def covered_cells(boxes: Tensor, classes: Tensor, xs: Tensor,
-                  ys: Tensor) -> Tensor:
-    """Find, class by class, the cells whose center a box covers.
-
-    Args:
-        boxes (Tensor): ``(N, K, 4)`` in pixels.
-        classes (Tensor): ``(N, K, C)`` bool, the classes of each box.
-        xs (Tensor): ``(W, )`` centers of the columns in pixels.
-        ys (Tensor): ``(H, )`` centers of the rows in pixels.
-
-    Returns:
-        Tensor: ``(N, C, H, W)`` bool.
-    """
-    x1, y1, x2, y2 = boxes[..., None].unbind(dim=2)
-    in_x = (xs >= x1) & (xs < x2)  # (N, K, W)
-    in_y = (ys >= y1) & (ys < y2)  # (N, K, H)
-    cells = (in_y[..., :, None] & in_x[..., None, :]).flatten(2)
-    covered = torch.bmm(classes.transpose(1, 2).float(), cells.float()) > 0
-    return covered.unflatten(2, (len(ys), len(xs)))

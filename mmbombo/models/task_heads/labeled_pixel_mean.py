@@ -1,8 +1,9 @@
 # Copyright (c) mmbombo contributors.
 import torch
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
+from mmbombo.models.losses.dist_mean import sum_over_ranks
 from .loss_wrapper import LossWrapper
 
 
@@ -66,8 +67,6 @@ class LabeledPixelMean(LossWrapper):
             mass = (self.weights[label * labeled] * labeled).sum()
         else:
             mass = labeled.sum().to(loss)
-        total = mass.clone()
-        all_reduce(total)
-        divided_by = loss.new_full((), num_pixels)
-        scale = divided_by * get_world_size() / total.clamp(min=1e-6)
+        total = sum_over_ranks(mass).clamp(min=1e-6)
+        scale = loss.new_full((), num_pixels) * get_world_size() / total
         return loss * scale.masked_fill(mass == 0, 0.)

@@ -4,6 +4,8 @@ from typing import List, Optional, Sequence, Tuple
 
 from torch import Tensor, nn
 
+from mmbombo.utils import UserError
+
 
 def check_level_strides(head: nn.Module, feats: Sequence[Tensor],
                         in_indices: Optional[Sequence[int]],
@@ -22,7 +24,7 @@ def check_level_strides(head: nn.Module, feats: Sequence[Tensor],
         image_size (int): Side of the image that the maps show, in pixels.
 
     Raises:
-        ValueError: Naming the head, its levels that do not fit, and the maps
+        UserError: Naming the head, its levels that do not fit, and the maps
             that there are.
     """
     strides = getattr(
@@ -42,7 +44,7 @@ def check_level_strides(head: nn.Module, feats: Sequence[Tensor],
                                         image_size)
     if problems:
         found = ', '.join(stride_text(x, image_size) for x in feats)
-        raise ValueError(
+        raise UserError(
             f'{type(head).__name__} cannot use its feature maps: '
             f'{"; ".join(problems)}. in_indices of DetTaskHead is '
             f'{in_indices}, the strides of maps 0 to {num_maps - 1} are '

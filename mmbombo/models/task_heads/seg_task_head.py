@@ -3,7 +3,7 @@ from typing import Callable, List, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from mmdet.structures import DetDataSample, SampleList
+from mmdet.structures import DetDataSample, OptSampleList, SampleList
 from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmengine.model import ModuleList
 from mmengine.structures import PixelData
@@ -14,8 +14,11 @@ from torch import Tensor, nn
 
 from mmbombo.models.utils import unpadded_shape
 from mmbombo.registry import MODELS
-from mmbombo.structures import IGNORE_INDEX, SEM_SEG, ClassMap
-from .base_task_head import BaseTaskHead, library_scope, overridden
+from mmbombo.structures import IGNORE_INDEX, SEM_SEG
+from mmbombo.structures.class_names import TaskClasses
+from mmbombo.utils import UserError
+from .base_task_head import (BaseTaskHead, library_scope, overridden,
+                             require_num_classes)
 from .decode_head_loss import decode_head_loss
 from .labeled_pixel_mean import LabeledPixelMean
 from .labeled_pixels_only import LabeledPixelsOnly
@@ -40,11 +43,12 @@ class SegTaskHead(BaseTaskHead):
         init_cfg (dict, optional): Initialization config. Defaults to None.
 
     Raises:
-        TypeError: If a head is not a plain decode head, or gives one logit
+        UserError: If a head is not a plain decode head, or gives one logit
             for two classes; the message names it.
-        ValueError: If its ``ignore_index`` is not 255.
+        UserError: If its ``ignore_index`` is not 255.
     """
 
+    tasks = ('seg', )
     annotation_kind = SEM_SEG
 
     def __init__(self,
@@ -74,21 +78,19 @@ class SegTaskHead(BaseTaskHead):
         """int: Number of segmentation classes, background included."""
         return self.head.num_classes
 
-    def check_classes(self, class_map: ClassMap) -> None:
-        """Raise if the number of classes differs from the class map's."""
+    def check_classes(self, classes: TaskClasses) -> None:
+        """Raise if the number of classes is not that of the task."""
         for head in (self.head, *self.auxiliary_heads):
-            if head.num_classes != class_map.num_seg_classes:
-                raise ValueError(
-                    f'the segmentation head {type(head).__name__} has '
-                    f'num_classes={head.num_classes}, but the class map has '
-                    f'{class_map.num_seg_classes} segmentation classes: '
-                    f'{list(class_map.seg_classes)}')
+            require_num_classes(head, 'seg', classes, head.num_classes)
 
-    def forward(self, feats: Tuple[Tensor, ...]) -> Tuple[Tensor, ...]:
+    def forward(self,
+                feats: Tuple[Tensor, ...],
+                samples: OptSampleList = None) -> Tuple[Tensor, ...]:
         """Run the decode head, and in training the auxiliary heads too.
 
         Args:
             feats (tuple[Tensor]): Feature maps ``(N, C, H_l, W_l)``.
+            samples (list, optional): Not read.
 
         Returns:
             tuple[Tensor]: Logits ``(N, num_classes, h, w)`` of each head, the
@@ -99,12 +101,13 @@ class SegTaskHead(BaseTaskHead):
             heads += list(self.auxiliary_heads)
         return tuple(head(feats) for head in heads)
 
-    def targets(self, samples: SampleList) -> Tuple[Tensor, None]:
+    def targets(self, task: str, samples: SampleList) -> Tuple[Tensor, None]:
         """Ground-truth maps ``(n, 1, H, W)``."""
         maps = [sample.gt_sem_seg.sem_seg for sample in samples]
         return torch.stack(maps), None
 
     def loss_on_targets(self,
+                        task: str,
                         outputs: Tuple[Tensor, ...],
                         targets: Tensor,
                         metas: Sequence[dict],
@@ -112,6 +115,7 @@ class SegTaskHead(BaseTaskHead):
         """The decode heads' losses on given maps.
 
         Args:
+            task (str): 'seg'.
             outputs (tuple[Tensor]): Logits of each head for n images.
             targets (Tensor): Class ids ``(n, 1, H, W)``, int64; unlabeled
                 pixels are 255.
@@ -134,12 +138,14 @@ class SegTaskHead(BaseTaskHead):
 
     @torch.no_grad()
     def decode(self,
+               task: str,
                outputs: Tuple[Tensor, ...],
                metas: Sequence[dict],
                cfg: OptConfigType = None) -> Tensor:
         """Class ids at the size of the input, padding included.
 
         Args:
+            task (str): 'seg'.
             outputs (tuple[Tensor]): Outputs of the head for n images.
             metas (Sequence[dict]): Meta information of the n images.
             cfg (dict, optional): Not used; ids have no options.
@@ -221,32 +227,32 @@ def build_decode_head(head: ConfigType) -> BaseDecodeHead:
         BaseDecodeHead: The head, its losses wrapped.
 
     Raises:
-        TypeError: If the head is not a plain decode head, or gives one
+        UserError: If the head is not a plain decode head, or gives one
             logit for two classes.
-        ValueError: If its ``ignore_index`` is not 255.
+        UserError: If its ``ignore_index`` is not 255.
     """
     head = MODELS.build(library_scope(head, 'mmseg'))
     name = type(head).__name__
     if not isinstance(head, BaseDecodeHead):
-        raise TypeError(
+        raise UserError(
             f'SegTaskHead cannot use {name}: it takes decode heads that give '
             'a map of logits (FPNHead, FCNHead, UPerHead, SegformerHead, '
             '...), not mask-classification heads')
     replaced = overridden(head, BaseDecodeHead,
                           ['loss', 'predict', 'loss_by_feat'])
     if replaced or isinstance(head, BaseCascadeDecodeHead):
-        raise TypeError(
+        raise UserError(
             f'SegTaskHead cannot use {name}: it needs the output of another '
             'head, or more than a map to train on')
     if head.out_channels == 1:
-        raise TypeError(
+        raise UserError(
             f'SegTaskHead cannot use {name} with out_channels=1: '
             "MMSegmentation's binary loss fails on images without a labeled "
             'pixel, and weak losses need a channel per class. Give two '
             'classes two channels: num_classes=2 without out_channels and '
             'threshold, and a cross-entropy without use_sigmoid')
     if head.ignore_index != IGNORE_INDEX:
-        raise ValueError(
+        raise UserError(
             f'{name} has ignore_index={head.ignore_index}, but ignored pixels '
             f'are {IGNORE_INDEX} in all maps; leave it out, and say in the '
             'data set which ids of its files to ignore')
@@ -269,16 +275,16 @@ def check_test_cfg(test_cfg: dict) -> None:
     """Raise ``ValueError`` for a test mode that is not complete."""
     mode = test_cfg.get('mode')
     if mode not in ('whole', 'slide'):
-        raise ValueError("test_cfg.mode of SegTaskHead must be 'whole' or "
-                         f"'slide', not {mode!r}")
+        raise UserError("test_cfg.mode of SegTaskHead must be 'whole' or "
+                        f"'slide', not {mode!r}")
     missing = {'crop_size', 'stride'} - set(test_cfg)
     if mode == 'slide' and missing:
-        raise ValueError("test_cfg with mode='slide' lacks "
-                         f'{sorted(missing)}')
+        raise UserError("test_cfg with mode='slide' lacks "
+                        f'{sorted(missing)}')
     if mode == 'slide':
         crop, step = test_cfg['crop_size'], test_cfg['stride']
         if not all(0 < s <= c for s, c in zip(step, crop)):
-            raise ValueError(
+            raise UserError(
                 f'test_cfg has stride={tuple(step)} and crop_size='
                 f'{tuple(crop)}: windows a stride apart must be positive, and '
                 'cover all pixels (stride at most crop_size)')

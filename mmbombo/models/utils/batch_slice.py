@@ -1,8 +1,9 @@
 # Copyright (c) mmbombo contributors.
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 
 def select_images(batch: Any, positions: Sequence[int], size: int) -> Any:
@@ -19,27 +20,31 @@ def select_images(batch: Any, positions: Sequence[int], size: int) -> Any:
 
     Returns:
         Any: The same nesting with tensors ``(len(positions), ...)``.
+
+    Raises:
+        TypeError: If the batch holds anything but tensors.
     """
     positions = list(positions)
     if positions == list(range(size)):
         return batch
     first = positions[0] if positions else 0
     if positions == list(range(first, first + len(positions))):
-        return _map_tensors(
-            batch, lambda x: x.narrow(0, first, len(positions)))
+        return _map_tensors(lambda x: x.narrow(0, first, len(positions)),
+                            batch)
     index = torch.tensor(positions)
-    return _map_tensors(batch, lambda x: x.index_select(
-        0, index.to(x.device, non_blocking=True)))
+    return _map_tensors(
+        lambda x: x.index_select(0, index.to(x.device, non_blocking=True)),
+        batch)
 
 
-def _map_tensors(batch: Any, function) -> Any:
-    if isinstance(batch, Tensor):
-        return function(batch)
-    if isinstance(batch, dict):
-        return {k: _map_tensors(v, function) for k, v in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        return type(batch)(_map_tensors(v, function) for v in batch)
-    raise TypeError(f'cannot take images out of a {type(batch).__name__}')
+def _map_tensors(function: Callable[[Tensor], Tensor], batch: Any) -> Any:
+
+    def checked(x: Any) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise TypeError(f'cannot take images out of a {type(x).__name__}')
+        return function(x)
+
+    return tree_map(checked, batch)
 
 
 def join_images(batches: Sequence[Any]) -> Any:
@@ -52,9 +57,4 @@ def join_images(batches: Sequence[Any]) -> Any:
     Returns:
         Any: The same nesting with tensors ``(sum N_i, ...)``.
     """
-    first = batches[0]
-    if isinstance(first, Tensor):
-        return torch.cat(list(batches))
-    if isinstance(first, dict):
-        return {k: join_images([x[k] for x in batches]) for k in first}
-    return type(first)(join_images(parts) for parts in zip(*batches))
+    return tree_map(lambda *parts: torch.cat(parts), *batches)

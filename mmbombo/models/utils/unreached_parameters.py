@@ -5,9 +5,10 @@ from typing import List, Tuple
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from .evaluation_mode import evaluation_mode
-from .nested_tensors import nested_tensors
+from .probe import probe_sample
 
 
 def freeze_unreached_parameters(model: nn.Module,
@@ -24,8 +25,8 @@ def freeze_unreached_parameters(model: nn.Module,
     training, in which they run auxiliary heads too.
 
     Args:
-        model (nn.Module): A model with ``task_heads`` that run everything
-            that training may run.
+        model (nn.Module): A model with ``trained_heads()`` that run
+            everything that training may run.
         feats (tuple[Tensor]): What :func:`probe_features` gives for it.
 
     Returns:
@@ -33,11 +34,12 @@ def freeze_unreached_parameters(model: nn.Module,
     """
     try:
         with evaluation_mode(model), torch.enable_grad():
-            for head in model.task_heads.values():
+            heads = [head for _, head in model.trained_heads()]
+            for head in heads:
                 head.training = True
-            outputs = [head(feats) for head in model.task_heads.values()]
-            total = sum(x.float().sum() for x in nested_tensors(outputs)
-                        if x.is_floating_point())
+            outputs = [head(feats, [probe_sample()]) for head in heads]
+            total = sum(x.float().sum() for x in tree_leaves(outputs)
+                        if torch.is_tensor(x) and x.is_floating_point())
         named = [(name, parameter)
                  for name, parameter in model.named_parameters()
                  if parameter.requires_grad

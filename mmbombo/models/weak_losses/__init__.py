@@ -2,12 +2,11 @@
 from .base_weak_loss import BaseWeakLoss
 from .box_for_mask_loss import BoxForMaskLoss
 from .box_projection_loss import BoxProjectionLoss
-from .color_affinity_loss import ColorAffinityLoss
 from .distillation import *  # noqa: F401,F403
 from .mask_for_box_loss import MaskForBoxLoss
 from .prediction_filter import PredictionFilter
 
 __all__ = [
-    'BaseWeakLoss', 'BoxForMaskLoss', 'BoxProjectionLoss',
-    'ColorAffinityLoss', 'MaskForBoxLoss', 'PredictionFilter'
+    'BaseWeakLoss', 'BoxForMaskLoss', 'BoxProjectionLoss', 'MaskForBoxLoss',
+    'PredictionFilter'
 ]

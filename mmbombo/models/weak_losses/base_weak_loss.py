@@ -7,8 +7,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmbombo.models.context import StepContext
-from mmbombo.structures import BBOX
-from mmbombo.utils.class_difference import class_difference
+from mmbombo.structures.class_names import require_same_classes
+from mmbombo.utils import UserError
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector
@@ -22,9 +22,11 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             to 1.
         ramp (float): Share of the training over which the weight grows
             linearly from 0. Defaults to 0, the full weight from the start.
+        start (float): Share of the training after which the loss begins.
+            Defaults to 0.
 
     Raises:
-        ValueError: If the weight is negative, or the ramp not in [0, 1].
+        UserError: If the weight is negative, or ramp or start not in [0, 1].
     """
 
     #: Prefix of the losses and diagnostics in the log.
@@ -39,15 +41,22 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
     #: Network that is asked for the weak label: 'self', 'ema' or a teacher's
     #: name; 'none' for nobody.
     predictor: str = 'none'
+    #: Whether the class map is read.
+    needs_class_map: bool = False
 
-    def __init__(self, loss_weight: float = 1., ramp: float = 0.) -> None:
+    def __init__(self,
+                 loss_weight: float = 1.,
+                 ramp: float = 0.,
+                 start: float = 0.) -> None:
         super().__init__()
-        if loss_weight < 0 or not 0 <= ramp <= 1:
-            raise ValueError(
+        if loss_weight < 0 or not (0 <= ramp <= 1 and 0 <= start <= 1):
+            raise UserError(
                 f'{type(self).__name__}: loss_weight={loss_weight} must not '
-                f'be negative and ramp={ramp} must lie in [0, 1]')
+                f'be negative, and start={start} and ramp={ramp} must lie in '
+                '[0, 1]')
         self.loss_weight = loss_weight
         self.ramp = ramp
+        self.start = start
 
     def check_model(self, model: 'MultiTaskDetector') -> None:
         """Raise if the network cannot be trained by this loss.
@@ -56,16 +65,21 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             model (MultiTaskDetector): The network, its heads built.
 
         Raises:
-            ValueError: If the network lacks the task, or another loss writes
-                the same keys, of which one would be lost.
+            UserError: If the network lacks the task or a class map, or
+                another loss writes the same keys, of which one would be lost.
         """
-        if self.task not in model.task_heads:
-            raise ValueError(
+        if self.task not in model.tasks:
+            raise UserError(
                 f"{type(self).__name__} supervises the task '{self.task}', "
-                f'but the model has only {sorted(model.task_heads)}')
+                f'but the model has only {sorted(model.tasks)}')
+        if self.needs_class_map and model.class_map is None:
+            raise UserError(
+                f'{type(self).__name__} makes labels of one task from the '
+                "other's: give the model a class_map, if only class_map="
+                'dict() beside `classes`')
         same = [x for x in model.weak_losses if x.name == self.name]
         if len(same) > 1:
-            raise ValueError(
+            raise UserError(
                 f"the model has {len(same)} weak losses named '{self.name}' "
                 f'({type(self).__name__}); one of them would be lost')
 
@@ -78,22 +92,18 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             teacher (MultiTaskDetector): The teacher.
 
         Raises:
-            ValueError: If the teacher lacks the task or knows other classes.
+            UserError: If the teacher lacks the task or knows other classes.
         """
-        if self.task not in teacher.task_heads:
-            raise ValueError(
+        if self.task not in teacher.tasks:
+            raise UserError(
                 f"{type(self).__name__} asks the teacher '{self.predictor}' "
                 f"for the task '{self.task}', but it has only "
-                f'{sorted(teacher.task_heads)}')
-        kind = model.task_heads[self.task].annotation_kind
-        ours, theirs = (
-            x.class_map.det_classes if kind == BBOX else
-            x.class_map.seg_classes for x in (model, teacher))
-        if tuple(ours) != tuple(theirs):
-            raise ValueError(
-                f"the teacher '{self.predictor}' knows other classes of the "
-                f"task '{self.task}': " + class_difference(
-                    ours, theirs, ('the student', 'the teacher')))
+                f'{sorted(teacher.tasks)}')
+        require_same_classes(
+            *(x.classes.get(self.task, ()) for x in (model, teacher)),
+            ('the student', 'the teacher'),
+            f"the teacher '{self.predictor}' knows other classes of the task "
+            f"'{self.task}'")
 
     def images(self, ctx: StepContext) -> List[int]:
         """Positions of the images that have the source kind only."""
@@ -109,24 +119,34 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             sample (:obj:`DetDataSample`): An image that needs this loss.
 
         Raises:
-            KeyError: Naming the image and what to add to its pipeline.
+            UserError: Naming the image and what to add to its pipeline.
         """
         for field, problem in self.required_fields.items():
             if field not in sample:
-                raise KeyError(f'{sample.get("img_path")} {problem}')
+                raise UserError(f'{sample.get("img_path")} {problem}')
 
-    def head_images(self, ctx: StepContext) -> List[int]:
-        """Positions of the images on which the task's head must run.
+    def head_images(self, ctx: StepContext) -> Dict[str, List[int]]:
+        """On which images which heads must run.
 
-        A loss that asks for features only says none.
+        A loss that asks for features only says nothing; one that makes a
+        label of one task from what the network says of another names both.
+
+        Returns:
+            dict[str, list[int]]: Name of a head, or a task that one head
+            serves, to positions of images.
         """
-        return self.images(ctx)
+        return {self.task: self.images(ctx)}
+
+    def has_started(self, ctx: StepContext) -> bool:
+        """Whether the loss has begun at this point of the training."""
+        return ctx.progress >= self.start
 
     def weight(self, ctx: StepContext) -> float:
         """Weight of the loss at this point of the training."""
         if not self.ramp:
             return self.loss_weight
-        return self.loss_weight * min(1., ctx.progress / self.ramp)
+        grown = (ctx.progress - self.start) / self.ramp
+        return self.loss_weight * min(1., grown)
 
     def forward(self, ctx: StepContext) -> Dict[str, Tensor]:
         """Compute the weighted loss.

@@ -8,6 +8,7 @@ from torch import Tensor
 from mmbombo.models.context import StepContext
 from mmbombo.registry import MODELS, TASK_UTILS
 from mmbombo.structures import BBOX
+from mmbombo.utils import UserError
 from .base_weak_loss import BaseWeakLoss
 
 
@@ -24,8 +25,7 @@ class BoxForMaskLoss(BaseWeakLoss):
     <https://arxiv.org/abs/2411.17536>`_; that the same cross-entropy is used
     is known from its reviews, everything else is our reconstruction.
 
-    The defaults were set before our ablation, which bears them out: no
-    ``mask_refiner`` and no :class:`ColorAffinityLoss` beside it. A
+    The defaults were set before our ablation, which bears them out. A
     ``stride`` of 2 was as good as one of 1. The figures are in
     ``docs/en/user_guides/weak_losses.md``, and for all runs in
     ``docs/en/notes/ablation.md``.
@@ -39,9 +39,11 @@ class BoxForMaskLoss(BaseWeakLoss):
             Defaults to None.
         stride (int): The loss is of every so many rows and columns of the
             masks, to whose size the logits are brought. Defaults to 1.
+        start (float): Share of the training after which the loss begins.
+            Defaults to 0.
 
     Raises:
-        ValueError: If ``stride`` is no positive integer.
+        UserError: If ``stride`` is no positive integer.
     """
 
     name = 'b4m'
@@ -56,11 +58,12 @@ class BoxForMaskLoss(BaseWeakLoss):
                  loss_weight: float = 1.,
                  ramp: float = 0.,
                  mask_refiner: OptConfigType = None,
-                 stride: int = 1) -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp)
+                 stride: int = 1,
+                 start: float = 0.) -> None:
+        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         if not isinstance(stride, int) or stride < 1:
-            raise ValueError('stride of BoxForMaskLoss must be a positive '
-                             f'integer, not {stride!r}')
+            raise UserError('stride of BoxForMaskLoss must be a positive '
+                            f'integer, not {stride!r}')
         self.stride = stride
         self.mask_refiner = None
         if mask_refiner is not None:
@@ -71,20 +74,13 @@ class BoxForMaskLoss(BaseWeakLoss):
         """str: Who predicts for the masks; 'none' for nobody."""
         return getattr(self.mask_refiner, 'predictor', 'none')
 
+    @property
+    def needs_class_map(self) -> bool:
+        """bool: Predictions are compared with boxes by their classes."""
+        return self.mask_refiner is not None
+
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """Segmentation loss on the pseudo masks.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of the images with boxes only.
-
-        Returns:
-            dict[str, Tensor]: Losses of the segmentation head, and what the
-            refiner counts.
-
-        Raises:
-            KeyError: If a sample carries no pseudo mask.
-        """
+        """Losses of the segmentation head, and what the refiner counts."""
         masks, counts = self.pseudo_masks(ctx, images)
         # the middle of each cell, or nearest to it
         cells = slice(self.stride // 2, None, self.stride)

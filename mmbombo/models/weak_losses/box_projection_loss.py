@@ -43,30 +43,25 @@ class BoxProjectionLoss(BaseWeakLoss):
             0. Defaults to 0.
         outside (bool): Whether to train what is in no box as background.
             Defaults to True.
+        start (float): Share of the training after which the loss begins.
+            Defaults to 0.
     """
 
     name = 'box_projection'
     task = 'seg'
     source_kind = BBOX
+    needs_class_map = True
 
     def __init__(self,
                  loss_weight: float = 1.,
                  ramp: float = 0.,
-                 outside: bool = True) -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp)
+                 outside: bool = True,
+                 start: float = 0.) -> None:
+        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         self.outside = outside
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """Projection loss, and the head's loss outside the boxes.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of the images with boxes only.
-
-        Returns:
-            dict[str, Tensor]: ``loss_projection``, and the losses of the
-            segmentation head.
-        """
+        """``loss_projection``, and the head's losses outside the boxes."""
         table = PaddedBoxes.from_samples([ctx.samples[i] for i in images],
                                          ctx.class_map)
         losses = dict(loss_projection=self._projection(ctx, images, table))

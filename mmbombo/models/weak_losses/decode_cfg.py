@@ -1,13 +1,13 @@
 # Copyright (c) mmbombo contributors.
+#: NMS of the predictions that a weak loss learns from.
+NMS_IOU_THR = 0.5
 
 
-def decode_cfg(score_thr: float, nms_iou_thr: float,
-               max_predictions: int) -> dict:
+def decode_cfg(score_thr: float, max_predictions: int) -> dict:
     """Post-processing of the predictions that a weak loss learns from.
 
     Args:
         score_thr (float): Predictions must score more.
-        nms_iou_thr (float): NMS of the predictions.
         max_predictions (int): Predictions per image.
 
     Returns:
@@ -15,5 +15,5 @@ def decode_cfg(score_thr: float, nms_iou_thr: float,
     """
     return dict(
         score_thr=score_thr,
-        nms=dict(type='nms', iou_threshold=nms_iou_thr),
+        nms=dict(type='nms', iou_threshold=NMS_IOU_THR),
         max_per_img=max_predictions)

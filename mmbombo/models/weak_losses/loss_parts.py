@@ -9,6 +9,8 @@ of FreeAnchor, are about both.
 """
 from typing import Any, Dict
 
+from mmbombo.utils import UserError
+
 LOCALIZATION = ('bbox', 'dfl', 'centerness', 'iou', 'pts')
 CLASSIFICATION = ('cls', )
 
@@ -43,13 +45,13 @@ def select_losses(losses: Dict[str, Any], supervise: str) -> Dict[str, Any]:
         dict[str, Any]: What is kept.
 
     Raises:
-        ValueError: If the name of a loss does not say what it is about.
+        UserError: If the name of a loss does not say what it is about.
     """
     if supervise == 'both':
         return losses
     unknown = [key for key in losses if 'loss' in key and not part_of(key)]
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"supervise='{supervise}' cannot be used with this detection "
             f'head: the names of its losses {unknown} do not say whether '
             f'they are about classes ({", ".join(CLASSIFICATION)}) or boxes '

@@ -11,6 +11,7 @@ from mmbombo.models.context import StepContext
 from mmbombo.models.task_heads.ignore_regions import IgnoreRegions, pad_boxes
 from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX, SEM_SEG
+from mmbombo.utils import UserError
 from mmbombo.weak_labels.masks_to_boxes import RefinedBoxes, refine_boxes
 from .base_weak_loss import BaseWeakLoss
 from .decode_cfg import decode_cfg
@@ -66,14 +67,12 @@ class MaskForBoxLoss(BaseWeakLoss):
             used as they are. Defaults to 'self'.
         score_thr (float): Predictions must score more. It suits the head:
             the scores of GFL rarely pass 0.5. Defaults to 0.3.
-        nms_iou_thr (float): NMS of the predictions. Defaults to 0.5.
         max_predictions (int): Predictions per image. Defaults to 30.
         iou_thr (float): See :func:`refine_boxes`. Defaults to 0.5.
         containment_thr (float): See :func:`refine_boxes`. Defaults to 0.7.
         cover_thr (float): See :func:`refine_boxes`. Defaults to 0.5.
         min_area (float): Smallest part of a split component, in pixels.
             Defaults to 80.
-        rounds (int): Rounds of each step. Defaults to 4.
         min_quality (float): Pseudo boxes on which rectangle and prediction
             agree less are ignored: no target, no negative. The quality of a
             box is its largest IoU with a prediction of its class, so a
@@ -82,15 +81,18 @@ class MaskForBoxLoss(BaseWeakLoss):
         supervise (str): What the boxes supervise: 'both', only the
             classification ('cls') or only the localization ('loc'), see
             :mod:`mmbombo.models.weak_losses.loss_parts`. Defaults to 'both'.
+        start (float): Share of the training after which the loss begins.
+            Defaults to 0.
 
     Raises:
-        ValueError: If ``supervise`` is unknown or ``min_quality`` is not
+        UserError: If ``supervise`` is unknown or ``min_quality`` is not
             possible.
     """
 
     name = 'm4b'
     task = 'det'
     source_kind = SEM_SEG
+    needs_class_map = True
     required_fields = dict(
         components='has a mask and no boxes, but no components for '
         "MaskForBoxLoss: add dict(type='LabelComponents', ...) after the "
@@ -101,48 +103,40 @@ class MaskForBoxLoss(BaseWeakLoss):
                  ramp: float = 0.1,
                  predictor: str = 'self',
                  score_thr: float = 0.3,
-                 nms_iou_thr: float = 0.5,
                  max_predictions: int = 30,
                  iou_thr: float = 0.5,
                  containment_thr: float = 0.7,
                  cover_thr: float = 0.5,
                  min_area: float = 80,
-                 rounds: int = 4,
                  min_quality: float = 0.,
-                 supervise: str = 'both') -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp)
+                 supervise: str = 'both',
+                 start: float = 0.) -> None:
+        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         if supervise not in SUPERVISE:
-            raise ValueError(f'supervise of MaskForBoxLoss must be one of '
-                             f'{SUPERVISE}, not {supervise!r}')
+            raise UserError(f'supervise of MaskForBoxLoss must be one of '
+                            f'{SUPERVISE}, not {supervise!r}')
         if not 0 <= min_quality <= 1 or (min_quality
                                          and predictor == 'none'):
-            raise ValueError(
+            raise UserError(
                 f'min_quality={min_quality} of MaskForBoxLoss must lie in '
                 "[0, 1], and be 0 with predictor='none', when there is "
                 'nothing to agree with')
         self.predictor = predictor
         self.supervise = supervise
-        self.decode_cfg = decode_cfg(score_thr, nms_iou_thr, max_predictions)
+        self.decode_cfg = decode_cfg(score_thr, max_predictions)
         self.refine_cfg = dict(
             score_thr=score_thr,
             iou_thr=iou_thr,
             containment_thr=containment_thr,
             cover_thr=cover_thr,
             min_area=min_area,
-            rounds=rounds,
             min_quality=min_quality)
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """Detection loss on the pseudo boxes.
+        """Losses of the detection head, and counts.
 
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of the images with a mask only.
-
-        Returns:
-            dict[str, Tensor]: Losses of the detection head, and how many
-            pseudo boxes came from a split, a merge, a direct match, or a kept
-            rectangle, and how many regions are ignored, in the batch.
+        How many pseudo boxes of the batch came from a split, a merge, a
+        direct match or a kept rectangle, and how many regions are ignored.
         """
         targets, ignore, counts = self.pseudo_boxes(ctx, images)
         for i, target in zip(images, targets):

@@ -6,9 +6,9 @@ from mmdet.structures import SampleList
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from mmbombo.models.task_heads.ignore_regions import covered_cells
 from mmbombo.models.utils import grid_points
 from mmbombo.structures import ClassMap
+from mmbombo.weak_labels import covered_cells
 
 
 class PaddedBoxes(NamedTuple):

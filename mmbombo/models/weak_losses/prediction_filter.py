@@ -6,6 +6,7 @@ from torch import Tensor
 
 from mmbombo.models.context import StepContext
 from mmbombo.registry import TASK_UTILS
+from mmbombo.utils import UserError
 from mmbombo.weak_labels import filter_predictions
 from .padded_boxes import PaddedBoxes
 
@@ -29,15 +30,15 @@ class PredictionFilter:
             used. Defaults to 0.3.
 
     Raises:
-        ValueError: If ``predictor`` or ``start`` is not possible.
+        UserError: If ``predictor`` or ``start`` is not possible.
     """
 
     def __init__(self, predictor: str = 'ema', start: float = 0.3) -> None:
         if predictor == 'none':
-            raise ValueError('PredictionFilter needs a predictor')
+            raise UserError('PredictionFilter needs a predictor')
         if not 0 <= start <= 1:
-            raise ValueError(f'start={start} of PredictionFilter must lie in '
-                             '[0, 1]')
+            raise UserError(f'start={start} of PredictionFilter must lie in '
+                            '[0, 1]')
         self.predictor = predictor
         self.start = start
 

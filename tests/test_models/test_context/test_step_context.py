@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmbombo.models.context import OncePerImage, StepContext
-from mmbombo.models.utils import join_images
 from mmbombo.registry import MODELS
 from mmbombo.testing import SIZE, make_sample, tiny_model_cfg
+from mmbombo.utils import UserError
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_answers_are_those_of_the_network_in_evaluation_mode(model, teacher):
         for got_maps, maps in zip(det, det_wanted):
             close(got_maps, maps)
         one = [[x[2:3] for x in maps] for maps in det_wanted]
-        predicted = teacher.task_heads.det.decode(one, ctx.metas([2]),
+        predicted = teacher.task_heads.det.decode('det', one, ctx.metas([2]),
                                                   dict(score_thr=0.))
     close(boxes[0].scores, predicted[0].scores)
     close(boxes[0].bboxes, predicted[0].bboxes)
@@ -113,7 +113,7 @@ def test_a_task_that_the_network_lacks_is_an_error(model):
     model.set_teacher('detector', MODELS.build(cfg))
     ctx = context(model)
     assert ctx.features_of('detector', [0])[0].shape[0] == 1
-    with pytest.raises(KeyError, match="'detector' has no task 'seg'"):
+    with pytest.raises(UserError, match="'detector' has no task 'seg'"):
         ctx.outputs_of('detector', 'seg', [0])
 
 
@@ -147,11 +147,3 @@ def test_once_per_image_in_any_order(asked):
         assert torch.equal(first, data[images])
         assert torch.equal(second, data[images] + 1)
     assert sorted(seen) == sorted({i for images in asked for i in images})
-
-
-def test_join_images():
-    x = torch.arange(6.).view(3, 2)
-    parts = [(x[:1], [dict(a=x[:1] + 1)]), (x[1:], [dict(a=x[1:] + 1)])]
-    joined = join_images(parts)
-    assert torch.equal(joined[0], x)
-    assert torch.equal(joined[1][0]['a'], x + 1)

@@ -1,36 +1,26 @@
 # Copyright (c) mmbombo contributors.
-"""What ``benchmark.py`` measures: one module each.
+"""What ``benchmark.py`` measures: functions of its options that yield rows.
 
-A module of this package with a function ``run(options) -> list[Row]`` is found
-by its name; the first line of its docstring is shown in the help. ``options``
-are the command's: ``data``, ``images``, ``model``, ``batch``, ``size``,
-``repeats``, ``threads``, ``device``, ``plot``. Modules of other content are in
-:data:`_SHARED`.
+They only say what A and B are; :mod:`.rows` measures and writes.
 """
-import ast
 from importlib import import_module
-from pathlib import Path
-from types import ModuleType
-from typing import List
+from typing import Callable
 
-_FOLDER = Path(__file__).parent
-_SHARED = ('__init__', 'report', 'rows', 'running', 'batches', 'networks',
-           'stock', 'photo_stamps', 'voc_sources', 'split_merge_loop',
-           'start_child', 'baseline', 'scores', 'worker')
-
-
-def names() -> List[str]:
-    """What can be measured."""
-    return sorted(path.stem for path in _FOLDER.glob('*.py')
-                  if path.stem not in _SHARED)
-
-
-def summary(name: str) -> str:
-    """The first line of a benchmark's docstring, without importing it."""
-    tree = ast.parse((_FOLDER / f'{name}.py').read_text(encoding='utf-8'))
-    return ast.get_docstring(tree).splitlines()[0]
+#: Name to the module that holds the function of this name.
+BENCHMARKS = dict(
+    joint_step='joint',
+    inference='joint',
+    validation='joint',
+    bombo_naive_own='bombo',
+    bombo_naive_all='bombo',
+    training_memory='bombo',
+    split_merge='bombo',
+    pseudo_masks='files',
+    pipeline='files',
+    start_up='start_up',
+    growth='growth')
 
 
-def load(name: str) -> ModuleType:
+def load(name: str) -> Callable:
     """Import a benchmark."""
-    return import_module(f'{__name__}.{name}')
+    return getattr(import_module(f'.{BENCHMARKS[name]}', __name__), name)

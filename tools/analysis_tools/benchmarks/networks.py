@@ -1,70 +1,40 @@
 # Copyright (c) mmbombo contributors.
-"""Our networks, and floors."""
-from typing import Dict, Sequence, Tuple
+"""Our networks at work, images for them, and floors."""
+import gc
+from argparse import Namespace
+from itertools import accumulate
+from typing import Callable, Dict, List, Sequence
 
 import torch
-from get_flops import complexity
-from mmengine.config import ConfigDict
+from get_flops import build_model, complexity
+from mmengine.config import Config
 from mmengine.logging import MMLogger
-from torch import Tensor, nn
+from mmengine.optim import OptimWrapper
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+from torch.profiler._utils import traverse_dfs
 
 from mmbombo.models.weak_losses import BaseWeakLoss
-from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX, SEM_SEG
-from .batches import raw_inputs
-from .stock import NUM_CLASSES, network_cfg
-
-#: Forward, gradient of the inputs, gradient of the weights.
-PASSES_OF_TRAINING = 3
-#: Cells and classes of an image that pass a detection score, on average.
-CANDIDATES = 100
+from mmbombo.testing import add_weak_labels, make_sample
+from .stock import network_cfg
 
 
-def bombo_losses(predictor: str, stride: int = 1) -> Sequence[dict]:
-    """Configs of both weak losses."""
-    return (dict(type='BoxForMaskLoss', stride=stride),
-            dict(type='MaskForBoxLoss', predictor=predictor))
-
-
-def build_ours(name: str,
-               weak_losses: Sequence[dict] = (),
-               num_classes: int = NUM_CLASSES) -> nn.Module:
-    """A :class:`MultiTaskDetector` with random weights, the same each time."""
+def build_ours(
+    options: Namespace, weak_losses: Sequence[dict] = ()) -> nn.Module:
+    """A :class:`MultiTaskDetector` with random weights, always the same."""
     # initialization says a line for every weight
     MMLogger.get_instance('benchmark', log_level='ERROR')
-    classes = [f'class {i}' for i in range(num_classes)]
-    cfg = network_cfg(name, num_classes)
-    cfg.class_map = dict(
-        det_classes=classes, seg_classes=['background', *classes])
-    cfg.weak_losses = list(weak_losses)
+    cfg = Config(dict(model=network_cfg(options.model)))
+    cfg.model.weak_losses = list(weak_losses)
     torch.manual_seed(0)
-    model = MODELS.build(ConfigDict(_scope_='mmbombo', **cfg))
+    model = build_model(cfg)
     model.init_weights()
-    return model
-
-
-def weights_of(ours: nn.Module) -> Dict[str, dict]:
-    """States of the parts that the libraries' networks have, on the CPU."""
-    heads = ours.task_heads
-    parts = dict(
-        backbone=ours.backbone,
-        neck=ours.neck,
-        det=heads.det.head,
-        seg=heads.seg.head)
-    return {
-        name: {
-            key: value.cpu()
-            for key, value in part.state_dict().items()
-        }
-        for name, part in parts.items()
-    }
+    return model.to(options.device)
 
 
 class HeadOnAllImages(BaseWeakLoss):
-    """Naive-all: a head runs on the images too that it learns nothing from.
-
-    The gradient passes through what the head has done on them, as zeros.
-    """
+    """No loss, but the head runs on the images that it learns nothing from."""
 
     def __init__(self, task: str, source_kind: str) -> None:
         super().__init__()
@@ -72,83 +42,132 @@ class HeadOnAllImages(BaseWeakLoss):
         self.task, self.source_kind = task, source_kind
 
     def loss(self, ctx, images) -> dict:
-        """No loss; the images are planned, which makes the head run."""
+        """The images are planned, which makes the head run."""
         return {}
 
 
-def build_naive_all(name: str, num_classes: int = NUM_CLASSES) -> nn.Module:
+def build_naive_all(options: Namespace) -> nn.Module:
     """Naive partial training with both heads on all images."""
-    model = build_ours(name, num_classes=num_classes)
+    model = build_ours(options)
     model.weak_losses.append(HeadOnAllImages('det', SEM_SEG))
     model.weak_losses.append(HeadOnAllImages('seg', BBOX))
     return model
 
 
+def fresh(batch: dict) -> dict:
+    """A batch that a preprocessor may change; the tensors are the same."""
+    samples = []
+    for sample in batch['data_samples']:
+        copy = sample.clone()
+        for key, field in sample.items():
+            setattr(copy, key, field.clone())
+        samples.append(copy)
+    return dict(inputs=list(batch['inputs']), data_samples=samples)
+
+
+class Training:
+    """A network with an optimizer; a call is a step on a batch."""
+
+    def __init__(self, model: nn.Module, batch: dict) -> None:
+        self.model, self.batch = model.train(), batch
+        # so slow that the network stays as it is
+        self.optim = OptimWrapper(
+            torch.optim.AdamW(model.parameters(), lr=1e-7, weight_decay=0.),
+            clip_grad=dict(max_norm=10.))
+
+    def __call__(self) -> dict:
+        """One step; its log."""
+        return self.model.train_step(fresh(self.batch), self.optim)
+
+
 @torch.no_grad()
-def make_predict(model: nn.Module, batch: dict, score: float) -> None:
-    """Let an untrained network predict about as many boxes as a trained one.
-
-    The biases of its classification are moved, so that decoding and NMS have
-    :data:`CANDIDATES` per image to work on.
-
-    Args:
-        model (nn.Module): Ours, in the mode that it will be measured in.
-        batch (dict): Images.
-        score (float): What these candidates pass.
-    """
+def let_predict(model: nn.Module, batch: dict, score: float) -> None:
+    """Let about 100 cells and classes of each image pass a score, as in a
+    trained network, by the biases of the classification."""
     head = model.task_heads.det
-    maps = head(model.extract_feat(raw_inputs(model, batch)))[0]
+    inputs = model.data_preprocessor(fresh(batch), True)['inputs']
+    maps = head(model.extract_feat(inputs))[0]
     logits = torch.cat([scores.flatten() for scores in maps])
-    count = min(CANDIDATES * len(maps[0]), len(logits))
-    passing = logits.topk(count).values[-1]
-    shift = torch.logit(passing.new_tensor(score)) - passing
+    count = min(100 * len(inputs), len(logits))
+    shift = torch.logit(torch.tensor(score)) - logits.topk(count).values[-1]
     for module in head.modules():
         if isinstance(module,
                       nn.Conv2d) and module.out_channels == maps[0].shape[1]:
             module.bias += shift
 
 
-def multiply_adds(name: str, size: Tuple[int, int]) -> Dict[str, int]:
-    """Multiply-adds of one image: trunk (backbone and neck), det and seg."""
-    parts = {
-        part.name: part.multiply_adds
-        for part in complexity(build_ours(name), size)
-    }
-    return dict(
-        trunk=parts['backbone'] + parts['neck'],
-        det=parts['task_heads.det'],
-        seg=parts['task_heads.seg'])
+def weights_in_bytes(model: nn.Module) -> int:
+    """Parameters and buffers."""
+    return sum(x.nbytes for x in (*model.parameters(), *model.buffers()))
 
 
-def floor_of_inference(name: str, size: Tuple[int, int]) -> float:
-    """Both tasks from one network, against one network for each."""
-    cost = multiply_adds(name, size)
-    heads = cost['det'] + cost['seg']
-    return (cost['trunk'] + heads) / (2 * cost['trunk'] + heads)
+def peak_memory(function: Callable, device: str, resident: int) -> int:
+    """Largest number of bytes held at once in the second of two calls.
 
-
-def floor_of_bombo(name: str,
-                   size: Tuple[int, int],
-                   ema: bool = False) -> float:
-    """A BoMBo step against a naive-own step, as many images of either kind.
-
-    With an EMA predictor a further forward pass gives boxes on the images
-    with masks; the averaging itself is not counted.
+    On a GPU what PyTorch's allocator has seen. A CPU has no such counter:
+    what is allocated during the call is taken from the profiler, and what was
+    held before, ``resident``, from the caller.
     """
-    cost = multiply_adds(name, size)
-    heads = cost['det'] + cost['seg']
-    bombo = PASSES_OF_TRAINING * (cost['trunk'] + heads)
-    if ema:
-        bombo += (cost['trunk'] + cost['det']) / 2
-    return bombo / (PASSES_OF_TRAINING * (cost['trunk'] + heads / 2))
+    function()
+    # networks hold themselves in circles; a GPU's counter sees what is left
+    gc.collect()
+    if device != 'cpu':
+        torch.cuda.reset_peak_memory_stats(device)
+        held = torch.cuda.memory_allocated(device)
+        function()
+        return resident + torch.cuda.max_memory_allocated(device) - held
+    with profile(
+            activities=[ProfilerActivity.CPU],
+            profile_memory=True) as profiler:
+        function()
+    tree = profiler.profiler.kineto_results.experimental_event_tree()
+    changes = sorted((event.start_time_ns, event.extra_fields.alloc_size)
+                     for event in traverse_dfs(tree)
+                     if event.name == '[memory]')
+    return resident + max(accumulate(size for _, size in changes))
 
 
-def tensors_in(values) -> Sequence[Tensor]:
-    """All tensors in nested containers."""
-    if isinstance(values, Tensor):
-        return [values]
-    if isinstance(values, dict):
-        values = values.values()
-    elif not isinstance(values, (list, tuple)):
-        return []
-    return [tensor for value in values for tensor in tensors_in(value)]
+def floors(options: Namespace) -> Dict[str, float]:
+    """Ratios of multiply-adds: 'inference', one network against two, and
+    'bombo', a step against one in which heads run on their own half."""
+    size = (options.size, options.size)
+    costs = complexity(build_ours(options), size)
+    cost = {part.name.split('.')[-1]: part.multiply_adds for part in costs}
+    trunk, heads = cost['backbone'] + cost['neck'], cost['det'] + cost['seg']
+    return dict(
+        inference=(trunk + heads) / (2 * trunk + heads),
+        bombo=(trunk + heads) / (trunk + heads / 2))
+
+
+def own_batch(options: Namespace) -> dict:
+    """``options.batch`` images with boxes, then as many with masks."""
+    kinds = [(BBOX, )] * options.batch + [(SEM_SEG, )] * options.batch
+    return draw(options, kinds)
+
+
+def draw(options: Namespace, kinds_of_images: List[tuple]) -> dict:
+    """Noise, with what a loader's workers would hand over for the annotation
+    kinds of each image: four components, the first two of one class."""
+    size, half = options.size, options.size // 2
+    corners = [(x, y) for y in (2, half + 2) for x in (2, half + 2)]
+    objects = {
+        seg_id: (x, y, x + half - 4, y + half - 4)
+        for seg_id, (x, y) in enumerate(corners, start=1)
+    }
+    samples = []
+    for number, kinds in enumerate(kinds_of_images):
+        sample = make_sample(kinds, seed=number, size=size)
+        add_weak_labels(sample, objects)
+        if 'components' in sample:
+            sample.components.labels[1] = sample.components.labels[0]
+        boxes = sample.get('gt_instances', {})
+        pairs = zip(boxes.get('bboxes', ()), boxes.get('labels', ()))
+        instances = [
+            dict(bbox=box.tolist(), bbox_label=int(label), ignore_flag=0)
+            for box, label in pairs
+        ]
+        sample.set_metainfo(dict(sample_idx=number, instances=instances))
+        samples.append(sample)
+    torch.manual_seed(0)
+    inputs = torch.randint(256, (len(samples), 3, size, size)).byte()
+    return dict(inputs=list(inputs), data_samples=samples)

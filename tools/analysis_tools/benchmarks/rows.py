@@ -1,140 +1,129 @@
 # Copyright (c) mmbombo contributors.
-"""Rows of the result, and the measuring of two sides in turn."""
+"""Two sides measured in turn, and the rows that say what came out."""
+import json
 import time
-from dataclasses import asdict, dataclass, field
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from argparse import Namespace
+from pathlib import Path
+from typing import Callable, List, Sequence, Tuple
 
 import numpy as np
+import torch
+
+PREFACE = """# Speed and memory
+
+One row per name: the median of the ratios of pairs measured in turn (A B A B),
+its quartiles, and the 95 % bootstrap interval of the median; less is better.
+Sides that should compute the same are compared before anything is timed. What
+misses its goal says **missed**.
+
+| | ratio | quartiles | 95 % | goal | | what is compared | run |
+| --- | ---: | --- | --- | ---: | --- | --- | ---: |"""
 
 
-@dataclass
-class Row:
-    """One figure and its goal."""
+def milliseconds(function: Callable, device: str = 'cpu') -> float:
+    """How long a call takes, with what it told the device to do."""
+    wait = torch.cpu if device == 'cpu' else torch.cuda
+    wait.synchronize()
+    start = time.perf_counter()
+    function()
+    wait.synchronize()
+    return (time.perf_counter() - start) * 1e3
 
-    name: str
-    #: Median of the ratios.
-    ratio: float
-    #: None where the ratio is only stated.
-    goal: Optional[float]
-    #: Whether a good ratio is 'at least' or 'at most' the goal.
-    sense: str
-    #: First and third quartile of the ratios.
-    spread: Tuple[float, float]
-    #: What is compared with what, in words.
-    text: str
-    #: What else has to hold, beside the ratio: name -> whether it does.
-    conditions: Dict[str, bool] = field(default_factory=dict)
-    #: Sizes and other figures, as printed.
-    figures: Dict[str, object] = field(default_factory=dict)
-    #: Raw times of either side, in milliseconds.
-    times: Dict[str, List[float]] = field(default_factory=dict)
 
-    @property
-    def ok(self) -> bool:
-        """The goal is reached and the conditions hold."""
-        reached = self.goal is None or (
-            self.ratio >= self.goal
-            if self.sense == 'at least' else self.ratio <= self.goal)
-        return bool(reached and all(self.conditions.values()))
-
-    def as_json(self) -> dict:
-        """Plain values."""
-        times = {
-            side: [round(value, 4) for value in values]
-            for side, values in self.times.items()
-        }
-        return dict(asdict(self), ok=self.ok, times=times)
-
-    def line(self) -> str:
-        """For people."""
-        low, high = self.spread
-        goal = f', goal {self.sense} {self.goal:g}' if self.goal else ''
-        parts = [
-            f'{self.name}: {self.ratio:.3g} [{low:.3g}, {high:.3g}]{goal}: '
-            f'{"ok" if self.ok else "MISSED"}',
-            f'  {self.text}'
-        ]
-        parts += [
-            f'  median {side}: {np.median(values):.3g} ms'
-            for side, values in self.times.items()
-        ]
-        parts += [f'  {key}: {value}' for key, value in self.figures.items()]
-        parts += [
-            f'  {key}: {"yes" if holds else "NO"}'
-            for key, holds in self.conditions.items()
-        ]
-        return '\n'.join(parts)
+def in_turn(first: Callable, second: Callable, repeats: int,
+            device: str) -> Tuple[List[float], List[float]]:
+    """Times of two functions, A B A B, the first pair not counted."""
+    pairs = [[milliseconds(side, device) for side in (first, second)]
+             for _ in range(1 + repeats)]
+    return tuple(map(list, zip(*pairs[1:])))
 
 
 def require_same(same: bool, what: str) -> None:
-    """Refuse to time two sides that do not do the same.
-
-    Raises:
-        RuntimeError: If they do not.
-    """
+    """Refuse to time two sides that do not compute the same."""
     if not same:
-        raise RuntimeError(f'{what} of ours and of the baseline differ; '
-                           'nothing is timed')
+        raise RuntimeError(f'{what} of both sides differ; nothing is timed')
 
 
-def timed(function: Callable, *args):
-    """Milliseconds that a call takes, and what it returns."""
-    start = time.perf_counter()
-    result = function(*args)
-    return (time.perf_counter() - start) * 1e3, result
+def compare(options: Namespace, name: str, text: str, goal: float,
+            **sides: Callable) -> dict:
+    """Row of two functions, A and B; ``goal`` is the largest good A / B."""
+    times = in_turn(*sides.values(), options.repeats, options.device)
+    return make_row(name, text, goal, np.divide(*times), zip(sides, times))
 
 
-def in_turn(first: Callable[[], object], second: Callable[[], object],
-            repeats: int) -> Tuple[List[float], List[float]]:
-    """Time two functions, A B A B, after one call of each.
+def make_row(name: str,
+             text: str,
+             goal: float,
+             ratios: Sequence[float],
+             times: Sequence[tuple] = ()) -> dict:
+    """A row, as it is written: of ratios, and of each side's milliseconds."""
+    low, ratio, high = np.percentile(ratios, (25, 50, 75))
+    medians = [f'{side} {rounded(np.median(ms)):,g} ms' for side, ms in times]
+    return dict(
+        name=name,
+        ratio=rounded(ratio),
+        quartiles=[rounded(low), rounded(high)],
+        interval=[rounded(x) for x in interval_of(ratios)],
+        goal=rounded(goal),
+        ok=bool(ratio <= goal),
+        text=', '.join([text, *medians, f'n = {len(ratios)}']))
 
-    Args:
-        first (Callable): Without arguments; on a GPU it has to wait for the
-            device itself.
-        second (Callable): Likewise.
-        repeats (int): Pairs.
 
-    Returns:
-        tuple: Milliseconds of each call, of either.
+def rounded(value: float) -> float:
+    """Four significant digits."""
+    return float(f'{value:.4g}')
+
+
+def interval_of(ratios: Sequence[float]) -> np.ndarray:
+    """95 % bootstrap interval of the median; the same one each time.
+
+    Quartiles say how much a ratio varies, this how well its median is known.
     """
-    return alternate(lambda: timed(first)[0], lambda: timed(second)[0],
-                     repeats)
+    drawn = np.random.default_rng(0).choice(ratios, (2000, len(ratios)))
+    return np.percentile(np.median(drawn, axis=1), (2.5, 97.5))
 
 
-def alternate(first: Callable[[], float], second: Callable[[], float],
-              repeats: int) -> Tuple[List[float], List[float]]:
-    """As :func:`in_turn`, of functions that return their milliseconds."""
-    first(), second()
-    times = [(first(), second()) for _ in range(repeats)]
-    return [a for a, _ in times], [b for _, b in times]
+def continue_file(file: Path, row: dict) -> None:
+    """Put a row, with its ``run``, in the place of that of its name."""
+    rows = json.loads(file.read_text()) if file.is_file() else []
+    rows = {other['name']: other for other in rows}
+    rows[row['name']] = row
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = ',\n'.join(map(json.dumps, rows.values()))
+    file.write_text(f'[\n{lines}\n]\n')
+    file.with_suffix('.md').write_text(document([*rows.values()]))
 
 
-def ratio_of(above: Sequence[float],
-             below: Sequence[float]) -> Tuple[float, Tuple[float, float]]:
-    """Median and quartiles of the ratios of neighbors."""
-    ratios = np.asarray(above, float) / np.asarray(below, float)
-    low, middle, high = np.percentile(ratios, (25, 50, 75))
-    return float(middle), (float(low), float(high))
+def document(rows: List[dict]) -> str:
+    """A table of all rows, and with what they were measured."""
+    runs = list(dict.fromkeys(run_text(row['run']) for row in rows))
+    lines = [PREFACE]
+    for row in rows:
+        number = 1 + runs.index(run_text(row['run']))
+        lines.append(f'| {" | ".join(cells(row))} | {number} |')
+    lines += ['', '## Runs', '']
+    lines += [f'{number}. {run}' for number, run in enumerate(runs, start=1)]
+    return '\n'.join(lines) + '\n'
 
 
-def interval_of(above: Sequence[float],
-                below: Sequence[float],
-                resamples: int = 2000) -> Tuple[float, float]:
-    """95 % bootstrap interval of the median of the ratios of neighbors.
+def cells(row: dict) -> List[str]:
+    """A line of the table."""
+    quartiles, interval = (' to '.join(
+        dict.fromkeys(f'{x:.3g}' for x in row[ends]))
+                           for ends in ('quartiles', 'interval'))
+    reached = 'reached' if row['ok'] else '**missed**'
+    return [
+        row['name'], f'{row["ratio"]:.3g}', quartiles, interval,
+        f'{row["goal"]:.3g}', reached, row['text']
+    ]
 
-    The quartiles of :func:`ratio_of` say how much a ratio varies; this says
-    how well their median is known, and gets narrower with more repeats.
 
-    Args:
-        above (Sequence[float]): Times of one side.
-        below (Sequence[float]): Times of the other, as many.
-        resamples (int): Draws of as many ratios, with replacement. Defaults
-            to 2000.
-
-    Returns:
-        tuple[float, float]: Both ends; the same ones each time.
-    """
-    ratios = np.asarray(above, float) / np.asarray(below, float)
-    drawn = np.random.default_rng(0).choice(ratios, (resamples, len(ratios)))
-    low, high = np.percentile(np.median(drawn, axis=1), (2.5, 97.5))
-    return float(low), float(high)
+def run_text(run: dict) -> str:
+    """Command, date, commit and machine of a run."""
+    versions = ', '.join(f'{name} {found}'
+                         for name, found in run['versions'].items()
+                         if name == 'torch' or 'mm' in name)
+    return (f'`{run["command"]}`: {run["date"]}, commit {run["commit"]}; '
+            f'{run["device"]}, {run["cores"]} cores, {run["threads"]} '
+            f'thread(s), load {run["load"]} at the start; Python '
+            f'{run["python"]}, {versions}')

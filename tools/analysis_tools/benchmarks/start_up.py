@@ -1,115 +1,129 @@
 # Copyright (c) mmbombo contributors.
-"""The start of training, in fresh processes: ours against mmdet's.
+"""The start of a training in fresh processes, ours against MMDetection's.
 
-Import, data set index, build, and the first step, on the same images and as
-many of them, through MMEngine's Runner with the default hooks. Ours reads
-boxes of one list and masks of the other; MMDetection reads boxes of both.
-Pseudo masks and the index of ours are made ahead. Neither validates.
+No import of mmbombo: MMDetection's side does without.
 """
-import json
-import os
-import subprocess
 import sys
 from argparse import Namespace
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Callable, Dict, List
+from typing import Iterator, List
 
-import numpy as np
+import mmdet
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
 
-from .rows import Row, in_turn, ratio_of
-from .stock import NETWORKS
-from .voc_sources import LISTS
-
-TOOLS = Path(__file__).resolve().parents[1]
-ROOT = TOOLS.parents[1]
-#: Processes are slow to start, and alike.
-MAX_REPEATS = 5
+from .rows import compare
+from .stock import CONFIGS, detector_cfg, network_cfg
 
 
-def run(options: Namespace) -> List[Row]:
-    """Start both in turn; the first start of ours makes the pseudo masks, and
-    the index of the files that it opens and checks."""
-    with TemporaryDirectory() as cache:
-        parts: Dict[str, List[dict]] = dict(ours=[], mmdet=[])
-        ours_ms, mmdet_ms = in_turn(
-            starter('ours', options, cache, parts),
-            starter('mmdet', options, cache, parts),
-            min(options.repeats, MAX_REPEATS))
-    ratio, spread = ratio_of(ours_ms, mmdet_ms)
-    images = sum(
-        len((options.data / name).read_text().split())
-        for name in LISTS.values())
-    return [
-        Row(f'start_up_{options.model}',
-            ratio,
-            1.1,
-            'at most',
-            spread,
+def start_up(options: Namespace) -> Iterator[dict]:
+    """Import, data set index, build, and the first step, on as many of the
+    same images, with the default hooks. Ours reads boxes of one list and masks
+    of the other, MMDetection boxes of both. The first start of ours, which is
+    not counted, makes the pseudo masks."""
+    with TemporaryDirectory() as folder:
+        data = data_cfg(options.data, f'{folder}/pseudo_masks')
+        cfgs = our_cfg(options, data), mmdet_cfg(options, data)
+        for cfg in cfgs:
+            cfg.work_dir = folder
+            cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=1)
+            cfg.optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-7))
+            cfg.log_processor = dict(type='LogProcessor', by_epoch=False)
+            cfg.log_level = 'ERROR'
+            cfg.default_hooks.checkpoint = None
+            cfg.train_dataloader.batch_size = 2 * options.batch
+            cfg.train_dataloader.num_workers = 0
+            cfg.train_dataloader.persistent_workers = False
+        ours, stock = (cfg.to_dict() for cfg in cfgs)
+        yield compare(
+            options,
+            f'start_up_{options.model}',
             'time of a process that starts training / of mmdet',
-            figures={
-                'network': NETWORKS[options.model],
-                'images listed': images,
-                'images of the first step': 2 * options.batch,
-                'threads': options.threads,
-                **{
-                    f'seconds, {side}': medians(found)
-                    for side, found in parts.items()
-                }, 'seconds, first start of ours': parts['ours'][0]
-            },
-            times=dict(ours=ours_ms, mmdet=mmdet_ms))
+            1.1,
+            ours=lambda: start(ours, options.threads),
+            mmdet=lambda: start(stock, options.threads))
+
+
+def start(cfg: dict, threads: int) -> None:
+    """Train for a step in a process of its own."""
+    process = get_context('spawn').Process(target=train, args=(cfg, threads))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError('a training failed; its error is printed above')
+
+
+def train(cfg: dict, threads: int) -> None:
+    """The process."""
+    torch.set_num_threads(threads)
+    Runner.from_cfg(Config(cfg)).train()
+
+
+def our_cfg(options: Namespace, data: Config) -> Config:
+    """BoMBo, with our runtime."""
+    cfg = Config.fromfile(CONFIGS / 'default_runtime.py')
+    cfg.custom_imports = dict(imports=['mmbombo'])
+    cfg.model = network_cfg(options.model, len(data.det_classes))
+    cfg.model.class_map = data.class_map
+    losses = ('BoxForMaskLoss', 'MaskForBoxLoss')
+    cfg.model.weak_losses = [dict(type=loss) for loss in losses]
+    cfg.train_dataloader = data.train_dataloader
+    cfg.train_dataloader.sampler.batch_size = 2 * options.batch
+    for source in cfg.train_dataloader.dataset.datasets:
+        source.pipeline = data.weak_pipeline
+    return cfg
+
+
+def mmdet_cfg(options: Namespace, data: Config) -> Config:
+    """The detector, with MMDetection's own runtime."""
+    stock = Path(mmdet.__file__).parent / '.mim' / 'configs' / '_base_'
+    cfg = Config.fromfile(stock / 'default_runtime.py')
+    model = network_cfg(options.model, len(data.det_classes))
+    if model.backbone.type.startswith('mmbombo.'):
+        cfg.custom_imports = dict(imports=['mmbombo.models'])
+    cfg.model = detector_cfg(model)
+    sources = [
+        dict(
+            type='XMLDataset',
+            data_root=source.data_root,
+            data_prefix=dict(sub_data_root=source.data_root),
+            ann_file=source.ann_file,
+            metainfo=dict(classes=data.det_classes),
+            pipeline=mmdet_pipeline(data, with_seg=False))
+        for source in (data.det_source, data.seg_source)
     ]
+    cfg.train_dataloader = dict(
+        sampler=dict(type='InfiniteSampler'),
+        dataset=dict(type='ConcatDataset', datasets=sources))
+    return cfg
 
 
-def starter(side: str, options: Namespace, cache: str,
-            parts: Dict[str, List[dict]]) -> Callable:
-    """What starts a process, and notes the times of its parts."""
-    given = dict(
-        data=str(options.data.resolve()),
-        model=options.model,
-        batch=options.batch,
-        threads=options.threads,
-        cache=cache)
-
-    def start() -> None:
-        parts[side].append(start_process(side, given, options.device))
-
-    return start
+def data_cfg(root: Path, cache_dir: str) -> Config:
+    """``configs/_base_/datasets/photo_stamps.py`` in another place, with a
+    folder for the pseudo masks."""
+    cfg = Config.fromfile(CONFIGS / 'datasets' / 'photo_stamps.py')
+    if not (root / 'classes.txt').exists():
+        sys.exit(f'{root / "classes.txt"} is missing; make the data set with '
+                 f'{cfg.data_help}, or name it with --data')
+    text = cfg.pretty_text.replace(f'{cfg.data_root}pseudo_masks', cache_dir)
+    return Config.fromstring(text.replace(cfg.data_root, f'{root}/'), '.py')
 
 
-def start_process(side: str, given: dict, device: str) -> Dict[str, float]:
-    """Start training in a process of its own.
-
-    Args:
-        side (str): 'ours' or 'mmdet'.
-        given (dict): Options of ``start_child``.
-        device (str): 'cpu' hides a GPU, which MMEngine would take.
-
-    Returns:
-        dict[str, float]: Seconds of its parts.
-
-    Raises:
-        RuntimeError: With its output, if the process fails.
-    """
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    if device == 'cpu':
-        environment['CUDA_VISIBLE_DEVICES'] = ''
-    done = subprocess.run([
-        sys.executable, '-m', 'benchmarks.start_child', side,
-        json.dumps(given)
-    ],
-                          cwd=TOOLS,
-                          env=environment,
-                          capture_output=True,
-                          text=True)
-    if done.returncode:
-        raise RuntimeError(f'the start of {side} failed:\n{done.stderr}')
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def medians(found: List[dict]) -> Dict[str, float]:
-    """Median of each part, without the first process."""
-    return {
-        part: round(float(np.median([one[part] for one in found[1:]])), 2)
-        for part in found[0]
-    }
+def mmdet_pipeline(cfg: Config, with_seg: bool) -> List[dict]:
+    """MMDetection's way to read the same, to be built in its scope: some of
+    the transforms are MMCV's, and there have no prefix."""
+    geometry = [{
+        key:
+        value.replace('mmdet.', '') if isinstance(value, str) else value
+        for key, value in step.items()
+    } for step in cfg.geometry]
+    load = dict(
+        type='LoadAnnotations',
+        with_bbox=True,
+        with_seg=with_seg,
+        imdecode_backend='pillow')
+    pack = dict(type='PackDetInputs')
+    return [dict(type='LoadImageFromFile'), load, *geometry, pack]

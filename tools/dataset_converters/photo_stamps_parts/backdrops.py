@@ -5,20 +5,21 @@ Buildings, landscapes and the sea floor: what shows animals, flowers, food,
 tools or paintings was dropped after looking at it.
 """
 import re
+from io import BytesIO
 from pathlib import Path
 from typing import Dict, List
 
-from .items import Background
-from .pictures import MIN_BACKGROUND_SIDE, decode, fit_background, is_opaque
+from .material import Background
+from .pictures import decode, fit_background
 from .rcc import read_rcc
 
-_WANTED = re.compile(
-    r'.*/activities/('
-    r'categorization/resource/images/(?:monuments|renewable)|'
-    r'clickgame/resource|'
-    r'details/resource/image|'
-    r'explore_monuments/resource/[a-z]+)'
-    r'/([^/]+)\.(?:webp|jpe?g|png)')
+MIN_SIDE = 200
+WANTED = re.compile(r'.*/activities/('
+                    r'categorization/resource/images/(?:monuments|renewable)|'
+                    r'clickgame/resource|'
+                    r'details/resource/image|'
+                    r'explore_monuments/resource/[a-z]+)'
+                    r'/([^/]+)\.(?:webp|jpe?g|png)')
 DROPPED = {
     # Paintings.
     'Eglise_dAuvers-sur-Oise_background',
@@ -51,25 +52,20 @@ def read_backdrops(package: Path) -> List[Background]:
     found: Dict[str, Background] = {}
     contents = set()
     for path in sorted(package.rglob('*.rcc')):
-        for inside, content in read_rcc(path.read_bytes(), str(path)):
-            match = _WANTED.fullmatch(inside)
+        for inside, content in read_rcc(path.read_bytes()):
+            match = WANTED.fullmatch(inside)
             # Some photographs are there twice, byte for byte.
             if not match or match[2] in DROPPED or content in contents:
                 continue
-            rgba = decode(content, f'{path}:{inside}')
-            if min(rgba.shape[:2]) < MIN_BACKGROUND_SIDE or not is_opaque(
-                    rgba):
+            rgba = decode(BytesIO(content))
+            if min(rgba.shape[:2]) < MIN_SIDE or rgba[..., 3].min() < 255:
                 continue
             contents.add(content)
             name = f'{match[1].split("/")[0]}/{match[2]}'
+            place = match[2].replace('_background', '').lower()
             found[name] = Background(
                 name=name,
                 family=match[1],
-                group=_place(match[2]),
+                group=PLACES.get(place, place),
                 pixels=fit_background(rgba))
     return [found[name] for name in sorted(found)]
-
-
-def _place(stem: str) -> str:
-    place = stem.replace('_background', '').lower()
-    return PLACES.get(place, place)

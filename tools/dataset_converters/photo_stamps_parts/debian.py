@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Tuple
 from urllib.parse import unquote
 
-from .items import PhotoStampsError
+from .material import PhotoStampsError
 
-_RECORD = 'package.json'
-_OTHERWISE = ('Without apt, give your own pictures: --stamps-dir and '
-              '--backgrounds-dir; or draw shapes: --data shapes.')
+RECORD = 'package.json'
 
 
 def fetch_package(name: str, folder: Path) -> Tuple[Path, dict]:
@@ -25,38 +23,38 @@ def fetch_package(name: str, folder: Path) -> Tuple[Path, dict]:
 
     Returns:
         Root of the unpacked files, and ``name``, ``version`` and
-        ``sha256`` of the package.
+        ``sha256`` of the package; the name alone if a user unpacked it.
 
     Raises:
-        PhotoStampsError: If the tools or the package are missing, or the
-            download fails.
+        PhotoStampsError: If the tools are missing or the download fails.
     """
     target = folder / name
-    record = target / _RECORD
-    if record.is_file():
-        return target, json.loads(record.read_text(encoding='utf-8'))
-    for tool in ('apt-get', 'dpkg'):
-        if shutil.which(tool) is None:
-            raise PhotoStampsError(
-                f'{tool} is not on this machine, so the Debian package '
-                f'{name} cannot be fetched. {_OTHERWISE}')
+    if target.is_dir():
+        record = target / RECORD
+        return target, json.loads(
+            record.read_text()) if record.is_file() else dict(name=name)
     partial = folder / f'{name}.partial'
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        print(f'fetching {name} ...', flush=True)
         package = _download(name, partial)
         source = dict(
             name=name,
             # name_version_architecture.deb
             version=unquote(package.name.split('_')[1]),
             sha256=hashlib.sha256(package.read_bytes()).hexdigest())
-        _run(['dpkg', '-x', package.name, '.'], partial,
-             f'{package} could not be unpacked; is the disk full?')
+        subprocess.run(['dpkg', '-x', package.name, '.'],
+                       cwd=partial,
+                       check=True)
         package.unlink()
-        (partial / _RECORD).write_text(json.dumps(source), encoding='utf-8')
-        shutil.rmtree(target, ignore_errors=True)
+        (partial / RECORD).write_text(json.dumps(source))
         partial.replace(target)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise PhotoStampsError(
+            f'the Debian package {name} could not be fetched ({error}). If '
+            'apt does not know it or its version is outdated: sudo apt-get '
+            'update (on Ubuntu it is in "universe"). Without apt, unpack it '
+            f'by hand into {target}, or draw shapes: --data shapes') from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target, source
@@ -64,32 +62,9 @@ def fetch_package(name: str, folder: Path) -> Tuple[Path, dict]:
 
 def _download(name: str, folder: Path) -> Path:
     command = ['apt-get', 'download', name]
-    if hasattr(os, 'geteuid') and os.geteuid() == 0:
+    if os.geteuid() == 0:
         # root would hand the download to a user who cannot write here.
         command[1:1] = ['-o', 'APT::Sandbox::User=root']
-    _run(
-        command, folder, f'The Debian package {name} could not be fetched. '
-        'If apt does not know it or its version is outdated: sudo apt-get '
-        'update (on Ubuntu it is in "universe"). Otherwise look at the '
-        f'network. {_OTHERWISE}')
-    found = list(folder.glob('*.deb'))
-    if len(found) != 1:
-        raise PhotoStampsError(
-            f'apt-get download {name} left {len(found)} packages in {folder}, '
-            f'one was expected. {_OTHERWISE}')
-    return found[0]
-
-
-def _run(command: list, folder: Path, remedy: str) -> None:
-    result = subprocess.run(
-        command,
-        cwd=folder,
-        env=dict(os.environ, LC_ALL='C'),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding='utf-8',
-        errors='replace')
-    if result.returncode:
-        raise PhotoStampsError(
-            f'{remedy}\n{" ".join(command)} said:\n{result.stdout.strip()}')
+    subprocess.run(command, cwd=folder, check=True)
+    package, = folder.glob('*.deb')
+    return package

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .items import Cutout
 from .light import relight, soften
+from .material import Cutout
 
 # Stamps are small; enlarging them further shows.
 MAX_ENLARGEMENT = 2.5
@@ -44,16 +44,8 @@ class Layer:
 
 def make_layer(cutout: Cutout, length: float,
                rng: np.random.Generator) -> Layer:
-    """Transform a cut-out at random.
-
-    Args:
-        cutout: What to paste.
-        length: Wanted length in pixels of the longer side, before turning.
-        rng: Source of the transformation.
-
-    Returns:
-        The layer, not yet placed.
-    """
+    """Transform a cut-out at random, to a layer that is not yet placed;
+    ``length`` is that of the longer side in pixels, before turning."""
     # Colors under transparent pixels are arbitrary: weigh them with alpha
     # before any interpolation.
     rgba = cutout.pixels.astype(np.float32)
@@ -99,7 +91,6 @@ def _trim(cutout: Cutout, rgba: np.ndarray) -> Layer:
         mask[mask.shape[0] // 2, mask.shape[1] // 2] = True
     rows = np.flatnonzero(mask.any(1))
     columns = np.flatnonzero(mask.any(0))
-    window = (slice(rows[0], rows[-1] + 1), slice(columns[0],
-                                                  columns[-1] + 1))
+    window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     rgba, mask = rgba[window], mask[window]
     return Layer(cutout, rgba[..., :3], rgba[..., 3], mask, int(mask.sum()))

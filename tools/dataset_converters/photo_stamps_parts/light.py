@@ -13,12 +13,9 @@ def relight(image: np.ndarray, strength: float,
 
     Args:
         image: ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGB times alpha and alpha
-            in [0, 1], float32, colors in [0, 255].
+            in [0, 1], float32, colors in [0, 255]; ``(H, W, 3)`` comes back.
         strength: Relative size of the changes, e.g. 0.2.
         rng: Source of the changes.
-
-    Returns:
-        ``(H, W, 3)`` float32, between 0 and 255 (times alpha).
     """
     gain = 1 + strength * rng.uniform(-1, 1)
     balance = 1 + strength * rng.uniform(-.3, .3, 3)

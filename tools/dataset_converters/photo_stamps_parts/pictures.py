@@ -1,14 +1,11 @@
 # Copyright (c) mmbombo contributors.
 """Decoding of pictures and the measures they are judged by."""
-import io
 from pathlib import Path
-from typing import Union
+from typing import BinaryIO, Union
 
 import cv2
 import numpy as np
 from PIL import Image
-
-from .items import PhotoStampsError
 
 # Below this size or area a cut-out shows no object.
 MIN_CUTOUT_SIDE = 32
@@ -16,35 +13,14 @@ MIN_CUTOUT_AREA = 200
 MAX_CUTOUT_SIDE = 400
 # Part of partly transparent pixels below which an edge counts as hard.
 HARD_EDGE = .01
-MIN_BACKGROUND_SIDE = 200
 MAX_BACKGROUND_SIDE = 480
 
 
-def decode(source: Union[Path, bytes], name: str) -> np.ndarray:
-    """Decode a picture.
-
-    Args:
-        source: File or its content.
-        name: Name for errors.
-
-    Returns:
-        ``(H, W, 4)`` uint8 RGBA; opaque where the file has no alpha.
-
-    Raises:
-        PhotoStampsError: If it cannot be decoded.
-    """
-    try:
-        stream = io.BytesIO(source) if isinstance(source, bytes) else source
-        with Image.open(stream) as image:
-            return np.array(image.convert('RGBA'))
-    except (OSError, ValueError, SyntaxError,
-            Image.DecompressionBombError) as error:
-        raise PhotoStampsError(
-            f'{name} cannot be read as a picture: {error}') from error
-
-
-def is_opaque(rgba: np.ndarray) -> bool:
-    return bool((rgba[..., 3] == 255).all())
+def decode(source: Union[Path, BinaryIO]) -> np.ndarray:
+    """Decode a picture to ``(H, W, 4)`` uint8 RGBA; opaque where it has no
+    alpha."""
+    with Image.open(source) as image:
+        return np.array(image.convert('RGBA'))
 
 
 def color_entropy(rgba: np.ndarray) -> float:
@@ -111,11 +87,7 @@ def is_large_enough(cutout: np.ndarray) -> bool:
 
 def fit_background(rgba: np.ndarray) -> np.ndarray:
     """Drop alpha and bring the shorter side to :data:`MAX_BACKGROUND_SIDE`
-    or less.
-
-    Returns:
-        ``(h, w, 3)`` uint8.
-    """
+    or less; returns ``(h, w, 3)`` uint8."""
     scale = MAX_BACKGROUND_SIDE / min(rgba.shape[:2])
     rgb = np.ascontiguousarray(rgba[..., :3])
     return rgb if scale >= 1 else _shrink(rgb, scale)

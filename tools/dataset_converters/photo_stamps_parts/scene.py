@@ -6,9 +6,9 @@ from typing import List, Optional, Tuple
 import cv2
 import numpy as np
 
-from .items import Background, Pool
 from .layer import Layer, make_layer
 from .light import add_grain, relight, soften
+from .material import Background, Pool
 
 # Odds of 1, 2, 3, 4 and 5 objects.
 COUNT_ODDS = (.17, .26, .26, .18, .13)
@@ -55,18 +55,13 @@ class Scene:
 
 
 def windows(size: tuple, patch: tuple, x: int, y: int) -> Tuple[tuple, tuple]:
-    """Slices of an image and of a patch where the two meet.
-
-    Args:
-        size: Height and width of the image.
-        patch: Height and width of the patch.
-        x: Column of the image where the patch begins; may be outside.
-        y: Row of the image where the patch begins.
-    """
+    """Slices of an image and of a patch where the two meet; both sizes are
+    (height, width), the patch begins at (x, y), which may be outside."""
     y0, y1 = max(y, 0), max(0, y, min(y + patch[0], size[0]))
     x0, x1 = max(x, 0), max(0, x, min(x + patch[1], size[1]))
-    return ((slice(y0, y1), slice(x0, x1)),
-            (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x)))
+    there = slice(y0, y1), slice(x0, x1)
+    here = slice(y0 - y, y1 - y), slice(x0 - x, x1 - x)
+    return there, here
 
 
 @dataclass(eq=False)
@@ -96,12 +91,8 @@ class _Canvas:
             minlength=len(self.layers) + 1)
 
     def fits(self, layer: Layer, max_hidden: float) -> bool:
-        """Whether everything stays visible enough with the layer on top.
-
-        Args:
-            layer: Placed candidate.
-            max_hidden: Part of any earlier object that it may cover.
-        """
+        """Whether everything stays visible enough with the layer on top,
+        which may cover ``max_hidden`` of any earlier object."""
         covered = self.covered(layer)
         if covered.sum() < _least_visible(layer):
             return False
@@ -122,15 +113,12 @@ class _Canvas:
 
 def draw_scene(pool: Pool, short_side: Tuple[int, int],
                rng: np.random.Generator) -> Scene:
-    """Draw one image with its annotation.
+    """Draw one image with its annotation, at least one object.
 
     Args:
         pool: What may be used.
         short_side: Smallest and largest length of the shorter side, pixels.
         rng: The image's own source of randomness.
-
-    Returns:
-        The scene, with at least one object.
     """
     height, width = _image_size(short_side, rng)
     background = pool.backgrounds[rng.integers(len(pool.backgrounds))]
@@ -199,7 +187,8 @@ def _put_anywhere(layer: Layer, size: Tuple[int, int],
                   rng: np.random.Generator) -> None:
     """Put the layer inside the image, or across one of its borders."""
     layer.y, layer.x = (
-        int(rng.integers(min(0, room), max(0, room) + 1))
+        int(rng.integers(min(0, room),
+                         max(0, room) + 1))
         for room in (size[0] - layer.height, size[1] - layer.width))
     if rng.random() > TRUNCATED_ODDS:
         return
@@ -215,14 +204,9 @@ def _put_anywhere(layer: Layer, size: Tuple[int, int],
         layer.x = size[1] - round((1 - outside) * layer.width)
 
 
-def _put_beside(layer: Layer, other: Layer,
-                rng: np.random.Generator) -> bool:
+def _put_beside(layer: Layer, other: Layer, rng: np.random.Generator) -> bool:
     """Move the layer towards another from a random side until the masks
-    meet, then a little further.
-
-    Returns:
-        Whether they meet at all.
-    """
+    meet, then a little further; returns whether they meet at all."""
     angle = rng.uniform(0, 2 * np.pi)
     away = np.array([np.sin(angle), np.cos(angle)])
     center = np.array([
@@ -291,8 +275,8 @@ def _paste(image: np.ndarray, canvas: _Canvas, layer: Layer,
     own = sum(cv2.sumElems(layer.color)[:3]) / max(layer.alpha.sum(), 1)
     gain = np.clip((place / max(own, 1))**.2, .8, 1.2)
     image[there] *= 1 - alpha
-    image[there] += np.minimum(
-        layer.color[here] * np.float32(gain), 255 * alpha)
+    image[there] += np.minimum(layer.color[here] * np.float32(gain),
+                               255 * alpha)
 
 
 def _cast_shadow(image: np.ndarray, layer: Layer,

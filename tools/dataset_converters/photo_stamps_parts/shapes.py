@@ -1,16 +1,19 @@
 # Copyright (c) mmbombo contributors.
 """Procedural material: textured shapes and backgrounds, no download."""
-from typing import Dict, List
+from typing import List
 
 import cv2
 import numpy as np
 
-from .classes import SHAPE_CLASSES
-from .items import Background, Cutout, Material
+from .material import SHAPE_CLASSES, Background, Cutout, Material
 
 PER_CLASS = 24
 NUM_BACKGROUNDS = 24
 SUPERSAMPLING = 3
+NOTICE = """\
+These images were drawn by a program (photo_stamps.py --data shapes)
+and contain no third-party material.
+"""
 
 
 def draw_material(seed: int, size: int) -> Material:
@@ -36,15 +39,8 @@ def draw_material(seed: int, size: int) -> Material:
         name = f'background/{i:02d}'
         texture = _clouds(2 * size, rng)
         backgrounds.append(Background(name, 'clouds', name, texture))
-    return Material(SHAPE_CLASSES, cutouts, backgrounds, [], _notices())
-
-
-def _notices() -> Dict[str, str]:
-    return {
-        'NOTICE.txt':
-        'These images were drawn by a program (photo_stamps.py --data '
-        'shapes)\nand contain no third-party material.\n'
-    }
+    return Material(SHAPE_CLASSES, cutouts, backgrounds, [],
+                    {'NOTICE.txt': NOTICE})
 
 
 def _shape(kind: str, size: int, rng: np.random.Generator) -> np.ndarray:

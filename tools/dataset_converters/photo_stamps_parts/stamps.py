@@ -8,8 +8,7 @@ dropped by folder or by name here.
 from pathlib import Path
 from typing import List, Optional
 
-from .classes import PHOTO_CLASSES
-from .items import Cutout
+from .material import PHOTO_CLASSES, Cutout
 from .pictures import (color_entropy, decode, is_large_enough,
                        soften_hard_edge, trim_cutout)
 
@@ -63,36 +62,27 @@ GROUPS = {
 }
 
 
-def is_stamps_folder(root: Path) -> bool:
-    """Whether ``root`` is the stamps folder of a Tux Paint installation."""
-    return (root / 'animals' / 'birds').is_dir()
-
-
 def read_stamps(root: Path) -> List[Cutout]:
     """Cut-outs of photographs below Tux Paint's stamps folder."""
     cutouts = []
     for path in sorted(root.rglob('*.png')):
-        cutout = _read_stamp(path, path.relative_to(root).with_suffix(''))
-        if cutout is not None:
-            cutouts.append(cutout)
+        place = path.relative_to(root).with_suffix('')
+        name = place.as_posix()
+        class_name = class_of(name)
+        if class_name is None:
+            continue
+        pixels = soften_hard_edge(trim_cutout(decode(path)))
+        if not is_large_enough(pixels) or color_entropy(pixels) < MIN_ENTROPY:
+            continue
+        cutouts.append(
+            Cutout(
+                name=name,
+                label=PHOTO_CLASSES.index(class_name),
+                family=place.parent.as_posix(),
+                group=GROUPS.get(name, name),
+                pixels=pixels,
+                upright=class_name in UPRIGHT_CLASSES))
     return cutouts
-
-
-def _read_stamp(path: Path, place: Path) -> Optional[Cutout]:
-    name = place.as_posix()
-    class_name = class_of(name)
-    if class_name is None:
-        return None
-    pixels = soften_hard_edge(trim_cutout(decode(path, str(path))))
-    if not is_large_enough(pixels) or color_entropy(pixels) < MIN_ENTROPY:
-        return None
-    return Cutout(
-        name=name,
-        label=PHOTO_CLASSES.index(class_name),
-        family=place.parent.as_posix(),
-        group=GROUPS.get(name, name),
-        pixels=pixels,
-        upright=class_name in UPRIGHT_CLASSES)
 
 
 def class_of(name: str) -> Optional[str]:

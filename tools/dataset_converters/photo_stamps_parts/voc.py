@@ -2,7 +2,7 @@
 """Writing of one image with its annotations in the layout of PASCAL VOC."""
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Sequence, Tuple
+from typing import Sequence
 
 import numpy as np
 from PIL import Image
@@ -18,33 +18,12 @@ FOLDERS = (IMAGES, BOXES, CLASS_MASKS, OBJECT_MASKS, LISTS)
 
 
 def color_map() -> np.ndarray:
-    """VOC's color map: the bits of an id, spread over R, G and B from the
-    highest bit down.
-
-    Returns:
-        ``(256, 3)`` uint8 RGB.
-    """
-    ids = np.arange(256)
-    colors = np.zeros((256, 3), np.uint8)
-    for bit in range(8):
-        for channel in range(3):
-            on = (ids >> (3 * bit + channel)) & 1
-            colors[:, channel] |= (on << (7 - bit)).astype(np.uint8)
-    return colors
-
-
-def extent(mask: np.ndarray) -> Tuple[int, int, int, int]:
-    """First and last column and row of a non-empty mask.
-
-    Args:
-        mask: ``(H, W)`` bool.
-
-    Returns:
-        ``(x_first, y_first, x_last, y_last)``, 0-based, inclusive.
-    """
-    columns = np.flatnonzero(mask.any(0))
-    rows = np.flatnonzero(mask.any(1))
-    return (int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]))
+    """VOC's color map: the bits of an id, three at a time, are the highest
+    bits of R, G and B; ``(256, 3)`` uint8."""
+    bits = np.unpackbits(
+        np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder='little')
+    bits = np.pad(bits, [(0, 0), (0, 1)]).reshape(256, 3, 3)
+    return np.sum(bits << np.array([[7], [6], [5]]), 1).astype(np.uint8)
 
 
 def annotation(image_id: str, scene: Scene, classes: Sequence[str]) -> str:
@@ -57,7 +36,7 @@ def annotation(image_id: str, scene: Scene, classes: Sequence[str]) -> str:
     _add(ET.SubElement(root, 'size'), width=width, height=height, depth=3)
     _add(root, segmented=1)
     for i, thing in enumerate(scene.things, start=1):
-        x0, y0, x1, y1 = extent(scene.instances == i)
+        rows, columns = np.nonzero(scene.instances == i)
         node = ET.SubElement(root, 'object')
         _add(
             node,
@@ -68,10 +47,10 @@ def annotation(image_id: str, scene: Scene, classes: Sequence[str]) -> str:
             difficult=0)
         _add(
             ET.SubElement(node, 'bndbox'),
-            xmin=x0 + 1,
-            ymin=y0 + 1,
-            xmax=x1 + 1,
-            ymax=y1 + 1)
+            xmin=columns.min() + 1,
+            ymin=rows.min() + 1,
+            xmax=columns.max() + 1,
+            ymax=rows.max() + 1)
     ET.indent(root)
     return ET.tostring(root, encoding='unicode') + '\n'
 
@@ -80,8 +59,7 @@ def write(root: Path, image_id: str, scene: Scene,
           classes: Sequence[str]) -> None:
     """Write the four files of one image under ``root``."""
     ids = np.array([0] + [t.label + 1 for t in scene.things], np.uint8)
-    _save_palette(ids[scene.instances],
-                  root / CLASS_MASKS / f'{image_id}.png')
+    _save_palette(ids[scene.instances], root / CLASS_MASKS / f'{image_id}.png')
     _save_palette(scene.instances, root / OBJECT_MASKS / f'{image_id}.png')
     (root / BOXES / f'{image_id}.xml').write_text(
         annotation(image_id, scene, classes), encoding='utf-8')

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Set
 
-from mmbombo.datasets.id_list import number_lines
-from mmbombo.datasets.errors import DatasetError, list_problems
+from mmbombo.datasets.errors import DatasetError
 from mmbombo.utils.atomic_write import file_sha256
 
 VOC2007 = 'VOC2007'
@@ -18,12 +17,8 @@ YearLists = Dict[str, List[str]]
 
 
 class Photo(NamedTuple):
-    """A photograph, by the year that it first appeared in.
-
-    Attributes:
-        year (str): 'VOC2007' or 'VOC2012'.
-        name (str): Image id in that year.
-    """
+    """A photograph, by the year that it first appeared in, and its image id
+    in that year."""
     year: str
     name: str
 
@@ -43,9 +38,6 @@ class Devkit:
         root (Path): The folder.
         mask_folder (str): Folder of VOC2012 with the masks that may be
             trained with.
-
-    Raises:
-        DatasetError: If one of the years is not in the folder.
     """
 
     def __init__(self, root: Path, mask_folder: str) -> None:
@@ -56,67 +48,32 @@ class Devkit:
         }
         #: File -> its SHA-256, of all lists that were read.
         self.hashes: Dict[str, str] = {}
-        for year in YEARS:
-            if not (root / year / 'JPEGImages').is_dir():
-                raise DatasetError(
-                    f'{root / year / "JPEGImages"} does not exist: give the '
-                    'folder that holds VOC2007 and VOC2012 (VOCdevkit)')
 
     def list_path(self, year: str, name: str) -> Path:
         """File of a list such as ``'Main/trainval'``."""
         return self.root / year / 'ImageSets' / f'{name}.txt'
 
     def read(self, year: str, name: str) -> List[str]:
-        """Image ids of a list of one year, in its order.
-
-        Raises:
-            DatasetError: If there is no such list.
-        """
+        """Image ids of a list of one year, in its order."""
         path = self.list_path(year, name)
         if not path.is_file():
-            raise DatasetError(f'{path} does not exist: it comes with {year}')
+            raise DatasetError(
+                f'{path} does not exist: it comes with {year}; give the '
+                'folder that holds VOC2007 and VOC2012 (VOCdevkit)')
         self.hashes[str(path.relative_to(self.root))] = file_sha256(path)
-        return [line for _, line in number_lines(str(path))]
+        return path.read_text(encoding='utf-8').split()
 
     def read_years(self, name: str) -> YearLists:
-        """Image ids of a list in the years that have it.
-
-        Raises:
-            DatasetError: If no year has it.
-        """
+        """Image ids of a list in the years that have it."""
         years = [y for y in YEARS if self.list_path(y, name).is_file()]
         if not years:
-            raise DatasetError(
-                f'there is no list {name!r}: neither '
-                f'{" nor ".join(str(self.list_path(y, name)) for y in YEARS)} '
-                'exists')
+            raise DatasetError(f'there is no list {name!r}: '
+                               f'{self.list_path(VOC2012, name)} does not '
+                               'exist, nor does that of VOC2007')
         return {year: self.read(year, name) for year in years}
 
-    def require_images(self, name: str) -> None:
-        """Stop if a list names an image that is not there.
-
-        Raises:
-            DatasetError: Naming the images and the lines.
-        """
-        missing = []
-        for year in YEARS:
-            path = self.list_path(year, name)
-            for number, image_id in number_lines(
-                    str(path)) if path.is_file() else ():
-                image = self.root / year / 'JPEGImages' / f'{image_id}.jpg'
-                if not image.is_file():
-                    missing.append(f'{image} ({path} line {number})')
-        if missing:
-            raise DatasetError(
-                list_problems(f'list {name!r} names missing image(s)',
-                              missing))
-
     def with_mask(self) -> Set[str]:
-        """Images of VOC2012 with a mask that may be trained with.
-
-        Raises:
-            DatasetError: If there is none.
-        """
+        """Images of VOC2012 with a mask that may be trained with."""
         folder = self.root / VOC2012 / self.mask_folders[VOC2012]
         found = {path.stem for path in folder.glob('*.png')}
         if not found:

@@ -8,7 +8,7 @@ reconstruction.
 import hashlib
 import math
 import re
-from typing import Dict, Iterable, List, Sequence, Tuple
+from typing import Dict, Iterable, List, Tuple
 
 from mmbombo.datasets.errors import DatasetError
 from .devkit import VOC2007, VOC2012, Devkit, YearLists, identify
@@ -44,9 +44,6 @@ def divide(devkit: Devkit, seed: int,
     Returns:
         dict[str, dict]: ``det_train``, ``seg_train``, ``val`` and
         ``val1449``, each by year.
-
-    Raises:
-        DatasetError: If the share cannot be reached.
     """
     val = devkit.read(VOC2012, 'Segmentation/val')
     held_out = {identify(VOC2012, image_id) for image_id in val}
@@ -70,7 +67,14 @@ def divide(devkit: Devkit, seed: int,
 
     fixed = len(det[VOC2007]) + len(only_det)
     total = fixed + len(free) + len(seg[VOC2007]) + len(only_seg)
-    num_drawn = _num_drawn(det_share, fixed, len(free), total)
+    num_drawn = round(det_share * total) - fixed
+    if not 0 <= num_drawn <= len(free):
+        raise DatasetError(
+            f'--det-share {100 * det_share:g} must be from '
+            f'{100 * fixed / total:.1f} to '
+            f'{100 * (fixed + len(free)) / total:.1f} %, because {fixed} of '
+            f'the {total} training images have boxes only. For fewer images '
+            'of one task take a subset, such as --subsets det10%')
     drawn = set(draw(free, seed, 'divide')[:num_drawn])
     det[VOC2012] = sorted(only_det | drawn)
     seg[VOC2012] = sorted(only_seg | (free - drawn))
@@ -83,40 +87,19 @@ def divide(devkit: Devkit, seed: int,
 
 def divide_by_mask(name: str, years: YearLists,
                    devkit: Devkit) -> Dict[str, YearLists]:
-    """A list in two, for an oracle that trains with all that there is.
-
-    Args:
-        name (str): Name of the list, such as ``'det_train'``.
-        years (dict): Its image ids by year.
-        devkit (Devkit): The data.
-
-    Returns:
-        dict[str, dict]: ``<name>_masked``, the images of VOC2012 that have a
-        mask, and ``<name>_unmasked``, all others; each by year.
-    """
+    """A list in two, for an oracle that trains with all that there is:
+    ``<name>_masked``, the images of VOC2012 that have a mask, and
+    ``<name>_unmasked``, all others; each by year."""
     masked = devkit.with_mask()
     new = years.get(VOC2012, [])
     return {
-        f'{name}_masked': {VOC2012: [i for i in new if i in masked]},
+        f'{name}_masked': {
+            VOC2012: [i for i in new if i in masked]
+        },
         f'{name}_unmasked': {
-            **years,
-            VOC2012: [i for i in new if i not in masked]
+            **years, VOC2012: [i for i in new if i not in masked]
         }
     }
-
-
-def _num_drawn(det_share: float, fixed: int, num_free: int,
-               total: int) -> int:
-    """How many of the images that could train either train detection."""
-    wanted = round(det_share * total) - fixed
-    if not 0 <= wanted <= num_free:
-        raise DatasetError(
-            f'--det-share {100 * det_share:g}: of the {total} training '
-            f'images {fixed} have boxes only and {num_free} boxes and a mask '
-            f'of SBD, so it must be from {100 * fixed / total:.1f} to '
-            f'{100 * (fixed + num_free) / total:.1f} %. For fewer images of '
-            'one task take a subset, such as --subsets det10%')
-    return wanted
 
 
 def draw(ids: Iterable[str], seed: int, purpose: str) -> List[str]:
@@ -125,12 +108,10 @@ def draw(ids: Iterable[str], seed: int, purpose: str) -> List[str]:
     The order of two ids depends on nothing else, such as the other ids or the
     version of a library. Draws for different purposes are independent.
     """
-
-    def key(image_id: str) -> str:
-        text = f'{seed} {purpose} {image_id}'
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    return sorted(ids, key=key)
+    return sorted(
+        ids,
+        key=lambda image_id: hashlib.sha256(f'{seed} {purpose} {image_id}'.
+                                            encode()).digest())
 
 
 def take_subset(name: str, lists: Dict[str, YearLists],
@@ -148,9 +129,6 @@ def take_subset(name: str, lists: Dict[str, YearLists],
     Returns:
         tuple[str, dict]: Name of the list, such as ``'det2_train'`` or
         ``'seg10pct_train'``, and the list by year.
-
-    Raises:
-        DatasetError: If the name means nothing or nothing is left.
     """
     match = SUBSET.fullmatch(name)
     share = 0.
@@ -163,17 +141,9 @@ def take_subset(name: str, lists: Dict[str, YearLists],
             f'--subsets {name}: write det2 for half of the detection list, '
             'seg8 for an eighth of the segmentation list, or det10% for a '
             'tenth')
-    subset = {
-        year: _take(ids, share, seed)
-        for year, ids in lists[f'{task}_train'].items()
-    }
-    empty = [year for year, ids in subset.items() if not ids]
-    if empty:
-        raise DatasetError(f'--subsets {name}: nothing of {empty} is left')
+    subset = {}
+    for year, ids in lists[f'{task}_train'].items():
+        # a hair more than the product: 0.29 * 100 is 28.999999999999996
+        count = math.floor(share * len(ids) + 1e-9)
+        subset[year] = sorted(draw(ids, seed, 'subset')[:count])
     return f'{name.replace("%", "pct")}_train', subset
-
-
-def _take(ids: Sequence[str], share: float, seed: int) -> List[str]:
-    # A hair more than the product: 0.29 * 100 is 28.999999999999996.
-    count = math.floor(share * len(ids) + 1e-9)
-    return sorted(draw(ids, seed, 'subset')[:count])

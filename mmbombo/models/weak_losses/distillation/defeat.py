@@ -6,9 +6,10 @@ from torch import Tensor
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.losses.defeat_loss import defeat_loss
-from mmbombo.models.task_heads.ignore_regions import covered_cells, pad_boxes
+from mmbombo.models.task_heads.ignore_regions import pad_boxes
 from mmbombo.models.utils import grid_points
 from mmbombo.registry import MODELS
+from mmbombo.weak_labels import covered_cells
 from ..decode_cfg import decode_cfg
 from .feature_distillation import FeatureDistillation
 
@@ -25,7 +26,6 @@ class DeFeatLoss(FeatureDistillation):
         teacher (str): Name of the teacher.
         score_thr (float): Boxes of the teacher must score more. Defaults to
             0.3.
-        nms_iou_thr (float): NMS of the teacher's boxes. Defaults to 0.5.
         max_predictions (int): Boxes of the teacher per image. Defaults to 30.
         **kwargs: Arguments of :class:`FeatureDistillation`.
     """
@@ -36,26 +36,17 @@ class DeFeatLoss(FeatureDistillation):
     def __init__(self,
                  teacher: str,
                  score_thr: float = 0.3,
-                 nms_iou_thr: float = 0.5,
                  max_predictions: int = 30,
                  **kwargs) -> None:
         super().__init__(teacher, **kwargs)
-        self.decode_cfg = decode_cfg(score_thr, nms_iou_thr, max_predictions)
+        self.decode_cfg = decode_cfg(score_thr, max_predictions)
 
-    def head_images(self, ctx: StepContext) -> List[int]:
+    def head_images(self, ctx: StepContext) -> Dict[str, List[int]]:
         """None: the features are enough."""
-        return []
+        return {}
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """``loss_foreground`` and ``loss_background``.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images.
-
-        Returns:
-            dict[str, Tensor]: The two terms.
-        """
+        """``loss_foreground`` and ``loss_background``."""
         distance, valid, sizes = self.distance(ctx, images)
         boxes = self._object_boxes(ctx, images)
         foreground = torch.cat([

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mmbombo.models.task_heads import DetTaskHead
 from mmbombo.models.task_heads.det_task_head import MODE_DEPENDENT_HEADS
 from mmbombo.models.utils import evaluation_mode, prior_offset
+from mmbombo.utils import UserError
 
 #: What a head says about a box: coded differences from an anchor, distances
 #: in pixels from a point to the four sides, or a distribution of each such
@@ -42,7 +43,7 @@ def regression_of(head: nn.Module) -> str:
         str: :data:`OFFSETS`, :data:`DISTANCES` or :data:`DISTRIBUTIONS`.
 
     Raises:
-        TypeError: If its outputs are none of them, or no logits.
+        UserError: If its outputs are none of them, or no logits.
     """
     if not isinstance(head, MODE_DEPENDENT_HEADS):
         if isinstance(head, GFLHead):
@@ -53,7 +54,7 @@ def regression_of(head: nn.Module) -> str:
         if isinstance(head, AnchorHead) and isinstance(
                 coder, DeltaXYWHBBoxCoder):
             return OFFSETS
-    raise TypeError(
+    raise UserError(
         f'the raw outputs of {type(head).__name__} cannot be distilled: '
         'offsets from anchors (RetinaHead, ATSSHead, ...), distances '
         '(FCOSHead, RTMDetHead) and distributions (GFLHead) can. Use '

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.utils.zero_loss import zero_loss
+from mmbombo.utils import UserError
 from ..base_weak_loss import BaseWeakLoss
 
 
@@ -23,9 +24,11 @@ class DistillationLoss(BaseWeakLoss):
         loss_weight (float): Weight of the loss. Defaults to 1.
         ramp (float): Share of the training over which the weight grows
             linearly from 0. Defaults to 0.
+        start (float): Share of the training after which the loss begins.
+            Defaults to 0.
 
     Raises:
-        ValueError: If ``on`` is unknown, or ``teacher`` names the network in
+        UserError: If ``on`` is unknown, or ``teacher`` names the network in
             training ('self') or nobody ('none').
     """
 
@@ -36,16 +39,17 @@ class DistillationLoss(BaseWeakLoss):
                  teacher: str,
                  on: str = 'unannotated',
                  loss_weight: float = 1.,
-                 ramp: float = 0.) -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp)
+                 ramp: float = 0.,
+                 start: float = 0.) -> None:
+        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         if teacher in ('self', 'none'):
-            raise ValueError(
+            raise UserError(
                 f'{type(self).__name__}: teacher={teacher!r} is not another '
                 "network; give the name of a TeacherHook, or 'ema' for the "
                 "student's moving average (PredictorEMAHook)")
         if on not in ('unannotated', 'all'):
-            raise ValueError(f"{type(self).__name__}: on must be 'unannotated'"
-                             f" or 'all', not {on!r}")
+            raise UserError(f"{type(self).__name__}: on must be 'unannotated'"
+                            f" or 'all', not {on!r}")
         self.predictor = teacher
         self.on = on
 
@@ -71,12 +75,12 @@ class DistillationLoss(BaseWeakLoss):
             dict[str, Tensor]: Losses, weighted, and diagnostics.
 
         Raises:
-            RuntimeError: If nobody provides the teacher.
+            UserError: If nobody provides the teacher.
         """
         if ctx.model.teachers.get(self.predictor) is not None:
             return super().forward(ctx)
         if self.predictor != 'ema':
-            raise RuntimeError(
+            raise UserError(
                 f"{type(self).__name__} asks for the teacher "
                 f"'{self.predictor}', which no hook provides; add dict(type="
                 f"'TeacherHook', name='{self.predictor}', config=..., "

@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
-import torch
 from mmdet.utils import OptConfigType
 from torch import Tensor, nn
 
@@ -9,17 +8,15 @@ from mmbombo.models.context import StepContext
 from mmbombo.models.losses.feature_distance import (feature_distance,
                                                     feature_mse)
 from mmbombo.models.task_heads import BaseTaskHead, SegTaskHead
-from mmbombo.models.utils import (evaluation_mode, select_images,
+from mmbombo.models.utils import (PROBE_SIZE, run_probe, select_images,
                                   valid_cells_of_levels)
 from mmbombo.registry import MODELS
+from mmbombo.utils import UserError
 from .dense_outputs import sizes_of
 from .distillation_loss import DistillationLoss
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector
-
-#: Side in pixels of the image that shows the shapes of feature maps.
-PROBE_SIZE = 128
 
 
 class FeatureDistillation(DistillationLoss):
@@ -56,15 +53,16 @@ class FeatureDistillation(DistillationLoss):
         """Raise if the features cannot be compared.
 
         Raises:
-            ValueError: If number, size or channels of the levels differ; the
+            UserError: If number, size or channels of the levels differ; the
                 message says how and what to set.
         """
         super().check_teacher(model, teacher)
-        ours, theirs = (
-            probe_shapes(x, x.task_heads[self.task])
-            for x in (model, teacher))
+        ours, theirs = ([
+            tuple(feat.shape)
+            for feat in read_levels(x.head(self.task), run_probe(x))
+        ] for x in (model, teacher))
         if [x[2:] for x in ours] != [x[2:] for x in theirs]:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__}: the heads '{self.task}' read "
                 'features of other strides: on an image of '
                 f'{PROBE_SIZE} pixels {[x[2:] for x in ours]} in the student '
@@ -74,12 +72,12 @@ class FeatureDistillation(DistillationLoss):
         if self.adapters is not None:
             expected = [conv.in_channels for conv in self.adapters]
             if channels != expected:
-                raise ValueError(
+                raise UserError(
                     f'{type(self).__name__}: adapt is for levels of {expected}'
                     f' channels, the student has {channels}')
             channels = [conv.out_channels for conv in self.adapters]
         if channels != [x[1] for x in theirs]:
-            raise ValueError(
+            raise UserError(
                 f'{type(self).__name__}: the features have {channels} '
                 f'channels and the teacher\'s {[x[1] for x in theirs]}; set '
                 f'adapt=dict(in_channels={ours[0][1]}, out_channels='
@@ -98,9 +96,9 @@ class FeatureDistillation(DistillationLoss):
             height and width of the levels.
         """
         student = select_images(ctx.features, images, len(ctx.samples))
-        student = read_levels(ctx.model.task_heads[self.task], student)
+        student = read_levels(ctx.model.head(self.task), student)
         teacher = ctx.model.teachers.get(self.predictor)
-        targets = read_levels(teacher.task_heads[self.task],
+        targets = read_levels(teacher.head(self.task),
                               ctx.features_of(self.predictor, images))
         if self.adapters is not None:
             student = [
@@ -108,8 +106,7 @@ class FeatureDistillation(DistillationLoss):
             ]
         sizes = sizes_of(student)
         valid = valid_cells_of_levels(
-            ctx.metas(images), sizes, ctx.inputs.shape[-2:],
-            ctx.inputs.device)
+            ctx.metas(images), sizes, ctx.inputs.shape[-2:], ctx.inputs.device)
         return feature_distance(student, targets), valid, sizes
 
 
@@ -131,15 +128,15 @@ class FeatureMSELoss(FeatureDistillation):
         self.task = task
         self.name = f'mse_{task}'
 
-    def head_images(self, ctx: StepContext) -> List[int]:
+    def head_images(self, ctx: StepContext) -> Dict[str, List[int]]:
         """None: the features are enough."""
-        return []
+        return {}
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
         """``loss_feature``, the weighted mean squared error."""
         distance, valid, _ = self.distance(ctx, images)
-        return dict(
-            loss_feature=self.feature_weight * feature_mse(distance, valid))
+        return dict(loss_feature=self.feature_weight *
+                    feature_mse(distance, valid))
 
 
 def adapters(in_channels: int, out_channels: int,
@@ -159,14 +156,3 @@ def read_levels(task_head: BaseTaskHead, feats: Any) -> List[Tensor]:
     if isinstance(indices, int):
         indices = [indices]
     return [feats[i] for i in indices]
-
-
-@torch.no_grad()
-def probe_shapes(network: nn.Module,
-                 task_head: BaseTaskHead) -> List[Tuple[int, ...]]:
-    """Shapes of the features that a task head reads of a small image."""
-    parameter = next(network.parameters())
-    image = parameter.new_zeros(1, 3, PROBE_SIZE, PROBE_SIZE)
-    with evaluation_mode(network):
-        feats = network.extract_feat(image)
-    return [tuple(x.shape) for x in read_levels(task_head, feats)]

@@ -30,15 +30,7 @@ class PDFLoss(FeatureDistillation, DenseHeadDistillation):
     name = 'pdf_det'
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """``loss_feature``, ``loss_score`` and ``loss_box``.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images.
-
-        Returns:
-            dict[str, Tensor]: The three terms.
-        """
+        """``loss_feature``, ``loss_score`` and ``loss_box``."""
         distance, valid, _ = self.distance(ctx, images)
         student, teacher, _ = self.dense_outputs(ctx, images)
         weights = disagreement(student.scores, teacher.scores)

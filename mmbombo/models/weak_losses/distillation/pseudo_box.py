@@ -9,6 +9,7 @@ from torch import Tensor
 from mmbombo.models.context import StepContext
 from mmbombo.models.task_heads.ignore_regions import IgnoreRegions
 from mmbombo.registry import MODELS
+from mmbombo.utils import UserError
 from ..decode_cfg import decode_cfg
 from .distillation_loss import DistillationLoss
 
@@ -28,12 +29,11 @@ class PseudoBoxLoss(DistillationLoss):
             head: the scores of GFL rarely pass 0.5. Defaults to 0.3.
         doubt_thr (float): Boxes that score between this and ``score_thr`` are
             ignored. Defaults to 0.15.
-        nms_iou_thr (float): NMS of the boxes. Defaults to 0.5.
         max_predictions (int): Boxes per image. Defaults to 30.
         **kwargs: Arguments of :class:`DistillationLoss`.
 
     Raises:
-        ValueError: If ``doubt_thr`` is above ``score_thr``.
+        UserError: If ``doubt_thr`` is above ``score_thr``.
     """
 
     name = 'boxes_det'
@@ -43,32 +43,22 @@ class PseudoBoxLoss(DistillationLoss):
                  teacher: str,
                  score_thr: float = 0.3,
                  doubt_thr: float = 0.15,
-                 nms_iou_thr: float = 0.5,
                  max_predictions: int = 30,
                  **kwargs) -> None:
         super().__init__(teacher, **kwargs)
         if doubt_thr > score_thr:
-            raise ValueError(f'PseudoBoxLoss: doubt_thr={doubt_thr} must not '
-                             f'be above score_thr={score_thr}')
+            raise UserError(f'PseudoBoxLoss: doubt_thr={doubt_thr} must not '
+                            f'be above score_thr={score_thr}')
         self.score_thr = score_thr
-        self.decode_cfg = decode_cfg(doubt_thr, nms_iou_thr, max_predictions)
+        self.decode_cfg = decode_cfg(doubt_thr, max_predictions)
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """The detection head's loss on the teacher's boxes.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images.
-
-        Returns:
-            dict[str, Tensor]: Losses of the detection head, and how many
-            boxes an image has got.
-        """
+        """Losses of the detection head, and how many boxes an image has."""
         found = ctx.predict(self.task, images, self.predictor,
                             self.decode_cfg)
         targets, doubtful = split_by_score(found, self.score_thr)
         ignore = IgnoreRegions.from_instances(doubtful,
-                                              ctx.class_map.num_det_classes)
+                                              len(ctx.classes[self.task]))
         for i, target in zip(images, targets):
             ctx.samples[i].pseudo_instances = target
         mean = sum(len(target) for target in targets) / len(images)

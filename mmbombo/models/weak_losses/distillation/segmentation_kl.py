@@ -7,6 +7,7 @@ from mmbombo.models.context import StepContext
 from mmbombo.models.losses.segmentation_kl_divergence import segmentation_kl
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
+from mmbombo.utils import UserError
 from .distillation_loss import DistillationLoss
 
 if TYPE_CHECKING:
@@ -43,28 +44,20 @@ class SegmentationKLLoss(DistillationLoss):
         """Raise if the teacher's logits mean something else.
 
         Raises:
-            ValueError: If the number of channels differs, as between a
+            UserError: If the number of channels differs, as between a
                 sigmoid and a softmax over background and foreground.
         """
         super().check_teacher(model, teacher)
         ours, theirs = (
-            x.task_heads[self.task].head.out_channels
+            x.head(self.task).head.out_channels
             for x in (model, teacher))
         if ours != theirs:
-            raise ValueError(
+            raise UserError(
                 f'SegmentationKLLoss: the student has {ours} channels of '
                 f"logits, the teacher '{self.predictor}' {theirs}")
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """``loss_kl``, the mean divergence of a pixel.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images.
-
-        Returns:
-            dict[str, Tensor]: The loss.
-        """
+        """``loss_kl``, the mean divergence of a pixel."""
         student = ctx.logits(self.task, images)
         teacher = ctx.outputs_of(self.predictor, self.task, images)[0]
         valid = valid_cells(

@@ -11,6 +11,7 @@ from mmbombo.models.losses.soft_detection_loss import (binary_kl,
 from mmbombo.models.losses.temperature_kl import temperature_kl
 from mmbombo.models.utils import valid_cells_of_levels
 from mmbombo.registry import MODELS
+from mmbombo.utils import UserError
 from .dense_outputs import (DenseOutputs, flatten_outputs, misalignment,
                             regression_of, sizes_of)
 from .distillation_loss import DistillationLoss
@@ -35,7 +36,7 @@ class DenseHeadDistillation(DistillationLoss):
             TypeError: If its raw outputs cannot be distilled.
         """
         super().check_model(model)
-        regression_of(model.task_heads[self.task].head)
+        regression_of(model.head(self.task).head)
 
     def check_teacher(self, model: 'MultiTaskDetector',
                       teacher: nn.Module) -> None:
@@ -43,14 +44,14 @@ class DenseHeadDistillation(DistillationLoss):
 
         Raises:
             TypeError: If the teacher's raw outputs cannot be distilled.
-            ValueError: If anchors, strides or box outputs differ; the message
+            UserError: If anchors, strides or box outputs differ; the message
                 says how.
         """
         super().check_teacher(model, teacher)
-        heads = [x.task_heads[self.task].head for x in (model, teacher)]
+        heads = [x.head(self.task).head for x in (model, teacher)]
         differences = misalignment(*heads)
         if differences:
-            raise ValueError(
+            raise UserError(
                 f'{type(self).__name__}: the outputs of the '
                 f"{type(heads[1]).__name__} of the teacher '{self.predictor}' "
                 f"and the student's {type(heads[0]).__name__} are not "
@@ -69,7 +70,7 @@ class DenseHeadDistillation(DistillationLoss):
         Returns:
             tuple: Student, teacher, ``(n, K)`` bool.
         """
-        head = ctx.model.task_heads[self.task]
+        head = ctx.model.head(self.task)
         outputs = head.as_evaluation_outputs(ctx.outputs(self.task, images))
         teacher = ctx.model.teachers.get(self.predictor)
         valid = valid_cells_of_levels(
@@ -77,7 +78,7 @@ class DenseHeadDistillation(DistillationLoss):
             ctx.inputs.device)
         return (flatten_outputs(head, outputs),
                 flatten_outputs(
-                    teacher.task_heads[self.task],
+                    teacher.head(self.task),
                     ctx.outputs_of(self.predictor, self.task, images)), valid)
 
 
@@ -110,7 +111,7 @@ class SoftDetectionLoss(DenseHeadDistillation):
         **kwargs: Arguments of :class:`DistillationLoss`.
 
     Raises:
-        ValueError: If ``weigh_by`` is unknown.
+        UserError: If ``weigh_by`` is unknown.
     """
 
     name = 'soft_det'
@@ -124,24 +125,15 @@ class SoftDetectionLoss(DenseHeadDistillation):
                  **kwargs) -> None:
         super().__init__(teacher, **kwargs)
         if weigh_by not in ('teacher', 'anchors'):
-            raise ValueError("weigh_by of SoftDetectionLoss must be 'teacher' "
-                             f"or 'anchors', not {weigh_by!r}")
+            raise UserError("weigh_by of SoftDetectionLoss must be 'teacher' "
+                            f"or 'anchors', not {weigh_by!r}")
         self.weigh_by = weigh_by
         self.score_weight = score_weight
         self.box_weight = box_weight
         self.temperature = temperature
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """Distance of the student's outputs to the teacher's.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images.
-
-        Returns:
-            dict[str, Tensor]: ``loss_score``, ``loss_box`` and, if the head
-            has one, ``loss_centerness``.
-        """
+        """``loss_score``, ``loss_box`` and perhaps ``loss_centerness``."""
         student, teacher, valid = self.dense_outputs(ctx, images)
         weights = self._anchor_weights(teacher.scores, valid)
         inside = valid[:, :, None, None]

@@ -1,0 +1,125 @@
+# Copyright (c) mmbombo contributors.
+from contextlib import ExitStack
+from typing import Any, Callable, Dict, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmdet.structures import DetDataSample, SampleList
+from torch import Tensor, nn
+
+from mmbombo.models.utils import evaluation_mode
+
+#: Meta information that is a (height, width) in input pixels.
+SHAPES = ('img_shape', 'pad_shape', 'batch_input_shape')
+
+
+class View:
+    """Some images of a step at another scale, flipped or altered.
+
+    Features and outputs are computed when they are first asked for, and once.
+
+    Args:
+        network (nn.Module): A :class:`MultiTaskDetector`.
+        inputs (Tensor): Images ``(n, 3, H, W)``, normalized.
+        samples (list[:obj:`DetDataSample`]): Their samples; not changed.
+        scale (float): Of both sides.
+        flip (bool): Whether to mirror them, left to right.
+        alter (Callable, optional): What else to do to the inputs.
+        train (bool): Whether the network stays in its mode.
+        with_grad (bool): Whether there is a gradient, whoever asks first.
+
+    Attributes:
+        inputs (Tensor): The images ``(n, 3, h, w)`` as they are seen.
+        samples (list[:obj:`DetDataSample`]): Meta information of these; no
+            annotation.
+    """
+
+    def __init__(self, network: nn.Module, inputs: Tensor,
+                 samples: SampleList, scale: float, flip: bool,
+                 alter: Optional[Callable[[Tensor], Tensor]], train: bool,
+                 with_grad: bool) -> None:
+        self.network = network
+        self.flip = flip
+        self.train = train
+        self.with_grad = with_grad
+        self.inputs = self._see(inputs, scale, alter)
+        height, width = inputs.shape[-2:]
+        factors = (self.inputs.shape[-2] / height,
+                   self.inputs.shape[-1] / width)
+        self.samples = [_rescale(sample, factors) for sample in samples]
+        self._features: Optional[Tuple[Tensor, ...]] = None
+        self._outputs: Dict[str, Any] = {}
+
+    def _see(self, inputs: Tensor, scale: float,
+             alter: Optional[Callable]) -> Tensor:
+        if scale != 1:
+            size = [max(1, round(x * scale)) for x in inputs.shape[-2:]]
+            inputs = F.interpolate(
+                inputs, size=size, mode='bilinear', align_corners=False)
+        if self.flip:
+            inputs = inputs.flip(-1)
+        return inputs if alter is None else alter(inputs)
+
+    def features(self) -> Tuple[Tensor, ...]:
+        """Feature maps ``(n, C, h_l, w_l)`` of the network's neck."""
+        if self._features is None:
+            with self._mode(self.network):
+                self._features = self.network.extract_feat(self.inputs)
+        return self._features
+
+    def outputs(self, head: str) -> Any:
+        """What a head says.
+
+        Args:
+            head (str): Its name, or a task that one head serves.
+
+        Returns:
+            Any: The head's outputs for the n images.
+        """
+        name = self.network.head_name(head)
+        if name not in self._outputs:
+            feats = self.features()
+            module = self.network.task_heads[name]
+            with self._mode(module):
+                self._outputs[name] = module(feats, self.samples)
+        return self._outputs[name]
+
+    def restore(self, maps: Tensor, size: Tuple[int, int]) -> Tensor:
+        """Bring maps of the view back to the images as they were.
+
+        Args:
+            maps (Tensor): ``(n, C, h, w)``, at any stride.
+            size (tuple[int, int]): Height and width that are wanted.
+
+        Returns:
+            Tensor: ``(n, C, *size)``, flipped back and resized bilinearly.
+        """
+        if self.flip:
+            maps = maps.flip(-1)
+        return F.interpolate(
+            maps, size=tuple(size), mode='bilinear', align_corners=False)
+
+    def _mode(self, module: nn.Module) -> ExitStack:
+        stack = ExitStack()
+        stack.enter_context(torch.set_grad_enabled(self.with_grad))
+        if not self.train:
+            stack.enter_context(evaluation_mode(module))
+        return stack
+
+
+def _rescale(sample: DetDataSample, factors: Tuple[float,
+                                                   float]) -> DetDataSample:
+    """Meta information of an image whose sides are multiplied."""
+    seen = DetDataSample(metainfo=sample.metainfo)
+    for key in SHAPES:
+        if key in sample:
+            shape = sample.metainfo[key][:2]
+            seen.set_metainfo({
+                key:
+                tuple(round(x * factor) for x, factor in zip(shape, factors))
+            })
+    if 'scale_factor' in sample:
+        x, y = sample.scale_factor[:2]
+        seen.set_metainfo(
+            dict(scale_factor=(x * factors[1], y * factors[0])))
+    return seen

@@ -1,0 +1,131 @@
+# Copyright (c) mmbombo contributors.
+from typing import Callable, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmdet.structures import OptSampleList, SampleList
+from mmdet.utils import ConfigType, OptMultiConfig
+from mmengine.structures import LabelData
+from torch import Tensor, nn
+
+from mmbombo.models.losses.dist_mean import full_precision, weighted_mean
+from mmbombo.models.utils import valid_cells
+from mmbombo.registry import MODELS
+from mmbombo.structures.class_names import TaskClasses
+from mmbombo.structures.image_labels import IMAGE_LABEL, UNKNOWN
+from .base_task_head import BaseTaskHead, require_num_classes
+
+
+@MODELS.register_module()
+class ClsTaskHead(BaseTaskHead):
+    """Multi-label classification: which classes does an image show?
+
+    A 1x1 convolution and global average pooling, in this order, so that the
+    class activation maps are at hand: their mean over the image is the logit.
+    The padding of a batch is no part of the image.
+
+    The loss is the multi-label soft margin loss (binary cross-entropy of each
+    class), as a mean over all classes of all images of all ranks that are
+    known to be present or absent.
+
+    Args:
+        num_classes (int): Number of classes, C.
+        in_channels (int): Channels of the feature map.
+        in_index (int): Which feature map the head reads.
+        loss_weight (float): Weight of the loss. Defaults to 1.
+        init_cfg (dict, optional): Initialization config. Defaults to a normal
+            distribution of deviation 0.01.
+    """
+
+    tasks = ('cls', )
+    annotation_kind = IMAGE_LABEL
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        in_index: int,
+        loss_weight: float = 1.,
+        init_cfg: OptMultiConfig = dict(
+            type='Normal', layer='Conv2d', std=0.01)
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.num_classes = num_classes
+        self.in_index = in_index
+        self.loss_weight = loss_weight
+        self.classifier = nn.Conv2d(in_channels, num_classes, 1)
+
+    def check_classes(self, classes: TaskClasses) -> None:
+        """Raise if the number of classes is not that of the task."""
+        require_num_classes(self, 'cls', classes, self.num_classes)
+
+    def forward(self,
+                feats: Tuple[Tensor, ...],
+                samples: OptSampleList = None) -> Tuple[Tensor, Tensor]:
+        """Classify images.
+
+        Args:
+            feats (tuple[Tensor]): Feature maps ``(N, C_l, H_l, W_l)``.
+            samples (list[:obj:`DetDataSample`], optional): The N images, for
+                the extent of each in the batch. Defaults to None, all of it.
+
+        Returns:
+            tuple[Tensor]: Logits ``(N, C)`` and class activation maps
+            ``(N, C, h, w)``.
+        """
+        maps = self.classifier(feats[self.in_index])
+        if samples is None:
+            return maps.mean((2, 3)), maps
+        metas = [sample.metainfo for sample in samples]
+        inside = valid_cells(metas, maps.shape[-2:],
+                             metas[0]['batch_input_shape'],
+                             maps.device)[:, None]
+        # an image has a cell of its own, however small
+        count = inside.sum((2, 3)).clamp(min=1)
+        return (maps * inside).sum((2, 3)) / count, maps
+
+    def targets(self, task: str, samples: SampleList) -> Tuple[Tensor, None]:
+        """Labels ``(n, C)`` int8: 1 present, 0 absent, -1 unknown."""
+        return torch.stack([x.gt_image_label.label for x in samples]), None
+
+    def loss_on_targets(self,
+                        task: str,
+                        outputs: Tuple[Tensor, Tensor],
+                        targets: Tensor,
+                        metas: Sequence[dict],
+                        ignore: None = None) -> dict:
+        """The multi-label soft margin loss on given labels.
+
+        Args:
+            task (str): 'cls'.
+            outputs (tuple[Tensor]): What :meth:`forward` gave for n images.
+            targets (Tensor): ``(n, C)``: 1, 0, or -1 where nothing is known;
+                values between 0 and 1 are soft labels.
+            metas (Sequence[dict]): Not used.
+            ignore (None): Unknown labels say it already.
+
+        Returns:
+            dict[str, Tensor]: ``loss_cls``.
+        """
+        logits = full_precision(outputs[0])
+        known = targets != UNKNOWN
+        loss = F.binary_cross_entropy_with_logits(
+            logits, targets.clamp(min=0).to(logits), reduction='none')
+        return dict(loss_cls=self.loss_weight * weighted_mean(loss, known))
+
+    def decode(self,
+               task: str,
+               outputs: Tuple[Tensor, Tensor],
+               metas: Sequence[dict],
+               cfg: Optional[ConfigType] = None) -> Tensor:
+        """Probabilities ``(n, C)``, each class by itself."""
+        return full_precision(outputs[0]).sigmoid()
+
+    @torch.no_grad()
+    def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
+                        samples: SampleList,
+                        extract_feat: Callable) -> None:
+        """Store ``pred_image_label`` with the ``score`` ``(C, )`` of each."""
+        scores = self.decode('cls', self(feats, samples), [])
+        for sample, score in zip(samples, scores):
+            sample.pred_image_label = LabelData(score=score)

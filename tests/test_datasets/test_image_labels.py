@@ -1,0 +1,149 @@
+# Copyright (c) mmbombo contributors.
+import numpy as np
+import pytest
+from mmengine.dataset import Compose
+from PIL import Image
+
+from mmbombo.datasets import DatasetError, ImageLabelDataset
+from mmbombo.datasets.transforms import ImplyImageLabels
+from mmbombo.registry import TRANSFORMS
+
+PIPELINE = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadPartialAnnotations'),
+    dict(type='mmdet.Resize', scale=(32, 24), keep_ratio=False),
+    dict(type='mmdet.RandomFlip', prob=1.),
+    dict(type='PackMultiTaskInputs')
+]
+CLASSES = ('cat', 'dog')
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ('a.jpg', 'cat/b.jpg', 'dog/c.png', 'dog/notes.txt'):
+        path = tmp_path / 'images' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == '.txt':
+            path.write_text('no image')
+        else:
+            Image.new('RGB', (40, 30)).save(path)
+    return tmp_path
+
+
+def from_csv(folder, text, **kwargs):
+    (folder / 'tags.csv').write_text(text)
+    return ImageLabelDataset(
+        data_prefix=dict(img_path='images'),
+        ann_file='tags.csv',
+        data_root=str(folder),
+        **dict(dict(metainfo=dict(cls_classes=CLASSES)), **kwargs))
+
+
+def test_csv(folder):
+    data = from_csv(
+        folder,
+        'file,labels\na.jpg,dog;cat\ncat/b.jpg, cat \n\ndog/c.png,\n',
+        pipeline=PIPELINE)
+    assert data.source == 'tags' and data.annotation_kinds == ('image_label', )
+    assert [x['image_labels'] for x in map(data.get_data_info, range(3))] == \
+        [[1, 1], [1, 0], [0, 0]]
+    sample = data[1]['data_samples']
+    assert sample.gt_image_label.label.tolist() == [1, 0]
+    assert sample.annotation_kinds == ('image_label', )
+    assert not {'gt_instances', 'gt_sem_seg'} & set(sample.keys())
+
+
+def test_one_folder_per_class(folder):
+    data = ImageLabelDataset(
+        data_prefix=dict(img_path='images'), data_root=str(folder))
+    assert data.metainfo['cls_classes'] == CLASSES
+    infos = [data.get_data_info(i) for i in range(len(data))]
+    assert [(x['img_id'], x['image_labels']) for x in infos] == \
+        [('cat/b.jpg', [1, 0]), ('dog/c.png', [0, 1])]
+
+
+@pytest.mark.parametrize('text, message', [
+    ('a.jpg,cat\nb.jpg,cow\n', r"tags.csv line 2: unknown.*\['cow'\]"),
+    ('a.jpg,cat,dog\n', 'line 1: 3 columns'), ('file,labels\n', 'no image')
+])
+def test_bad_csv(folder, text, message):
+    with pytest.raises(DatasetError, match=message):
+        from_csv(folder, text)
+
+
+def test_missing_places(folder):
+    with pytest.raises(DatasetError, match='cls_classes'):
+        from_csv(folder, 'a.jpg,cat\n', metainfo={})
+    with pytest.raises(DatasetError, match='nowhere'):
+        ImageLabelDataset(
+            data_prefix=dict(img_path='nowhere'), data_root=str(folder))
+    with pytest.raises(DatasetError, match='no folder .*cow'):
+        ImageLabelDataset(
+            data_prefix=dict(img_path='images'),
+            data_root=str(folder),
+            metainfo=dict(cls_classes=('cow', )))
+
+
+def implied(kinds, crop=None):
+    """Labels of an image with a cat at the left and a dog at the right."""
+    class_map = dict(
+        det_classes=('cat', 'dog', 'cow'),
+        seg_classes=('background', 'cat', 'dog'))
+    seg_map = np.zeros((30, 40), np.uint8)
+    seg_map[5:25, 2:12], seg_map[5:25, 28:38] = 1, 2
+    results = dict(
+        img=np.zeros((30, 40, 3), np.uint8),
+        img_shape=(30, 40),
+        annotation_kinds=kinds)
+    if 'bbox' in kinds:
+        results.update(
+            instances=[
+                dict(bbox=[2, 5, 12, 25], bbox_label=0, ignore_flag=0),
+                dict(bbox=[28, 5, 38, 25], bbox_label=1, ignore_flag=0)
+            ])
+        loaded = TRANSFORMS.build(dict(type='LoadPartialAnnotations'))
+        loaded.load_boxes(results)
+    if 'sem_seg' in kinds:
+        results['gt_seg_map'] = seg_map
+    if crop:
+        np.random.seed(0)
+        results = Compose([
+            dict(
+                type='mmdet.RandomCrop',
+                crop_size=crop,
+                allow_negative_crop=True)
+        ])(results)
+    return ImplyImageLabels(class_map)(results)
+
+
+def test_boxes_and_masks_imply_tags():
+    found = implied(('bbox', ))
+    assert found['gt_image_labels'].tolist() == [1, 1, 0]
+    assert found['annotation_kinds'] == ('bbox', 'image_label')
+    # no mask shows a cow: boxes say that there is none, masks say nothing
+    assert implied(('sem_seg', ))['gt_image_labels'].tolist() == [1, 1, -1]
+    both = implied(('bbox', 'sem_seg'))
+    assert both['gt_image_labels'].tolist() == [1, 1, 0]
+
+
+def test_labels_are_those_of_the_crop():
+    """A mask knows what is left; a box that was dropped does not."""
+    found = implied(('sem_seg', ), crop=(14, 30))
+    shown = set(np.unique(found['gt_seg_map'])) - {0}
+    assert len(shown) < 2
+    assert found['gt_image_labels'].tolist() == [
+        int(1 in shown), int(2 in shown), -1
+    ]
+    found = implied(('bbox', ), crop=(14, 30))
+    left = set(found['gt_bboxes_labels'].tolist())
+    assert len(left) < 2
+    assert found['gt_image_labels'].tolist() == [
+        1 if 0 in left else -1, 1 if 1 in left else -1, 0
+    ]
+
+
+def test_images_without_boxes_and_mask_pass():
+    results = dict(annotation_kinds=('image_label', ))
+    transform = ImplyImageLabels(
+        dict(det_classes=CLASSES, seg_classes=('background', *CLASSES)))
+    assert transform(dict(results)) == results

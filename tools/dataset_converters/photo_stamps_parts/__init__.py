@@ -1,2 +1,0 @@
-# Copyright (c) mmbombo contributors.
-"""The parts of ``photo_stamps.py``: sources, division, scenes, files."""

@@ -1,0 +1,120 @@
+# Copyright (c) mmbombo contributors.
+"""What scenes are made of, and its division into three disjoint parts.
+
+``det`` images may be read for their boxes, ``seg`` images for their masks,
+``val`` images for both. If the parts shared objects, each task would have
+seen every object already and nothing could be gained from weak labels.
+"""
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Dict, List, Sequence
+
+import numpy as np
+
+# In the order that configs rely on. A class's detection label is its index;
+# its segmentation id is that plus one, because 0 is the background.
+PHOTO_CLASSES = ('bird', 'mammal', 'flower', 'produce', 'household', 'coin')
+SHAPE_CLASSES = ('disc', 'rectangle', 'triangle', 'star')
+PARTS = ('det', 'seg', 'val')
+# Dealt like cards: of eight groups three go to each half and two to val.
+# The first three cards differ, so three groups are enough for all parts.
+DEAL = ('det', 'seg', 'val', 'det', 'seg', 'det', 'seg', 'val')
+
+
+class PhotoStampsError(Exception):
+    """A problem that the user can solve; the message says how."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """An object cut out of a photograph.
+
+    Attributes:
+        name: Unique name, the path inside its source.
+        label: Index into the class names.
+        family: Stratum: members of a family are spread over all parts.
+        group: Cut-outs of one group (near duplicates) stay in one part.
+        pixels: ``(H, W, 4)`` uint8 RGBA, trimmed to the object.
+        upright: Whether the object has a natural up (an animal has).
+    """
+    name: str
+    label: int
+    family: str
+    group: str
+    pixels: np.ndarray
+    upright: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """A photograph without class objects; ``pixels`` is ``(H, W, 3)``
+    uint8 RGB, the other attributes are those of :class:`Cutout`."""
+    name: str
+    family: str
+    group: str
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The cut-outs (by label) and backgrounds that one part may use."""
+    cutouts: Dict[int, List[Cutout]]
+    backgrounds: List[Background]
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Everything a data set is drawn from.
+
+    Attributes:
+        classes: Class names in label order.
+        cutouts: All cut-outs.
+        backgrounds: All backgrounds.
+        packages: Where they come from: one dict per package with
+            ``name``, ``version`` and ``sha256``.
+        notices: File name -> text of the license notices to go beside
+            the data.
+    """
+    classes: tuple
+    cutouts: List[Cutout]
+    backgrounds: List[Background]
+    packages: List[dict]
+    notices: Dict[str, str]
+
+
+def divide(material: Material, seed: int) -> Dict[str, Pool]:
+    """Give every cut-out and every background to exactly one of
+    :data:`PARTS`.
+
+    Raises:
+        PhotoStampsError: If a class or the backgrounds have too few
+            members for all parts to get one.
+    """
+    rng = np.random.default_rng([seed, 1])
+    cutouts = {part: {} for part in PARTS}
+    for label, name in enumerate(material.classes):
+        members = [c for c in material.cutouts if c.label == label]
+        for part, share in _deal(members, rng, f'class "{name}"').items():
+            cutouts[part][label] = share
+    backgrounds = _deal(material.backgrounds, rng, 'the backgrounds')
+    return {p: Pool(cutouts[p], backgrounds[p]) for p in PARTS}
+
+
+def _deal(items: Sequence, rng: np.random.Generator, what: str) -> dict:
+    """Deal groups of items family by family, so each part sees each."""
+    families = defaultdict(lambda: defaultdict(list))
+    for item in sorted(items, key=lambda i: i.name):
+        families[item.family][item.group].append(item)
+    hand: List[list] = []
+    for family in sorted(families):
+        groups = [families[family][g] for g in sorted(families[family])]
+        hand += [groups[i] for i in rng.permutation(len(groups))]
+    if len(hand) < len(PARTS):
+        raise PhotoStampsError(
+            f'{what}: {len(hand)} different pictures found, at least '
+            f'{len(PARTS)} are needed; this release of the packages seems to '
+            'be laid out differently. Draw shapes instead: --data shapes')
+    shares = {part: [] for part in PARTS}
+    for i, group in enumerate(hand):
+        shares[DEAL[i % len(DEAL)]] += group
+    return shares
