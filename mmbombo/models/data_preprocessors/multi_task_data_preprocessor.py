@@ -82,8 +82,9 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
                 if (h, w) != tuple(sample.img_shape[:2]):
                     raise ValueError(
                         f'{sample.get("img_path", "an image")}: '
-                        f'{field.name} is {w}x{h}, but the image as it was packed is '
-                        f'{sample.img_shape[1]}x{sample.img_shape[0]}: a '
+                        f'{field.name} is {w}x{h}, but the image as it was '
+                        f'packed is {sample.img_shape[1]}x'
+                        f'{sample.img_shape[0]}: a '
                         'transform changes the image and leaves the map, as '
                         'those that mix images do (Mosaic, MixUp); take it '
                         'out of the pipeline, or of MultiImageMixDataset')
