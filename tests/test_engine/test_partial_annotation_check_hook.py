@@ -12,6 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from mmbombo.datasets import DatasetError
 from mmbombo.datasets.samplers import PartialAnnotationSampler
 from mmbombo.datasets.transforms import LabelComponents
 from mmbombo.engine.hooks import PredictorEMAHook, TeacherHook
@@ -227,6 +228,13 @@ def test_stock_parts_are_not_refused_beside_ours(tmp_path, monkeypatch,
     train(tmp_path, data, hooks=[counter], sampler=DefaultSampler(data),
           model=StockModel())
     assert counter.steps == 1
+
+
+def test_our_detector_needs_declared_kinds(tmp_path):
+    data = StockSet()
+    data.metainfo = dict(classes=CLASSES)
+    with pytest.raises(DatasetError, match='StockSet .*PartialAnnotationData'):
+        train(tmp_path, data, sampler=DefaultSampler(data))
 
 
 def test_our_detector_needs_its_sampler_in_a_distributed_run(

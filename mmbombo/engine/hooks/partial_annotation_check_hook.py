@@ -9,6 +9,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from terminaltables import AsciiTable
 
 from mmbombo.datasets.draw_seed import SeededIndex, seeded_draw
+from mmbombo.datasets.errors import DatasetError
 from mmbombo.datasets.samplers import PartialAnnotationSampler
 from mmbombo.datasets.source_tree import leaf_datasets, require_no_wrapper
 from mmbombo.evaluation import (MultiTaskEvaluator, SourceSummary,
@@ -259,6 +260,12 @@ def first_samples(dataset: Any) -> SampleList:
         first = SeededIndex(0, draw_seed=0)
         with seeded_draw(first):  # the run's own randomness stays as it is
             samples.append(source[first]['data_samples'])
+        if 'annotation_kinds' not in samples[-1]:
+            raise DatasetError(
+                f'{type(source).__name__} does not declare annotation kinds, '
+                'which MultiTaskDetector needs; wrap it in dict(type='
+                "'PartialAnnotationDataset', annotation_kinds=..., "
+                'dataset=...), with PackMultiTaskInputs in its pipeline')
     return samples
 
 

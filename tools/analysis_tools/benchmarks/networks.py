@@ -20,8 +20,8 @@ from mmbombo.testing import add_weak_labels, make_sample
 from .stock import network_cfg
 
 
-def build_ours(
-    options: Namespace, weak_losses: Sequence[dict] = ()) -> nn.Module:
+def build_ours(options: Namespace,
+               weak_losses: Sequence[dict] = ()) -> nn.Module:
     """A :class:`MultiTaskDetector` with random weights, always the same."""
     # initialization says a line for every weight
     MMLogger.get_instance('benchmark', log_level='ERROR')
