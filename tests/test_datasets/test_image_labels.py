@@ -94,6 +94,8 @@ def implied(kinds, crop=None):
     results = dict(
         img=np.zeros((30, 40, 3), np.uint8),
         img_shape=(30, 40),
+        ori_shape=(30, 40),
+        img_path='a.jpg',
         annotation_kinds=kinds)
     if 'bbox' in kinds:
         results.update(

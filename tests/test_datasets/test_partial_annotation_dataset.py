@@ -249,7 +249,7 @@ def test_bad_boxes_of_xml_sets_do_not_vanish(voc, voc_files, box, complaint):
     config = xml_set(voc, metainfo=dict(classes=('cat', 'dog')))
     data = make(config, ('bbox', ))
     assert len(data.get_data_info(1)['instances']) == 2
-    with pytest.raises(DatasetError, match=rf'im1.xml: box \[.*\] {complaint}'):
+    with pytest.raises(DatasetError, match=f'im1.xml: box .* {complaint}'):
         data[1]
     data = make(config, ('bbox', ), drop_bad_boxes=True)
     assert data[1]['gt_bboxes_labels'].tolist() == [0]

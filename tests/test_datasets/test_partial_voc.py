@@ -193,7 +193,7 @@ def test_empty_and_missing_lists(voc):
 
 
 def test_missing_root_says_what_to_do(tmp_path):
-    with pytest.raises(DatasetError, match='nowhere.*where the data are, or get them.$'):
+    with pytest.raises(DatasetError, match='nowhere.*, or get them.$'):
         make(tmp_path / 'nowhere')
     with pytest.raises(DatasetError, match='nowhere.*Ask Alice for it'):
         make(tmp_path / 'nowhere', data_help='Ask Alice for it')

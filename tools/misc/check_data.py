@@ -15,10 +15,10 @@ from typing import Iterator, List, Tuple
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
-from mmbombo.datasets import DatasetError, PipelineError, errors
+from mmbombo.datasets import errors
 from mmbombo.datasets.checks.every_file import check_source
 from mmbombo.registry import DATASETS
-from mmbombo.utils import user_errors
+from mmbombo.utils import UserError, user_errors
 
 PHASES = ('train', 'val', 'test')
 
@@ -44,20 +44,22 @@ def parse_args() -> argparse.Namespace:
 
 def sources_of(dataset: dict) -> Iterator[dict]:
     """The configs of the sources in that of a data set."""
-    if 'annotation_kinds' in dataset:
+    parts = [*dataset.get('datasets', ())]
+    if 'dataset' in dataset:
+        parts.append(dataset['dataset'])
+    if 'annotation_kinds' in dataset or not parts:
         yield dataset
         return
-    for part in [*dataset.get('datasets', ()), dataset.get('dataset')]:
-        if part:
-            yield from sources_of(part)
+    for part in parts:
+        yield from sources_of(part)
 
 
 def list_sources(cfg: Config) -> List[dict]:
     """The sources of all phases, each once."""
     sources: List[dict] = []
     for phase in PHASES:
-        loader = cfg.get(f'{phase}_dataloader') or {}
-        for source in sources_of(loader.get('dataset', {})):
+        loader = cfg.get(f'{phase}_dataloader')
+        for source in sources_of(loader['dataset']) if loader else ():
             if source not in sources:
                 sources.append(source)
     return sources
@@ -69,15 +71,18 @@ def check(config: dict, jobs: int) -> Tuple[str, int, List[str]]:
     problems = []
     try:
         source = DATASETS.build(config)
-    except (DatasetError, PipelineError) as error:
+    except UserError as error:
         problems.append(str(error))
         try:  # without the first sample, which may be one of many
             source = DATASETS.build(dict(config, pipeline=[]))
-        except DatasetError:
+        except UserError:
             return name, 0, problems
-    return name, len(source), problems + check_source(source, jobs)
+    if hasattr(source, 'annotation_kinds'):  # not of another library
+        problems += check_source(source, jobs)
+    return name, len(source), problems
 
 
+@user_errors()
 def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
@@ -85,8 +90,7 @@ def main() -> None:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmbombo'))
     errors.MAX_LISTED = sys.maxsize
-    with user_errors():
-        checked = [check(source, args.jobs) for source in list_sources(cfg)]
+    checked = [check(source, args.jobs) for source in list_sources(cfg)]
     for name, _, problems in checked:
         if problems:
             print(

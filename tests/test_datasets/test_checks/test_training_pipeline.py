@@ -255,7 +255,8 @@ IMAGE, ANNOTATIONS, LABEL, PACK, RESIZE = (
 ])
 def test_annotation_is_read_first_and_labeled_last(steps, message):
     with pytest.raises(PipelineError, match=message):
-        check_training_pipeline([TRANSFORMS.build(step) for step in steps], ('sem_seg', ))
+        check_training_pipeline(
+            [TRANSFORMS.build(step) for step in steps], ('sem_seg', ))
 
 
 def test_expand_without_ignore_label_is_caught():
