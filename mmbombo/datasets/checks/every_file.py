@@ -36,6 +36,7 @@ def check_source(source: Any, jobs: int = 1) -> List[str]:
     Returns:
         list[str]: A line for each problem, naming its file.
     """
+    cv2.setNumThreads(1)  # or processes wait for threads that are not theirs
     with Pool(jobs, _take, (source, )) as pool:
         found = pool.imap(_check_drawn, range(len(source)), CHUNK)
         title = f'source {source.source!r}'
@@ -95,7 +96,6 @@ def check_sample(source: Any, index: int) -> List[str]:
 def _take(source: Any) -> None:
     global _SOURCE
     _SOURCE = source
-    cv2.setNumThreads(1)
 
 
 def _check_drawn(index: int) -> List[str]:
