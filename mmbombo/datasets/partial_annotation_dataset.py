@@ -8,8 +8,9 @@ from mmengine.logging import print_log
 from mmengine.utils import deprecated_api_warning
 
 from mmbombo.registry import DATASETS
-from mmbombo.structures import (BBOX, IGNORE_INDEX, SEM_SEG, annotation_kind,
-                                annotation_kinds)
+from mmbombo.structures import (BBOX, IGNORE_INDEX, IMAGE_LABEL, SEM_SEG,
+                                annotation_kind, annotation_kinds)
+from mmbombo.structures.image_labels import image_labels
 from .checks.image_size_check import is_known
 from .coco_json import check_map_record
 from .errors import DatasetError
@@ -104,10 +105,14 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self.unlisted_categories = unlisted_categories
         metainfo = metainfo or {}
         self._require_places(dataset)
-        has_boxes = BBOX in self.annotation_kinds
+        # tags are the classes of the objects
+        has_tags = IMAGE_LABEL in self.annotation_kinds
+        classes = metainfo.get('classes') or (
+            metainfo.get('cls_classes') if has_tags else None)
         try:
-            self.wrapped = build_wrapped(dataset, has_boxes,
-                                         metainfo.get('classes'), test_mode)
+            self.wrapped = build_wrapped(
+                dataset, has_tags or BBOX in self.annotation_kinds, classes,
+                test_mode)
         except DatasetError as error:
             raise self._error(str(error)) from error
         self._infos = self._list_images()
@@ -153,6 +158,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         missing = [
             kind for kind in self.annotation_kinds
             if infos[0].get(annotation_kind(kind).info_key) is None
+            and not (kind == IMAGE_LABEL and 'instances' in infos[0])
         ]
         if missing:
             raise self._error(f'annotation_kinds declares {missing}, but '
@@ -183,6 +189,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             self._require_same_ids(
                 metainfo.get('seg_classes', ()), given.get('seg_classes', ()))
         metainfo.update(given)
+        if IMAGE_LABEL in self.annotation_kinds and 'classes' in metainfo:
+            metainfo.setdefault('cls_classes', metainfo['classes'])
         for kind in kinds:
             key = kind.classes_key
             if kind.name in self.annotation_kinds and not metainfo.get(key):
@@ -219,7 +227,23 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                 logger='current',
                 level=logging.WARNING)
         infos, self._infos = self._infos, []
+        if IMAGE_LABEL in self.annotation_kinds:
+            self._add_tags(infos)
         return [self._keep(info) for info in infos]
+
+    def _add_tags(self, infos: Sequence[dict]) -> None:
+        """Classes of which there are objects; those of crowd regions alone
+        are unknown."""
+        names = self._metainfo['cls_classes']
+        own = self.wrapped.metainfo['classes']
+        for info in infos if 'instances' in infos[0] else ():
+            found: Dict[bool, set] = {False: set(), True: set()}
+            for instance in info['instances']:
+                name = own[instance['bbox_label']]
+                if name in names:
+                    found[bool(instance['ignore_flag'])].add(names.index(name))
+            info['image_labels'] = image_labels(
+                len(names), found[False], found[True])
 
     def _keep(self, info: Dict[str, Any]) -> dict:
         """What the kinds name of an image."""

@@ -6,22 +6,23 @@ from mmengine.dataset import BaseDataset
 from mmengine.utils import deprecated_api_warning
 
 from mmbombo.registry import DATASETS
-from mmbombo.structures import BBOX, SEM_SEG, UNLISTED_LABEL
+from mmbombo.structures import BBOX, IMAGE_LABEL, SEM_SEG, UNLISTED_LABEL
 from .errors import DatasetError, list_problems
 from .id_list import read_ids
 from .seg_ids import build_id_table
 from .source import SourceMixin
 from .unlisted_categories import split_unlisted
 from .voc_metainfo import complete_metainfo
-from .voc_xml import read_instances
+from .voc_xml import read_image_labels, read_instances
 
 
 @DATASETS.register_module()
 class PartialVOCDataset(SourceMixin, BaseDataset):
     """A data set in Pascal VOC's layout, read as far as its kinds say.
 
-    With the kind ``bbox`` the XML files are read, with ``sem_seg`` the masks,
-    with neither only the images. A file of another kind is never opened.
+    With the kind ``bbox`` the XML files are read, with ``image_label`` of them
+    the names of the classes, with ``sem_seg`` the masks, with none only the
+    images. A file of another kind is never opened.
 
     Boxes are [xmin - 1, ymin - 1, xmax, ymax] of the XML file: pixels that
     are counted from 1, both ends included, become continuous coordinates.
@@ -31,7 +32,7 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
             ``'ImageSets/Main/train.txt'``.
         data_root (str): Folder of the data set.
         annotation_kinds (Sequence[str]): What the images are annotated with:
-            ``'bbox'``, ``'sem_seg'``, both or none.
+            any of ``'bbox'``, ``'sem_seg'`` and ``'image_label'``, or none.
         source (str, optional): Name of the source. Defaults to the name of
             the list.
         metainfo (dict, optional): ``classes``, ``seg_classes`` and palettes;
@@ -123,12 +124,11 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
         self.require_place(self.ann_file, 'ann_file')
         lines = read_ids(self.ann_file)
         self.require_images(lines, self.ann_file)
-        labels = dict.fromkeys(self.unlisted_classes, UNLISTED_LABEL)
-        labels.update({x: i for i, x in enumerate(self._metainfo['classes'])})
+        labels = self._labels('classes'), self._labels('cls_classes')
         data_list, problems = [], []
         for img_id, line in lines.items():
             try:
-                data_list.append(self._read(img_id, labels))
+                data_list.append(self._read(img_id, *labels))
             except DatasetError as error:
                 problems.append(f'{error} ({self.ann_file} line {line})')
         if problems:
@@ -138,7 +138,16 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
                     f'{self.data_help}'.rstrip('. '), problems))
         return data_list
 
-    def _read(self, img_id: str, labels: Dict[str, int]) -> dict:
+    def _labels(self, classes_key: str) -> Dict[str, int]:
+        """Name of each class, and of what is none, to its label."""
+        others = (*self.unlisted_classes, *self._metainfo['classes'])
+        labels = dict.fromkeys(others, UNLISTED_LABEL)
+        labels.update(
+            (x, i) for i, x in enumerate(self._metainfo[classes_key]))
+        return labels
+
+    def _read(self, img_id: str, det_labels: Dict[str, int],
+              cls_labels: Dict[str, int]) -> dict:
         """What is known of an image, which itself is not opened."""
 
         def path(folder: str, suffix: str) -> str:
@@ -147,8 +156,12 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
         info = dict(img_id=img_id, img_path=path('img_path', self.img_suffix))
         if BBOX in self.annotation_kinds:
             info['xml_path'] = path('ann_path', '.xml')
-            instances = read_instances(info['xml_path'], labels)
+            instances = read_instances(info['xml_path'], det_labels)
             info.update(split_unlisted(instances))
+        if IMAGE_LABEL in self.annotation_kinds:
+            info['image_labels'] = read_image_labels(
+                path('ann_path', '.xml'), cls_labels,
+                len(self._metainfo['cls_classes']))
         if SEM_SEG in self.annotation_kinds:
             info['seg_map_path'] = path('seg_map_path', '.png')
             info['seg_fields'] = []

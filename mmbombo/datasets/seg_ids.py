@@ -11,6 +11,7 @@ from typing import Dict, Iterable, List, Optional, Sequence
 import numpy as np
 
 from mmbombo.structures import IGNORE_INDEX
+from mmbombo.utils import UserError
 from .errors import DatasetError
 
 #: Entry of an id that must not occur.
@@ -36,11 +37,11 @@ def build_id_table(
         (ignored) or -1 (must not occur).
 
     Raises:
-        ValueError: If a number does not fit.
+        UserError: If a number does not fit.
     """
     if not 0 < num_classes <= IGNORE_INDEX:
-        raise ValueError(f'{num_classes} segmentation classes: masks hold 1 '
-                         f'to {IGNORE_INDEX}')
+        raise UserError(f'{num_classes} segmentation classes: masks hold 1 '
+                        f'to {IGNORE_INDEX}')
     if id_map is None:
         id_map = {index: index for index in range(num_classes)}
     table = np.full(256, UNKNOWN_ID, dtype=np.int16)
@@ -48,15 +49,15 @@ def build_id_table(
     for file_id, seg_id in id_map.items():
         file_id, seg_id = int(file_id), int(seg_id)
         if not 0 <= file_id <= 255:
-            raise ValueError(f'seg_id_map: {file_id} is not in 0..255')
+            raise UserError(f'seg_id_map: {file_id} is not in 0..255')
         if not 0 <= seg_id < num_classes and seg_id != IGNORE_INDEX:
-            raise ValueError(
+            raise UserError(
                 f'seg_id_map: {file_id} -> {seg_id}, but the {num_classes} '
                 f'segmentation classes have ids 0..{num_classes - 1}')
         table[file_id] = seg_id
     for file_id in ignore_ids:
         if not 0 <= int(file_id) <= 255:
-            raise ValueError(f'seg_ignore_ids: {file_id} is not in 0..255')
+            raise UserError(f'seg_ignore_ids: {file_id} is not in 0..255')
         table[int(file_id)] = IGNORE_INDEX
     return table
 

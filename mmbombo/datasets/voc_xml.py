@@ -1,10 +1,11 @@
 # Copyright (c) mmbombo contributors.
 """Reading Pascal VOC's annotation files."""
-from typing import Dict, List, NoReturn
+from typing import Dict, List, NoReturn, Set
 from xml.etree import ElementTree
 from xml.parsers import expat
 
 from mmbombo.structures import UNLISTED_LABEL
+from mmbombo.structures.image_labels import image_labels
 from .errors import DatasetError
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
@@ -48,6 +49,31 @@ def parse_xml(path: str) -> ElementTree.Element:
         raise DatasetError(f'{path}: not well-formed XML ({error})') from error
 
 
+def read_image_labels(path: str, labels: Dict[str, int],
+                      num_classes: int) -> List[int]:
+    """Read which classes a VOC annotation file names; no box is read.
+
+    Args:
+        path (str): The XML file.
+        labels (dict[str, int]): Class name to class, or to
+            ``UNLISTED_LABEL``.
+        num_classes (int): Number of classes.
+
+    Returns:
+        list[int]: See :func:`~mmbombo.structures.image_labels.image_labels`;
+        a class of which there are difficult objects only is unknown.
+
+    Raises:
+        DatasetError: Naming the file and the object, if a class is unknown.
+    """
+    found: Dict[bool, Set[int]] = {False: set(), True: set()}
+    for number, node in enumerate(parse_xml(path).iter('object'), start=1):
+        label = _read_label(path, number, node, labels)
+        if label != UNLISTED_LABEL:
+            found[_is_difficult(node)].add(label)
+    return image_labels(num_classes, found[False], found[True])
+
+
 def read_instances(path: str, labels: Dict[str, int]) -> List[dict]:
     """Read the boxes of a VOC annotation file.
 
@@ -77,20 +103,36 @@ def read_instances(path: str, labels: Dict[str, int]) -> List[dict]:
 
 def _read_object(path: str, number: int, node: ElementTree.Element,
                  labels: Dict[str, int]) -> dict:
-    name = (node.findtext('name') or '').strip()
-    place = f'{path}: object {number} ({name})'
-    if name not in labels:
-        classes = [x for x in labels if labels[x] != UNLISTED_LABEL]
-        raise DatasetError(f'{place}: class {name!r} is not one of '
-                           f'metainfo[\'classes\'] {tuple(classes)}. Correct '
-                           'the name, add the class, or name it in '
-                           '`unlisted_classes`')
-    xmin, ymin, xmax, ymax = _read_corners(place, node)
-    difficult = (node.findtext('difficult') or '0').strip()
+    label = _read_label(path, number, node, labels)
+    xmin, ymin, xmax, ymax = _read_corners(_place(path, number, node), node)
     return dict(
         bbox=[xmin - 1, ymin - 1, xmax, ymax],
-        bbox_label=labels[name],
-        ignore_flag=int(difficult == '1'))
+        bbox_label=label,
+        ignore_flag=int(_is_difficult(node)))
+
+
+def _read_label(path: str, number: int, node: ElementTree.Element,
+                labels: Dict[str, int]) -> int:
+    name = _name(node)
+    if name not in labels:
+        classes = [x for x in labels if labels[x] != UNLISTED_LABEL]
+        raise DatasetError(
+            f'{_place(path, number, node)}: class {name!r} is not one of the '
+            f'classes in metainfo, {tuple(classes)}. Correct the name, add the'
+            ' class, or name it in `unlisted_classes`')
+    return labels[name]
+
+
+def _name(node: ElementTree.Element) -> str:
+    return (node.findtext('name') or '').strip()
+
+
+def _place(path: str, number: int, node: ElementTree.Element) -> str:
+    return f'{path}: object {number} ({_name(node)})'
+
+
+def _is_difficult(node: ElementTree.Element) -> bool:
+    return (node.findtext('difficult') or '0').strip() == '1'
 
 
 def _read_corners(place: str, node: ElementTree.Element) -> List[float]:
