@@ -202,17 +202,6 @@ def test_loading_needs_declared_kinds():
         LoadPartialAnnotations()(dict(img_path='a.jpg', instances=[]))
 
 
-@pytest.mark.parametrize('content, match', [
-    (b'', 'cannot be decoded'),
-    (b'\x89PNG\r\n\x1a\n', 'cannot be decoded'),
-])
-def test_masks_that_break_during_training_are_named(voc, content, match):
-    data = make(voc, ('sem_seg', ))
-    (voc / 'SegmentationClass/im0.png').write_bytes(content)
-    with pytest.raises(DatasetError, match=f'im0.png.*{match}'):
-        data[0]
-
-
 @pytest.mark.parametrize('border', [0, 255])
 def test_ids_are_checked_again_on_loading(voc, voc_files, border):
     data = make(voc, ('sem_seg', ))
