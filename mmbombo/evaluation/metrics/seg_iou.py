@@ -2,6 +2,7 @@
 """IoU of segmentation maps, also returned for each class."""
 from typing import Dict, List, Sequence
 
+import numpy as np
 from mmseg.evaluation import IoUMetric
 
 from mmbombo.registry import METRICS
@@ -25,9 +26,6 @@ class SegIoUMetric(IoUMetric):
             data_batch (dict): Not used.
             data_samples (Sequence[dict]): Samples with ``pred_sem_seg`` and
                 ``gt_sem_seg``, each with ``data`` of shape (1, H, W).
-
-        Raises:
-            UserError: If a ground truth map has an id outside the classes.
         """
         if not self.format_only:
             for sample in data_samples:
@@ -64,7 +62,14 @@ class SegIoUMetric(IoUMetric):
         }
         if self.format_only or 'mIoU' not in scores:
             return scores
-        intersect, union, _, _ = (sum(areas) for areas in zip(*results))
+        intersect, union, _, _ = sum_areas(results)
         for name, iou in zip(self.dataset_meta['classes'], intersect / union):
             scores[f'{name}_IoU'] = float(iou) * 100
         return scores
+
+
+def sum_areas(results: List[tuple]) -> List[np.ndarray]:
+    """Intersection, union, prediction and label (C, ) over all images."""
+    return [
+        sum(area.double() for area in areas).numpy() for areas in zip(*results)
+    ]
