@@ -94,8 +94,6 @@ class CompatSegIoUMetric(SegIoUMetric):
         """The ids ``(1, h, w)`` of a map at the size of the evaluation."""
         ids = sample[field]['data']
         size = self.size or sample['gt_sem_seg']['data'].shape[-2:]
-        if tuple(ids.shape[-2:]) == tuple(size):
-            return ids
         resized = F.interpolate(ids[None].float(), size=tuple(size))
         return resized[0].to(ids.dtype)
 
