@@ -12,13 +12,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmdet.structures import DetDataSample
 from mmengine.runner import CheckpointLoader
+from mmengine.structures import LabelData
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmbombo.apis import MultiTaskInferencer
 from mmbombo.apis.config_parts import find_dataset, inference_steps
 from mmbombo.apis.images import unique_names
+from mmbombo.apis.results import sample_to_dict
 from mmbombo.registry import INFERENCERS
 from mmbombo.utils import UserError
 
@@ -132,6 +135,19 @@ def test_arrays_and_files_agree(config, checkpoint, photos):
         inferencer(np.zeros((9, 9), dtype=np.uint8))
 
 
+def test_tags_of_a_sample():
+    sample = DetDataSample(metainfo=dict(ori_shape=(4, 6)))
+    sample.pred_image_label = LabelData(score=torch.tensor([.25, .5, 1.]))
+    result = sample_to_dict(sample, dict(cls_classes=('dog', 'car')))
+    assert result == dict(
+        height=4, width=6, tags={
+            'dog': .25,
+            'car': .5,
+            'class 2': 1.
+        })
+    assert json.loads(json.dumps(result)) == result
+
+
 def test_data_samples(config, checkpoint, photos):
     inferencer = make_inferencer(config, checkpoint)
     sample, = inferencer(
@@ -202,16 +218,18 @@ def test_a_stored_config_runs_nothing(config, checkpoint, tmp_path, photos):
     assert len(inferencer(str(photos))['predictions']) == 3
 
 
-@pytest.mark.parametrize('key, value', [
-    ('model', dict(type='os.system', command='touch touched')),
-    ('model', dict(type='evilmod')),
-    ('visualizer.type', 'evilmod'),
-    # they are registered, or not looked for before they are built
-    ('model.type', 'LoggerHook'),
-    ('visualizer.type', 'LoggerHook'),
-    ('test_dataloader.collate_fn', 'evilmod'),
-    ('test_dataloader.collate_fn', 'evilpack.collate'),
-])
+@pytest.mark.parametrize(
+    'key, value',
+    [
+        ('model', dict(type='os.system', command='touch touched')),
+        ('model', dict(type='evilmod')),
+        ('visualizer.type', 'evilmod'),
+        # they are registered, or not looked for before they are built
+        ('model.type', 'LoggerHook'),
+        ('visualizer.type', 'LoggerHook'),
+        ('test_dataloader.collate_fn', 'evilmod'),
+        ('test_dataloader.collate_fn', 'evilpack.collate'),
+    ])
 def test_a_stored_config_imports_nothing(config, checkpoint, tmp_path,
                                          monkeypatch, key, value):
     code = f"open({str(tmp_path / 'touched')!r}, 'w')\n"

@@ -242,8 +242,7 @@ def test_add_datasample_writes_what_draw_returns(tmp_path):
     drawn = visualizer.draw(image, sample)
     assert (cv2.imread(str(out_file))[..., ::-1] == drawn).all()
     assert drawn.shape[1] == 4 * 80 + 3 * 8 + 2 * 8
-    only_pred = visualizer.draw(
-        image, sample, draw_gt=False, draw_pseudo=False)
+    only_pred = visualizer.draw(image, sample, draw_gt=False)
     assert only_pred.shape[1] == 2 * 80 + 8 + 2 * 8
     visualizer.add_datasample('val', image, sample, step=3)
     saved, = tmp_path.rglob('val_3.png')
@@ -258,9 +257,9 @@ def test_empty_samples_and_images_without_sample():
     for layer in select_layers(sample):
         panel = visualizer.layer_panel(gray_image(), layer).image
         assert (panel == gray_image()).all()
-    for image, given, panels in ((gray_image(), sample, 3),
-                                 (gray_image(), None, 1),
-                                 (gray_image(8, 8), sample, 3),
+    for image, given, panels in ((gray_image(), sample,
+                                  3), (gray_image(), None,
+                                       1), (gray_image(8, 8), sample, 3),
                                  (gray_image(1, 1), sample, 3)):
         drawn = visualizer.draw(image, given)
         side = max(8, image.shape[1])

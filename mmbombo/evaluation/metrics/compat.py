@@ -101,7 +101,7 @@ class CompatSegIoUMetric(SegIoUMetric):
         """The results of :class:`SegIoUMetric`, named ``compat_...``, with
         means over the classes of the ground truth."""
         scores = super().compute_metrics(results)
-        intersect, union, _, label = sum_areas(results)
+        intersect, union, _, label = (x.numpy() for x in sum_areas(results))
         shown = label > 0
         for name, whole in (('mIoU', union), ('mAcc', label)):
             if name in scores:

@@ -2,8 +2,8 @@
 """IoU of segmentation maps, also returned for each class."""
 from typing import Dict, List, Sequence
 
-import numpy as np
 from mmseg.evaluation import IoUMetric
+from torch import Tensor
 
 from mmbombo.registry import METRICS
 from mmbombo.utils import UserError
@@ -54,22 +54,20 @@ class SegIoUMetric(IoUMetric):
             dict[str, float]: ``aAcc``, ``mIoU``, ``mAcc`` and whatever else
             ``iou_metrics`` asks for, and ``<class>_IoU`` with 'mIoU'.
         """
-        # Sums of float32 pixel counts go wrong beyond 2 ** 24 pixels.
-        results = [tuple(area.double() for area in areas) for areas in results]
+        results = [tuple(sum_areas(results))]
         scores = {
             name: float(value)
             for name, value in super().compute_metrics(results).items()
         }
-        if self.format_only or 'mIoU' not in scores:
+        if 'mIoU' not in scores:
             return scores
-        intersect, union, _, _ = sum_areas(results)
+        (intersect, union, _, _), = results
         for name, iou in zip(self.dataset_meta['classes'], intersect / union):
             scores[f'{name}_IoU'] = float(iou) * 100
         return scores
 
 
-def sum_areas(results: List[tuple]) -> List[np.ndarray]:
+def sum_areas(results: List[tuple]) -> List[Tensor]:
     """Intersection, union, prediction and label (C, ) over all images."""
-    return [
-        sum(area.double() for area in areas).numpy() for areas in zip(*results)
-    ]
+    # Sums of float32 pixel counts go wrong beyond 2 ** 24 pixels.
+    return [sum(area.double() for area in areas) for areas in zip(*results)]
