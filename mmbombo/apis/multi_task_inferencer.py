@@ -166,17 +166,8 @@ class MultiTaskInferencer(BaseInferencer):
         batch_size: int = 1,
         failed: Optional[List[Tuple[str, str]]] = None
     ) -> Iterator[List[LoadedImage]]:
-        """Load and transform images, batch by batch.
-
-        Args:
-            inputs (Sequence[str | np.ndarray]): Files and arrays.
-            batch_size (int): Images per batch. Defaults to 1.
-            failed (list, optional): Receives (file, problem) for each file
-                that cannot be read. Defaults to None.
-
-        Yields:
-            list[LoadedImage]: The images of a batch.
-        """
+        """Load and transform images, batch by batch; ``failed`` receives
+        (file, problem) for each file that cannot be read."""
         images = self._load_readable(inputs, [] if failed is None else failed)
         yield from self._get_chunk_data(images, batch_size)
 

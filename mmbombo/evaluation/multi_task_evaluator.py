@@ -89,13 +89,7 @@ class MultiTaskEvaluator(Evaluator):
     def process(self,
                 data_samples: Sequence[BaseDataElement],
                 data_batch: Optional[Any] = None) -> None:
-        """Hand each sample to the metrics of the tasks it is annotated for.
-
-        Args:
-            data_samples (Sequence[BaseDataElement]): Predictions and ground
-                truth, with the metainfo of ``PackMultiTaskInputs``.
-            data_batch (Any, optional): The batch of the data loader.
-        """
+        """Hand each sample to the metrics of the tasks it is annotated for."""
         samples = [
             sample.to_dict() if isinstance(sample, BaseDataElement) else sample
             for sample in data_samples
@@ -114,15 +108,8 @@ class MultiTaskEvaluator(Evaluator):
             metric.process(data_batch, samples)
 
     def evaluate(self, size: int) -> Dict[str, float]:
-        """Compute all metrics; every rank gets the results.
-
-        Args:
-            size (int): Length of the validation data set.
-
-        Returns:
-            dict[str, float]: ``<task>/<name>`` of each metric and
-            ``joint/score``.
-        """
+        """Compute all metrics of ``size`` samples; every rank gets
+        ``<task>/<name>`` of each and ``joint/score``."""
         results: Dict[str, float] = {}
         for task, metrics in self.task_metrics.items():
             for metric in metrics:
@@ -134,8 +121,8 @@ class MultiTaskEvaluator(Evaluator):
 
     def _added_metrics(self) -> List[BaseMetric]:
         """Metrics of no task, which a tool has added to ``metrics``."""
-        routed = {id(m) for ms in self.task_metrics.values() for m in ms}
-        return [m for m in self.metrics if id(m) not in routed]
+        routed = sum(self.task_metrics.values(), [])
+        return [metric for metric in self.metrics if metric not in routed]
 
     def _evaluate_one(self, metric: BaseMetric, task: str) -> Dict[str, float]:
         """Compute one metric from the distinct samples of all ranks."""
@@ -192,13 +179,7 @@ def task_meta(dataset_meta: dict, kind_name: str, task: str) -> dict:
 
 
 def check_metric_kinds(evaluator: Evaluator, dataset: Any) -> None:
-    """Raise before training if no sample would reach a metric.
-
-    Args:
-        evaluator (Evaluator): The evaluator; only a
-            :class:`MultiTaskEvaluator` is checked.
-        dataset (BaseDataset): The validation data set, or a concatenation.
-    """
+    """Raise before training if no sample would reach a metric."""
     if not isinstance(evaluator, MultiTaskEvaluator):
         return
     sources = summarize_sources(dataset)

@@ -18,15 +18,9 @@ class SourceSummary(NamedTuple):
 
 
 def summarize_sources(dataset: Any) -> List[SourceSummary]:
-    """List the sources of a data set without loading an image.
+    """List the sources of a data set, without loading an image.
 
-    Args:
-        dataset (Dataset): A data set, a concatenation, or a wrapper with a
-            ``dataset``. Without the attribute ``annotation_kinds`` its data
-            infos are read one by one.
-
-    Returns:
-        list[SourceSummary]: The sources, in the order of the data set.
+    The infos of a set that has no ``annotation_kinds`` are read one by one.
     """
     summaries = []
     for leaf in leaf_datasets(dataset):

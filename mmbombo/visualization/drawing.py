@@ -133,12 +133,9 @@ def place_tag(box: Corners, tag: Tuple[int, int], panel: Tuple[int, int],
     Args:
         box (tuple): Corners of the box.
         tag (tuple[int, int]): Width and height of the tag.
-        panel (tuple[int, int]): Height and width of the panel.
+        panel (tuple[int, int]): Height and width of the panel, which the tag
+            does not leave if it fits.
         taken (Sequence[tuple]): Corners of the tags placed so far.
-
-    Returns:
-        tuple[int, int, int, int]: Corners of the tag, inside the panel where
-        it fits; None if every place is taken.
     """
     x1, y1, x2, y2 = box
     width, height = tag

@@ -27,15 +27,8 @@ class LabeledBox(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """What one panel shows.
-
-    Attributes:
-        caption (str): What it is.
-        boxes (list[LabeledBox]): Boxes.
-        ids (np.ndarray, optional): Segmentation ids (H, W).
-        tags (dict[str, list[int]]): Word, such as 'shows', to classes of the
-            task 'cls', which are written over the foot of the picture.
-    """
+    """What one panel shows: boxes, segmentation ids (H, W), and tags, a word
+    such as 'shows' to classes of the task 'cls'."""
     caption: str
     boxes: List[LabeledBox] = []
     ids: Optional[np.ndarray] = None

@@ -113,12 +113,8 @@ class MultiTaskLocalVisualizer(Visualizer):
                     size: Optional[Tuple[int, int]] = None) -> Panel:
         """Return the bare image, captioned with its source if it has one.
 
-        Args:
-            image (np.ndarray): RGB image, (H, W, 3), values 0-255.
-            data_sample (:obj:`DetDataSample`, optional): Names the source.
-                Defaults to None.
-            size (tuple[int, int], optional): Height and width of the panel.
-                Defaults to None: the image's, or ``min_size``.
+        The panel has the ``size`` (height, width), or else that of the image,
+        but at least ``min_size``.
         """
         source = data_sample.get('source') if data_sample is not None else None
         caption = f'image (source: {source})' if source else 'image'

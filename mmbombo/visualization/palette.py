@@ -45,10 +45,8 @@ def class_styles(
     """Settle the colors of all classes.
 
     A class takes, in this order: its color in ``colors``, in
-    ``seg_palette``, in ``palette``, a generated one.
-
-    Returns:
-        tuple: The styles by detection label and by segmentation id.
+    ``seg_palette``, in ``palette``, a generated one. The two lists are the
+    styles by detection label and by segmentation id.
     """
     meta = dataset_meta or {}
     det_names = tuple(meta.get('classes') or ())

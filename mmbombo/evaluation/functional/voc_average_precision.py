@@ -23,7 +23,6 @@ def box_ious(boxes: np.ndarray,
         others (np.ndarray): ``(T, 4)``.
         inclusive (bool): Whether x2 and y2 are the last pixels of the box
             (VOC's files: a width is x2 - x1 + 1) rather than its edges.
-            Defaults to False.
 
     Returns:
         np.ndarray: float64 ``(M, T)``.

@@ -57,10 +57,6 @@ class BoxAPMetric(CocoMetric):
     def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
         """Compute AP of all images.
 
-        Args:
-            results (list[tuple]): One pair (ground truth, prediction) per
-                image, as ``CocoMetric.process`` makes them.
-
         Returns:
             dict[str, float]: ``bbox_mAP`` (IoU .5:.95), ``bbox_mAP_50``,
             ``bbox_mAP_75``, ``bbox_mAP_s``, ``bbox_mAP_m``, ``bbox_mAP_l``

@@ -20,13 +20,8 @@ class SegIoUMetric(IoUMetric):
     """
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Count the pixels of a batch.
-
-        Args:
-            data_batch (dict): Not used.
-            data_samples (Sequence[dict]): Samples with ``pred_sem_seg`` and
-                ``gt_sem_seg``, each with ``data`` of shape (1, H, W).
-        """
+        """Count the pixels of ``pred_sem_seg`` and ``gt_sem_seg``, each with
+        ``data`` of shape (1, H, W)."""
         if not self.format_only:
             for sample in data_samples:
                 self._check_ids(sample)
@@ -44,11 +39,8 @@ class SegIoUMetric(IoUMetric):
                 f'{self.ignore_index} = ignored)')
 
     def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
-        """Compute the metrics of all images.
-
-        Args:
-            results (list[tuple]): Areas (intersection, union, prediction,
-                label) of each image, each of shape (num_classes, ).
+        """Compute the metrics from the areas (intersection, union,
+        prediction, label), each (num_classes, ), of each image.
 
         Returns:
             dict[str, float]: ``aAcc``, ``mIoU``, ``mAcc`` and whatever else

@@ -61,14 +61,8 @@ class VOCAPMetric(BaseMetric):
         self.classwise = classwise
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep the boxes of a batch.
-
-        Args:
-            data_batch (dict): Not used.
-            data_samples (Sequence[dict]): Samples with ``pred_instances``
-                and the ``instances`` of their image, both in pixels of the
-                original image.
-        """
+        """Keep ``pred_instances`` and the true ``instances`` of a batch, both
+        in pixels of the original image."""
         for sample in data_samples:
             found, truths = sample['pred_instances'], sample['instances']
             boxes = np.array([t['bbox'] for t in truths], dtype=np.float64)
