@@ -95,8 +95,8 @@ def merge_metainfo(sources: Sequence[BaseDataset]) -> Dict[str, Any]:
     """One metainfo for all sources, key by key.
 
     The classes of a task are those of the sources that have its annotation
-    kind, which must agree; the word of a source without the kind counts only
-    if no other speaks.
+    kind, which must agree; the word of sources without the kind counts only
+    if no other speaks and they agree.
 
     Args:
         sources (Sequence[BaseDataset]): The sources.
@@ -126,6 +126,9 @@ def merge_metainfo(sources: Sequence[BaseDataset]) -> Dict[str, Any]:
         key, palette = kind.classes_key, kind.palette_key
         speakers = [s for s in sources if key in s.metainfo]
         with_kind = [s for s in speakers if kind.name in s.annotation_kinds]
+        if not with_kind and any(s.metainfo[key] != speakers[0].metainfo[key]
+                                 for s in speakers):
+            continue  # defaults, of which none is asked for
         for source in with_kind or speakers:
             add(key, source)
             # Colors are a matter of taste: the first source's do.

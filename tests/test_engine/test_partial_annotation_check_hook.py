@@ -243,7 +243,7 @@ def test_our_detector_needs_its_sampler_in_a_distributed_run(
         'mmbombo.engine.hooks.partial_annotation_check_hook.get_world_size',
         lambda: 2)
     data = Sources(boxes(), masks())
-    with pytest.raises(TypeError, match="sampler=dict.type='PartialAnno"):
+    with pytest.raises(UserError, match="sampler=dict.type='PartialAnno"):
         train(tmp_path, data, sampler=DefaultSampler(data))
 
 
