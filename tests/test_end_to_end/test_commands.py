@@ -112,7 +112,8 @@ def test_checkpoint_of_another_order_of_classes(trained, evaluate, spoilt,
     ('absent.pth', ['--out', 'a.pkl'], 2, '--out must be a .json file'),
     ('absent.pth', [], 1, 'absent.pth'),
 ])
-def test_evaluation_that_cannot_be(evaluate, checkpoint, options, status, message):
+def test_evaluation_that_cannot_be(evaluate, checkpoint, options, status,
+                                   message):
     done = evaluate(checkpoint, *options)
     assert done.returncode == status
     assert message in done.output[-1000:]
