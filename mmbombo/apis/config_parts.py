@@ -6,23 +6,10 @@ from mmengine.config import Config
 
 from mmbombo.utils import UserError
 
-ANNOTATION_STEPS = ('LabelComponents', )
-
 
 def find_dataset(cfg: Config) -> dict:
-    """Return the config of the data set that is tested.
-
-    Args:
-        cfg (Config): A config with a ``test_dataloader`` or, failing that, a
-            ``val_dataloader``.
-
-    Returns:
-        dict: The innermost data set that has a pipeline; of several sources,
-        the first.
-
-    Raises:
-        UserError: If the config has no such data set.
-    """
+    """Return the config of the data set that is tested, or else validated:
+    the innermost one that has a pipeline, of several sources the first."""
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
     dataset = loader.get('dataset')
     while dataset and not dataset.get('pipeline'):
@@ -37,17 +24,8 @@ def find_dataset(cfg: Config) -> dict:
 
 
 def inference_steps(cfg: Config) -> List[dict]:
-    """Return the test pipeline without the steps that need annotations.
-
-    Args:
-        cfg (Config): See :func:`find_dataset`.
-
-    Returns:
-        list[dict]: Configs of the transforms; the first loads the image.
-
-    Raises:
-        UserError: If no transform loads an image.
-    """
+    """Return the test pipeline without the steps that need annotations; the
+    first step loads the image."""
     steps = [
         dict(step) for step in find_dataset(cfg)['pipeline']
         if not _needs_annotations(step)
@@ -62,11 +40,10 @@ def inference_steps(cfg: Config) -> List[dict]:
 def _base_type(step: dict) -> str:
     """Return the type of a transform without its library."""
     kind = step['type']
-    name = kind if isinstance(kind, str) else kind.__name__
-    return name.split('.')[-1]
+    return getattr(kind, '__name__', kind).split('.')[-1]
 
 
 def _needs_annotations(step: dict) -> bool:
     name = _base_type(step)
-    loads_other = name.startswith('Load') and not name.startswith('LoadImage')
-    return loads_other or name in ANNOTATION_STEPS
+    return name == 'LabelComponents' or (name.startswith('Load')
+                                         and not name.startswith('LoadImage'))

@@ -2,6 +2,7 @@
 """Images that users hand in: found, named and checked."""
 import os
 import os.path as osp
+from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Union
 
 from PIL import Image
@@ -13,16 +14,7 @@ IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif',
 
 
 def list_images(folder: str) -> List[str]:
-    """Return the paths of the images in a folder, sorted by name.
-
-    Other files and subfolders are passed over.
-
-    Args:
-        folder (str): The folder.
-
-    Raises:
-        MissingFileError: If the folder holds no image.
-    """
+    """Return the paths of the images in a folder, sorted by name."""
     names = sorted(
         entry.name for entry in os.scandir(folder)
         if entry.is_file() and entry.name.lower().endswith(IMAGE_SUFFIXES))
@@ -37,9 +29,6 @@ def find_problem(path: Union[str, os.PathLike]) -> Optional[str]:
 
     OpenCV fills the missing part of a truncated JPEG with gray and says
     nothing, so the file is decoded once with Pillow, which does.
-
-    Args:
-        path (str | os.PathLike): The file.
     """
     if not osp.isfile(path):
         return 'no such file'
@@ -54,23 +43,15 @@ def find_problem(path: Union[str, os.PathLike]) -> Optional[str]:
 def unique_names(paths: Sequence[Optional[str]]) -> List[str]:
     """Name the results of images after their files, each name once.
 
-    Args:
-        paths (Sequence[str | None]): Files; None for an image that has none,
-            which is named by its place.
-
-    Returns:
-        list[str]: ``a`` for ``x/a.jpg``, ``a_1`` for a second ``y/a.png``.
+    ``a`` for ``x/a.jpg``, ``a_1`` for a second ``y/a.png``; an image without
+    a file (None) is named by its place.
     """
-    names: List[str] = []
     used: Dict[str, int] = {}
     for place, path in enumerate(paths):
-        stem = (f'{place:08d}' if path is None else osp.splitext(
-            osp.basename(path))[0])
-        name = stem
+        name = stem = f'{place:08d}' if path is None else Path(path).stem
         # A file 'a_1.jpg' may be among the others.
         while name in used:
             used[stem] += 1
             name = f'{stem}_{used[stem]}'
-        used.setdefault(name, 0)
-        names.append(name)
-    return names
+        used[name] = 0
+    return list(used)

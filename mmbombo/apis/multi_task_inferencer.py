@@ -40,14 +40,8 @@ InputType = Union[str, os.PathLike, np.ndarray]
 
 
 class LoadedImage(NamedTuple):
-    """An image on its way through the inferencer.
-
-    Attributes:
-        name (str): Name of its results, without suffix.
-        path (str, optional): Its file, if it came from one.
-        rgb (np.ndarray): The image as it is, (H, W, 3).
-        packed (dict): What the test pipeline made of it.
-    """
+    """An image (H, W, 3), the name of its results, and what the test pipeline
+    made of it."""
     name: str
     path: Optional[str]
     rgb: np.ndarray
@@ -74,11 +68,6 @@ class MultiTaskInferencer(BaseInferencer):
             when they are loaded, and to build whatever a config that is
             stored in ``weights`` names. Defaults to False.
         scope (str): Scope of the registry. Defaults to 'mmbombo'.
-
-    Raises:
-        UserError: If the checkpoint cannot be read, is not safe or does not
-            fit the config, or the config that is stored in it names what is
-            not registered.
 
     Examples:
         >>> inferencer = MultiTaskInferencer('config.py', 'checkpoint.pth')
@@ -152,21 +141,14 @@ class MultiTaskInferencer(BaseInferencer):
             :func:`~mmbombo.apis.results.sample_to_dict`); ``visualization``,
             the pictures with ``return_vis``, else an empty list; ``failed``,
             a list of (file, what is wrong with it).
-
-        Raises:
-            UserError: If a folder holds no image, or none could be read.
         """
         inputs = self._inputs_to_list(inputs)
         results: dict = dict(predictions=[], visualization=[], failed=[])
         batches = self.preprocess(inputs, batch_size, results['failed'])
         if self.show_progress:
-            batches = track(
-                batches,
-                description='Inference',
-                total=math.ceil(len(inputs) / batch_size))
+            batches = track(batches, 'Inference',
+                            math.ceil(len(inputs) / batch_size))
         for images in batches:
-            if not images:
-                continue
             samples = self.forward(
                 self.collate_fn([image.packed for image in images]))
             results['visualization'] += self.visualize(
@@ -184,33 +166,24 @@ class MultiTaskInferencer(BaseInferencer):
         batch_size: int = 1,
         failed: Optional[List[Tuple[str, str]]] = None
     ) -> Iterator[List[LoadedImage]]:
-        """Load and transform images, batch by batch.
+        """Load and transform images, batch by batch; ``failed`` receives
+        (file, problem) for each file that cannot be read."""
+        images = self._load_readable(inputs, [] if failed is None else failed)
+        yield from self._get_chunk_data(images, batch_size)
 
-        Args:
-            inputs (Sequence[str | np.ndarray]): Files and arrays.
-            batch_size (int): Images per batch. Defaults to 1.
-            failed (list, optional): Receives (file, problem) for each file
-                that cannot be read. Defaults to None.
-
-        Yields:
-            list[LoadedImage]: The images of a batch that could be read.
-        """
+    def _load_readable(self, inputs: Sequence[InputType],
+                       failed: List[Tuple[str, str]]) -> Iterator[LoadedImage]:
         paths = [
             None if isinstance(item, np.ndarray) else str(item)
             for item in inputs
         ]
-        names = unique_names(paths)
-        for start in range(0, len(inputs), batch_size):
-            batch = []
-            for place in range(start, min(start + batch_size, len(inputs))):
-                path = paths[place]
-                problem = None if path is None else find_problem(path)
-                if problem is None:
-                    batch.append(
-                        self._load(inputs[place], names[place], path, place))
-                elif failed is not None:
-                    failed.append((path, problem))
-            yield batch
+        named = zip(inputs, unique_names(paths), paths)
+        for place, (item, name, path) in enumerate(named):
+            problem = None if path is None else find_problem(path)
+            if problem is None:
+                yield self._load(item, name, path, place)
+            else:
+                failed.append((path, problem))
 
     def visualize(self,
                   inputs: Sequence[LoadedImage],
@@ -218,26 +191,13 @@ class MultiTaskInferencer(BaseInferencer):
                   return_vis: bool = False,
                   pred_score_thr: float = 0.3,
                   out_dir: str = '') -> List[np.ndarray]:
-        """Draw predictions.
-
-        Args:
-            inputs (Sequence[LoadedImage]): The images.
-            preds (Sequence[:obj:`DetDataSample`]): Their predictions.
-            return_vis (bool): Whether to return pictures. Defaults to False.
-            pred_score_thr (float): Lowest score of a box that is drawn.
-                Defaults to 0.3.
-            out_dir (str): Folder to write to, or ''. Defaults to ''.
-
-        Returns:
-            list[np.ndarray]: RGB pictures, with ``return_vis``.
-        """
+        """Draw predictions, write the pictures to ``out_dir`` if it is given,
+        and return them, RGB, with ``return_vis``."""
         if not return_vis and not out_dir:
             return []
         pictures = []
         for image, sample in zip(inputs, preds):
-            out_file = None
-            if out_dir:
-                out_file = osp.join(out_dir, 'vis', f'{image.name}.png')
+            out_file = f'{out_dir}/vis/{image.name}.png' if out_dir else None
             self.visualizer.add_datasample(
                 image.name,
                 image.rgb,
@@ -254,18 +214,8 @@ class MultiTaskInferencer(BaseInferencer):
                     preds: Sequence[DetDataSample],
                     return_datasamples: bool = False,
                     out_dir: str = '') -> list:
-        """Turn predictions into dicts and write them.
-
-        Args:
-            inputs (Sequence[LoadedImage]): The images.
-            preds (Sequence[:obj:`DetDataSample`]): Their predictions.
-            return_datasamples (bool): Whether to return ``preds`` as they
-                are. Defaults to False.
-            out_dir (str): Folder to write to, or ''. Defaults to ''.
-
-        Returns:
-            list: Dicts, or ``preds``.
-        """
+        """Turn predictions into dicts, write these to ``out_dir`` if it is
+        given, and return them, or ``preds`` with ``return_datasamples``."""
         if return_datasamples and not out_dir:
             return list(preds)
         seg_styles = class_styles(self.dataset_meta, self.palette)[1]
@@ -275,12 +225,10 @@ class MultiTaskInferencer(BaseInferencer):
             result['img_path'] = image.path
             if out_dir:
                 if 'pred_sem_seg' in sample:
-                    result['mask_path'] = osp.join(out_dir, 'masks',
-                                                   f'{image.name}.png')
+                    result['mask_path'] = f'{out_dir}/masks/{image.name}.png'
                     write_label_map(result['mask_path'], sample.pred_sem_seg,
                                     seg_styles)
-                mmengine.dump(result,
-                              osp.join(out_dir, 'preds', f'{image.name}.json'))
+                mmengine.dump(result, f'{out_dir}/preds/{image.name}.json')
             results.append(result)
         return list(preds) if return_datasamples else results
 
@@ -298,9 +246,8 @@ class MultiTaskInferencer(BaseInferencer):
             results['img_path'] = name
         else:
             results = self._file_loader(dict(results, img_path=path))
-        image = np.array(results['img'])
-        return LoadedImage(name, path, image[..., ::-1],
-                           self.pipeline(results))
+        rgb = np.array(results['img'])[..., ::-1]
+        return LoadedImage(name, path, rgb, self.pipeline(results))
 
     def _inputs_to_list(self, inputs) -> list:
         """Return files and arrays; a folder stands for its images."""
@@ -334,7 +281,7 @@ class MultiTaskInferencer(BaseInferencer):
     def _load_weights_to_model(self, model: nn.Module,
                                checkpoint: Optional[dict],
                                cfg: Optional[Config]) -> None:
-        """Load the weights, and say whose class names they come with."""
+        """Load the weights, and the class names that they come with."""
         stored: dict = {}
         if checkpoint is None:
             warnings.warn('no weights are given: the model is not trained and '
@@ -347,20 +294,10 @@ class MultiTaskInferencer(BaseInferencer):
 
 
 def check_weights(model: nn.Module, checkpoint: dict) -> None:
-    """Refuse weights of another model, which MMEngine only warns of.
-
-    Args:
-        model (nn.Module): The model of the config.
-        checkpoint (dict): The checkpoint.
-
-    Raises:
-        UserError: Naming the first few parameters that are missing or have
-            another shape.
-    """
-    weights = checkpoint.get('state_dict', checkpoint)
+    """Refuse weights of another model, which MMEngine only warns of."""
     weights = {
         re.sub(r'^module\.', '', key): value
-        for key, value in weights.items()
+        for key, value in checkpoint.get('state_dict', checkpoint).items()
     }
     problems = []
     for name, value in model.state_dict().items():
@@ -380,49 +317,33 @@ def check_weights(model: nn.Module, checkpoint: dict) -> None:
 
 
 def merge_class_names(stored: dict, cfg: Config) -> dict:
-    """Settle class names and palettes.
+    """Settle class names and palettes (``classes``, ``seg_palette``, ...).
 
-    Args:
-        stored (dict): ``dataset_meta`` of the checkpoint, which says what the
-            weights were trained on.
-        cfg (Config): The config: its data set's ``metainfo`` and the model's
-            class map fill in what the checkpoint does not say.
-
-    Returns:
-        dict: Any of ``classes``, ``palette``, ``seg_classes``, ... of the
-        annotation kinds.
+    What the checkpoint's ``dataset_meta`` does not say, the ``metainfo`` of
+    the config's data set and the classes of its model do.
     """
     class_map = cfg.model.get('class_map') or {}
     classes = cfg.model.get('classes') or {}
     named = {
-        kind.classes_key: classes.get(kind.task)
-        or class_map.get(f'{kind.task}_classes')
+        kind.classes_key:
+        classes.get(kind.task) or class_map.get(f'{kind.task}_classes')
         for kind in annotation_kinds() if kind.classes_key
     }
     configured = find_dataset(cfg).get('metainfo') or {}
     merged: dict = {}
     for said in (stored, configured, named):
-        for names, colors in ((kind.classes_key, kind.palette_key)
-                              for kind in annotation_kinds()):
-            if names in merged or not said.get(names):
+        for kind in annotation_kinds():
+            if kind.classes_key in merged or not said.get(kind.classes_key):
                 continue
-            merged[names] = tuple(said[names])
+            merged[kind.classes_key] = tuple(said[kind.classes_key])
             # Colors belong to the names that they came with.
-            if said.get(colors):
-                merged[colors] = said[colors]
+            if said.get(kind.palette_key):
+                merged[kind.palette_key] = said[kind.palette_key]
     return merged
 
 
 def report_failed(failed: Sequence[Tuple[str, str]], total: int) -> None:
-    """Name the files that could not be read.
-
-    Args:
-        failed (Sequence[tuple[str, str]]): Files and what is wrong with them.
-        total (int): Number of inputs.
-
-    Raises:
-        UserError: If no input could be read.
-    """
+    """Log which files could not be read; raise if all of them."""
     if not failed:
         return
     lines = [f'{path}: {problem}' for path, problem in failed]

@@ -22,16 +22,18 @@ def sample_to_dict(sample: DetDataSample, dataset_meta: dict) -> dict:
     """Turn predictions into a dict that JSON can hold.
 
     Args:
-        sample (:obj:`DetDataSample`): With ``pred_instances``,
-            ``pred_sem_seg`` or both, at the original size of the image.
-        dataset_meta (dict): ``classes`` and ``seg_classes``.
+        sample (:obj:`DetDataSample`): With any of ``pred_instances``,
+            ``pred_sem_seg`` and ``pred_image_label``, at the original size of
+            the image.
+        dataset_meta (dict): ``classes``, ``seg_classes`` and ``cls_classes``.
 
     Returns:
         dict: ``height`` and ``width`` of the image; of boxes, ``bboxes``
         (x1, y1, x2, y2 in pixels of the original image), ``labels``,
         ``class_names`` and ``scores``; of the map, ``segments``: for each
         class in it ``label``, ``class_name``, ``area`` in pixels and
-        ``segmentation``, run lengths as COCO writes them.
+        ``segmentation``, run lengths as COCO writes them; of the tags,
+        ``tags``: for each class its score.
     """
     height, width = sample.ori_shape[:2]
     result: dict = dict(height=int(height), width=int(width))
@@ -47,6 +49,10 @@ def sample_to_dict(sample: DetDataSample, dataset_meta: dict) -> dict:
     if 'pred_sem_seg' in sample:
         result['segments'] = _segments(
             map_ids(sample.pred_sem_seg), dataset_meta.get('seg_classes', ()))
+    if 'pred_image_label' in sample:
+        scores = to_numpy(sample.pred_image_label.score).astype(float).tolist()
+        names = dataset_meta.get('cls_classes', ())
+        result['tags'] = {_name(names, i): x for i, x in enumerate(scores)}
     return result
 
 
@@ -69,13 +75,7 @@ def _segments(ids: np.ndarray, names: Sequence[str]) -> List[dict]:
 
 def write_label_map(path: str, field: PixelData,
                     styles: Sequence[ClassStyle]) -> None:
-    """Write a map as a palette PNG: pixel values are ids.
-
-    Args:
-        path (str): The file; its folder is made.
-        field (:obj:`PixelData`): The map, ids 0-255.
-        styles (Sequence[ClassStyle]): Colors by id.
-    """
+    """Write a map of ids 0-255 as a palette PNG; its folder is made."""
     os.makedirs(osp.dirname(path), exist_ok=True)
     image = Image.fromarray(map_ids(field).astype(np.uint8), mode='P')
     image.putpalette([value for style in styles for value in style.color])

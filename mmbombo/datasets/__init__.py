@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from .checks.training_pipeline import PipelineError
+from .checks.refused_transforms import PipelineError
 from .concat_source import ConcatSource
 from .draw_seed import SeededIndex, seeded_draw
 from .errors import DatasetError

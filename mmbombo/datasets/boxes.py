@@ -1,19 +1,21 @@
 # Copyright (c) mmbombo contributors.
-"""What counts as a valid ground-truth box."""
-from typing import List, Optional, Sequence, Tuple
+"""What counts as a valid ground-truth box.
 
-import numpy as np
+Data sets list boxes as they stand in a file. They are judged when a sample is
+loaded: only then the size of the image is known.
+"""
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from .checks.image_size_check import find_doubt
+from .errors import DatasetError
 
 #: How far, in pixels, a box may reach out of the image: annotation tools
 #: round, and some count from 0 where VOC counts from 1.
 OVERSHOOT = 1.0
-#: Of boxes in a wrong unit nearly all look like it.
-NEARLY_ALL = 0.95
 
 
-def fit_box(
-    box: Sequence[float], width: int, height: int
-) -> Tuple[Optional[List[float]], Optional[str]]:
+def fit_box(box: Sequence[float], width: int,
+            height: int) -> Tuple[Optional[List[float]], Optional[str]]:
     """Clip a box that reaches out by at most :data:`OVERSHOOT`.
 
     Args:
@@ -51,40 +53,46 @@ def clip_box(box: Sequence[float], width: int,
     Returns:
         list[float] | None: x1, y1, x2, y2, or None if it has no area.
     """
-    x1, y1, x2, y2 = (
-        min(max(float(value), 0.), limit)
-        for value, limit in zip(box, (width, height) * 2))
+    x1, y1, x2, y2 = (min(max(float(value), 0.), limit)
+                      for value, limit in zip(box, (width, height) * 2))
     # a NaN is no area either
     return [x1, y1, x2, y2] if x1 < x2 and y1 < y2 else None
 
 
-def likely_cause(boxes: Sequence[Sequence[float]],
-                 sizes: Sequence[Tuple[int, int]]) -> Optional[str]:
-    """Say what is wrong with boxes as a whole.
+def fit_instances(results: Dict[str, Any]) -> List[dict]:
+    """The objects of an image, with their boxes inside it.
 
     Args:
-        boxes (Sequence): K boxes x, y, width, height, as COCO has them.
-        sizes (Sequence[tuple[int, int]]): (width, height) of their images.
+        results (dict): What a source says of an image, and its ``ori_shape``.
+            An object may bring a ``complaint`` of the reader.
 
     Returns:
-        str | None: The likely cause and what to do, or None if most boxes
-        are in their image.
+        list[dict]: The objects; without bad ones if the source has
+        ``drop_bad_boxes``.
+
+    Raises:
+        DatasetError: Naming the file, if a box is bad, or boxes may be those
+            of an image of another size.
     """
-    x, y, w, h = np.asarray(boxes, dtype=np.float64).reshape(-1, 4).T
-    width, height = np.asarray(sizes, dtype=np.float64).reshape(-1, 2).T
-    if not len(x):
-        return None
-    if np.mean(np.maximum.reduce([x, y, w, h]) <= 1) > NEARLY_ALL:
-        return ('the boxes look like fractions of the image, where COCO\'s '
-                'are pixels: convert them')
-    outside = (x + w > width + OVERSHOOT) | (y + h > height + OVERSHOOT)
-    if np.mean(outside) <= 0.5:
-        return None
-    corners = ((w > x) & (h > y) & (w <= width + OVERSHOOT) &
-               (h <= height + OVERSHOOT))
-    if np.mean(corners) > NEARLY_ALL:
-        return ('the boxes look like corners [x1, y1, x2, y2], where COCO\'s '
-                'are [x, y, width, height]: convert them')
-    return ('most boxes reach out of their images, so perhaps these were '
-            'scaled, cropped or turned after they were annotated: use those '
-            'that were annotated, or scale the boxes too')
+    height, width = results['ori_shape'][:2]
+    instances = results['instances']
+    place = results.get('xml_path') or results['img_path']
+    doubt = find_doubt((results.get('height'), results.get('width')),
+                       (height, width), [x['bbox'] for x in instances])
+    if doubt:
+        raise DatasetError(f'{place}: {doubt}')
+    fitted, problems = [], []
+    for instance in instances:
+        box, complaint = fit_box(instance['bbox'], width, height)
+        complaint = complaint or instance.get('complaint')
+        if complaint:
+            numbers = ', '.join(f'{x:g}' for x in instance['bbox'])
+            problems.append(f'box [{numbers}] {complaint}')
+        else:
+            fitted.append(dict(instance, bbox=box))
+    if problems and not results.get('drop_bad_boxes'):
+        raise DatasetError(
+            f'{place}: {"; ".join(problems)}. Correct it; '
+            'PartialAnnotationDataset leaves such boxes out with '
+            '`drop_bad_boxes=True`')
+    return fitted

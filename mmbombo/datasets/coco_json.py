@@ -7,7 +7,7 @@ background.
 """
 import json
 import os.path as osp
-from itertools import islice, zip_longest
+from itertools import zip_longest
 from typing import Any, Dict, List, Sequence
 
 from .errors import DatasetError, list_problems
@@ -19,8 +19,6 @@ REQUIRED = dict(
     categories=('id', 'name'))
 #: What ``coco_semantic.py`` writes beside the maps that it draws.
 MAP_RECORD = 'semantic.json'
-#: How many images are looked for to tell whether the folder is the right one.
-NUM_PROBED = 50
 
 
 def read_coco_json(path: str) -> Dict[str, Any]:
@@ -90,36 +88,6 @@ def _check_references(content: Dict[str, Any], path: str) -> None:
         raise DatasetError(
             list_problems(f'{path}: entries that do not fit together',
                           problems))
-
-
-def check_image_folder(content: Dict[str, Any], path: str,
-                       folder: str) -> None:
-    """Stop if a file of instances describes another folder of images.
-
-    Args:
-        content (dict): What :func:`read_coco_json` returns.
-        path (str): The file, for the message.
-        folder (str): Folder of the images.
-
-    Raises:
-        DatasetError: If none of the first images is there; the message says
-            of which year the file is.
-    """
-    names = [
-        image['file_name'] for image in islice(content['images'], NUM_PROBED)
-        if 'file_name' in image
-    ]
-    if not names or any(osp.isfile(osp.join(folder, name)) for name in names):
-        return
-    info = content.get('info')
-    year = info.get('year') if isinstance(info, dict) else None
-    of_year = f' (its info says year {year})' if year else ''
-    problem = 'does not exist' if not osp.isdir(folder) else \
-        f'holds none of the first {len(names)}'
-    raise DatasetError(
-        f'{path}{of_year} lists images such as {names[0]!r}, but the folder '
-        f'{folder} {problem}: the file belongs to another year or part of '
-        'the data set, or the images are elsewhere (`data_prefix`)')
 
 
 def check_category_names(content: Dict[str, Any], path: str,

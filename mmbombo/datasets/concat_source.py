@@ -9,10 +9,6 @@ from mmbombo.structures import SEM_SEG
 from .errors import DatasetError
 from .source import SourceMixin
 
-#: What a part adds to the annotation of an image and the whole adds anew.
-ADDED_KEYS = ('sample_idx', 'annotation_kinds', 'source', 'seg_id_table',
-              'seg_classes')
-
 
 # the second is the name of 0.1
 @DATASETS.register_module(name=['ConcatSource', 'JoinedSource'])
@@ -54,6 +50,8 @@ class ConcatSource(SourceMixin, BaseDataset):
         for number, part in enumerate(parts[1:], start=1):
             self._require_same_classes(number, part, parts[0])
         self.seg_id_table = parts[0].seg_id_table
+        self.data_help = parts[0].data_help
+        self.place = ', '.join(part.place for part in parts)
         self._parts = parts
         super().__init__(
             metainfo=parts[0].metainfo,
@@ -72,7 +70,8 @@ class ConcatSource(SourceMixin, BaseDataset):
                 part,
                 source=self.source,
                 annotation_kinds=self.annotation_kinds,
-                test_mode=test_mode))
+                test_mode=test_mode,
+                serialize_data=False))
 
     def _require_same_classes(self, number: int, part: BaseDataset,
                               first: BaseDataset) -> None:
@@ -93,13 +92,12 @@ class ConcatSource(SourceMixin, BaseDataset):
         """The images of all parts, one part after the other."""
         data_list = []
         part_of: Dict[str, int] = {}
+        self._starts = []
         # The parts are needed once; the whole keeps their annotations.
         parts, self._parts = self._parts, []
         for number, part in enumerate(parts):
-            for index in range(len(part)):
-                data_info = part.get_data_info(index)
-                for key in ADDED_KEYS:
-                    data_info.pop(key, None)
+            self._starts.append(len(data_list))
+            for data_info in part.data_list:
                 path = data_info['img_path']
                 if part_of.setdefault(path, number) != number:
                     raise DatasetError(
@@ -107,3 +105,7 @@ class ConcatSource(SourceMixin, BaseDataset):
                         f'datasets[{part_of[path]}] and datasets[{number}]')
                 data_list.append(data_info)
         return data_list
+
+    def first_indices(self) -> List[int]:
+        """The first image of each part."""
+        return [start for start in self._starts if start < len(self)]

@@ -58,15 +58,10 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
         folder = osp.join(data_root, data_prefix.get('img_path', ''))
         name = osp.basename(osp.normpath(ann_file or folder))
         self.declare((IMAGE_LABEL, ), source or osp.splitext(name)[0])
-        if not osp.isdir(folder):
-            raise DatasetError(
-                f'source {self.source!r}: the folder of images {folder} '
-                "(data_prefix['img_path']) does not exist")
+        self.require_place(folder, "data_prefix['img_path']")
         metainfo = dict(metainfo or {})
         if not ann_file:
-            found = tuple(
-                sorted(
-                    list_dir_or_file(folder, list_file=False)))
+            found = tuple(sorted(list_dir_or_file(folder, list_file=False)))
             metainfo.setdefault('cls_classes', found)
         if not metainfo.get('cls_classes'):
             raise DatasetError(f"source {self.source!r}: give the classes, "
@@ -84,14 +79,12 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
     def load_data_list(self) -> List[dict]:
         """Read the list of images and their labels."""
         data_list = self._read_csv() if self.ann_file else self._read_folders()
-        place = self.ann_file or self.data_prefix['img_path']
-        self.require_images(data_list, place)
+        self.place = self.ann_file or self.data_prefix['img_path']
+        self.require_images(data_list, self.place)
         return data_list
 
     def _read_csv(self) -> List[dict]:
-        if not osp.isfile(self.ann_file):
-            raise DatasetError(f'source {self.source!r}: ann_file '
-                               f'{self.ann_file} does not exist')
+        self.require_place(self.ann_file, 'ann_file')
         with open(self.ann_file, newline='', encoding='utf-8-sig') as file:
             rows = [(number, row)
                     for number, row in enumerate(csv.reader(file), start=1)
@@ -105,11 +98,10 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
         names = [x.strip() for x in ';'.join(row[1:]).split(';') if x.strip()]
         unknown = [x for x in names if x not in self._metainfo['cls_classes']]
         if unknown or len(row) != 2:
-            raise DatasetError(
-                f'{self.ann_file} line {number}: ' +
-                (f'unknown class(es) {unknown}; correct them, or add them to '
-                 "metainfo['cls_classes']" if unknown else
-                 f'{len(row)} columns, where file,label;label are due'))
+            raise DatasetError(f'{self.ann_file} line {number}: ' + (
+                f'unknown class(es) {unknown}; correct them, or add them to '
+                "metainfo['cls_classes']" if unknown else
+                f'{len(row)} columns, where file,label;label are due'))
         return self._image(row[0].strip(), names)
 
     def _read_folders(self) -> List[dict]:

@@ -5,6 +5,7 @@ from mmengine.dataset import BaseDataset, ConcatDataset
 
 from mmbombo.registry import DATASETS
 from mmbombo.structures import annotation_kinds, check_kinds
+from mmbombo.utils import UserError
 from .draw_seed import SeededIndex
 from .errors import DatasetError
 from .source_tree import require_no_wrapper
@@ -23,7 +24,7 @@ class MixedSourceDataset(ConcatDataset):
             False.
 
     Raises:
-        TypeError: If a data set does not declare its annotation kinds, or
+        UserError: If a data set does not declare its annotation kinds, or
             hides sources that do.
         DatasetError: If there is no source, two have the same name, or
             sources contradict each other.
@@ -78,7 +79,7 @@ def _check_sources(sources: Sequence[BaseDataset]) -> None:
     for number, source in enumerate(sources):
         require_no_wrapper(source)
         if not hasattr(source, 'annotation_kinds'):
-            raise TypeError(
+            raise UserError(
                 f'datasets[{number}] ({type(source).__name__}) does not '
                 'declare its annotation kinds: wrap it in '
                 "dict(type='PartialAnnotationDataset', annotation_kinds=..., "

@@ -11,14 +11,18 @@ from typing import Dict, Iterable, List, Optional, Sequence
 import numpy as np
 
 from mmbombo.structures import IGNORE_INDEX
+from mmbombo.utils import UserError
+from .errors import DatasetError
 
 #: Entry of an id that must not occur.
 UNKNOWN_ID = -1
 
 
-def build_id_table(num_classes: int,
-                   id_map: Optional[Dict[int, int]] = None,
-                   ignore_ids: Iterable[int] = ()) -> np.ndarray:
+def build_id_table(
+    num_classes: int,
+    id_map: Optional[Dict[int, int]] = None,
+    ignore_ids: Iterable[int] = ()
+) -> np.ndarray:
     """Build the table from ids in a file to segmentation ids.
 
     Args:
@@ -33,11 +37,11 @@ def build_id_table(num_classes: int,
         (ignored) or -1 (must not occur).
 
     Raises:
-        ValueError: If a number does not fit.
+        UserError: If a number does not fit.
     """
     if not 0 < num_classes <= IGNORE_INDEX:
-        raise ValueError(f'{num_classes} segmentation classes: masks hold 1 '
-                         f'to {IGNORE_INDEX}')
+        raise UserError(f'{num_classes} segmentation classes: masks hold 1 '
+                        f'to {IGNORE_INDEX}')
     if id_map is None:
         id_map = {index: index for index in range(num_classes)}
     table = np.full(256, UNKNOWN_ID, dtype=np.int16)
@@ -45,15 +49,15 @@ def build_id_table(num_classes: int,
     for file_id, seg_id in id_map.items():
         file_id, seg_id = int(file_id), int(seg_id)
         if not 0 <= file_id <= 255:
-            raise ValueError(f'seg_id_map: {file_id} is not in 0..255')
+            raise UserError(f'seg_id_map: {file_id} is not in 0..255')
         if not 0 <= seg_id < num_classes and seg_id != IGNORE_INDEX:
-            raise ValueError(
+            raise UserError(
                 f'seg_id_map: {file_id} -> {seg_id}, but the {num_classes} '
                 f'segmentation classes have ids 0..{num_classes - 1}')
         table[file_id] = seg_id
     for file_id in ignore_ids:
         if not 0 <= int(file_id) <= 255:
-            raise ValueError(f'seg_ignore_ids: {file_id} is not in 0..255')
+            raise UserError(f'seg_ignore_ids: {file_id} is not in 0..255')
         table[int(file_id)] = IGNORE_INDEX
     return table
 
@@ -86,6 +90,37 @@ def build_mmseg_id_table(num_classes: int, reduce_zero_label: bool,
     if ignore_index not in id_map:
         ignore_ids.append(ignore_index)
     return build_id_table(num_classes, id_map, ignore_ids)
+
+
+def build_wrapped_id_table(info: dict, ignore_index: int, num_classes: int,
+                           id_map: Optional[Dict[int, int]],
+                           ignore_ids: Sequence[int]) -> np.ndarray:
+    """The table for a data set of another library.
+
+    Args:
+        info (dict): What it says of an image, such as ``label_map``.
+        ignore_index (int): Its ``ignore_index``.
+        num_classes (int): Segmentation classes.
+        id_map (dict[int, int], optional): As of :func:`build_id_table`.
+        ignore_ids (Sequence[int]): As of :func:`build_id_table`.
+
+    Returns:
+        np.ndarray: The int16 table of shape (256, ).
+
+    Raises:
+        DatasetError: If both it and the arguments translate ids.
+    """
+    reduce_zero = bool(info.get('reduce_zero_label'))
+    label_map = info.get('label_map')
+    if not reduce_zero and label_map is None:
+        return build_id_table(num_classes, id_map, (*ignore_ids, ignore_index))
+    if id_map is not None or ignore_ids:
+        raise DatasetError(
+            'seg_id_map and seg_ignore_ids do not combine with the wrapped '
+            "set's reduce_zero_label or label_map (classes that differ from "
+            'its METAINFO); use one or the other')
+    return build_mmseg_id_table(num_classes, reduce_zero, label_map,
+                                ignore_index)
 
 
 def unknown_ids(ids: Iterable[int], table: np.ndarray) -> List[int]:

@@ -1,19 +1,21 @@
 # Copyright (c) mmbombo contributors.
 """What every source is, whatever its files look like."""
 import gc
+import os.path as osp
 from contextlib import contextmanager
 from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
                     Tuple, Union)
 
 import numpy as np
+from mmcv.transforms import LoadImageFromFile
 
-from mmbombo.datasets.checks.evaluation_pipeline import \
-    check_evaluation_pipeline
-from mmbombo.datasets.checks.training_pipeline import check_pipeline
 from mmbombo.registry import TRANSFORMS
 from mmbombo.structures import SEM_SEG, check_kinds
+from .checks.evaluation_pipeline import check_evaluation_pipeline
+from .checks.training_pipeline import check_training_pipeline
 from .draw_seed import seeded_draw
 from .errors import DatasetError
+from .transforms.load_partial_annotations import LoadPartialAnnotations
 
 
 class SourceMixin:
@@ -21,11 +23,14 @@ class SourceMixin:
 
     A source is a data set whose images all carry the same, declared
     annotation kinds. Each sample says which, from which source it comes, and
-    its index; its transforms are seeded from the draw.
+    its index; its transforms are seeded from the draw. A sample that cannot
+    be loaded names its file.
 
     Attributes:
         annotation_kinds (tuple[str, ...]): The declared kinds.
         source (str): Name of the source.
+        place (str): What lists its images, for messages.
+        data_help (str): How to get the data.
         index_offset (int): Index of the first image, when the source is part
             of a larger data set.
         seg_id_table (np.ndarray, optional): Meaning of the ids in mask files;
@@ -33,13 +38,19 @@ class SourceMixin:
     """
     annotation_kinds: Sequence[str]
     source: str
+    place: str = ''
+    data_help: str = ''
     index_offset: int = 0
     seg_id_table: Optional[np.ndarray] = None
 
-    def declare(self, annotation_kinds: Sequence[str], source: str) -> None:
+    def declare(self,
+                annotation_kinds: Sequence[str],
+                source: str,
+                data_help: str = '') -> None:
         """Set what the source is; called before the data are read."""
         self.annotation_kinds = check_kinds(annotation_kinds)
         self.source = source
+        self.data_help = data_help
 
     def build_pipeline(self, pipeline: Sequence[Union[dict, Callable]],
                        test_mode: bool) -> List[Callable]:
@@ -56,10 +67,9 @@ class SourceMixin:
             TRANSFORMS.build(step) if isinstance(step, dict) else step
             for step in pipeline
         ]
-        check_pipeline(
-            transforms, self.annotation_kinds, probe=not test_mode)
-        if test_mode:
-            check_evaluation_pipeline(transforms, self.source)
+        check = check_evaluation_pipeline if test_mode else \
+            check_training_pipeline
+        check(transforms, self.annotation_kinds)
         return transforms
 
     @property
@@ -71,7 +81,16 @@ class SourceMixin:
                 kinds = check_kinds([*kinds, *transform.adds_kinds(kinds)])
         return kinds
 
-    def require_images(self, data_list: Sequence[dict], place: str) -> None:
+    def require_place(self, path: Optional[str], key: str) -> None:
+        """Raise if a file or folder that the config names is not there."""
+        if path and not osp.exists(path):
+            raise DatasetError(
+                f'source {self.source!r}: {key} {path!r} does not exist (it '
+                f'means {osp.abspath(path)}). Set `{key}` of this source in '
+                'the config to where the data are, or get them. '
+                f'{self.data_help}'.rstrip())
+
+    def require_images(self, data_list: Sequence, place: str) -> None:
         """Raise if the source is empty."""
         if not data_list:
             raise DatasetError(
@@ -81,9 +100,53 @@ class SourceMixin:
                 '`img_suffix` and `seg_map_suffix` say)')
 
     def full_init(self) -> None:
-        """Read the list of images, as MMEngine does."""
+        """Read the list of images, and load the first one of it."""
+        if self._fully_initialized:
+            return
         with older_objects_kept():
             super().full_init()
+        for index in self.first_indices():
+            try:
+                self.load(index)
+            except DatasetError as error:
+                raise DatasetError(
+                    f'{error}. {self.data_help}'.rstrip('. ')) from error
+
+    def first_indices(self) -> Sequence[int]:
+        """Indices of the samples that are loaded when the source is built."""
+        return (0, )
+
+    def load(self, idx: int) -> dict:
+        """A sample as the pipeline loads it, without what comes after.
+
+        Args:
+            idx (int): Index of the image.
+
+        Returns:
+            dict: The image and its annotations; only what the data set says
+            of it where the pipeline loads it in another way.
+
+        Raises:
+            DatasetError: Naming the file that is missing or unusable.
+        """
+        results = self.get_data_info(idx)
+        loaders = [
+            step for step in self.pipeline.transforms
+            if isinstance(step, (LoadImageFromFile, LoadPartialAnnotations))
+        ]
+        if not any(isinstance(step, LoadImageFromFile) for step in loaders):
+            return results
+        try:
+            for step in loaders:
+                results = step(results)
+        except DatasetError as error:
+            raise DatasetError(f'source {self.source!r}: {error}') from error
+        except Exception as error:  # image libraries raise many types
+            path = getattr(error, 'filename', None) or results['img_path']
+            raise DatasetError(
+                f'source {self.source!r}: {path}, listed in {self.place}, is '
+                f'missing or not an image ({error})') from error
+        return results
 
     def get_data_info(self, idx: int) -> Dict[str, Any]:
         """Annotation of one image, with what its source declares."""
@@ -96,6 +159,14 @@ class SourceMixin:
             data_info['seg_classes'] = self._metainfo['seg_classes']
         return data_info
 
+    def prepare_data(self, idx: int) -> Any:
+        """Run the pipeline; if it fails over a file, name it."""
+        try:
+            return super().prepare_data(idx)
+        except Exception:
+            self.load(idx)  # raises if it is that
+            raise
+
     def __getitem__(self, idx: int) -> dict:
         """The transformed sample; its randomness comes from ``idx``."""
         with seeded_draw(idx):
@@ -107,8 +178,8 @@ def older_objects_kept() -> Iterator[None]:
     """Let the collection of garbage pass over what is there already.
 
     MMEngine collects garbage after it has read a list of images; to look at
-    everything that the libraries have made takes longer than to read an index
-    of thousands of images.
+    everything that the libraries have made takes longer than to check a
+    source.
     """
     if gc.get_freeze_count():  # by somebody else, who counts on it
         yield

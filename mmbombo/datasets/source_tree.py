@@ -6,6 +6,8 @@ another does not.
 """
 from typing import Any, List
 
+from mmbombo.utils import UserError
+
 
 def leaf_datasets(dataset: Any) -> List[Any]:
     """The data sets inside concatenations and wrappers.
@@ -36,14 +38,14 @@ def source_sizes(dataset: Any) -> List[int]:
         list[int]: One number per source.
 
     Raises:
-        TypeError: If the data set does not say what its sources are.
+        UserError: If the data set does not say what its sources are.
     """
     require_no_wrapper(dataset)
     if hasattr(dataset, 'source_sizes'):
         return list(dataset.source_sizes)
     if _is_declared(dataset):
         return [len(dataset)]
-    raise TypeError(
+    raise UserError(
         f'{type(dataset).__name__} does not declare its annotation kinds, so '
         'that a batch cannot be composed of its sources: wrap each set in '
         "dict(type='PartialAnnotationDataset', annotation_kinds=..., "
@@ -61,7 +63,7 @@ def require_no_wrapper(dataset: Any) -> None:
         dataset (Dataset): A data set for training.
 
     Raises:
-        TypeError: Naming the wrapper, and what to do without it.
+        UserError: Naming the wrapper, and what to do without it.
     """
     if _is_declared(dataset):
         return
@@ -69,7 +71,7 @@ def require_no_wrapper(dataset: Any) -> None:
     if not hidden:
         return
     names = [str(getattr(x, 'source', type(x).__name__)) for x in hidden]
-    raise TypeError(
+    raise UserError(
         f'{type(dataset).__name__} hides the source(s) {names} from the '
         'sampler. Drop it: PartialAnnotationSampler repeats shorter sources, '
         '`source_ratio` sets their shares, '

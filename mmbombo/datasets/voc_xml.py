@@ -1,12 +1,14 @@
 # Copyright (c) mmbombo contributors.
 """Reading Pascal VOC's annotation files."""
-from typing import Dict, List, NoReturn, Sequence, Tuple
+from typing import Dict, List, NoReturn, Set
 from xml.etree import ElementTree
 from xml.parsers import expat
 
 from mmbombo.structures import UNLISTED_LABEL
-from .boxes import fit_box
+from mmbombo.structures.image_labels import image_labels
 from .errors import DatasetError
+
+CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 
 
 def parse_xml(path: str) -> ElementTree.Element:
@@ -37,30 +39,53 @@ def parse_xml(path: str) -> ElementTree.Element:
     parser.CharacterDataHandler = builder.data
     parser.StartDoctypeDeclHandler = refuse
     parser.EntityDeclHandler = refuse
-    with open(path, 'rb') as file:
-        content = file.read()
     try:
-        parser.Parse(content, True)
+        with open(path, 'rb') as file:
+            parser.Parse(file.read(), True)
         return builder.close()
+    except OSError as error:
+        raise DatasetError(str(error)) from error
     except (expat.ExpatError, AssertionError) as error:
         raise DatasetError(f'{path}: not well-formed XML ({error})') from error
 
 
-def read_instances(path: str, labels: Dict[str, int],
-                   size: Tuple[int, int]) -> List[dict]:
+def read_image_labels(path: str, labels: Dict[str, int],
+                      num_classes: int) -> List[int]:
+    """Read which classes a VOC annotation file names; no box is read.
+
+    Args:
+        path (str): The XML file.
+        labels (dict[str, int]): Class name to class, or to
+            ``UNLISTED_LABEL``.
+        num_classes (int): Number of classes.
+
+    Returns:
+        list[int]: See :func:`~mmbombo.structures.image_labels.image_labels`;
+        a class of which there are difficult objects only is unknown.
+
+    Raises:
+        DatasetError: Naming the file and the object, if a class is unknown.
+    """
+    found: Dict[bool, Set[int]] = {False: set(), True: set()}
+    for number, node in enumerate(parse_xml(path).iter('object'), start=1):
+        label = _read_label(path, number, node, labels)
+        if label != UNLISTED_LABEL:
+            found[_is_difficult(node)].add(label)
+    return image_labels(num_classes, found[False], found[True])
+
+
+def read_instances(path: str, labels: Dict[str, int]) -> List[dict]:
     """Read the boxes of a VOC annotation file.
 
     VOC counts pixels from 1 and includes both ends, so pixels ``xmin`` to
     ``xmax`` cover ``[xmin - 1, xmax]``. (MMDetection's ``XMLDataset``
     subtracts one from all four numbers, which makes every box a pixel
-    narrower and lower than its object.) A box may reach out of the image by
-    one pixel and is clipped.
+    narrower and lower than its object.)
 
     Args:
         path (str): The XML file.
         labels (dict[str, int]): Class name to detection label, or to
             ``UNLISTED_LABEL``.
-        size (tuple[int, int]): (height, width) of the image in pixels.
 
     Returns:
         list[dict]: ``bbox`` [x1, y1, x2, y2] in pixels, ``bbox_label``, and
@@ -68,68 +93,53 @@ def read_instances(path: str, labels: Dict[str, int],
 
     Raises:
         DatasetError: Naming the file and the object, if a class is unknown
-            or a box is malformed, inverted, degenerate or outside the image.
+            or a box is no four numbers.
     """
     return [
-        _read_object(path, number, node, labels, size)
+        _read_object(path, number, node, labels)
         for number, node in enumerate(parse_xml(path).iter('object'), start=1)
     ]
 
 
-def find_unknown_classes(path: str, classes: Sequence[str]) -> List[str]:
-    """Find the objects that MMDetection's ``XMLDataset`` skips.
-
-    It passes over an object whose class it was not built for, without a
-    word, and the object becomes background.
-
-    Args:
-        path (str): The XML file.
-        classes (Sequence[str]): The classes that it was built for.
-
-    Returns:
-        list[str]: One line per object, naming file and class.
-
-    Raises:
-        DatasetError: If the file cannot be read.
-    """
-    # Compared as MMDetection does, which does not strip blanks.
-    names = [node.findtext('name') for node in parse_xml(path).iter('object')]
-    return [
-        f'{path}: object {number} ({name}): class {name!r} is not one of '
-        f'metainfo[\'classes\'] {tuple(classes)}'
-        for number, name in enumerate(names, start=1) if name not in classes
-    ]
-
-
 def _read_object(path: str, number: int, node: ElementTree.Element,
-                 labels: Dict[str, int], size: Tuple[int, int]) -> dict:
-    name = (node.findtext('name') or '').strip()
-    place = f'{path}: object {number} ({name})'
+                 labels: Dict[str, int]) -> dict:
+    label = _read_label(path, number, node, labels)
+    xmin, ymin, xmax, ymax = _read_corners(_place(path, number, node), node)
+    return dict(
+        bbox=[xmin - 1, ymin - 1, xmax, ymax],
+        bbox_label=label,
+        ignore_flag=int(_is_difficult(node)))
+
+
+def _read_label(path: str, number: int, node: ElementTree.Element,
+                labels: Dict[str, int]) -> int:
+    name = _name(node)
     if name not in labels:
         classes = [x for x in labels if labels[x] != UNLISTED_LABEL]
-        raise DatasetError(f'{place}: class {name!r} is not one of '
-                           f'metainfo[\'classes\'] {tuple(classes)}. Correct '
-                           'the name, add the class, or name it in '
-                           '`unlisted_classes`')
-    xmin, ymin, xmax, ymax = _read_numbers(
-        place, node, ('bndbox/xmin', 'bndbox/ymin', 'bndbox/xmax',
-                      'bndbox/ymax'))
-    height, width = size
-    box, complaint = fit_box((xmin - 1, ymin - 1, xmax, ymax), width, height)
-    if complaint:
         raise DatasetError(
-            f'{place}: box [xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, '
-            f'ymax {ymax:g}] {complaint}')
-    difficult = (node.findtext('difficult') or '0').strip()
-    return dict(
-        bbox=box, bbox_label=labels[name], ignore_flag=int(difficult == '1'))
+            f'{_place(path, number, node)}: class {name!r} is not one of the '
+            f'classes in metainfo, {tuple(classes)}. Correct the name, add the'
+            ' class, or name it in `unlisted_classes`')
+    return labels[name]
 
 
-def _read_numbers(place: str, node: ElementTree.Element,
-                  tags: Sequence[str]) -> List[float]:
+def _name(node: ElementTree.Element) -> str:
+    return (node.findtext('name') or '').strip()
+
+
+def _place(path: str, number: int, node: ElementTree.Element) -> str:
+    return f'{path}: object {number} ({_name(node)})'
+
+
+def _is_difficult(node: ElementTree.Element) -> bool:
+    return (node.findtext('difficult') or '0').strip() == '1'
+
+
+def _read_corners(place: str, node: ElementTree.Element) -> List[float]:
     numbers = []
-    for tag in tags:
-        text = node.findtext(tag)
+    box = node.find('bndbox')
+    for tag in CORNERS:
+        text = None if box is None else box.findtext(tag)
         try:
             numbers.append(float(text))
         except (TypeError, ValueError):

@@ -12,7 +12,7 @@ from mmengine.structures import BaseDataElement
 from mmengine.utils import apply_to
 
 from mmbombo.registry import EVALUATOR
-from mmbombo.structures import annotation_kind, annotation_kinds
+from mmbombo.structures import annotation_kind, kind_of_task
 from mmbombo.utils import UserError
 from .source_summary import summarize_sources
 
@@ -47,10 +47,6 @@ class MultiTaskEvaluator(Evaluator):
         kinds (dict[str, str], optional): Annotation kind that a task is
             measured against, where it is not the kind that supervises the
             task. Defaults to None.
-
-    Raises:
-        UserError: If ``metrics`` is not a dict from tasks to metrics.
-        UserError: If the annotation kind of a task is not known.
     """
 
     def __init__(self,
@@ -61,20 +57,14 @@ class MultiTaskEvaluator(Evaluator):
                 'metrics of MultiTaskEvaluator must map tasks to metrics, '
                 "such as dict(det=dict(type='BoxAPMetric'), "
                 f"seg=dict(type='SegIoUMetric')), but is {metrics}")
-        # of several kinds of a task, the first supervises it directly
-        known = {x.task: x.name for x in reversed(annotation_kinds())}
-        known.update(kinds or {})
-        unknown = sorted(set(metrics) - set(known))
-        if unknown:
-            raise UserError(
-                f'the annotation kind of task(s) {unknown} is not known; name '
-                f"it: kinds=dict({unknown[0]}='...')")
-
-        self.kinds: Dict[str, str] = {task: known[task] for task in metrics}
-        self.task_metrics: Dict[str, List[BaseMetric]] = {}
-        for task, configs in metrics.items():
-            built = Evaluator(_with_prefix(configs, task)).metrics
-            self.task_metrics[task] = built
+        self.kinds: Dict[str, str] = {
+            task: (kinds or {}).get(task) or _kind_of(task)
+            for task in metrics
+        }
+        self.task_metrics: Dict[str, List[BaseMetric]] = {
+            task: Evaluator(_with_prefix(configs, task)).metrics
+            for task, configs in metrics.items()
+        }
         # The flat list is what MMEngine's tools know and may add to.
         super().__init__(sum(self.task_metrics.values(), []))
         self._results: Dict[int, List[Tuple[SampleKey, list]]] = \
@@ -93,51 +83,33 @@ class MultiTaskEvaluator(Evaluator):
             metric.dataset_meta = dataset_meta
         for task, metrics in self.task_metrics.items():
             for metric in metrics:
-                metric.dataset_meta = task_meta(dataset_meta,
-                                                self.kinds[task], task)
+                metric.dataset_meta = task_meta(dataset_meta, self.kinds[task],
+                                                task)
 
     def process(self,
                 data_samples: Sequence[BaseDataElement],
                 data_batch: Optional[Any] = None) -> None:
-        """Hand each sample to the metrics of the tasks it is annotated for.
-
-        Args:
-            data_samples (Sequence[BaseDataElement]): Predictions and ground
-                truth, with the metainfo of ``PackMultiTaskInputs``.
-            data_batch (Any, optional): The batch of the data loader.
-
-        Raises:
-            UserError: If a sample lacks ``annotation_kinds`` or
-                ``sample_idx``.
-        """
+        """Hand each sample to the metrics of the tasks it is annotated for."""
         samples = [
             sample.to_dict() if isinstance(sample, BaseDataElement) else sample
             for sample in data_samples
         ]
         for i, sample in enumerate(samples):
-            key = _sample_key(sample)
+            key, batch = _sample_key(sample), _one_of(data_batch, i)
             for task, metrics in self.task_metrics.items():
-                if self.kinds[task] in sample['annotation_kinds']:
-                    for metric in metrics:
-                        self._process_one(metric, key, sample,
-                                          _one_of(data_batch, i))
+                if self.kinds[task] not in sample['annotation_kinds']:
+                    continue
+                for metric in metrics:
+                    metric.process(batch, [sample])
+                    self._results[id(metric)].append(
+                        (key, list(metric.results)))
+                    metric.results.clear()
         for metric in self._added_metrics():
             metric.process(data_batch, samples)
 
     def evaluate(self, size: int) -> Dict[str, float]:
-        """Compute all metrics; every rank gets the results.
-
-        Args:
-            size (int): Length of the validation data set.
-
-        Returns:
-            dict[str, float]: ``<task>/<name>`` of each metric and
-            ``joint/score``.
-
-        Raises:
-            UserError: If no sample reached a metric, or if two metrics of a
-                task have results of one name.
-        """
+        """Compute all metrics of ``size`` samples; every rank gets
+        ``<task>/<name>`` of each and ``joint/score``."""
         results: Dict[str, float] = {}
         for task, metrics in self.task_metrics.items():
             for metric in metrics:
@@ -149,15 +121,8 @@ class MultiTaskEvaluator(Evaluator):
 
     def _added_metrics(self) -> List[BaseMetric]:
         """Metrics of no task, which a tool has added to ``metrics``."""
-        routed = {id(m) for ms in self.task_metrics.values() for m in ms}
-        return [m for m in self.metrics if id(m) not in routed]
-
-    def _process_one(self, metric: BaseMetric, key: SampleKey, sample: dict,
-                     data_batch: Optional[dict]) -> None:
-        """Run a metric on one sample and keep what it makes of it."""
-        metric.process(data_batch, [sample])
-        self._results[id(metric)].append((key, list(metric.results)))
-        metric.results.clear()
+        routed = sum(self.task_metrics.values(), [])
+        return [metric for metric in self.metrics if metric not in routed]
 
     def _evaluate_one(self, metric: BaseMetric, task: str) -> Dict[str, float]:
         """Compute one metric from the distinct samples of all ranks."""
@@ -170,7 +135,9 @@ class MultiTaskEvaluator(Evaluator):
         if is_main_process() and collected:
             distinct = sorted(dict(collected).items(), key=lambda x: x[0])
             values = [v for _, result in distinct for v in result]
-            answer = [metric.compute_metrics(_to_cpu(values))]
+            values = apply_to(values, lambda x: isinstance(x, torch.Tensor),
+                              lambda x: x.cpu())
+            answer = [metric.compute_metrics(values)]
         broadcast_object_list(answer)
         if answer[0] is None:
             raise UserError(_unreached(metric, task, self.kinds[task]))
@@ -185,17 +152,9 @@ class MultiTaskEvaluator(Evaluator):
         return {'joint/score': sum(scores) / len(scores)} if scores else {}
 
 
-def task_score(metric: BaseMetric,
-               results: Dict[str, float]) -> Optional[float]:
-    """What a metric says of its task, from 0 to 1.
-
-    Args:
-        metric (BaseMetric): A metric that has been computed.
-        results (dict[str, float]): Results of all metrics.
-
-    Returns:
-        float or None: None if none of the results is a score.
-    """
+def task_score(metric: BaseMetric, results: Dict[str,
+                                                 float]) -> Optional[float]:
+    """What a metric says of its task, from 0 to 1; None if it has no score."""
     known = dict([metric.score] if hasattr(metric, 'score') else KNOWN_SCORES)
     for name, full_mark in known.items():
         if f'{metric.prefix}/{name}' in results:
@@ -206,22 +165,7 @@ def task_score(metric: BaseMetric,
 
 
 def task_meta(dataset_meta: dict, kind_name: str, task: str) -> dict:
-    """Meta information of a data set as the metrics of one task read it.
-
-    Args:
-        dataset_meta (dict): ``metainfo`` of a data set, which names the
-            classes of a task under the ``classes_key`` of its annotation
-            kind.
-        kind_name (str): The annotation kind that the task is measured
-            against.
-        task (str): Name of the task.
-
-    Returns:
-        dict: The same with ``classes`` and ``palette`` of the task.
-
-    Raises:
-        UserError: If the data set does not name the classes of the task.
-    """
+    """The ``metainfo`` with the classes and palette of one task's kind."""
     kind = annotation_kind(kind_name)
     if kind.classes_key and not dataset_meta.get(kind.classes_key):
         raise UserError(
@@ -235,17 +179,7 @@ def task_meta(dataset_meta: dict, kind_name: str, task: str) -> dict:
 
 
 def check_metric_kinds(evaluator: Evaluator, dataset: Any) -> None:
-    """Check before training that every metric will see a sample.
-
-    Args:
-        evaluator (Evaluator): The evaluator; only a
-            :class:`MultiTaskEvaluator` is checked.
-        dataset (BaseDataset): The validation data set, or a concatenation.
-
-    Raises:
-        UserError: If no validation image carries the annotation of a
-            metric.
-    """
+    """Raise before training if no sample would reach a metric."""
     if not isinstance(evaluator, MultiTaskEvaluator):
         return
     sources = summarize_sources(dataset)
@@ -261,6 +195,14 @@ def _unreached(metric: BaseMetric, task: str, kind: str) -> str:
     return (f"metric {type(metric).__name__} of task '{task}' needs the "
             f"annotation kind '{kind}', but no validation image carries it: "
             'add a validation source with this annotation or drop the metric')
+
+
+def _kind_of(task: str) -> str:
+    kind = kind_of_task(task)
+    if kind is None:
+        raise UserError(f"the annotation kind of task '{task}' is not known; "
+                        f"name it: kinds=dict({task}='...')")
+    return kind.name
 
 
 def _with_prefix(configs: MetricConfigs, task: str) -> list:
@@ -281,11 +223,8 @@ def _with_prefix(configs: MetricConfigs, task: str) -> list:
 
 
 def _sample_key(sample: dict) -> SampleKey:
-    """What tells a sample from all others of the validation data set.
-
-    ``sample_idx`` counts within one source only, so the source belongs to
-    the key.
-    """
+    """What tells a sample from all others: ``sample_idx`` alone counts within
+    one source only."""
     missing = {'annotation_kinds', 'sample_idx'} - set(sample)
     if missing:
         raise UserError(
@@ -301,11 +240,6 @@ def _one_of(data_batch: Optional[Any], i: int) -> Optional[dict]:
     if not isinstance(data_batch, dict):
         return None
     return {key: values[i:i + 1] for key, values in data_batch.items()}
-
-
-def _to_cpu(values: list) -> list:
-    return apply_to(values, lambda x: isinstance(x, torch.Tensor),
-                    lambda x: x.cpu())
 
 
 def _update(results: Dict[str, float], new: Dict[str, float]) -> None:

@@ -7,13 +7,7 @@ from mmbombo.datasets.source_tree import leaf_datasets
 
 
 class SourceSummary(NamedTuple):
-    """One source of a data set.
-
-    Attributes:
-        name (str): Name of the source.
-        kinds (tuple[str, ...]): Annotation kinds of its images.
-        num_images (int): Number of its images.
-    """
+    """One source of a data set, and the annotation kinds of its images."""
     name: str
     kinds: Tuple[str, ...]
     num_images: int
@@ -24,26 +18,16 @@ class SourceSummary(NamedTuple):
 
 
 def summarize_sources(dataset: Any) -> List[SourceSummary]:
-    """List the sources of a data set without loading an image.
+    """List the sources of a data set, without loading an image.
 
-    Args:
-        dataset (Dataset): A data set, a concatenation, or a wrapper with a
-            ``dataset``. Without the attribute ``annotation_kinds`` its data
-            infos are read one by one.
-
-    Returns:
-        list[SourceSummary]: The sources, in the order of the data set.
+    The infos of a set that has no ``annotation_kinds`` are read one by one.
     """
     summaries = []
     for leaf in leaf_datasets(dataset):
         if hasattr(leaf, 'annotation_kinds'):
-            name = getattr(leaf, 'source', type(leaf).__name__)
-            summaries.append(
-                SourceSummary(
-                    str(name),
-                    tuple(
-                        getattr(leaf, 'sample_kinds', leaf.annotation_kinds)),
-                    len(leaf)))
+            name = str(getattr(leaf, 'source', type(leaf).__name__))
+            kinds = getattr(leaf, 'sample_kinds', leaf.annotation_kinds)
+            summaries.append(SourceSummary(name, tuple(kinds), len(leaf)))
         else:
             summaries += _summarize_infos(leaf)
     return summaries
@@ -51,11 +35,11 @@ def summarize_sources(dataset: Any) -> List[SourceSummary]:
 
 def _summarize_infos(dataset: Any) -> List[SourceSummary]:
     """Group the images by what their data infos say."""
+    name = type(dataset).__name__
     if not hasattr(dataset, 'get_data_info'):
-        return [SourceSummary(type(dataset).__name__, (), len(dataset))]
+        return [SourceSummary(name, (), len(dataset))]
     infos = (dataset.get_data_info(i) for i in range(len(dataset)))
-    counts = Counter((str(info.get('source',
-                                   type(dataset).__name__)),
+    counts = Counter((str(info.get('source', name)),
                       tuple(info.get('annotation_kinds', ())))
                      for info in infos)
     return [SourceSummary(*key, num) for key, num in counts.items()]

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .palette import ClassStyle, Color, style_of, text_color
 
+Corners = Tuple[float, float, float, float]
 HATCH_DARK = (96, 96, 96)
 HATCH_LIGHT = (190, 190, 190)
 #: Width of a dark and a light stripe together, in pixels.
@@ -22,15 +23,8 @@ HATCH_PERIOD = 10
 
 
 class Box(NamedTuple):
-    """A box to draw.
-
-    Attributes:
-        xyxy (tuple): Corners in pixels of the panel.
-        color (tuple): RGB.
-        text (str): Tag at the box.
-        dashed (bool): Whether the box is one that training ignores.
-    """
-    xyxy: Tuple[float, float, float, float]
+    """A box in pixels of the panel; dashed if training ignores it."""
+    xyxy: Corners
     color: Color
     text: str
     dashed: bool = False
@@ -38,13 +32,8 @@ class Box(NamedTuple):
 
 @functools.lru_cache(maxsize=16)
 def load_font(size: int) -> ImageFont.FreeTypeFont:
-    """Load the font that ships with Matplotlib.
-
-    Args:
-        size (int): Height in pixels.
-    """
-    path = osp.join(matplotlib.get_data_path(), 'fonts', 'ttf',
-                    'DejaVuSans.ttf')
+    """Load the font that ships with Matplotlib, ``size`` pixels high."""
+    path = osp.join(matplotlib.get_data_path(), 'fonts/ttf/DejaVuSans.ttf')
     return ImageFont.truetype(path, size)
 
 
@@ -70,11 +59,7 @@ def font_size(height: int, width: int) -> int:
 
 
 def hatch(height: int, width: int) -> np.ndarray:
-    """Return diagonal gray stripes, the sign of "ignored".
-
-    Returns:
-        np.ndarray: RGB image of shape (height, width, 3).
-    """
+    """Return diagonal gray stripes (height, width, 3), "ignored"."""
     diagonal = np.arange(height)[:, None] + np.arange(width)[None]
     light = (diagonal % HATCH_PERIOD) < HATCH_PERIOD // 2
     return np.where(light[..., None], np.uint8(HATCH_LIGHT),
@@ -87,18 +72,10 @@ def draw_map(image: np.ndarray,
              background_id: Optional[int] = None,
              ignore_index: int = 255,
              alpha: float = 0.5) -> np.ndarray:
-    """Blend a segmentation map into an image.
+    """Blend a segmentation map (H, W) into a copy of an image (H, W, 3).
 
-    Args:
-        image (np.ndarray): RGB, (H, W, 3), uint8.
-        ids (np.ndarray): Segmentation ids, (H, W).
-        styles (Sequence[ClassStyle]): Names and colors by id.
-        background_id (int, optional): The id that stays transparent.
-        ignore_index (int): The id drawn as gray stripes. Defaults to 255.
-        alpha (float): Opacity of the colors. Defaults to 0.5.
-
-    Returns:
-        np.ndarray: A new image; outlines of regions are opaque.
+    ``background_id`` stays transparent, ``ignore_index`` is gray stripes, and
+    the outlines of regions are opaque.
     """
     ids = ids.astype(np.int64)
     layer, solid = image.copy(), image.copy()
@@ -143,27 +120,22 @@ def _draw_outline(image: np.ndarray, box: Box, thickness: int) -> None:
                 cv2.line(image, first, last, color, width)
 
 
-def _overlap(first: Sequence[float], second: Sequence[float]) -> bool:
+def _overlap(first: Corners, second: Corners) -> bool:
     """Say whether two rectangles have an area in common."""
     return (first[0] < second[2] and second[0] < first[2]
             and first[1] < second[3] and second[1] < first[3])
 
 
-def place_tag(
-        box: Sequence[float], tag: Tuple[int, int], panel: Tuple[int, int],
-        taken: Sequence[Sequence[float]]
-) -> Optional[Tuple[int, int, int, int]]:
+def place_tag(box: Corners, tag: Tuple[int, int], panel: Tuple[int, int],
+              taken: Sequence[Corners]) -> Optional[Corners]:
     """Find a place for a tag at its box where it hides no other tag.
 
     Args:
-        box (Sequence[float]): Corners of the box.
+        box (tuple): Corners of the box.
         tag (tuple[int, int]): Width and height of the tag.
-        panel (tuple[int, int]): Height and width of the panel.
-        taken (Sequence): Rectangles of the tags placed so far.
-
-    Returns:
-        tuple[int, int, int, int]: Corners of the tag, inside the panel where
-        it fits; None if every place is taken.
+        panel (tuple[int, int]): Height and width of the panel, which the tag
+            does not leave if it fits.
+        taken (Sequence[tuple]): Corners of the tags placed so far.
     """
     x1, y1, x2, y2 = box
     width, height = tag
@@ -178,21 +150,12 @@ def place_tag(
 
 
 def draw_boxes(image: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
-    """Draw boxes with their tags.
+    """Draw boxes with their tags on a copy of an image (H, W, 3).
 
-    Args:
-        image (np.ndarray): RGB, (H, W, 3), uint8.
-        boxes (Sequence[Box]): Most important first: their tags get the best
-            places.
-
-    Returns:
-        np.ndarray: A new image.
+    The most important box comes first: its tag gets the best place.
     """
-    if not boxes:
-        return image.copy()
     height, width = image.shape[:2]
     size = font_size(height, width)
-    thickness = max(2, size // 7)
     image = image.copy()
 
     def area(box: Box) -> float:
@@ -200,13 +163,11 @@ def draw_boxes(image: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
 
     # Small boxes lie over large ones, not under them.
     for box in sorted(boxes, key=area, reverse=True):
-        _draw_outline(image, box, thickness)
+        _draw_outline(image, box, thickness=max(2, size // 7))
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture)
-    taken: List[Tuple[int, int, int, int]] = []
+    taken: List[Corners] = []
     for box in boxes:
-        if not box.text:
-            continue
         text = shorten(box.text, size, width - 6)
         text_width, text_height = text_size(text, size)
         tag = place_tag(box.xyxy, (text_width + 6, text_height + 2),

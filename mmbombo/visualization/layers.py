@@ -18,15 +18,7 @@ TAG_SCORE = 0.5
 
 
 class LabeledBox(NamedTuple):
-    """A box of a sample.
-
-    Attributes:
-        xyxy (tuple): Corners in pixels of the image.
-        label (int): Class in the numbering of ``task``.
-        task (str): ``'det'``, or ``'seg'`` for boxes made from a mask.
-        score (float, optional): Score of a prediction.
-        ignored (bool): Whether training ignores the box.
-    """
+    """A box in pixels of the image, labeled in the numbering of ``task``."""
     xyxy: Tuple[float, float, float, float]
     label: int
     task: str = DET
@@ -35,15 +27,8 @@ class LabeledBox(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """What one panel shows.
-
-    Attributes:
-        caption (str): What it is.
-        boxes (list[LabeledBox]): Boxes.
-        ids (np.ndarray, optional): Segmentation ids (H, W).
-        tags (dict[str, list[int]]): Word, such as 'shows', to classes of the
-            task 'cls', which are written over the foot of the picture.
-    """
+    """What one panel shows: boxes, segmentation ids (H, W), and tags, a word
+    such as 'shows' to classes of the task 'cls'."""
     caption: str
     boxes: List[LabeledBox] = []
     ids: Optional[np.ndarray] = None
@@ -59,12 +44,13 @@ def to_numpy(values) -> np.ndarray:
 
 
 def map_ids(field: PixelData) -> np.ndarray:
-    """Return the ids (H, W) of a map in either library's spelling.
-
-    MMDetection stores a map as ``sem_seg``, MMSegmentation as ``data``.
-    """
+    """Return the ids (H, W) of a map in either library's spelling."""
     ids = to_numpy(field.sem_seg if 'sem_seg' in field else field.data)
     return ids[0] if ids.ndim == 3 else ids
+
+
+def _ids(sample: DetDataSample, name: str) -> Optional[np.ndarray]:
+    return map_ids(sample.get(name)) if name in sample else None
 
 
 def _boxes(instances: Optional[InstanceData],
@@ -73,31 +59,19 @@ def _boxes(instances: Optional[InstanceData],
     """Read instances, which may lack boxes altogether."""
     if instances is None or 'bboxes' not in instances:
         return []
-    corners = to_numpy(instances.bboxes).astype(float).tolist()
-    labels = to_numpy(instances.labels).astype(int).tolist()
-    scores = [None] * len(labels)
-    if 'scores' in instances:
-        scores = to_numpy(instances.scores).astype(float).tolist()
-    flags = [ignored] * len(labels)
-    if 'ignored' in instances:
-        flags = to_numpy(instances.ignored).astype(bool).tolist()
+    defaults = dict(bboxes=None, labels=None, scores=None, ignored=ignored)
+    columns = [
+        to_numpy(instances.get(name, [value] * len(instances))).tolist()
+        for name, value in defaults.items()
+    ]
     return [
         LabeledBox(tuple(xyxy), label, task, score, flag)
-        for xyxy, label, score, flag in zip(corners, labels, scores, flags)
+        for xyxy, label, score, flag in zip(*columns)
     ]
 
 
-def _ids(sample: DetDataSample, name: str) -> Optional[np.ndarray]:
-    """Return the ids of a map of the sample, or None without the map."""
-    return map_ids(sample.get(name)) if name in sample else None
-
-
 def annotation_text(sample: DetDataSample) -> str:
-    """Say in words with what an image is annotated.
-
-    The declared kinds decide; samples of other data sets declare none, and
-    are judged by what they hold.
-    """
+    """Say in words with what an image is annotated."""
     names = [kind.text or kind.name for kind in kinds_of(sample)]
     if len(names) == 1:
         return f'{names[0]} only'
@@ -106,20 +80,20 @@ def annotation_text(sample: DetDataSample) -> str:
 
 def kinds_of(sample: DetDataSample) -> List[AnnotationKind]:
     """Annotation kinds of a sample: those declared, or else those it holds."""
-    declared = sample.get('annotation_kinds')
-    if declared is not None:
-        return [annotation_kind(name) for name in declared]
+    if 'annotation_kinds' in sample:
+        return [annotation_kind(name) for name in sample.annotation_kinds]
     return [
-        kind for kind in annotation_kinds()
-        if any(_holds(sample, field.name) for field in kind.fields)
+        kind for kind in annotation_kinds() if any(
+            _holds(sample, field.name) for field in kind.fields)
     ]
 
 
 def _holds(sample: DetDataSample, name: str) -> bool:
     """Whether a sample has a field; instances need boxes."""
     field = sample.get(name)
-    return 'bboxes' in field if isinstance(field,
-                                           InstanceData) else field is not None
+    if isinstance(field, InstanceData):
+        return 'bboxes' in field
+    return field is not None
 
 
 def gt_layer(sample: DetDataSample) -> Optional[Layer]:
@@ -148,11 +122,12 @@ def draw_gt_tags(layer: Layer, sample: DetDataSample) -> Layer:
     if 'gt_image_label' not in sample:
         return layer
     labels = to_numpy(sample.gt_image_label.label)
-    return layer._replace(
-        tags={
-            word: np.flatnonzero(labels == value).tolist()
-            for word, value in (('shows', PRESENT), ('may show', UNKNOWN))
-        })
+    words = {'shows': PRESENT, 'may show': UNKNOWN}
+    tags = {
+        word: np.flatnonzero(labels == value).tolist()
+        for word, value in words.items()
+    }
+    return layer._replace(tags=tags)
 
 
 @ANNOTATION_DRAWERS.register_module(name=SEM_SEG)
@@ -167,41 +142,32 @@ def pseudo_layer(sample: DetDataSample) -> Optional[Layer]:
     Boxes after split and merge (``pseudo_instances``) replace those of the
     bare components, from which they were made.
     """
-    parts, boxes = [], []
-    if 'pseudo_sem_seg' in sample:
-        parts.append('mask from boxes')
+    ids = _ids(sample, 'pseudo_sem_seg')
+    parts, boxes = [] if ids is None else ['mask from boxes'], []
     if 'pseudo_instances' in sample:
         boxes = _boxes(sample.pseudo_instances)
         parts.append('boxes from mask')
     elif 'components' in sample:
         boxes = _boxes(sample.components, task=SEG)
         parts.append('components of mask')
-    if not parts:
-        return None
-    return Layer('pseudo: ' + ', '.join(parts), boxes,
-                 _ids(sample, 'pseudo_sem_seg'))
+    return Layer(f'pseudo: {", ".join(parts)}', boxes, ids) if parts else None
 
 
 def pred_layer(sample: DetDataSample, score_thr: float) -> Optional[Layer]:
-    """Read the predictions; None without any.
-
-    Args:
-        sample (:obj:`DetDataSample`): The sample.
-        score_thr (float): Lowest score of a box that is kept.
-    """
+    """Read the predictions; None without any."""
     names = ('pred_instances', 'pred_sem_seg', 'pred_image_label')
     if not any(name in sample for name in names):
         return None
-    caption = 'prediction'
-    boxes = _boxes(sample.get('pred_instances'))
+    layer = Layer('prediction', ids=_ids(sample, 'pred_sem_seg'))
     if 'pred_instances' in sample:
-        caption += f' (score ≥ {score_thr:g})'
-    boxes = [
-        box for box in boxes if box.score is None or box.score >= score_thr
-    ]
-    boxes.sort(key=lambda box: -(box.score or 0))
-    layer = Layer(caption, boxes, _ids(sample, 'pred_sem_seg'))
-    if 'pred_image_label' not in sample:
-        return layer
-    found = to_numpy(sample.pred_image_label.score) >= TAG_SCORE
-    return layer._replace(tags={'shows': np.flatnonzero(found).tolist()})
+        boxes = [
+            box for box in _boxes(sample.pred_instances)
+            if box.score is None or box.score >= score_thr
+        ]
+        boxes.sort(key=lambda box: -(box.score or 0))
+        layer = layer._replace(
+            caption=f'prediction (score ≥ {score_thr:g})', boxes=boxes)
+    if 'pred_image_label' in sample:
+        found = to_numpy(sample.pred_image_label.score) >= TAG_SCORE
+        layer = layer._replace(tags=dict(shows=np.flatnonzero(found).tolist()))
+    return layer

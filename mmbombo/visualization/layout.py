@@ -25,11 +25,7 @@ def _paper(height: int, width: int) -> np.ndarray:
 
 
 def text_bar(text: str, width: int, size: int) -> np.ndarray:
-    """Return one line of text on paper, cut to ``width`` pixels.
-
-    Returns:
-        np.ndarray: RGB image of shape (line height, width, 3).
-    """
+    """Return one line of text on paper, cut to ``width`` pixels."""
     height = text_size(text, size)[1] + 6
     picture = Image.fromarray(_paper(height, width))
     ImageDraw.Draw(picture).text((2, 3),
@@ -39,32 +35,21 @@ def text_bar(text: str, width: int, size: int) -> np.ndarray:
     return np.array(picture)
 
 
-def pad_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Place an image at the top left of a sheet of the given size."""
+def pad_to(image: np.ndarray,
+           height: int,
+           width: int,
+           center: bool = False) -> np.ndarray:
+    """Place an image at the top left, or in the middle, of a sheet."""
+    own_height, own_width = image.shape[:2]
+    top = (height - own_height) // 2 if center else 0
+    left = (width - own_width) // 2 if center else 0
     sheet = _paper(height, width)
-    sheet[:image.shape[0], :image.shape[1]] = image
-    return sheet
-
-
-def center_in(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Place an image in the middle of a sheet of the given size."""
-    top = (height - image.shape[0]) // 2
-    left = (width - image.shape[1]) // 2
-    sheet = _paper(height, width)
-    sheet[top:top + image.shape[0], left:left + image.shape[1]] = image
+    sheet[top:top + own_height, left:left + own_width] = image
     return sheet
 
 
 def join_row(panels: Sequence[Panel], size: int) -> np.ndarray:
-    """Set panels side by side, each below its caption.
-
-    Args:
-        panels (Sequence[Panel]): At least one.
-        size (int): Font height of the captions in pixels.
-
-    Returns:
-        np.ndarray: RGB image.
-    """
+    """Set panels side by side, each below its caption of font ``size``."""
     columns = []
     height = max(panel.image.shape[0] for panel in panels)
     for panel in panels:
@@ -90,20 +75,9 @@ def stack(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 def legend(styles: Sequence[ClassStyle], with_ignored: bool, width: int,
            size: int) -> np.ndarray:
-    """Draw a color field and the name of each class, in lines.
-
-    Args:
-        styles (Sequence[ClassStyle]): The classes to list.
-        with_ignored (bool): Whether to explain the gray stripes.
-        width (int): Width in pixels; longer lines wrap.
-        size (int): Font height in pixels.
-
-    Returns:
-        np.ndarray: RGB image, (number of lines x line height, width, 3).
-    """
-    entries = [(style.name, style.color) for style in styles]
-    if with_ignored:
-        entries.append(('ignored', None))
+    """Draw a color field and the name of each class, in lines of ``width``
+    pixels; ``with_ignored`` explains the gray stripes."""
+    entries = [*styles] + [('ignored', None)] * with_ignored
     line_height = text_size('Ag', size)[1] + 6
     places, x, line = [], 0, 0
     for name, _ in entries:

@@ -30,31 +30,21 @@ class MultiTaskLocalVisualizer(Visualizer):
 
     Args:
         name (str): Name of the instance. Defaults to 'visualizer'.
-        image (np.ndarray, optional): RGB image for the drawing methods of the
-            base class. Defaults to None.
-        vis_backends (list, optional): Configs of visual backends. Defaults to
-            None.
-        save_dir (str, optional): Folder of the backends. Defaults to None.
         colors (dict, optional): RGB color by class name, before those of
             ``dataset_meta``. Defaults to None.
         alpha (float): Opacity of maps. Defaults to 0.5.
         min_size (int): Images with a shorter long side are enlarged to it
             before anything is drawn, in pixels. Defaults to 448.
+        **kwargs: Other arguments of :class:`mmengine.Visualizer`.
     """
 
     def __init__(self,
                  name: str = 'visualizer',
-                 image: Optional[np.ndarray] = None,
-                 vis_backends: Optional[list] = None,
-                 save_dir: Optional[str] = None,
                  colors: Optional[Dict[str, Color]] = None,
                  alpha: float = 0.5,
-                 min_size: int = 448) -> None:
-        super().__init__(
-            name=name,
-            image=image,
-            vis_backends=vis_backends,
-            save_dir=save_dir)
+                 min_size: int = 448,
+                 **kwargs) -> None:
+        super().__init__(name, **kwargs)
         self.colors = colors
         self.alpha = alpha
         self.min_size = min_size
@@ -71,8 +61,7 @@ class MultiTaskLocalVisualizer(Visualizer):
                        wait_time: float = 0,
                        out_file: Optional[str] = None,
                        pred_score_thr: float = 0.3,
-                       step: int = 0,
-                       draw_pseudo: bool = True) -> None:
+                       step: int = 0) -> None:
         """Draw a sample and show it, write it, or hand it to the backends.
 
         Args:
@@ -81,7 +70,8 @@ class MultiTaskLocalVisualizer(Visualizer):
             data_sample (:obj:`DetDataSample`, optional): Annotations, pseudo
                 labels and predictions in pixels of ``image``. Defaults to
                 None.
-            draw_gt (bool): Whether to draw annotations. Defaults to True.
+            draw_gt (bool): Whether to draw annotations, and the pseudo labels
+                that are made from them. Defaults to True.
             draw_pred (bool): Whether to draw predictions. Defaults to True.
             show (bool): Whether to open a window. Defaults to False.
             wait_time (float): Seconds the window stays; 0 waits for a key.
@@ -91,14 +81,9 @@ class MultiTaskLocalVisualizer(Visualizer):
             pred_score_thr (float): Lowest score of a box that is drawn.
                 Defaults to 0.3.
             step (int): Global step for the backends. Defaults to 0.
-            draw_pseudo (bool): Whether to draw pseudo labels. Defaults to
-                True.
-
-        Raises:
-            UserError: If a map does not have the size of the image.
         """
         drawn = self.draw(image, data_sample, draw_gt, draw_pred,
-                          pred_score_thr, draw_pseudo)
+                          pred_score_thr)
         # Users of MMDetection fetch the picture with `get_image`.
         self.set_image(drawn)
         if show:
@@ -113,26 +98,14 @@ class MultiTaskLocalVisualizer(Visualizer):
              data_sample: Optional[DetDataSample] = None,
              draw_gt: bool = True,
              draw_pred: bool = True,
-             pred_score_thr: float = 0.3,
-             draw_pseudo: bool = True) -> np.ndarray:
-        """Return the picture that :meth:`add_datasample` writes.
-
-        Arguments are those of :meth:`add_datasample`.
-
-        Returns:
-            np.ndarray: RGB image of all panels and the legend.
-        """
-        layers = select_layers(data_sample, draw_gt, draw_pred, pred_score_thr,
-                               draw_pseudo)
+             pred_score_thr: float = 0.3) -> np.ndarray:
+        """Return the RGB picture that :meth:`add_datasample` writes."""
+        layers = select_layers(data_sample, draw_gt, draw_pred, pred_score_thr)
         panels = [self.image_panel(image, data_sample)]
         panels += [self.layer_panel(image, layer) for layer in layers]
         size = font_size(*panels[0].image.shape[:2])
         rows = [join_row(panels, size)]
-        styles = self.styles_in(layers)
-        ignored = any(has_ignored_pixels(layer) for layer in layers)
-        if styles or ignored:
-            rows.append(legend(styles, ignored, rows[0].shape[1], size))
-        return stack(rows)
+        return stack(rows + self.legend(layers, rows[0].shape[1], size))
 
     def image_panel(self,
                     image: np.ndarray,
@@ -140,15 +113,8 @@ class MultiTaskLocalVisualizer(Visualizer):
                     size: Optional[Tuple[int, int]] = None) -> Panel:
         """Return the bare image, captioned with its source if it has one.
 
-        Args:
-            image (np.ndarray): RGB image, (H, W, 3), values 0-255.
-            data_sample (:obj:`DetDataSample`, optional): Names the source.
-                Defaults to None.
-            size (tuple[int, int], optional): Height and width of the panel.
-                Defaults to None: the image's, or ``min_size``.
-
-        Returns:
-            Panel: The image.
+        The panel has the ``size`` (height, width), or else that of the image,
+        but at least ``min_size``.
         """
         source = data_sample.get('source') if data_sample is not None else None
         caption = f'image (source: {source})' if source else 'image'
@@ -158,20 +124,7 @@ class MultiTaskLocalVisualizer(Visualizer):
                     image: np.ndarray,
                     layer: Layer,
                     size: Optional[Tuple[int, int]] = None) -> Panel:
-        """Draw one layer over the image.
-
-        Args:
-            image (np.ndarray): RGB image, (H, W, 3), values 0-255.
-            layer (Layer): Boxes and ids in pixels of ``image``.
-            size (tuple[int, int], optional): Height and width of the panel.
-                Defaults to None: the image's, or ``min_size``.
-
-        Returns:
-            Panel: The drawn image.
-
-        Raises:
-            UserError: If the map does not have the size of the image.
-        """
+        """Draw one layer, in pixels of ``image``, over the image."""
         canvas = self._canvas(image, size)
         height, width = canvas.shape[:2]
         det_styles, seg_styles = class_styles(self.dataset_meta, self.colors)
@@ -196,6 +149,16 @@ class MultiTaskLocalVisualizer(Visualizer):
         names = self.dataset_meta.get('cls_classes') or ()
         return Panel(layer.caption, write_tags(picture, layer.tags, names))
 
+    def legend(self, layers: Sequence[Layer], width: int,
+               size: int) -> List[np.ndarray]:
+        """Explain what layers show; an empty list if that is nothing."""
+        styles = self.styles_in(layers)
+        ignored = any(layer.ids is not None and IGNORE_INDEX in layer.ids
+                      for layer in layers)
+        if not styles and not ignored:
+            return []
+        return [legend(styles, ignored, width, size)]
+
     def styles_in(self, layers: Sequence[Layer]) -> List[ClassStyle]:
         """Return the styles of the classes that layers show, each name once.
 
@@ -203,27 +166,21 @@ class MultiTaskLocalVisualizer(Visualizer):
         """
         det_styles, seg_styles = class_styles(self.dataset_meta, self.colors)
         hidden = (background_id(seg_styles), IGNORE_INDEX)
-        found = {}
+        styles = []
         for layer in layers:
             ids = () if layer.ids is None else np.unique(layer.ids).tolist()
-            styles = [
-                style_of(seg_styles, label) for label in ids
-                if label not in hidden
-            ]
+            styles += [style_of(seg_styles, i) for i in ids if i not in hidden]
             for box in layer.boxes:
                 own = seg_styles if box.task == SEG else det_styles
                 styles.append(style_of(own, box.label))
-            found.update({style.name: style for style in styles})
-        order = [style.name for style in seg_styles + det_styles]
-        return sorted(
-            found.values(),
-            key=lambda style:
-            (order.index(style.name)
-             if style.name in order else len(order), style.name))
+        found = {style.name: style for style in styles}
+        order = dict.fromkeys(x.name for x in seg_styles + det_styles)
+        unnamed = sorted(set(found) - set(order))
+        return [found[name] for name in (*order, *unnamed) if name in found]
 
     def _canvas(self, image: np.ndarray,
                 size: Optional[Tuple[int, int]]) -> np.ndarray:
-        """Return a copy of the image to draw on, enlarged if it is small."""
+        """Return the image to draw on, enlarged if it is small."""
         image = np.ascontiguousarray(np.clip(image, 0, 255), dtype=np.uint8)
         height, width = image.shape[:2]
         if size is None:
@@ -232,25 +189,13 @@ class MultiTaskLocalVisualizer(Visualizer):
         size = max(1, size[0]), max(1, size[1])
         if size == (height, width):
             return image
-        shrinks = size[0] < height
-        return cv2.resize(
-            image,
-            size[::-1],
-            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        method = cv2.INTER_AREA if size[0] < height else cv2.INTER_CUBIC
+        return cv2.resize(image, size[::-1], interpolation=method)
 
 
 def write_tags(picture: np.ndarray, tags: Dict[str, List[int]],
                names: Sequence[str]) -> np.ndarray:
-    """Write tags over the foot of a picture.
-
-    Args:
-        picture (np.ndarray): RGB image, (H, W, 3), which is written on.
-        tags (dict[str, list[int]]): Word to classes.
-        names (Sequence[str]): Names of the classes.
-
-    Returns:
-        np.ndarray: The picture.
-    """
+    """Write tags, word to classes of ``names``, on the foot of a picture."""
     height, width = picture.shape[:2]
     bars = []
     for word, labels in tags.items():
@@ -269,16 +214,13 @@ def write_tags(picture: np.ndarray, tags: Dict[str, List[int]],
 def select_layers(data_sample: Optional[DetDataSample],
                   draw_gt: bool = True,
                   draw_pred: bool = True,
-                  pred_score_thr: float = 0.3,
-                  draw_pseudo: bool = True) -> List[Layer]:
+                  pred_score_thr: float = 0.3) -> List[Layer]:
     """Read the layers that are asked for and that the sample has."""
-    if data_sample is None:
-        return []
-    layers = [
-        gt_layer(data_sample) if draw_gt else None,
-        pseudo_layer(data_sample) if draw_pseudo else None,
-        pred_layer(data_sample, pred_score_thr) if draw_pred else None
-    ]
+    layers = []
+    if data_sample is not None and draw_gt:
+        layers += [gt_layer(data_sample), pseudo_layer(data_sample)]
+    if data_sample is not None and draw_pred:
+        layers.append(pred_layer(data_sample, pred_score_thr))
     return [layer for layer in layers if layer is not None]
 
 
@@ -288,19 +230,12 @@ def background_id(seg_styles: Sequence[ClassStyle]) -> Optional[int]:
     return names.index(BACKGROUND) if BACKGROUND in names else None
 
 
-def has_ignored_pixels(layer: Layer) -> bool:
-    """Say whether a layer holds pixels that training ignores."""
-    return layer.ids is not None and bool((layer.ids == IGNORE_INDEX).any())
-
-
-def _styled(box: LabeledBox, style: ClassStyle, scale: tuple) -> Box:
+def _styled(box: LabeledBox, style: ClassStyle, scale: Sequence[float]) -> Box:
     """Bring a box to panel pixels and give it color and tag."""
-    x_scale, y_scale = scale
-    x1, y1, x2, y2 = box.xyxy
     text = style.name
     if box.score is not None:
         text += f' {box.score:.2f}'
     if box.ignored:
         text += ' (ignored)'
-    return Box((x1 * x_scale, y1 * y_scale, x2 * x_scale, y2 * y_scale),
-               style.color, text, box.ignored)
+    xyxy = tuple(x * s for x, s in zip(box.xyxy, (*scale, *scale)))
+    return Box(xyxy, style.color, text, box.ignored)

@@ -19,11 +19,8 @@ class ClassStyle(NamedTuple):
 
 
 def distinct_color(index: int) -> Color:
-    """Return the ``index``-th of an endless row of bright, distinct colors.
-
-    Hues advance by the golden ratio, so that any prefix of the row is spread
-    evenly around the color wheel; brightness alternates as a second cue.
-    """
+    """Return the ``index``-th of an endless row of distinct colors: hues
+    advance by the golden ratio, so any prefix is spread evenly."""
     hue = (0.02 + index * _GOLDEN_RATIO) % 1
     rgb = colorsys.hsv_to_rgb(hue, (0.85, 0.65)[index % 2],
                               (1.0, 0.85, 0.7)[index % 3])
@@ -31,15 +28,12 @@ def distinct_color(index: int) -> Color:
 
 
 def _given_colors(palette, names: Sequence[str]) -> Dict[str, Color]:
-    """Pair names with the colors that a palette holds for them.
-
-    MMDetection also allows names of palettes (``'random'``); they say nothing
-    about a class, so they count as no palette.
-    """
+    """Colors by name; MMDetection's names of palettes (``'random'``) say
+    nothing about a class."""
     if palette is None or isinstance(palette, str):
         return {}
     return {
-        name: tuple(int(value) for value in color)
+        name: tuple(map(int, color))
         for name, color in zip(names, palette)
     }
 
@@ -51,15 +45,8 @@ def class_styles(
     """Settle the colors of all classes.
 
     A class takes, in this order: its color in ``colors``, in
-    ``seg_palette``, in ``palette``, a generated one.
-
-    Args:
-        dataset_meta (dict, optional): ``classes``, ``palette``,
-            ``seg_classes`` and ``seg_palette``, each optional.
-        colors (dict, optional): RGB color by class name. Defaults to None.
-
-    Returns:
-        tuple: The styles by detection label and by segmentation id.
+    ``seg_palette``, in ``palette``, a generated one. The two lists are the
+    styles by detection label and by segmentation id.
     """
     meta = dataset_meta or {}
     det_names = tuple(meta.get('classes') or ())

@@ -1,6 +1,9 @@
 # Copyright (c) mmbombo contributors.
 """A model whose predictions are known, and images to ask it about."""
 import copy
+import runpy
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +16,7 @@ from PIL import Image
 
 from mmbombo.registry import MODELS
 
+REPO = Path(__file__).resolve().parents[2]
 CLASSES = ('dog', 'car')
 SEG_CLASSES = ('background', 'car', 'dog')
 CAR, DOG = (0, 200, 0), (250, 10, 20)
@@ -126,6 +130,21 @@ def photos(tmp_path):
     (folder / 'sub').mkdir()
     save_image(folder / 'sub' / 'd.png', 10, 10, 0)
     return folder
+
+
+@pytest.fixture
+def run_script(monkeypatch):
+    """Runs a script of the repository in this process; its exit status."""
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])
+        try:
+            runpy.run_path(str(REPO / name), run_name='__main__')
+        except SystemExit as ended:
+            return ended.code
+        return 0
+
+    return run
 
 
 @pytest.fixture(scope='session')

@@ -1,6 +1,5 @@
 # Copyright (c) mmbombo contributors.
 import runpy
-import sys
 from pathlib import Path
 
 import cv2
@@ -8,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools/analysis_tools'
+CONTACT_SHEET = (
+    Path(__file__).resolve().parents[2] /
+    'tools/analysis_tools/contact_sheet.py')
 XML = """<annotation><size><width>60</width><height>40</height>
 <depth>3</depth></size><object><name>car</name><difficult>0</difficult>
 <bndbox><xmin>11</xmin><ymin>6</ymin><xmax>50</xmax><ymax>30</ymax></bndbox>
@@ -88,20 +89,20 @@ def config_file(config, voc, tmp_path, known):
     return path
 
 
-def run(monkeypatch, name, *arguments):
-    monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])
-    try:
-        runpy.run_path(str(TOOLS / name), run_name='__main__')
-    except SystemExit as ended:
-        return ended.code
-    return 0
+@pytest.fixture
+def browse(run_script, config_file):
+
+    def run(*arguments):
+        return run_script('tools/analysis_tools/browse_dataset.py',
+                          config_file, *arguments)
+
+    return run
 
 
-def test_browse_shows_the_mix_that_training_sees(config_file, tmp_path,
-                                                 monkeypatch, capsys, known):
+def test_browse_shows_the_mix_that_training_sees(tmp_path, capsys, known,
+                                                 browse):
     out = tmp_path / 'browse'
-    code = run(monkeypatch, 'browse_dataset.py', config_file, '--output-dir',
-               out, '--number', 8)
+    code = browse('--output-dir', out, '--number', 8)
     assert code == 0
     printed = capsys.readouterr().out
     # Three of four samples of a step are from the first source.
@@ -120,9 +121,9 @@ def test_browse_shows_the_mix_that_training_sees(config_file, tmp_path,
     assert not (picture[:, 8:68] == known.car).all(-1)[:60].any()
 
 
-def test_browse_validation(config_file, tmp_path, monkeypatch, capsys):
+def test_browse_validation(tmp_path, monkeypatch, capsys, browse):
     monkeypatch.chdir(tmp_path)
-    code = run(monkeypatch, 'browse_dataset.py', config_file, '--phase', 'val')
+    code = browse('--phase', 'val')
     assert code == 0
     assert 'source val (boxes + mask): 2 sample(s), 2 boxes, 0 ignored ' \
         'boxes, mask 75.0% labeled' in capsys.readouterr().out
@@ -133,7 +134,7 @@ def test_browse_validation(config_file, tmp_path, monkeypatch, capsys):
 
 
 def test_browse_validation_at_the_size_of_the_annotation(
-        config, config_file, tmp_path, monkeypatch, capsys):
+        config, config_file, tmp_path, capsys, browse):
     """A test pipeline resizes and pads the image, not its annotation."""
     pictures = []
     steps = [
@@ -146,30 +147,29 @@ def test_browse_validation_at_the_size_of_the_annotation(
             pipeline[:1] + added + pipeline[1:])
         config.dump(config_file)
         out = tmp_path / str(number)
-        assert run(monkeypatch, 'browse_dataset.py', config_file, '--phase',
-                   'val', '--output-dir', out) == 0
+        assert browse('--phase', 'val', '--output-dir', out) == 0
         assert '60x40; 1 boxes' in capsys.readouterr().out
         pictures.append(cv2.imread(str(out / '0001_val_i3.png')))
     # images of one color: boxes and map are at the same places
     assert (pictures[0] == pictures[1]).all()
 
 
-def test_browse_names_what_is_wrong(config_file, voc, tmp_path, monkeypatch):
+def test_browse_names_what_is_wrong(voc, tmp_path, monkeypatch, browse):
     monkeypatch.chdir(tmp_path)
     (voc / 'JPEGImages/i0.jpg').unlink()
-    code = run(monkeypatch, 'browse_dataset.py', config_file, '--number', 1)
+    code = browse('--number', 1)
     assert 'i0.jpg' in code
 
 
-def test_contact_sheet(config_file, checkpoint, tmp_path, monkeypatch, capsys,
-                       known):
+def test_contact_sheet(config_file, checkpoint, tmp_path, capsys, known,
+                       run_script):
     out = tmp_path / 'new' / 'sheet.png'
-    code = run(monkeypatch, 'contact_sheet.py', config_file, checkpoint,
-               '--out', out, '--device', 'cpu')
+    code = run_script(CONTACT_SHEET, config_file, checkpoint, '--out', out,
+                      '--device', 'cpu')
     assert code == 0
     assert str(out) in capsys.readouterr().out
     sheet = cv2.imread(str(out))[..., ::-1]
-    tool = runpy.run_path(str(TOOLS / 'contact_sheet.py'))
+    tool = runpy.run_path(str(CONTACT_SHEET))
     (cell_height, cell_width), gap = tool['CELL'], tool['GAP']
     # Two images side by side, each in three cells.
     assert sheet.shape[1] == 6 * cell_width + 4 * gap + 3 * gap + 2 * gap
@@ -189,5 +189,5 @@ def test_contact_sheet(config_file, checkpoint, tmp_path, monkeypatch, capsys,
                          [(10, 2, [2, 7]), (3, 12, [0, 1, 2]), (1, 1, [0]),
                           (400, 4, [50, 150, 250, 350])])
 def test_images_are_spread_over_the_set(total, number, places):
-    tool = runpy.run_path(str(TOOLS / 'contact_sheet.py'))
+    tool = runpy.run_path(str(CONTACT_SHEET))
     assert tool['pick_evenly'](total, number) == places

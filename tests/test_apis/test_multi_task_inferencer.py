@@ -2,8 +2,6 @@
 import json
 import os.path as osp
 import pickle
-import runpy
-import sys
 from pathlib import Path
 
 import cv2
@@ -12,22 +10,28 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmdet.structures import DetDataSample
 from mmengine.runner import CheckpointLoader
+from mmengine.structures import LabelData
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmbombo.apis import MultiTaskInferencer
 from mmbombo.apis.config_parts import find_dataset, inference_steps
 from mmbombo.apis.images import unique_names
+from mmbombo.apis.results import sample_to_dict
 from mmbombo.registry import INFERENCERS
 from mmbombo.utils import UserError
-
-REPO = Path(__file__).resolve().parents[2]
 
 
 def make_inferencer(config, checkpoint, **kwargs):
     return MultiTaskInferencer(
         config, checkpoint, device='cpu', show_progress=False, **kwargs)
+
+
+@pytest.fixture
+def inferencer(config, checkpoint):
+    return make_inferencer(config, checkpoint)
 
 
 @pytest.fixture
@@ -47,17 +51,15 @@ def expected_map(height, width):
 
 
 @pytest.mark.parametrize('batch_size', [1, 2, 5])
-def test_folder(config, checkpoint, photos, tmp_path, batch_size, known):
-    inferencer = make_inferencer(config, checkpoint)
+def test_folder(inferencer, photos, tmp_path, batch_size, known):
     out = tmp_path / 'out'
     results = inferencer(str(photos), batch_size=batch_size, out_dir=str(out))
     predictions = results['predictions']
     assert [osp.basename(p['img_path'])
             for p in predictions] == ['a.png', 'b.PNG', 'c.png']
     assert results['failed'] == [] and results['visualization'] == []
-    for (height, width, red), name, prediction in zip([(30, 20, 51),
-                                                       (40, 60, 102),
-                                                       (50, 50, 204)], 'abc',
+    images = [(30, 20, 51), (40, 60, 102), (50, 50, 204)]
+    for (height, width, red), name, prediction in zip(images, 'abc',
                                                       predictions):
         assert (prediction['height'], prediction['width']) == (height, width)
         assert prediction['bboxes'] == [[0, 0, width / 2, height],
@@ -82,8 +84,7 @@ def test_folder(config, checkpoint, photos, tmp_path, batch_size, known):
         assert (out / 'vis' / f'{name}.png').is_file()
 
 
-def test_picture_shows_image_and_prediction(config, checkpoint, photos, known):
-    inferencer = make_inferencer(config, checkpoint)
+def test_picture_shows_image_and_prediction(inferencer, photos, known):
     picture, = inferencer(
         str(photos / 'b.PNG'), return_vis=True,
         pred_score_thr=0.9)['visualization']
@@ -105,11 +106,10 @@ def test_colors_by_name(config, checkpoint, photos, tmp_path, known):
         assert tuple(mask.getpalette()[3:9]) == known.car + (1, 2, 3)
 
 
-def test_nothing_is_written_unless_asked(config, checkpoint, photos, tmp_path,
+def test_nothing_is_written_unless_asked(inferencer, photos, tmp_path,
                                          monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = set(tmp_path.rglob('*'))
-    inferencer = make_inferencer(config, checkpoint)
     path = str(photos / 'c.png')
     prediction, = inferencer(path)['predictions']
     assert 'mask_path' not in prediction
@@ -120,8 +120,7 @@ def test_nothing_is_written_unless_asked(config, checkpoint, photos, tmp_path,
     assert sorted(p.name for p in Path('out2').iterdir()) == ['vis']
 
 
-def test_arrays_and_files_agree(config, checkpoint, photos):
-    inferencer = make_inferencer(config, checkpoint)
+def test_arrays_and_files_agree(inferencer, photos):
     path = str(photos / 'c.png')
     first, second = inferencer([path, cv2.imread(path)])['predictions']
     assert first.pop('img_path') == path and second.pop('img_path') is None
@@ -132,17 +131,28 @@ def test_arrays_and_files_agree(config, checkpoint, photos):
         inferencer(np.zeros((9, 9), dtype=np.uint8))
 
 
-def test_data_samples(config, checkpoint, photos):
-    inferencer = make_inferencer(config, checkpoint)
+def test_tags_of_a_sample():
+    sample = DetDataSample(metainfo=dict(ori_shape=(4, 6)))
+    sample.pred_image_label = LabelData(score=torch.tensor([.25, .5, 1.]))
+    result = sample_to_dict(sample, dict(cls_classes=('dog', 'car')))
+    assert result == dict(
+        height=4, width=6, tags={
+            'dog': .25,
+            'car': .5,
+            'class 2': 1.
+        })
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_data_samples(inferencer, photos):
     sample, = inferencer(
         photos / 'b.PNG', return_datasamples=True)['predictions']
     assert sample.pred_sem_seg.sem_seg.shape == (1, 40, 60)
     assert sample.pred_instances.scores[0] == 0.875
 
 
-def test_broken_files_are_named_and_the_rest_goes_on(config, checkpoint,
-                                                     photos, tmp_path, logged,
-                                                     known):
+def test_broken_files_are_named_and_the_rest_goes_on(inferencer, photos,
+                                                     tmp_path, logged, known):
     whole = known.save_image(tmp_path / 'whole.jpg', 300, 300, 77)
     noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3))
     Image.fromarray(noise.astype(np.uint8)).save(whole)
@@ -150,7 +160,6 @@ def test_broken_files_are_named_and_the_rest_goes_on(config, checkpoint,
     (photos / 'aa_truncated.jpg').write_bytes(content[:len(content) // 2])
     (photos / 'b_text.png').write_text('not an image at all')
     (photos / 'bb_empty.jpg').write_bytes(b'')
-    inferencer = make_inferencer(config, checkpoint)
     results = inferencer(str(photos), batch_size=2)
     assert [osp.basename(p['img_path'])
             for p in results['predictions']] == ['a.png', 'b.PNG', 'c.png']
@@ -202,16 +211,18 @@ def test_a_stored_config_runs_nothing(config, checkpoint, tmp_path, photos):
     assert len(inferencer(str(photos))['predictions']) == 3
 
 
-@pytest.mark.parametrize('key, value', [
-    ('model', dict(type='os.system', command='touch touched')),
-    ('model', dict(type='evilmod')),
-    ('visualizer.type', 'evilmod'),
-    # they are registered, or not looked for before they are built
-    ('model.type', 'LoggerHook'),
-    ('visualizer.type', 'LoggerHook'),
-    ('test_dataloader.collate_fn', 'evilmod'),
-    ('test_dataloader.collate_fn', 'evilpack.collate'),
-])
+@pytest.mark.parametrize(
+    'key, value',
+    [
+        ('model', dict(type='os.system', command='touch touched')),
+        ('model', dict(type='evilmod')),
+        ('visualizer.type', 'evilmod'),
+        # they are registered, or not looked for before they are built
+        ('model.type', 'LoggerHook'),
+        ('visualizer.type', 'LoggerHook'),
+        ('test_dataloader.collate_fn', 'evilmod'),
+        ('test_dataloader.collate_fn', 'evilpack.collate'),
+    ])
 def test_a_stored_config_imports_nothing(config, checkpoint, tmp_path,
                                          monkeypatch, key, value):
     code = f"open({str(tmp_path / 'touched')!r}, 'w')\n"
@@ -318,22 +329,18 @@ def test_names_are_unique(paths):
         assert names[paths.index('b.jpg')] == 'b'
 
 
-def run_demo(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, 'argv', ['image_demo.py', *map(str, arguments)])
-    try:
-        runpy.run_path(str(REPO / 'demo/image_demo.py'), run_name='__main__')
-    except SystemExit as ended:
-        return ended.code
-    return 0
-
-
-def test_demo(config, checkpoint, photos, tmp_path, monkeypatch, capsys,
+def test_demo(config, checkpoint, photos, tmp_path, run_script, capsys,
               logged):
+
+    def run_demo(folder, *arguments):
+        return run_script('demo/image_demo.py', folder, config_file,
+                          *arguments)
+
     config_file = tmp_path / 'config.py'
     config.dump(config_file)
     out = tmp_path / 'out'
-    code = run_demo(monkeypatch, photos, config_file, '--weights', checkpoint,
-                    '--out-dir', out, '--device', 'cpu')
+    code = run_demo(photos, '--weights', checkpoint, '--out-dir', out,
+                    '--device', 'cpu')
     assert code == 0
     printed = capsys.readouterr().out
     assert '3 image(s) predicted' in printed
@@ -342,15 +349,14 @@ def test_demo(config, checkpoint, photos, tmp_path, monkeypatch, capsys,
         assert len(list((out / folder).iterdir())) == 3
 
     (photos / 'd.jpg').write_text('broken')
-    code = run_demo(monkeypatch, photos, config_file, '--weights', checkpoint,
-                    '--out-dir', out, '--no-save-vis', '--no-save-pred')
+    code = run_demo(photos, '--weights', checkpoint, '--out-dir', out,
+                    '--no-save-vis', '--no-save-pred')
     assert code == 1 and 'd.jpg' in logged[0]
     assert '3 image(s)' in capsys.readouterr().out
 
-    code = run_demo(monkeypatch, photos, config_file, '--weights', checkpoint,
-                    '--cfg-options', 'model.size=2')
+    code = run_demo(photos, '--weights', checkpoint, '--cfg-options',
+                    'model.size=2')
     assert 'does not fit the config' in code
-    code = run_demo(monkeypatch, photos / 'd.jpg', config_file, '--weights',
-                    checkpoint)
+    code = run_demo(photos / 'd.jpg', '--weights', checkpoint)
     assert 'd.jpg: truncated or not an image' in code
-    assert run_demo(monkeypatch, photos, config_file) == 2
+    assert run_demo(photos) == 2

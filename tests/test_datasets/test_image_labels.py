@@ -1,12 +1,16 @@
 # Copyright (c) mmbombo contributors.
+import json
+
 import numpy as np
 import pytest
 from mmengine.dataset import Compose
 from PIL import Image
 
-from mmbombo.datasets import DatasetError, ImageLabelDataset
+from mmbombo.datasets import (DatasetError, ImageLabelDataset,
+                              PartialAnnotationDataset, PartialVOCDataset)
 from mmbombo.datasets.transforms import ImplyImageLabels
 from mmbombo.registry import TRANSFORMS
+from mmbombo.testing import write_coco
 
 PIPELINE = [
     dict(type='LoadImageFromFile'),
@@ -94,6 +98,8 @@ def implied(kinds, crop=None):
     results = dict(
         img=np.zeros((30, 40, 3), np.uint8),
         img_shape=(30, 40),
+        ori_shape=(30, 40),
+        img_path='a.jpg',
         annotation_kinds=kinds)
     if 'bbox' in kinds:
         results.update(
@@ -147,3 +153,66 @@ def test_images_without_boxes_and_mask_pass():
     transform = ImplyImageLabels(
         dict(det_classes=CLASSES, seg_classes=('background', *CLASSES)))
     assert transform(dict(results)) == results
+
+
+def write_xml(path, *objects):
+    """Objects as (name, difficult)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('<annotation>' + ''.join(
+        f'<object><name>{name}</name><difficult>{difficult}</difficult>'
+        '</object>' for name, difficult in objects) + '</annotation>')
+
+
+def test_voc_xml(folder):
+    """Names alone are read: no object here has a box."""
+    annotations = folder / 'Annotations'
+    write_xml(annotations / 'a.xml', ('cat', 0), ('cat', 1), ('dog', 1))
+    write_xml(annotations / 'b.xml', ('kite', 0), ('cow', 0))
+    (folder / 'list.txt').write_text('a\nb\n')
+    for name in 'ab':
+        Image.new('RGB', (40, 30)).save(folder / 'images' / f'{name}.jpg')
+    cfg = dict(
+        ann_file='list.txt',
+        data_root=str(folder),
+        annotation_kinds=('image_label', ),
+        data_prefix=dict(img_path='images'),
+        metainfo=dict(classes=('cow', 'dog', 'cat'), cls_classes=CLASSES))
+    data = PartialVOCDataset(**cfg, unlisted_classes=['kite'])
+    assert [x['image_labels'] for x in map(data.get_data_info, range(2))] == \
+        [[1, -1], [0, 0]]
+    with pytest.raises(DatasetError, match="b.xml: object 1 .*'kite'.*line 2"):
+        PartialVOCDataset(**cfg)
+
+
+def test_coco_json(tmp_path):
+    write_coco(tmp_path, num_train=8)
+    path = tmp_path / 'annotations/instances_train2017.json'
+    content = json.loads(path.read_text())
+    names = {x['id']: x['name'] for x in content['categories']}
+    classes = ('dog', 'person', 'cat')
+    for i, name in enumerate(('person', 'cat', 'dog', 'zebra')):
+        content['annotations'][i]['category_id'] = next(
+            key for key, x in names.items() if x == name)
+    path.write_text(json.dumps(content))
+    data = PartialAnnotationDataset(
+        dict(
+            type='mmdet.CocoDataset',
+            data_root=str(tmp_path),
+            ann_file='annotations/instances_train2017.json',
+            data_prefix=dict(img='train2017/')),
+        annotation_kinds=('image_label', ),
+        metainfo=dict(cls_classes=classes),
+        pipeline=PIPELINE)
+    for index in range(len(data)):
+        info = data.get_data_info(index)
+        found = [(names[x['category_id']], x['iscrowd'])
+                 for x in content['annotations']
+                 if x['image_id'] == info['img_id']]
+        wanted = [
+            1 if (name, 0) in found else -1 if (name, 1) in found else 0
+            for name in classes
+        ]
+        assert info['image_labels'] == wanted
+        assert 'instances' not in info
+    assert data[0]['data_samples'].gt_image_label.label.tolist() == \
+        data.get_data_info(0)['image_labels']

@@ -160,7 +160,7 @@ def test_hidden_labels_do_not_leak(voc):
 def test_errors_are_raised_and_not_replaced_by_another_image(voc):
     data = make(voc)
     (voc / 'SegmentationClass/im4.png').unlink()
-    with pytest.raises(FileNotFoundError, match='im4.png'):
+    with pytest.raises(DatasetError, match='im4.png, listed in .*seg.txt'):
         data[4]
     shutil.copy(voc / 'SegmentationClass/im3.png',
                 voc / 'SegmentationClass/im4.png')

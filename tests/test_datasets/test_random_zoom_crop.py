@@ -6,7 +6,7 @@ from mmdet.structures.bbox import HorizontalBoxes
 
 from mmbombo.datasets import (PipelineError, RandomZoomCrop, SeededIndex,
                               seeded_draw)
-from mmbombo.datasets.checks.training_pipeline import check_pipeline
+from mmbombo.datasets.checks.training_pipeline import check_training_pipeline
 from mmbombo.datasets.transforms import random_zoom_crop
 from mmbombo.registry import TRANSFORMS
 
@@ -176,7 +176,7 @@ def test_the_start_up_probe_accepts_it(kinds):
         dict(type='mmdet.RandomFlip', prob=0.5),
         dict(type='PackMultiTaskInputs')
     ]
-    check_pipeline([TRANSFORMS.build(step) for step in steps], kinds)
+    check_training_pipeline([TRANSFORMS.build(step) for step in steps], kinds)
 
 
 def test_the_start_up_probe_would_notice(monkeypatch):
@@ -186,4 +186,4 @@ def test_the_start_up_probe_would_notice(monkeypatch):
         random_zoom_crop, '_show', lambda pixels, *args:
         pixels if pixels.ndim == 2 else show(pixels, *args))
     with pytest.raises(PipelineError, match='after .*RandomZoomCrop'):
-        check_pipeline([RandomZoomCrop(1.)], ('bbox', 'sem_seg'))
+        check_training_pipeline([RandomZoomCrop(1.)], ('bbox', 'sem_seg'))

@@ -19,29 +19,11 @@ CLASSES = ('cat', 'dog')
 SEG_CLASSES = ('background', ) + CLASSES
 
 
-def boxes_sample(truths, found):
-    found = torch.tensor(found).reshape(-1, 6)
-    return dict(
-        img_id=0,
-        ori_shape=(400, 400),
-        instances=[
-            dict(bbox=list(t), bbox_label=0, ignore_flag=0) for t in truths
-        ],
-        pred_instances=dict(
-            bboxes=found[:, :4], labels=found[:, 4].long(), scores=found[:,
-                                                                         5]))
-
-
-def evaluate(metric, samples, classes=CLASSES):
-    metric.dataset_meta = dict(classes=classes)
-    metric.process(None, samples)
-    return metric.evaluate(len(samples))
-
-
-def test_year_decides_the_curve():
+def test_year_decides_the_curve(box_sample, evaluate):
     # Precision 1 at recall 1/2 and nothing after it.
     samples = [
-        boxes_sample([(0, 0, 40, 40), (80, 0, 120, 40)], [0, 0, 40, 40, 0, .9])
+        box_sample([(0, 0, 40, 40, 0, 0), (80, 0, 120, 40, 0, 0)],
+                   [(0, 0, 40, 40, 0, .9)])
     ]
     for year, expected in ((2007, 6 / 11), (2012, 1 / 2)):
         result = evaluate(CompatVOCMetric(year, prefix='det'), samples)
@@ -49,23 +31,22 @@ def test_year_decides_the_curve():
         assert result['det/compat_cat_AP50'] == pytest.approx(expected)
 
 
-def test_coordinates_are_rounded_to_tenths():
-    # IoU .4996 by itself; rounded, the box is 5 of 10 columns.
-    samples = [boxes_sample([(0, 0, 10, 10)], [0, 0, 4.996, 10, 0, .9])]
-    assert evaluate(VOCAPMetric(), samples)['voc/bbox_mAP_50'] == 0
-    assert evaluate(CompatVOCMetric(2012),
-                    samples)['voc/compat_bbox_mAP_50'] == 1
-
-
-def test_scores_are_rounded_to_thousandths():
-    # .9001 and .9004 become equal, and the order of the list decides.
-    samples = [
-        boxes_sample([(0, 0, 10, 10)],
-                     [[0, 0, 10, 10, 0, .9001], [90, 90, 99, 99, 0, .9004]])
-    ]
-    assert evaluate(VOCAPMetric(),
-                    samples)['voc/bbox_mAP'] == pytest.approx(.5)
-    assert evaluate(CompatVOCMetric(2012), samples)['voc/compat_bbox_mAP'] == 1
+@pytest.mark.parametrize(
+    'found, ap50',
+    [
+        # IoU .4996 by itself; rounded to tenths, it is 5 of 10 columns
+        ([(0, 0, 4.996, 10, 0, .9)], 0),
+        # .9001 and .9004 become equal in thousandths, and the order of the
+        # list decides
+        ([(0, 0, 10, 10, 0, .9001), (90, 90, 99, 99, 0, .9004)], .5)
+    ])
+def test_coordinates_and_scores_are_rounded(found, ap50, box_sample,
+                                            evaluate):
+    samples = [box_sample([(0, 0, 10, 10, 0, 0)], found)]
+    result = evaluate(VOCAPMetric(), samples)
+    assert result['voc/bbox_mAP_50'] == pytest.approx(ap50)
+    result = evaluate(CompatVOCMetric(2012), samples)
+    assert result['voc/compat_bbox_mAP_50'] == 1
 
 
 def seg_sample(pred, truth):
@@ -75,7 +56,7 @@ def seg_sample(pred, truth):
         gt_sem_seg=dict(data=torch.as_tensor(truth)[None].long()))
 
 
-def test_maps_are_squashed_and_only_true_classes_count(monkeypatch):
+def test_maps_are_squashed_and_only_true_classes_count(monkeypatch, evaluate):
     lines = []
     monkeypatch.setattr('mmseg.evaluation.metrics.iou_metric.print_log',
                         lambda text, logger: lines.extend(text.splitlines()))
@@ -105,7 +86,7 @@ def test_maps_are_squashed_and_only_true_classes_count(monkeypatch):
         (100 + 100 * 13 / 16) / 2)
 
 
-def test_background_ignored_in_the_ground_truth():
+def test_background_ignored_in_the_ground_truth(evaluate):
     """The paper's mode on COCO: pixels of no object are not scored."""
     truth = np.array([[255, 255, 1, 1], [2, 2, 1, 1]])
     pred = np.array([[1, 2, 1, 1], [2, 0, 1, 1]])
@@ -114,7 +95,7 @@ def test_background_ignored_in_the_ground_truth():
     assert result['compat_mIoU'] == pytest.approx((100 + 50) / 2)
 
 
-def test_compat_results_stand_beside_the_others():
+def test_compat_results_stand_beside_the_others(box_sample):
     evaluator = MultiTaskEvaluator(
         dict(
             det=[BoxAPMetric(), CompatVOCMetric(2012)],
@@ -123,7 +104,7 @@ def test_compat_results_stand_beside_the_others():
     evaluator.dataset_meta = dict(classes=CLASSES, seg_classes=SEG_CLASSES)
     ids = torch.tensor([[[0, 1], [1, 1]]])
     sample = dict(
-        boxes_sample([(0, 0, 10, 10)], [0, 0, 10, 10, 0, .9]),
+        box_sample([(0, 0, 10, 10, 0, 0)], [(0, 0, 10, 10, 0, .9)]),
         **seg_sample(ids[0], ids[0]))
     sample.update(
         annotation_kinds=('bbox', 'sem_seg'), source='val', sample_idx=0)

@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
 import numpy as np
 import pytest
-import torch
 from mmdet.evaluation import eval_map
 
 from mmbombo.evaluation import VOCAPMetric
@@ -9,46 +8,20 @@ from mmbombo.evaluation.functional import box_ious
 from mmbombo.testing import box_iou
 
 CLASSES = ('cat', 'dog', 'bus')
+CAT, HARD = (0, 0, 40, 40, 0, 0), (80, 0, 120, 40, 0, 1)
+RIGHT = (0, 0, 40, 40, 0, .5)
 
 
-def sample(truths, found):
-    """truths (x1, y1, x2, y2, label, difficult), found (..., label, score)."""
-    found = np.array(found, dtype=np.float32).reshape(-1, 6)
-    return dict(
-        img_id=0,
-        ori_shape=(120, 160),
-        instances=[
-            dict(
-                bbox=list(t[:4]), bbox_label=int(t[4]), ignore_flag=int(t[5]))
-            for t in truths
-        ],
-        pred_instances=dict(
-            bboxes=torch.from_numpy(found[:, :4]),
-            labels=torch.from_numpy(found[:, 4]).long(),
-            scores=torch.from_numpy(found[:, 5])))
+@pytest.fixture
+def ap_of(evaluate, box_sample):
+    """Results for images, each its truths and what is found."""
 
+    def run(*images, **kwargs):
+        return evaluate(
+            VOCAPMetric(prefix='det', **kwargs),
+            [box_sample(*image) for image in images])
 
-def evaluate(samples, **kwargs):
-    metric = VOCAPMetric(prefix='det', **kwargs)
-    metric.dataset_meta = dict(classes=CLASSES)
-    metric.process(None, samples)
-    return metric.evaluate(len(samples))
-
-
-def random_samples(seed, num=12):
-    """Several detections per object, some objects difficult; no bus."""
-    rng = np.random.default_rng(seed)
-    samples = []
-    for _ in range(num):
-        xy = rng.uniform(0, 80, (rng.integers(0, 6), 2))
-        wh = rng.uniform(4, 60, xy.shape)
-        truths = [(*p, *(p + s), rng.integers(2), rng.random() < .3)
-                  for p, s in zip(xy, wh)]
-        found = [(*(np.array(t[:4]) + rng.normal(0, 3, 4)), t[4], rng.random())
-                 for t in truths for _ in range(rng.integers(0, 4))]
-        found += [(5, 5, 40, 30, rng.integers(3), rng.random())]
-        samples.append(sample(truths, found))
-    return samples
+    return run
 
 
 def slow_ap(samples, label, threshold, mode):
@@ -90,30 +63,26 @@ def slow_ap(samples, label, threshold, mode):
 
 
 @pytest.mark.parametrize('mode', ['area', '11points'])
-@pytest.mark.parametrize('seed', [0, 1])
-def test_agrees_with_a_slow_reference(seed, mode):
-    samples = random_samples(seed)
-    result = evaluate(samples, mode=mode)
+def test_agrees_with_a_slow_reference(random_samples, mode, evaluate):
+    result = evaluate(VOCAPMetric(prefix='det', mode=mode), random_samples)
     expected = np.array([[
-        slow_ap(samples, label, threshold, mode)
+        slow_ap(random_samples, label, threshold, mode)
         for threshold in np.arange(10, 20) / 20
     ] for label in (0, 1)])
     for name, row in zip(CLASSES, expected):
         assert result[f'det/{name}_AP'] == pytest.approx(row.mean(), abs=1e-6)
         assert result[f'det/{name}_AP50'] == pytest.approx(row[0], abs=1e-6)
     mean = expected.mean(axis=0)
-    assert result['det/bbox_mAP'] == pytest.approx(mean.mean(), abs=1e-6)
-    assert result['det/bbox_mAP_50'] == pytest.approx(mean[0], abs=1e-6)
-    assert result['det/bbox_mAP_75'] == pytest.approx(mean[5], abs=1e-6)
+    for name, value in (('', mean.mean()), ('_50', mean[0]), ('_75', mean[5])):
+        assert result[f'det/bbox_mAP{name}'] == pytest.approx(value, abs=1e-6)
     assert 0 < result['det/bbox_mAP_75'] < result['det/bbox_mAP_50'] < 1
     assert np.isnan(result['det/bus_AP'])
 
 
 @pytest.mark.parametrize('mode', ['area', '11points'])
-def test_agrees_with_mmdet(mode):
-    samples = random_samples(2)
+def test_agrees_with_mmdet(random_samples, mode, evaluate):
     found, truths = [], []
-    for s in samples:
+    for s in random_samples:
         pred = {k: v.numpy() for k, v in s['pred_instances'].items()}
         rows = np.c_[pred['bboxes'], pred['scores']]
         found.append([rows[pred['labels'] == i] for i in range(3)])
@@ -128,79 +97,65 @@ def test_agrees_with_mmdet(mode):
                 labels_ignore=labels[hard]))
     expected, _ = eval_map(
         found, truths, iou_thr=.5, nproc=1, logger='silent', eval_mode=mode)
-    result = evaluate(samples, mode=mode)
+    result = evaluate(VOCAPMetric(prefix='det', mode=mode), random_samples)
     assert result['det/bbox_mAP_50'] == pytest.approx(expected, abs=1e-6)
-
-
-CAT = (0, 0, 40, 40, 0, 0)
 
 
 @pytest.mark.parametrize('mode, expected',
                          [('area', 1 / 2 + 1 / 2 * 2 / 3),
                           ('11points', (6 + 5 * 2 / 3) / 11)])
-def test_values_by_hand(mode, expected):
+def test_values_by_hand(mode, expected, ap_of):
     # Right, wrong, right: precision 1 up to recall 1/2, then 2/3.
-    samples = [
-        sample([CAT, (80, 0, 120, 40, 0, 0)], [(0, 0, 40, 40, 0, .9),
-                                               (0, 80, 40, 110, 0, .8),
-                                               (80, 0, 120, 40, 0, .7)]),
-    ]
-    assert evaluate(
-        samples, mode=mode)['det/cat_AP'] == pytest.approx(expected)
+    image = ([CAT, (80, 0, 120, 40, 0, 0)], [(0, 0, 40, 40, 0, .9),
+                                             (0, 80, 40, 110, 0, .8),
+                                             (80, 0, 120, 40, 0, .7)])
+    assert ap_of(image, mode=mode)['det/cat_AP'] == pytest.approx(expected)
 
 
-def test_a_second_detection_of_an_object_is_wrong():
-    again = [(0, 0, 40, 40, 0, .9), (0, 0, 40, 39, 0, .8)]
-    assert evaluate([sample([CAT], again)])['det/cat_AP'] == pytest.approx(1)
-    # It takes the place of a right one: 1, 1/2, 2/3.
-    other = sample([CAT], [(0, 0, 40, 40, 0, .7)])
-    assert evaluate([sample([CAT], again),
-                     other])['det/cat_AP50'] == pytest.approx(1 / 2 + 1 / 3)
+AGAIN = [(0, 0, 40, 40, 0, .9), (0, 0, 40, 39, 0, .8)]
 
 
-def test_vocs_own_matching():
-    """The best box decides: one that is taken is not passed over."""
-    near = (10, 0, 50, 40, 0, 0)
-    found = [(0, 0, 40, 40, 0, .9), (2, 0, 42, 40, 0, .8)]
-    # COCO would give the second one to `near` (IoU 2/3).
-    assert evaluate([sample([CAT, near],
-                            found)])['det/cat_AP50'] == pytest.approx(1 / 2)
+@pytest.mark.parametrize(
+    'images, name, ap',
+    [
+        # a second detection of an object is wrong
+        ([([CAT], AGAIN)], 'cat_AP', 1),
+        # and takes the place of a right one: 1, 1/2, 2/3
+        ([([CAT], AGAIN),
+          ([CAT], [(0, 0, 40, 40, 0, .7)])], 'cat_AP50', 1 / 2 + 1 / 3),
+        # the best box decides, one that is taken is not passed over: COCO
+        # would give the second detection to the second object (IoU 2/3)
+        ([([CAT, (10, 0, 50, 40, 0, 0)], [(0, 0, 40, 40, 0, .9),
+                                          (2, 0, 42, 40, 0, .8)])],
+         'cat_AP50', 1 / 2),
+        # difficult objects do not count, found or not
+        ([([CAT, HARD], [(80, 0, 120, 40, 0, .9), (81, 0, 120, 40, 0, .8),
+                         RIGHT])], 'cat_AP', 1),
+        ([([CAT, HARD], [RIGHT])], 'cat_AP', 1),
+        # 40 x 28 of 40 x 40: IoU 0.7, which float32 and 0.5 + 4 * 0.05 miss
+        ([([CAT], [(0, 0, 40, 28, 0, .9)])], 'cat_AP', 5 / 10),
+        # nothing found, and nothing to find
+        ([([CAT], [])], 'bbox_mAP', 0),
+        ([([], [RIGHT])], 'bbox_mAP', -1),
+        ([([], [RIGHT])], 'bbox_mAP_50', -1),
+    ])
+def test_what_counts(images, name, ap, ap_of):
+    assert ap_of(*images)[f'det/{name}'] == pytest.approx(ap)
 
 
-def test_difficult_objects_do_not_count():
-    hard = (80, 0, 120, 40, 0, 1)
-    on_it = [(80, 0, 120, 40, 0, .9), (81, 0, 120, 40, 0, .8)]
-    right = (0, 0, 40, 40, 0, .5)
-    result = evaluate([sample([CAT, hard], [*on_it, right])])
-    assert result['det/cat_AP'] == pytest.approx(1)
-    assert evaluate([sample([CAT, hard], [right])])['det/cat_AP'] == 1
-    # A class whose objects are all difficult has no AP.
-    result = evaluate([sample([CAT, (80, 0, 120, 40, 1, 1)], [right])])
+def test_a_class_whose_objects_are_all_difficult_has_no_ap(ap_of):
+    result = ap_of(([CAT, (80, 0, 120, 40, 1, 1)], [RIGHT]))
     assert np.isnan(result['det/dog_AP']) and result['det/bbox_mAP'] == 1
 
 
-def test_an_overlap_of_exactly_the_threshold_counts():
-    # 40 x 28 of 40 x 40: IoU 0.7, which float32 and 0.5 + 4 * 0.05 miss.
-    result = evaluate([sample([CAT], [(0, 0, 40, 28, 0, .9)])])
-    assert result['det/cat_AP'] == pytest.approx(5 / 10)
-
-
-def test_nothing_found_and_nothing_to_find():
-    assert evaluate([sample([CAT], [])])['det/bbox_mAP'] == 0
-    empty = evaluate([sample([], [(0, 0, 40, 40, 0, .9)])])
-    assert empty['det/bbox_mAP'] == empty['det/bbox_mAP_50'] == -1
-
-
-def test_table_has_the_names_and_counts(monkeypatch):
+def test_table_has_the_names_and_counts(monkeypatch, ap_of):
     lines = []
     monkeypatch.setattr('mmbombo.evaluation.metrics.voc_ap.print_log',
                         lambda text, logger: lines.extend(text.splitlines()))
-    evaluate([
-        sample([CAT, (80, 0, 120, 40, 1, 0), (0, 50, 9, 59, 1, 1)],
-               [(0, 0, 40, 40, 0, .9), (0, 0, 9, 9, 2, .2)])
-    ])
-    rows = [[cell.strip() for cell in line.strip('|').split('|')]
-            for line in lines if line.startswith('|')]
+    ap_of(([CAT, (80, 0, 120, 40, 1, 0),
+            (0, 50, 9, 59, 1, 1)], [RIGHT, (0, 0, 9, 9, 2, .2)]))
+    rows = [line.strip('|').replace('|', ' ').split() for line in lines
+            if line.startswith('|')]
     assert rows[1:] == [['cat', '1', '1', '1.000', '1.000', '1.000'],
                         ['dog', '1', '0', '0.000', '0.000', '0.000'],
                         ['bus', '0', '1', 'nan', 'nan', 'nan']]

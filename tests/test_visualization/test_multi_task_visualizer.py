@@ -6,7 +6,6 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 
-from mmbombo.registry import VISUALIZERS
 from mmbombo.visualization import MultiTaskLocalVisualizer
 from mmbombo.visualization.drawing import (HATCH_DARK, HATCH_LIGHT, place_tag,
                                            shorten, text_size)
@@ -22,14 +21,18 @@ META = dict(
     seg_palette=[(0, 0, 0), BLUE, (255, 255, 0), RED])
 
 
-def make_visualizer(**kwargs):
-    visualizer = MultiTaskLocalVisualizer(min_size=8, alpha=0.5, **kwargs)
+def make_visualizer(min_size=8, **kwargs):
+    visualizer = MultiTaskLocalVisualizer(min_size=min_size, **kwargs)
     visualizer.dataset_meta = META
     return visualizer
 
 
 def gray_image(height=60, width=80):
     return np.full((height, width, 3), GRAY, dtype=np.uint8)
+
+
+def picture(visualizer, layer):
+    return visualizer.layer_panel(gray_image(), layer).image
 
 
 def blend(color):
@@ -63,7 +66,7 @@ def test_colors_of_a_map(field, key):
     visualizer = make_visualizer()
     sample = sample_with_map(field, key)
     layer, = select_layers(sample)
-    panel = visualizer.layer_panel(gray_image(), layer).image
+    panel = picture(visualizer, layer)
     assert near(panel[10, 20], blend(BLUE))
     assert near(panel[30, 20], blend(RED))
     assert near(panel[30, 60], GRAY), 'background must be transparent'
@@ -80,7 +83,7 @@ def test_box_takes_the_color_of_its_segmentation_class():
     visualizer = make_visualizer()
     sample = DetDataSample()
     sample.gt_instances = instances([[10, 20, 50, 58]], [0])
-    panel = visualizer.layer_panel(gray_image(), gt_layer(sample)).image
+    panel = picture(visualizer, gt_layer(sample))
     # 'dog' is red in the segmentation palette, green in the other. The last
     # pixel of a box that ends at 50 is 49.
     assert tuple(panel[45, 49]) == RED
@@ -90,11 +93,10 @@ def test_box_takes_the_color_of_its_segmentation_class():
 
 
 def test_small_images_are_enlarged_with_their_boxes_and_maps():
-    visualizer = MultiTaskLocalVisualizer(min_size=320, alpha=0.5)
-    visualizer.dataset_meta = META
+    visualizer = make_visualizer(min_size=320)
     sample = sample_with_map()
     sample.gt_instances = instances([[50, 10, 70, 50]], [1])
-    panel = visualizer.layer_panel(gray_image(), gt_layer(sample)).image
+    panel = picture(visualizer, gt_layer(sample))
     assert panel.shape == (240, 320, 3)
     assert near(panel[40, 80], blend(BLUE))
     assert near(panel[120, 80], blend(RED))
@@ -109,13 +111,13 @@ def test_ignored_boxes_are_dashed():
     plain, ignored = DetDataSample(), DetDataSample()
     plain.gt_instances = instances(box, [0])
     ignored.ignored_instances = instances(box, [0])
-    share = []
-    for sample in (plain, ignored):
-        panel = visualizer.layer_panel(gray_image(300, 400),
-                                       gt_layer(sample)).image
-        share.append((panel[291, 20:380] == RED).all(axis=-1).mean())
-    assert share[0] == 1
-    assert 0.3 < share[1] < 0.75
+    image = gray_image(300, 400)
+    panels = [
+        visualizer.layer_panel(image, gt_layer(x)).image
+        for x in (plain, ignored)
+    ]
+    share = [(x[291, 20:380] == RED).all(axis=-1).mean() for x in panels]
+    assert share[0] == 1 and 0.3 < share[1] < 0.75
 
 
 def test_predictions_below_the_threshold_are_left_out():
@@ -124,8 +126,7 @@ def test_predictions_below_the_threshold_are_left_out():
         [[0, 0, 9, 9], [20, 20, 30, 30], [40, 40, 50, 50]], [0, 1, 0],
         scores=torch.tensor([0.25, 0.5, 0.75]))
     layer = pred_layer(sample, 0.5)
-    assert [box.score for box in layer.boxes] == [0.75, 0.5]
-    assert [box.label for box in layer.boxes] == [0, 1]
+    assert [(x.score, x.label) for x in layer.boxes] == [(0.75, 0), (0.5, 1)]
     assert layer.caption == 'prediction (score ≥ 0.5)'
 
 
@@ -155,7 +156,7 @@ def test_pseudo_labels():
     sample = sample_with_map('pseudo_sem_seg')
     assert gt_layer(sample) is None
     assert pseudo_layer(sample).caption == 'pseudo: mask from boxes'
-    panel = visualizer.layer_panel(gray_image(), pseudo_layer(sample)).image
+    panel = picture(visualizer, pseudo_layer(sample))
     assert near(panel[30, 20], blend(RED))
 
     sample = DetDataSample()
@@ -165,13 +166,13 @@ def test_pseudo_labels():
                                   ignored=torch.tensor([False, True]))
     layer = pseudo_layer(sample)
     assert [box.ignored for box in layer.boxes] == [False, True]
-    panel = visualizer.layer_panel(gray_image(), layer).image
+    panel = picture(visualizer, layer)
     assert tuple(panel[40, 39]) == BLUE
     # Split or merged boxes replace the components, in detection labels.
     sample.pseudo_instances = instances([[10, 10, 40, 50]], [0])
     layer = pseudo_layer(sample)
     assert layer.caption == 'pseudo: boxes from mask'
-    panel = visualizer.layer_panel(gray_image(), layer).image
+    panel = picture(visualizer, layer)
     assert tuple(panel[40, 39]) == RED
 
 
@@ -180,8 +181,7 @@ def test_legend_lists_each_class_that_occurs_once():
     sample = sample_with_map()
     sample.gt_instances = instances([[0, 0, 9, 9]], [0])
     styles = visualizer.styles_in(select_layers(sample))
-    assert [style.name for style in styles] == ['car', 'dog']
-    assert [style.color for style in styles] == [BLUE, RED]
+    assert styles == [('car', BLUE), ('dog', RED)]
 
 
 def test_labels_beyond_the_class_names_are_drawn():
@@ -195,7 +195,7 @@ def test_labels_beyond_the_class_names_are_drawn():
         colors = dict(visualizer.styles_in([layer]))
         assert set(colors) == {'class 20', 'class 7'} | others
         assert len(set(colors.values())) == len(colors)
-        panel = visualizer.layer_panel(gray_image(), layer).image
+        panel = picture(visualizer, layer)
         assert near(panel[10, 60], blend(colors['class 20']))
         assert tuple(panel[45, 69]) == colors['class 7']
 
@@ -222,14 +222,10 @@ def test_map_of_another_size_is_an_error():
 
 
 def test_add_datasample_writes_what_draw_returns(tmp_path):
-    visualizer = VISUALIZERS.build(
-        dict(
-            type='MultiTaskLocalVisualizer',
-            name='test_add_datasample',
-            vis_backends=[dict(type='LocalVisBackend')],
-            save_dir=str(tmp_path),
-            min_size=8))
-    visualizer.dataset_meta = META
+    visualizer = make_visualizer(
+        name='test_add_datasample',
+        vis_backends=[dict(type='LocalVisBackend')],
+        save_dir=str(tmp_path))
     sample = sample_with_map()
     sample.pred_instances = instances([[0, 0, 9, 9]], [0],
                                       scores=torch.tensor([0.9]))
@@ -242,8 +238,7 @@ def test_add_datasample_writes_what_draw_returns(tmp_path):
     drawn = visualizer.draw(image, sample)
     assert (cv2.imread(str(out_file))[..., ::-1] == drawn).all()
     assert drawn.shape[1] == 4 * 80 + 3 * 8 + 2 * 8
-    only_pred = visualizer.draw(
-        image, sample, draw_gt=False, draw_pseudo=False)
+    only_pred = visualizer.draw(image, sample, draw_gt=False)
     assert only_pred.shape[1] == 2 * 80 + 8 + 2 * 8
     visualizer.add_datasample('val', image, sample, step=3)
     saved, = tmp_path.rglob('val_3.png')
@@ -256,11 +251,11 @@ def test_empty_samples_and_images_without_sample():
     sample.gt_instances = instances([], [])
     sample.pred_instances = instances([], [], scores=torch.zeros(0))
     for layer in select_layers(sample):
-        panel = visualizer.layer_panel(gray_image(), layer).image
+        panel = picture(visualizer, layer)
         assert (panel == gray_image()).all()
-    for image, given, panels in ((gray_image(), sample, 3),
-                                 (gray_image(), None, 1),
-                                 (gray_image(8, 8), sample, 3),
+    for image, given, panels in ((gray_image(), sample,
+                                  3), (gray_image(), None,
+                                       1), (gray_image(8, 8), sample, 3),
                                  (gray_image(1, 1), sample, 3)):
         drawn = visualizer.draw(image, given)
         side = max(8, image.shape[1])

@@ -6,6 +6,7 @@ the configured sampler after augmentation: boxes, ignored boxes, map, pseudo
 mask, components, annotation kinds and source.
 """
 import argparse
+import itertools
 import os.path as osp
 from collections import Counter
 from typing import Dict, Iterator, Tuple
@@ -24,6 +25,14 @@ from mmbombo.registry import VISUALIZERS
 from mmbombo.structures import IGNORE_INDEX
 from mmbombo.utils import UserError, user_errors
 from mmbombo.visualization.layers import annotation_text, map_ids
+
+#: What is counted: words to fields of samples.
+INSTANCES = {
+    'boxes': 'gt_instances',
+    'ignored boxes': 'ignored_instances',
+    'components': 'components'
+}
+MAPS = {'mask': 'gt_sem_seg', 'pseudo mask': 'pseudo_sem_seg'}
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,11 +54,6 @@ def parse_args() -> argparse.Namespace:
         help='number of samples (default: %(default)s)')
     parser.add_argument(
         '--show', action='store_true', help='open a window for each sample')
-    parser.add_argument(
-        '--not-show',
-        dest='show',
-        action='store_false',
-        help='open no window (the default)')
     parser.add_argument(
         '--show-interval',
         type=float,
@@ -84,17 +88,15 @@ def iterate(loader: DataLoader, number: int,
     The annotation of validation and test is that of the original image, whose
     size the picture gets again.
     """
-    left = number
-    for batch in loader:
-        for packed, sample in zip(batch['inputs'], batch['data_samples']):
-            # Pipelines load BGR; the preprocessor of the model turns it.
-            image = packed.permute(1, 2, 0).flip(-1).numpy()
-            if phase != 'train':
-                image = at_original_size(image, sample)
-            yield image, sample
-            left -= 1
-            if not left:
-                return
+    samples = (
+        pair for batch in loader
+        for pair in zip(batch['inputs'], batch['data_samples']))
+    for packed, sample in itertools.islice(samples, number):
+        # Pipelines load BGR; the preprocessor of the model turns it.
+        image = packed.permute(1, 2, 0).flip(-1).numpy()
+        if phase != 'train':
+            image = at_original_size(image, sample)
+        yield image, sample
 
 
 def at_original_size(image: np.ndarray, sample: DetDataSample) -> np.ndarray:
@@ -106,37 +108,26 @@ def at_original_size(image: np.ndarray, sample: DetDataSample) -> np.ndarray:
 
 
 def count(sample: DetDataSample) -> Dict[str, int]:
-    """Count what a sample holds.
-
-    Returns:
-        dict[str, int]: Numbers of boxes, ignored boxes and components, and of
-        pixels and labeled (not ignored) pixels in the map and in the pseudo
-        mask.
-    """
+    """Count instances, and pixels and those that are labeled, of a sample."""
     counts = dict(images=1)
-    for name, field in (('boxes', 'gt_instances'), ('ignored_boxes',
-                                                    'ignored_instances'),
-                        ('components', 'components')):
+    for name, field in INSTANCES.items():
         if field in sample:
             counts[name] = len(sample.get(field))
-    for name, field in (('map', 'gt_sem_seg'), ('pseudo', 'pseudo_sem_seg')):
+    for name, field in MAPS.items():
         if field in sample:
             ids = map_ids(sample.get(field))
-            counts[f'{name}_pixels'] = ids.size
-            counts[f'{name}_labeled'] = int((ids != IGNORE_INDEX).sum())
+            counts[f'{name} pixels'] = ids.size
+            counts[name] = int((ids != IGNORE_INDEX).sum())
     return counts
 
 
 def describe(counts: Dict[str, int]) -> str:
     """Write counts in words; what no sample has is left out."""
-    words = []
-    for name in ('boxes', 'ignored_boxes', 'components'):
-        if name in counts:
-            words.append(f'{counts[name]} {name.replace("_", " ")}')
-    for name, text in (('map', 'mask'), ('pseudo', 'pseudo mask')):
-        if counts.get(f'{name}_pixels'):
-            share = counts[f'{name}_labeled'] / counts[f'{name}_pixels']
-            words.append(f'{text} {share:.1%} labeled')
+    words = [f'{counts[name]} {name}' for name in INSTANCES if name in counts]
+    for name in MAPS:
+        if counts.get(f'{name} pixels'):
+            share = counts[name] / counts[f'{name} pixels']
+            words.append(f'{name} {share:.1%} labeled')
     return ', '.join(words) or 'nothing'
 
 

@@ -19,9 +19,7 @@ from mmbombo.registry import DATASETS
 from mmbombo.utils import user_errors
 from mmbombo.visualization import MultiTaskLocalVisualizer
 from mmbombo.visualization.layers import Layer, gt_layer, pred_layer
-from mmbombo.visualization.layout import (GAP, PAPER, center_in, legend, stack,
-                                          text_bar)
-from mmbombo.visualization.multi_task_visualizer import has_ignored_pixels
+from mmbombo.visualization.layout import GAP, PAPER, pad_to, stack, text_bar
 
 CELL = (300, 340)
 FONT = 16
@@ -104,15 +102,14 @@ def join_groups(groups: Sequence[List[np.ndarray]]) -> np.ndarray:
     """Set the panels of one or two images side by side, in cells."""
     height = max(panel.shape[0] for group in groups for panel in group)
     cells = [
-        join([center_in(panel, height, CELL[1]) for panel in group])
+        join([pad_to(panel, height, CELL[1], center=True) for panel in group])
         for group in groups
     ]
     return join(cells, 3 * GAP)
 
 
-def compose(images: List[List[np.ndarray]], title: str,
-            legend_of: Tuple[list, bool]) -> np.ndarray:
-    """Set images, with their panels, under headings and above a legend.
+def compose(images: List[List[np.ndarray]], title: str) -> List[np.ndarray]:
+    """Set images, with their panels, under a title and headings.
 
     Two images share a line, so that the sheet is not much higher than wide.
     """
@@ -122,11 +119,7 @@ def compose(images: List[List[np.ndarray]], title: str,
         join_groups(images[place:place + 2])
         for place in range(0, len(images), 2)
     ]
-    width = lines[0].shape[1]
-    return stack([
-        text_bar(title, width, FONT), *lines,
-        legend(*legend_of, width, FONT)
-    ])
+    return [text_bar(title, lines[0].shape[1], FONT), *lines]
 
 
 def make_sheet(args: argparse.Namespace) -> np.ndarray:
@@ -145,17 +138,17 @@ def make_sheet(args: argparse.Namespace) -> np.ndarray:
     images, all_layers = [], []
     for index in pick_evenly(len(dataset), args.number):
         image, sample = predict(inferencer, dataset, index)
-        empty = Layer('', [], None)
         layers = [
-            gt_layer(sample) or empty,
-            pred_layer(sample, args.pred_score_thr) or empty
+            gt_layer(sample) or Layer(''),
+            pred_layer(sample, args.pred_score_thr) or Layer('')
         ]
         images.append(draw_panels(visualizer, image, layers))
         all_layers += layers
-    ignored = any(has_ignored_pixels(layer) for layer in all_layers)
     title = (f'{osp.basename(args.config)}, {osp.basename(args.checkpoint)}, '
              f'boxes with score ≥ {args.pred_score_thr:g}')
-    return compose(images, title, (visualizer.styles_in(all_layers), ignored))
+    lines = compose(images, title)
+    return stack(lines +
+                 visualizer.legend(all_layers, lines[0].shape[1], FONT))
 
 
 @user_errors()

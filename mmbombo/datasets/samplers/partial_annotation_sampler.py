@@ -9,6 +9,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
 from mmbombo.registry import DATA_SAMPLERS
+from mmbombo.utils import UserError
 from ..draw_seed import SeededIndex
 from ..source_tree import source_sizes
 
@@ -25,12 +26,12 @@ def images_per_source(batch_size: int,
         list[int]: Images of each source in a batch, at least 1 each.
 
     Raises:
-        ValueError: If a number is not positive and finite, or ``batch_size``
+        UserError: If a number is not positive and finite, or ``batch_size``
             cannot be split exactly; the message names the nearest sizes that
             can.
     """
     if not all(0 < ratio < inf for ratio in source_ratio):
-        raise ValueError(
+        raise UserError(
             f'source_ratio={list(source_ratio)}: each number must be '
             'positive and finite; leave a source out of `datasets` to not '
             'draw from it')
@@ -48,7 +49,7 @@ def images_per_source(batch_size: int,
     if batch_size < 1 or batch_size % smallest:
         below = batch_size // smallest * smallest
         nearest = [size for size in (below, below + smallest) if size > 0]
-        raise ValueError(
+        raise UserError(
             f'batch_size={batch_size} cannot be split in the ratio '
             f'{list(source_ratio)} over {len(whole)} sources; the nearest '
             f'batch sizes that can are {" and ".join(map(str, nearest))}')
@@ -121,7 +122,7 @@ class PartialAnnotationSampler(Sampler):
     Raises:
         TypeError: If the data set does not declare its sources, or is a
             wrapper or another library's concatenation, which hides them.
-        ValueError: If the batch cannot be split in the ratio, or a source is
+        UserError: If the batch cannot be split in the ratio, or a source is
             empty.
     """
 
@@ -138,11 +139,11 @@ class PartialAnnotationSampler(Sampler):
         self.seed = sync_random_seed() if seed is None else seed
         sizes = source_sizes(dataset)
         if min(sizes) < 1:
-            raise ValueError(f'every source needs an image, sizes are {sizes}')
+            raise UserError(f'every source needs an image, sizes are {sizes}')
         if source_ratio is None:
             source_ratio = [1] * len(sizes)
         if len(source_ratio) != len(sizes):
-            raise ValueError(
+            raise UserError(
                 f'source_ratio={list(source_ratio)} has {len(source_ratio)} '
                 f'numbers for {len(sizes)} sources')
         self.source_counts = images_per_source(batch_size, source_ratio)
@@ -214,10 +215,10 @@ class PartialAnnotationSampler(Sampler):
                 the first epoch.
 
         Raises:
-            ValueError: If it is negative or not a whole number of batches.
+            UserError: If it is negative or not a whole number of batches.
         """
         if num_samples < 0 or num_samples % self.batch_size:
-            raise ValueError(
+            raise UserError(
                 f'num_samples={num_samples} is not a whole number of batches '
                 f'of {self.batch_size}; is the data loader\'s batch_size the '
                 'sampler\'s?')

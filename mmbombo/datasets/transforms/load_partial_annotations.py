@@ -8,14 +8,15 @@ from mmdet.datasets.transforms import LoadAnnotations
 from mmengine.fileio import get
 from PIL import Image
 
-from mmbombo.datasets.checks.files import (MASK_MODES, describe_mask_mode,
-                                           describe_size_mismatch)
-from mmbombo.datasets.unlisted_categories import unlisted_instances
 from mmbombo.registry import ANNOTATION_LOADERS, TRANSFORMS
 from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
+from ..boxes import fit_instances
 from ..errors import DatasetError
 from ..seg_ids import UNKNOWN_ID, describe_unknown_ids, unknown_ids
+from ..unlisted_categories import unlisted_instances
 
+#: Modes of a mask with one number per pixel.
+MASK_MODES = ('P', 'L')
 #: The table of files whose ids are those of the classes.
 SAME_IDS = np.arange(256, dtype=np.int16)
 
@@ -73,7 +74,7 @@ class LoadPartialAnnotations(LoadAnnotations):
     def load_boxes(self, results: dict) -> None:
         """Read boxes; unlisted ones too, which are to be ignored."""
         # They move with the image, but metrics do not count them.
-        instances = results['instances']
+        instances = fit_instances(results)
         results['instances'] = instances + unlisted_instances(results)
         self._load_bboxes(results)
         self._load_labels(results)
@@ -85,9 +86,10 @@ class LoadPartialAnnotations(LoadAnnotations):
         path = results['seg_map_path']
         seg_map = self._read_ids(path)
         if seg_map.shape != tuple(results['ori_shape']):
+            height, width = results['ori_shape']
             raise DatasetError(
-                describe_size_mismatch(path, seg_map.shape,
-                                       results['ori_shape']))
+                f'{path}: the mask is {seg_map.shape[1]}x{seg_map.shape[0]} '
+                f'but its image is {width}x{height}')
         table = results['seg_id_table']
         unknown = table == UNKNOWN_ID
         if _any_of(unknown, seg_map):
@@ -105,7 +107,11 @@ class LoadPartialAnnotations(LoadAnnotations):
         try:
             with Image.open(BytesIO(content)) as mask:
                 if mask.mode not in MASK_MODES:
-                    raise DatasetError(describe_mask_mode(path, mask.mode))
+                    raise DatasetError(
+                        f'{path}: the mask is stored as {mask.mode} pixels, '
+                        'where an 8-bit palette (P) or gray (L) image with one'
+                        ' class id per pixel is due; convert colors to class '
+                        'ids first')
                 return np.array(mask)
         except (OSError, SyntaxError) as error:
             raise DatasetError(f'{path}: the mask cannot be decoded '

@@ -42,9 +42,6 @@ class PseudoLabelQualityHook(Hook):
         interval (int): Iterations between two looks. Defaults to 100.
         num_images (int): How many images, evenly spaced. Defaults to 64.
         batch_size (int): Images per forward pass. Defaults to 8.
-
-    Raises:
-        UserError: If the two data sets differ in length.
     """
 
     def __init__(self,
@@ -75,41 +72,31 @@ class PseudoLabelQualityHook(Hook):
                          data_batch: DATA_BATCH = None,
                          outputs: Optional[dict] = None) -> None:
         """Look at the pseudo labels every ``interval`` iterations."""
-        if not self.every_n_train_iters(runner, self.interval):
-            return
-        if not is_main_process():
+        if not (self.every_n_train_iters(runner, self.interval)
+                and is_main_process()):
             return
         values = self.measure(unwrapped(runner.model))
         runner.visualizer.add_scalars(values, step=runner.iter + 1)
-        runner.logger.info('pseudo labels: ' + '  '.join(
-            f'{key}: {value:.3f}' for key, value in values.items()))
+        runner.logger.info('pseudo labels: ' +
+                           '  '.join(f'{key}: {value:.3f}'
+                                     for key, value in values.items()))
 
     @torch.no_grad()
     def measure(self, model: MultiTaskDetector) -> Dict[str, float]:
-        """Compare pseudo labels with the truth.
-
-        Args:
-            model (MultiTaskDetector): The network in training.
-
-        Returns:
-            dict[str, float]: See the class.
-        """
+        """Compare pseudo labels of the network in training with the truth."""
         boxes, rectangles = BoxQuality(), BoxQuality()
         masks = MaskQuality(model.class_map.num_seg_classes)
-        indices = np.linspace(
-            0,
-            len(self.weak) - 1, min(self.num_images,
-                                    len(self.weak))).astype(int)
+        total = len(self.weak)
+        indices = np.linspace(0, total - 1, min(self.num_images,
+                                                total)).astype(int)
         with evaluation_mode(model):
             for start in range(0, len(indices), self.batch_size):
-                self._compare(
-                    model, indices[start:start + self.batch_size], boxes,
-                    rectangles, masks)
+                self._compare(model, indices[start:start + self.batch_size],
+                              boxes, rectangles, masks)
+        qualities = dict(m4b=boxes, rectangles=rectangles, b4m=masks)
         return {
             f'{prefix}/{key}': value
-            for prefix, quality in (('m4b', boxes), ('rectangles',
-                                                     rectangles), ('b4m',
-                                                                   masks))
+            for prefix, quality in qualities.items()
             for key, value in quality.summary().items()
         }
 
@@ -129,20 +116,17 @@ class PseudoLabelQualityHook(Hook):
             if isinstance(weak_loss, MaskForBoxLoss):
                 found = weak_loss.pseudo_boxes(ctx, images)[0]
                 for i, pseudo in zip(images, found):
-                    add_boxes(boxes, rectangles, pseudo,
-                              ctx.samples[i], truth['data_samples'][i],
-                              model.class_map)
+                    add_boxes(boxes, rectangles, pseudo, ctx.samples[i],
+                              truth['data_samples'][i], model.class_map)
             elif isinstance(weak_loss, BoxForMaskLoss):
                 found = weak_loss.pseudo_masks(ctx, images)[0]
                 for i, pseudo in zip(images, found):
                     true = truth['data_samples'][i].gt_sem_seg.sem_seg
-                    masks.add(pseudo[0].cpu().numpy(),
-                              true[0].cpu().numpy())
+                    masks.add(pseudo[0].cpu().numpy(), true[0].cpu().numpy())
 
 
 def add_boxes(boxes: BoxQuality, rectangles: BoxQuality, pseudo,
-              sample: DetDataSample, truth: DetDataSample,
-              class_map) -> None:
+              sample: DetDataSample, truth: DetDataSample, class_map) -> None:
     """Add the pseudo boxes and the rectangles of one image."""
     true_boxes = truth.gt_instances.bboxes.cpu().numpy()
     true_labels = truth.gt_instances.labels.cpu().numpy()

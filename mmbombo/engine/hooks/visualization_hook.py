@@ -1,15 +1,13 @@
 # Copyright (c) mmbombo contributors.
 import os.path as osp
-import warnings
 from collections import defaultdict
-from typing import Any, Dict, List, Optional, Sequence, Set
+from typing import Any, Dict, Optional, Sequence, Set
 
 import mmcv
-import numpy as np
+import torch.nn.functional as F
+from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.structures import DetDataSample
 from mmengine.fileio import get
-from mmengine.hooks import Hook
-from torch import Tensor
 
 from mmbombo.datasets.source_tree import leaf_datasets
 from mmbombo.registry import HOOKS
@@ -17,62 +15,29 @@ from mmbombo.utils.unwrapped import unwrapped
 
 
 @HOOKS.register_module()
-class MultiTaskVisualizationHook(Hook):
+class MultiTaskVisualizationHook(DetVisualizationHook):
     """Draws predictions beside ground truth, and what training sees.
 
     In validation the first image of every ``interval``-th batch is drawn, in
     testing every image. Every ``train_interval`` iterations the first sample
     of each source is drawn as the model gets it, with the pseudo labels of
-    the weak losses. Pictures go to the visualizer's backends, or where
-    ``test_out_dir`` says.
+    the weak losses. Pictures of a test go to ``test_out_dir``, one folder in
+    it for each source; images of a source that lie in several folders keep
+    them.
 
     Args:
-        draw (bool): Whether to draw at all. Defaults to False.
-        interval (int): Validation batches between two pictures. Defaults to
-            50.
         train_interval (int): Training iterations between two pictures; 0
             draws none. Defaults to 0.
-        score_thr (float): Boxes below this score are not drawn. Defaults to
-            0.3.
-        show (bool): Whether to open a window instead of storing pictures.
-            Defaults to False.
-        wait_time (float): Seconds that the window stays, 0 = until a key is
-            pressed. Defaults to 0.
-        test_out_dir (str, optional): Folder in ``work_dir/timestamp`` for
-            the pictures of a test, one folder in it for each source. Images
-            of a source that lie in several folders keep them. Defaults to
-            None.
-        backend_args (dict, optional): Arguments of the file backend of the
-            images. Defaults to None.
+        **kwargs: Arguments of :class:`mmdet.DetVisualizationHook`; without
+            ``draw=True`` nothing is drawn.
     """
 
-    def __init__(self,
-                 draw: bool = False,
-                 interval: int = 50,
-                 train_interval: int = 0,
-                 score_thr: float = 0.3,
-                 show: bool = False,
-                 wait_time: float = 0.,
-                 test_out_dir: Optional[str] = None,
-                 backend_args: Optional[dict] = None) -> None:
-        self.draw = draw
-        self.interval = interval
+    def __init__(self, train_interval: int = 0, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.train_interval = train_interval
-        self.score_thr = score_thr
-        self.show = show
-        self.wait_time = wait_time
-        self.test_out_dir = test_out_dir
-        self.backend_args = backend_args
-        self._test_index = 0
         self._folders: Dict[str, str] = {}
         self._seen: Dict[str, Any] = {}
         self._listener: Any = None
-
-    def before_run(self, runner) -> None:
-        """With ``show``, store no pictures."""
-        if self.show:
-            runner.visualizer._vis_backends = {}
-            warnings.warn('show=True opens windows and stores no picture')
 
     def before_train_iter(self,
                           runner,
@@ -100,61 +65,44 @@ class MultiTaskVisualizationHook(Hook):
             return
         self._listener.remove()
         self._listener = None
-        samples: List[DetDataSample] = self._seen.pop('data_samples', [])
-        drawn = set()
-        for image, sample in zip(data_batch['inputs'], samples):
-            source = sample.get('source', '')
-            if source in drawn:
-                continue
-            drawn.add(source)
-            height, width = sample.batch_input_shape
-            self._add(
-                runner,
-                f'train_{source}',
-                _as_rgb(image, height, width),
-                sample,
-                step=runner.iter + 1,
-                draw_pred=False)
+        first: Dict[str, tuple] = {}
+        for pair in zip(data_batch['inputs'], self._seen['data_samples']):
+            first.setdefault(pair[1].get('source', ''), pair)
         self._seen.clear()
-
-    def after_val_iter(
-            self,
-            runner,
-            batch_idx: int,
-            data_batch: Optional[dict] = None,
-            outputs: Optional[Sequence[DetDataSample]] = None) -> None:
-        """Draw the first image of the batch."""
-        if self.draw and self.every_n_inner_iters(batch_idx, self.interval):
-            self._add(
-                runner,
-                'val_img',
-                self._load(outputs[0]),
-                outputs[0],
-                step=runner.iter + batch_idx)
+        for source, (image, sample) in first.items():
+            # BGR (3, h, w) to RGB (H, W, 3), padded as its maps are
+            height, width = sample.batch_input_shape
+            image = F.pad(
+                image, (0, width - image.shape[2], 0, height - image.shape[1]))
+            self._visualizer.add_datasample(
+                f'train_{source}',
+                image.flip(0).permute(1, 2, 0).cpu().numpy(),
+                data_sample=sample,
+                draw_pred=False,
+                show=self.show,
+                wait_time=self.wait_time,
+                step=runner.iter + 1)
 
     def before_test(self, runner) -> None:
         """Find out which part of its path tells an image from others."""
         if self.draw and self.test_out_dir is not None:
             self._folders = image_folders(runner.test_dataloader.dataset)
 
-    def after_test_iter(
-            self,
-            runner,
-            batch_idx: int,
-            data_batch: Optional[dict] = None,
-            outputs: Optional[Sequence[DetDataSample]] = None) -> None:
+    def after_test_iter(self, runner, batch_idx: int, data_batch: dict,
+                        outputs: Sequence[DetDataSample]) -> None:
         """Draw every image of the batch."""
-        if not self.draw:
-            return
-        for sample in outputs:
+        for sample in outputs if self.draw else ():
             self._test_index += 1
-            self._add(
-                runner,
-                'test_img',
-                self._load(sample),
-                sample,
-                step=self._test_index,
-                out_file=self._out_file(runner, sample))
+            content = get(sample.img_path, backend_args=self.backend_args)
+            self._visualizer.add_datasample(
+                osp.basename(sample.img_path) if self.show else 'test_img',
+                mmcv.imfrombytes(content, channel_order='rgb'),
+                data_sample=sample,
+                show=self.show,
+                wait_time=self.wait_time,
+                out_file=self._out_file(runner, sample),
+                pred_score_thr=self.score_thr,
+                step=self._test_index)
 
     def _out_file(self, runner, sample: DetDataSample) -> Optional[str]:
         if self.test_out_dir is None:
@@ -166,40 +114,11 @@ class MultiTaskVisualizationHook(Hook):
         return osp.join(runner.work_dir, runner.timestamp, self.test_out_dir,
                         source, osp.relpath(path, folder))
 
-    def _load(self, sample: DetDataSample) -> np.ndarray:
-        content = get(sample.img_path, backend_args=self.backend_args)
-        return mmcv.imfrombytes(content, channel_order='rgb')
-
-    def _add(self,
-             runner,
-             name: str,
-             image: np.ndarray,
-             sample: DetDataSample,
-             step: int,
-             draw_pred: bool = True,
-             out_file: Optional[str] = None) -> None:
-        runner.visualizer.add_datasample(
-            name,
-            image,
-            data_sample=sample,
-            draw_gt=True,
-            draw_pred=draw_pred,
-            show=self.show,
-            wait_time=self.wait_time,
-            out_file=out_file,
-            pred_score_thr=self.score_thr,
-            step=step)
-
 
 def image_folders(dataset: Any) -> Dict[str, str]:
-    """The deepest folder that holds all images of a source.
+    """The deepest folder, as absolute path, that holds a source's images.
 
-    Args:
-        dataset (Dataset): A data set; parts that are not MMEngine's, which
-            cannot list their images, are left out.
-
-    Returns:
-        dict[str, str]: Absolute path of the folder of each source.
+    Parts that are not MMEngine's cannot list their images and are left out.
     """
     folders: Dict[str, Set[str]] = defaultdict(set)
     for part in leaf_datasets(dataset):
@@ -208,11 +127,3 @@ def image_folders(dataset: Any) -> Dict[str, str]:
             folders[str(info.get('source', ''))].add(
                 osp.dirname(osp.abspath(info['img_path'])))
     return {source: osp.commonpath(x) for source, x in folders.items()}
-
-
-def _as_rgb(image: Tensor, height: int, width: int) -> np.ndarray:
-    """A BGR image (3, h, w) as RGB (height, width, 3), padded as its maps."""
-    canvas = np.zeros((height, width, 3), dtype=np.uint8)
-    pixels = image.permute(1, 2, 0).flip(-1).cpu().numpy()
-    canvas[:pixels.shape[0], :pixels.shape[1]] = pixels
-    return canvas

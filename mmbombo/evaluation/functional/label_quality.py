@@ -12,8 +12,11 @@ from mmbombo.structures import IGNORE_INDEX
 SINGLE, TOUCHING, OCCLUDED = CASES = ('single', 'touching', 'occluded')
 
 
-def connectivity(boxes: np.ndarray, labels: np.ndarray, rects: np.ndarray,
-                 rect_labels: np.ndarray, slack: float = 2.) -> np.ndarray:
+def connectivity(boxes: np.ndarray,
+                 labels: np.ndarray,
+                 rects: np.ndarray,
+                 rect_labels: np.ndarray,
+                 slack: float = 2.) -> np.ndarray:
     """How the components of a mask show each object.
 
     An object is ``touching`` if a component of its class spans it and another
@@ -35,8 +38,8 @@ def connectivity(boxes: np.ndarray, labels: np.ndarray, rects: np.ndarray,
     high = (boxes[:, None, 2:] <= rects[None, :, 2:] + slack).all(axis=2)
     inside = low & high & (labels[:, None] == rect_labels[None])
     crowded = inside.sum(axis=0) >= 2
-    return np.select([(inside & crowded).any(axis=1), inside.any(axis=1)],
-                     [TOUCHING, SINGLE], OCCLUDED)
+    return np.select([(inside & crowded).any(axis=1),
+                      inside.any(axis=1)], [TOUCHING, SINGLE], OCCLUDED)
 
 
 class BoxQuality:
@@ -54,15 +57,8 @@ class BoxQuality:
 
     def add(self, pseudo_boxes: np.ndarray, pseudo_labels: np.ndarray,
             boxes: np.ndarray, labels: np.ndarray, cases: np.ndarray) -> None:
-        """Add one image.
-
-        Args:
-            pseudo_boxes (np.ndarray): ``(P, 4)`` in pixels.
-            pseudo_labels (np.ndarray): ``(P, )``.
-            boxes (np.ndarray): True boxes ``(T, 4)``.
-            labels (np.ndarray): ``(T, )``.
-            cases (np.ndarray): ``(T, )`` of :data:`CASES`.
-        """
+        """Add an image of ``P`` pseudo boxes, and ``T`` true ones with
+        :data:`CASES`."""
         self.num_pseudo += len(pseudo_boxes)
         self.cases += cases.tolist()
         if not len(pseudo_boxes) or not len(boxes):
@@ -74,12 +70,8 @@ class BoxQuality:
         self.num_right += int((ious.max(axis=0) >= .5).sum())
 
     def summary(self) -> Dict[str, float]:
-        """Precision and recall at IoU 0.5, and mean IoU of the true boxes.
-
-        Returns:
-            dict[str, float]: ``precision``, ``recall``, ``mean_iou`` and
-            ``mean_iou_{case}``; what is undefined is left out.
-        """
+        """``precision`` and ``recall`` at IoU 0.5, ``mean_iou`` of the true
+        boxes and ``mean_iou_{case}``; what is undefined is left out."""
         ious, cases = np.array(self.best_ious), np.array(self.cases)
         summary = {}
         if self.num_pseudo:
@@ -94,23 +86,14 @@ class BoxQuality:
 
 
 class MaskQuality:
-    """Agreement of pseudo masks with true masks, over images.
-
-    Args:
-        num_classes (int): Number of segmentation classes.
-    """
+    """Agreement of pseudo masks with true masks, over images."""
 
     def __init__(self, num_classes: int) -> None:
         self.confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
         self.num_pixels = 0
 
     def add(self, pseudo: np.ndarray, truth: np.ndarray) -> None:
-        """Add one image.
-
-        Args:
-            pseudo (np.ndarray): Class ids ``(H, W)``, 255 where ignored.
-            truth (np.ndarray): Class ids ``(H, W)``, 255 where unknown.
-        """
+        """Add one image: class ids ``(H, W)``, 255 where not known."""
         known = truth != IGNORE_INDEX
         labeled = known & (pseudo != IGNORE_INDEX)
         size = len(self.confusion)
@@ -120,12 +103,8 @@ class MaskQuality:
         self.num_pixels += int(known.sum())
 
     def summary(self) -> Dict[str, float]:
-        """Share of labeled pixels, and how right these are.
-
-        Returns:
-            dict[str, float]: ``mIoU`` is over labeled pixels and over the
-            classes that occur; what is undefined is left out.
-        """
+        """Share of ``labeled`` pixels, and their ``accuracy`` and ``mIoU``
+        over the classes that occur; nothing if none is labeled."""
         right = np.diag(self.confusion)
         union = self.confusion.sum(0) + self.confusion.sum(1) - right
         labeled = self.confusion.sum()

@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """Average precision as Pascal VOC defines it, without a loop over boxes."""
-from typing import Sequence, Tuple
+from typing import Sequence
 
 import numpy as np
 from mmdet.evaluation.functional.mean_ap import average_precision
@@ -23,7 +23,6 @@ def box_ious(boxes: np.ndarray,
         others (np.ndarray): ``(T, 4)``.
         inclusive (bool): Whether x2 and y2 are the last pixels of the box
             (VOC's files: a width is x2 - x1 + 1) rather than its edges.
-            Defaults to False.
 
     Returns:
         np.ndarray: float64 ``(M, T)``.
@@ -37,29 +36,6 @@ def box_ious(boxes: np.ndarray,
     other_areas = (others[:, 2:] - others[:, :2] + extra).prod(axis=-1)
     union = areas[:, None] + other_areas[None] - common
     return common / np.maximum(union, np.finfo(np.float64).tiny)
-
-
-def best_truths(boxes: np.ndarray,
-                truths: np.ndarray,
-                inclusive: bool = False) -> Tuple[np.ndarray, np.ndarray]:
-    """The true box that each detection stands for, and how well.
-
-    VOC asks each detection for its best overlap among all true boxes of its
-    class and image, difficult ones and taken ones included.
-
-    Args:
-        boxes (np.ndarray): Detections ``(M, 4)`` of one class and image.
-        truths (np.ndarray): True boxes ``(T, 4)`` of that class and image.
-        inclusive (bool): See :func:`box_ious`. Defaults to False.
-
-    Returns:
-        tuple[np.ndarray, np.ndarray]: IoU ``(M, )`` and index ``(M, )`` of
-        the best true box; 0 and -1 without one.
-    """
-    if not len(truths):
-        return np.zeros(len(boxes)), np.full(len(boxes), -1)
-    ious = box_ious(boxes, truths, inclusive)
-    return ious.max(axis=1), ious.argmax(axis=1)
 
 
 def voc_average_precision(scores: np.ndarray,
@@ -103,10 +79,7 @@ def voc_average_precision(scores: np.ndarray,
         # The first of those that claim a box has it.
         _, first = np.unique(truths[candidates], return_index=True)
         right[candidates[first]] = True
-        right = right[~(overlaps & difficult)]
-        found = right.cumsum()
-        values.append(
-            average_precision(found / num_truths,
-                              found / np.arange(1,
-                                                len(found) + 1), mode))
+        found = right[~(overlaps & difficult)].cumsum()
+        precision = found / (np.arange(len(found)) + 1)
+        values.append(average_precision(found / num_truths, precision, mode))
     return np.array(values, dtype=np.float64)

@@ -3,7 +3,7 @@
 import contextlib
 import importlib
 import io
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 from mmdet.evaluation import CocoMetric
@@ -25,15 +25,12 @@ class BoxAPMetric(CocoMetric):
     """Average precision of boxes; needs no annotation file.
 
     Ground truth comes from the ``instances`` that the samples carry, so it
-    works for every data set format and any mix of them. It differs from
-    :class:`mmdet.CocoMetric` where that one is in the way of a short or a
-    mixed validation:
+    works for any mix of data sets. It differs from :class:`mmdet.CocoMetric`:
 
     - a model without a single detection gets an AP of 0 and not an empty
       dict, on which ``save_best`` would die;
     - images are told apart by their position, so ids may be strings and may
-      occur in several sources;
-    - nothing is kept from one validation to the next;
+      occur in several sources, and nothing is kept for the next validation;
     - AP and AP50 are also returned for each class, and nothing is rounded.
 
     Ground truth with ``ignore_flag`` set is a crowd region of COCO: never a
@@ -43,34 +40,22 @@ class BoxAPMetric(CocoMetric):
     Args:
         classwise (bool): Whether to return and log ``<class>_AP`` and
             ``<class>_AP50``. Defaults to True.
-        collect_device (str): 'cpu' or 'gpu': where results of several ranks
-            are collected. Defaults to 'cpu'.
-        prefix (str, optional): Prefix of the keys. Defaults to 'coco'; the
-            :class:`MultiTaskEvaluator` sets it to the name of the task.
         backend (str): What matches and accumulates: 'pycocotools', or
             'faster_coco_eval', the package of that name, which gives the
             same numbers in less time. Defaults to 'pycocotools'.
-
-    Raises:
-        UserError: If the backend is unknown.
-        UserError: If the backend is not installed.
+        **kwargs: ``collect_device`` and ``prefix`` of
+            :class:`mmengine.BaseMetric`.
     """
 
     def __init__(self,
                  classwise: bool = True,
-                 collect_device: str = 'cpu',
-                 prefix: Optional[str] = None,
-                 backend: str = 'pycocotools') -> None:
-        super().__init__(
-            classwise=classwise, collect_device=collect_device, prefix=prefix)
+                 backend: str = 'pycocotools',
+                 **kwargs) -> None:
+        super().__init__(classwise=classwise, **kwargs)
         self.index_type, self.evaluation_type = load_backend(backend)
 
     def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
         """Compute AP of all images.
-
-        Args:
-            results (list[tuple]): One pair (ground truth, prediction) per
-                image, as ``CocoMetric.process`` makes them.
 
         Returns:
             dict[str, float]: ``bbox_mAP`` (IoU .5:.95), ``bbox_mAP_50``,
@@ -80,13 +65,14 @@ class BoxAPMetric(CocoMetric):
             class without ground truth.
         """
         precision = self._precision(results)
-        scores = dict(
-            bbox_mAP=_mean(precision[..., 0], empty=-1.),
-            bbox_mAP_50=_mean(precision[0, ..., 0], empty=-1.),
-            bbox_mAP_75=_mean(precision[5, ..., 0], empty=-1.),
-            bbox_mAP_s=_mean(precision[..., 1], empty=-1.),
-            bbox_mAP_m=_mean(precision[..., 2], empty=-1.),
-            bbox_mAP_l=_mean(precision[..., 3], empty=-1.))
+        parts = dict(
+            bbox_mAP=precision[..., 0],
+            bbox_mAP_50=precision[0, ..., 0],
+            bbox_mAP_75=precision[5, ..., 0],
+            bbox_mAP_s=precision[..., 1],
+            bbox_mAP_m=precision[..., 2],
+            bbox_mAP_l=precision[..., 3])
+        scores = {name: _mean(x, empty=-1.) for name, x in parts.items()}
         if self.classwise:
             scores.update(self._classwise(precision))
         return scores
@@ -115,18 +101,7 @@ class BoxAPMetric(CocoMetric):
 
 
 def load_backend(backend: str) -> Tuple[type, type]:
-    """COCO's index and evaluation of a backend.
-
-    Args:
-        backend (str): 'pycocotools' or 'faster_coco_eval'.
-
-    Returns:
-        tuple[type, type]: The two classes.
-
-    Raises:
-        UserError: If the backend is unknown.
-        UserError: If it is not installed.
-    """
+    """COCO's index and evaluation of a backend."""
     if backend not in BACKENDS:
         raise UserError('backend of BoxAPMetric must be one of '
                         f'{tuple(BACKENDS)}, not {backend!r}')
@@ -155,45 +130,39 @@ def _to_coco(results: List[tuple], classes: Sequence[str],
     Category ids are the labels and image ids the positions in ``results``.
     """
     images, truths, found = [], [], []
-    for image_id, (truth, prediction) in enumerate(results):
-        images.append(
-            dict(id=image_id, width=truth['width'], height=truth['height']))
-        for instance in truth['anns']:
-            truths.append(
-                _annotation(
-                    len(truths), image_id, instance['bbox'],
-                    instance['bbox_label'], instance.get('ignore_flag', 0)))
-        for bbox, label, score in zip(prediction['bboxes'],
-                                      prediction['labels'],
-                                      prediction['scores']):
-            found.append(
-                dict(
-                    _annotation(len(found), image_id, bbox, label),
-                    score=float(score)))
+    for i, (truth, prediction) in enumerate(results):
+        images.append(dict(id=i, width=truth['width'], height=truth['height']))
+        truths += [
+            dict(
+                _annotation(i, x['bbox'], x['bbox_label']),
+                iscrowd=int(x.get('ignore_flag', 0))) for x in truth['anns']
+        ]
+        found += [
+            dict(_annotation(i, bbox, label), iscrowd=0, score=float(score))
+            for bbox, label, score in zip(*(prediction[key]
+                                            for key in ('bboxes', 'labels',
+                                                        'scores')))
+        ]
     categories = [dict(id=i, name=name) for i, name in enumerate(classes)]
-    return (_index(images, truths, categories, index_type),
-            _index(images, found, categories, index_type))
+    return (_index(images, truths, categories,
+                   index_type), _index(images, found, categories, index_type))
 
 
-def _annotation(position: int,
-                image_id: int,
-                bbox: Sequence[float],
-                label: int,
-                ignored: int = 0) -> dict:
+def _annotation(image_id: int, bbox: Sequence[float], label: int) -> dict:
     """One box (x1, y1, x2, y2) in pixels as a COCO annotation."""
     x1, y1, x2, y2 = (float(x) for x in bbox)
     return dict(
-        id=position + 1,  # pycocotools takes id 0 for "not matched"
         image_id=image_id,
         category_id=int(label),
         bbox=[x1, y1, x2 - x1, y2 - y1],
-        area=(x2 - x1) * (y2 - y1),
-        iscrowd=int(ignored))
+        area=(x2 - x1) * (y2 - y1))
 
 
-def _index(images: List[dict], annotations: List[dict],
-           categories: List[dict], index_type: type) -> Any:
+def _index(images: List[dict], annotations: List[dict], categories: List[dict],
+           index_type: type) -> Any:
     """Build a COCO index from lists instead of a file."""
+    # pycocotools takes id 0 for "not matched"
+    annotations = [dict(x, id=i) for i, x in enumerate(annotations, start=1)]
     with contextlib.redirect_stdout(io.StringIO()):
         coco = index_type()
         coco.dataset = dict(

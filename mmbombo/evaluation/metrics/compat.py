@@ -9,17 +9,18 @@ never decide which checkpoint is best. What the networks put out for it
 """
 from typing import Dict, List, Optional, Sequence, Tuple
 
-import numpy as np
 import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
 
 from mmbombo.registry import METRICS
-from .seg_iou import SegIoUMetric
+from .seg_iou import SegIoUMetric, sum_areas
 from .voc_ap import VOCAPMetric
 
 #: From this year on VOC takes all points of the curve.
 FIRST_YEAR_OF_ALL_POINTS = 2010
+#: Edges in pixels to first and last pixel, counted from 1.
+FROM_EDGES = (1., 1., 0., 0.)
 
 
 @METRICS.register_module()
@@ -44,12 +45,12 @@ class CompatVOCMetric(VOCAPMetric):
         super().__init__(mode=mode, **kwargs)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep the boxes of a batch, see :class:`VOCAPMetric`."""
+        """Keep the boxes of a batch as first and last pixels."""
         start = len(self.results)
         super().process(data_batch, data_samples)
         for image in self.results[start:]:
-            image['true_boxes'] = _to_pixels(image['true_boxes'])
-            image['boxes'] = _to_pixels(image['boxes']).round(1)
+            image['true_boxes'] += FROM_EDGES
+            image['boxes'] = (image['boxes'] + FROM_EDGES).round(1)
             image['scores'] = image['scores'].round(3)
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
@@ -80,20 +81,19 @@ class CompatSegIoUMetric(SegIoUMetric):
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count the pixels of a batch, see :class:`SegIoUMetric`."""
+        fields = ('pred_sem_seg', 'gt_sem_seg')
         super().process(data_batch, [
             dict(
-                sample,
-                pred_sem_seg=dict(data=self._squash(sample, 'pred_sem_seg')),
-                gt_sem_seg=dict(data=self._squash(sample, 'gt_sem_seg')))
-            for sample in data_samples
+                sample, **{
+                    field: dict(data=self._squash(sample, field))
+                    for field in fields
+                }) for sample in data_samples
         ])
 
     def _squash(self, sample: dict, field: str) -> Tensor:
         """The ids ``(1, h, w)`` of a map at the size of the evaluation."""
         ids = sample[field]['data']
         size = self.size or sample['gt_sem_seg']['data'].shape[-2:]
-        if tuple(ids.shape[-2:]) == tuple(size):
-            return ids
         resized = F.interpolate(ids[None].float(), size=tuple(size))
         return resized[0].to(ids.dtype)
 
@@ -101,28 +101,19 @@ class CompatSegIoUMetric(SegIoUMetric):
         """The results of :class:`SegIoUMetric`, named ``compat_...``, with
         means over the classes of the ground truth."""
         scores = super().compute_metrics(results)
-        areas = [
-            sum(area.double() for area in areas).numpy()
-            for areas in zip(*results)
-        ]
-        intersect, union, _, label = areas
+        intersect, union, _, label = (x.numpy() for x in sum_areas(results))
         shown = label > 0
         for name, whole in (('mIoU', union), ('mAcc', label)):
             if name in scores:
                 ratios = intersect[shown] / whole[shown]
-                scores[name] = float(np.mean(ratios)) * 100 \
-                    if len(ratios) else float('nan')
+                scores[name] = \
+                    float(ratios.mean()) * 100 if len(ratios) else float('nan')
         if 'mIoU' in scores:
             print_log(
                 f'compat_mIoU {scores["mIoU"]:.2f} over the {shown.sum()} '
                 'classes of the ground truth; not the mIoU of the benchmark',
                 logger='current')
         return _named_compat(scores)
-
-
-def _to_pixels(boxes: np.ndarray) -> np.ndarray:
-    """Edges in pixels to first and last pixel, counted from 1."""
-    return boxes + [1., 1., 0., 0.]
 
 
 def _named_compat(scores: Dict[str, float]) -> Dict[str, float]:

@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """Average precision of tags."""
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Sequence
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -17,48 +17,26 @@ class ImageLabelAPMetric(BaseMetric):
     Of each class the images of which it is known whether they show it are
     ranked by their score.
 
-    Args:
-        classwise (bool): Whether to return ``<class>_AP`` too. Defaults to
-            True.
-        collect_device (str): 'cpu' or 'gpu': where results of several ranks
-            are collected. Defaults to 'cpu'.
-        prefix (str, optional): Prefix of the keys. Defaults to 'tags'; the
-            :class:`MultiTaskEvaluator` sets it to the name of the task.
+    Arguments are those of the base class.
     """
 
     default_prefix = 'tags'
     #: Result that stands for the task, and its full mark.
     score = ('mAP', 1.)
 
-    def __init__(self,
-                 classwise: bool = True,
-                 collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
-        self.classwise = classwise
-
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep scores and labels of a batch.
-
-        Args:
-            data_batch (dict): Not used.
-            data_samples (Sequence[dict]): Samples with ``pred_image_label``
-                and ``gt_image_label``.
-        """
+        """Keep ``pred_image_label`` and ``gt_image_label`` of a batch."""
         self.results += [(sample['pred_image_label']['score'].cpu().numpy(),
                           sample['gt_image_label']['label'].cpu().numpy())
                          for sample in data_samples]
 
     def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
-        """Compute AP of all images.
-
-        Args:
-            results (list[tuple]): Scores and labels ``(C, )`` of each image.
+        """Compute AP from scores and labels ``(C, )`` of each image.
 
         Returns:
             dict[str, float]: ``mAP`` in [0, 1], the mean over the classes
-            that an image shows, NaN if there is none; with ``classwise`` also
-            ``<class>_AP``, NaN for a class that no image shows.
+            that an image shows, NaN if there is none, and ``<class>_AP``, NaN
+            for a class that no image shows.
         """
         scores, labels = (np.stack(part) for part in zip(*results))
         aps = {
@@ -66,21 +44,20 @@ class ImageLabelAPMetric(BaseMetric):
             for i, name in enumerate(self.dataset_meta['classes'])
         }
         defined = [ap for ap in aps.values() if not np.isnan(ap)]
-        metrics = dict(mAP=float(np.mean(defined)) if defined else np.nan)
-        if self.classwise:
-            metrics.update((f'{name}_AP', ap) for name, ap in aps.items())
-        return metrics
+        return dict(
+            mAP=float(np.mean(defined)) if defined else np.nan,
+            **{
+                f'{name}_AP': ap
+                for name, ap in aps.items()
+            })
 
 
 def class_ap(labels: np.ndarray, scores: np.ndarray) -> float:
-    """AP of one class over N images.
+    """AP of one class over N images, NaN if none shows it.
 
     Args:
         labels (np.ndarray): ``(N, )``: 1 present, 0 absent, -1 unknown.
         scores (np.ndarray): ``(N, )``.
-
-    Returns:
-        float: In [0, 1], NaN if no image shows the class.
     """
     known = labels != UNKNOWN
     if not (labels == PRESENT).any():

@@ -3,6 +3,7 @@
 from typing import Dict, List, Sequence
 
 from mmseg.evaluation import IoUMetric
+from torch import Tensor
 
 from mmbombo.registry import METRICS
 from mmbombo.utils import UserError
@@ -19,16 +20,8 @@ class SegIoUMetric(IoUMetric):
     """
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Count the pixels of a batch.
-
-        Args:
-            data_batch (dict): Not used.
-            data_samples (Sequence[dict]): Samples with ``pred_sem_seg`` and
-                ``gt_sem_seg``, each with ``data`` of shape (1, H, W).
-
-        Raises:
-            UserError: If a ground truth map has an id outside the classes.
-        """
+        """Count the pixels of ``pred_sem_seg`` and ``gt_sem_seg``, each with
+        ``data`` of shape (1, H, W)."""
         if not self.format_only:
             for sample in data_samples:
                 self._check_ids(sample)
@@ -46,25 +39,27 @@ class SegIoUMetric(IoUMetric):
                 f'{self.ignore_index} = ignored)')
 
     def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
-        """Compute the metrics of all images.
-
-        Args:
-            results (list[tuple]): Areas (intersection, union, prediction,
-                label) of each image, each of shape (num_classes, ).
+        """Compute the metrics from the areas (intersection, union,
+        prediction, label), each (num_classes, ), of each image.
 
         Returns:
             dict[str, float]: ``aAcc``, ``mIoU``, ``mAcc`` and whatever else
             ``iou_metrics`` asks for, and ``<class>_IoU`` with 'mIoU'.
         """
-        # Sums of float32 pixel counts go wrong beyond 2 ** 24 pixels.
-        results = [tuple(area.double() for area in areas) for areas in results]
+        results = [tuple(sum_areas(results))]
         scores = {
             name: float(value)
             for name, value in super().compute_metrics(results).items()
         }
-        if self.format_only or 'mIoU' not in scores:
+        if 'mIoU' not in scores:
             return scores
-        intersect, union, _, _ = (sum(areas) for areas in zip(*results))
+        (intersect, union, _, _), = results
         for name, iou in zip(self.dataset_meta['classes'], intersect / union):
             scores[f'{name}_IoU'] = float(iou) * 100
         return scores
+
+
+def sum_areas(results: List[tuple]) -> List[Tensor]:
+    """Intersection, union, prediction and label (C, ) over all images."""
+    # Sums of float32 pixel counts go wrong beyond 2 ** 24 pixels.
+    return [sum(area.double() for area in areas) for areas in zip(*results)]

@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """Average precision of boxes as Pascal VOC defines it."""
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from terminaltables import AsciiTable
 
 from mmbombo.evaluation.functional.voc_average_precision import (
-    AP_MODES, best_truths, voc_average_precision)
+    AP_MODES, box_ious, voc_average_precision)
 from mmbombo.registry import METRICS
 from mmbombo.utils import UserError
 
@@ -31,27 +31,18 @@ class VOCAPMetric(BaseMetric):
     VOC's development kit, which adds one to the difference of the first and
     the last pixel.
 
-    The mathematics is that of MMDetection's ``eval_map``, on which
-    ``mmdet.VOCMetric`` rests, and a test holds the two together (on random
-    boxes the means over ten thresholds were equal to 9 digits). It is not
-    called because it compares in float32, where an IoU of 0.7 misses the
-    threshold 0.7; because it leaves the order of equal scores, which the
-    reference code's rounding makes, to an unstable sort; and because it
-    matches anew for each threshold: 8 times the processor time for 400 images
-    of 100 detections.
+    MMDetection's ``eval_map``, with which a test compares it, is not called
+    because it compares in float32, where an IoU of 0.7 misses the threshold
+    0.7; because it leaves the order of equal scores, which the reference
+    code's rounding makes, to an unstable sort; and because it matches anew
+    for each threshold, in 8 times the time.
 
     Args:
         mode (str): 'area', all points of the curve (from VOC2010 on), or
             '11points' (up to VOC2009). Defaults to 'area'.
         classwise (bool): Whether to return and log ``<class>_AP`` and
             ``<class>_AP50``. Defaults to True.
-        collect_device (str): 'cpu' or 'gpu': where results of several ranks
-            are collected. Defaults to 'cpu'.
-        prefix (str, optional): Prefix of the keys. Defaults to 'voc'; the
-            :class:`MultiTaskEvaluator` sets it to the name of the task.
-
-    Raises:
-        UserError: If the mode is unknown.
+        **kwargs: Arguments of :class:`mmengine.BaseMetric`.
     """
 
     default_prefix = 'voc'
@@ -61,9 +52,8 @@ class VOCAPMetric(BaseMetric):
     def __init__(self,
                  mode: str = 'area',
                  classwise: bool = True,
-                 collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
         if mode not in AP_MODES:
             raise UserError(f'mode of {type(self).__name__} must be one of '
                             f'{AP_MODES}, not {mode!r}')
@@ -71,35 +61,24 @@ class VOCAPMetric(BaseMetric):
         self.classwise = classwise
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep the boxes of a batch.
-
-        Args:
-            data_batch (dict): Not used.
-            data_samples (Sequence[dict]): Samples with ``pred_instances``
-                and the ``instances`` of their image, both in pixels of the
-                original image.
-        """
+        """Keep ``pred_instances`` and the true ``instances`` of a batch, both
+        in pixels of the original image."""
         for sample in data_samples:
             found, truths = sample['pred_instances'], sample['instances']
+            boxes = np.array([t['bbox'] for t in truths], dtype=np.float64)
+            labels = [t['bbox_label'] for t in truths]
+            difficult = [t.get('ignore_flag', 0) for t in truths]
             self.results.append(
                 dict(
-                    boxes=found['bboxes'].cpu().numpy().astype(np.float64),
-                    scores=found['scores'].cpu().numpy().astype(np.float64),
+                    boxes=found['bboxes'].double().cpu().numpy(),
+                    scores=found['scores'].double().cpu().numpy(),
                     labels=found['labels'].cpu().numpy(),
-                    true_boxes=np.array([t['bbox'] for t in truths],
-                                        dtype=np.float64).reshape(-1, 4),
-                    true_labels=np.array([t['bbox_label'] for t in truths],
-                                         dtype=np.int64),
-                    difficult=np.array(
-                        [t.get('ignore_flag', 0) for t in truths],
-                        dtype=bool)))
+                    true_boxes=boxes.reshape(-1, 4),
+                    true_labels=np.array(labels, dtype=np.int64),
+                    difficult=np.array(difficult, dtype=bool)))
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
         """Compute AP of all images.
-
-        Args:
-            results (list[dict]): One per image, as :meth:`process` makes
-                them.
 
         Returns:
             dict[str, float]: ``bbox_mAP`` (mean over IoU .5:.95),
@@ -144,13 +123,16 @@ class VOCAPMetric(BaseMetric):
         """Scores, overlaps, numbers and difficulty for a class and image."""
         found = image['labels'] == label
         own = np.flatnonzero(image['true_labels'] == label)
-        ious, best = best_truths(image['boxes'][found],
-                                 image['true_boxes'][own], self.inclusive)
         if not len(own):
-            return image['scores'][found], ious, best, best >= 0
-        truths = own[best]
-        return (image['scores'][found], ious, truths + offset,
-                image['difficult'][truths])
+            number = int(found.sum())
+            return (image['scores'][found], np.zeros(number),
+                    np.full(number, -1), np.zeros(number, dtype=bool))
+        ious = box_ious(image['boxes'][found], image['true_boxes'][own],
+                        self.inclusive)
+        # VOC asks for the best of all, difficult and taken ones included
+        best = own[ious.argmax(axis=1)]
+        return (image['scores'][found], ious.max(axis=1), best + offset,
+                image['difficult'][best])
 
     def _classwise(self, aps: np.ndarray,
                    matches: List[tuple]) -> Dict[str, float]:

@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """A BoMBo step against naive steps: time, memory, and what its boxes take."""
 from argparse import Namespace
-from typing import Iterator, List
+from typing import Iterator
 
 import numpy as np
 import torch
@@ -92,11 +92,8 @@ def bombo_training(options: Namespace) -> Training:
     found = imprecise(objects, m4b.decode_cfg['max_per_img'], options.size)
     decode = head.decode
 
-    def decode_objects(task: str,
-                       outputs,
-                       metas: List[dict],
-                       cfg=None) -> list:
-        decode(task, outputs, metas, cfg)
+    def decode_objects(task, outputs, metas, *cfg) -> list:
+        decode(task, outputs, metas, *cfg)
         return [found.to(options.device)] * len(metas)
 
     head.decode = decode_objects

@@ -1,0 +1,102 @@
+# Copyright (c) mmbombo contributors.
+"""Every file of a source, opened and judged.
+
+A training opens a file when it draws its sample, and then stops if it cannot
+be used; a truncated image it does not even notice. This finds all of them.
+"""
+from io import BytesIO
+from multiprocessing import Pool
+from typing import Any, List
+
+import cv2
+from mmcv.transforms import LoadImageFromFile
+from mmdet.datasets import CocoDataset
+from mmengine.fileio import get
+from PIL import Image
+from rich.progress import track
+
+from ..coco_json import read_coco_json
+from ..errors import DatasetError
+from ..transforms import LoadPartialAnnotations
+from ..voc_xml import parse_xml
+
+#: Samples that a process is given at once.
+CHUNK = 8
+#: The source that a process of the pool looks at.
+_SOURCE: Any = None
+
+
+def check_source(source: Any, jobs: int = 1) -> List[str]:
+    """Judge all files of a source.
+
+    Args:
+        source (BaseDataset): A source.
+        jobs (int): Processes. Defaults to 1.
+
+    Returns:
+        list[str]: A line for each problem, naming its file.
+    """
+    cv2.setNumThreads(1)  # or processes wait for threads that are not theirs
+    with Pool(jobs, _take, (source, )) as pool:
+        found = pool.imap(_check_drawn, range(len(source)), CHUNK)
+        title = f'source {source.source!r}'
+        problems = [
+            problem for some in track(found, title, total=len(source))
+            for problem in some
+        ]
+    wrapped = getattr(source, 'wrapped', None)
+    if isinstance(wrapped, CocoDataset):
+        try:
+            read_coco_json(wrapped.ann_file)
+        except DatasetError as error:
+            problems.insert(0, str(error))
+    return problems
+
+
+def check_sample(source: Any, index: int) -> List[str]:
+    """Judge the files of a sample: the image as a whole, and its annotation
+    as :class:`LoadPartialAnnotations` does.
+
+    Args:
+        source (BaseDataset): A source.
+        index (int): Index of the image.
+
+    Returns:
+        list[str]: A line for each problem.
+    """
+    info = source.get_data_info(index)
+    loader = next((step for step in source.pipeline.transforms
+                   if isinstance(step, LoadImageFromFile)),
+                  LoadImageFromFile())
+    try:
+        content = get(info['img_path'], loader.backend_args)
+        with Image.open(BytesIO(content)) as image:
+            image.load()  # OpenCV shows a truncated one as far as it goes
+        results = loader(info)
+    except Exception as error:  # Pillow's plugins raise many types
+        return [
+            f'{info["img_path"]}: missing, truncated or not an image '
+            f'({error})'
+        ]
+    problems = []
+    try:
+        if 'xml_path' in info:
+            parse_xml(info['xml_path'])
+    except DatasetError as error:
+        problems.append(str(error))
+    for kind in source.annotation_kinds:
+        try:
+            LoadPartialAnnotations(loader.backend_args)(
+                dict(results, annotation_kinds=(kind, )))
+        except (DatasetError, OSError) as error:
+            problems.append(str(error))
+    return problems
+
+
+def _take(source: Any) -> None:
+    global _SOURCE
+    _SOURCE = source
+
+
+def _check_drawn(index: int) -> List[str]:
+    return check_sample(_SOURCE, index)

@@ -1,0 +1,107 @@
+# Copyright (c) mmbombo contributors.
+"""Open every file of every source of a config, and list all that is wrong.
+
+    python tools/misc/check_data.py CONFIG
+
+Sources of training, validation and test are looked at, on all cores. The exit
+code is 1 if there is any problem. A training itself checks only what is cheap
+before it starts, and the files of a sample when it draws it.
+"""
+import argparse
+import os
+import sys
+from typing import Iterator, List, Tuple
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+
+from mmbombo.datasets import errors
+from mmbombo.datasets.checks.every_file import check_source
+from mmbombo.registry import DATASETS
+from mmbombo.utils import UserError, user_errors
+
+PHASES = ('train', 'val', 'test')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=len(os.sched_getaffinity(0)) if hasattr(
+            os, 'sched_getaffinity') else os.cpu_count(),
+        help='processes (default: all cores)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, key=value')
+    return parser.parse_args()
+
+
+def sources_of(dataset: dict) -> Iterator[dict]:
+    """The configs of the sources in that of a data set."""
+    parts = [*dataset.get('datasets', ())]
+    if 'dataset' in dataset:
+        parts.append(dataset['dataset'])
+    if 'annotation_kinds' in dataset or not parts:
+        yield dataset
+        return
+    for part in parts:
+        yield from sources_of(part)
+
+
+def list_sources(cfg: Config) -> List[dict]:
+    """The sources of all phases, each once."""
+    sources: List[dict] = []
+    for phase in PHASES:
+        loader = cfg.get(f'{phase}_dataloader')
+        for source in sources_of(loader['dataset']) if loader else ():
+            if source not in sources:
+                sources.append(source)
+    return sources
+
+
+def check(config: dict, jobs: int) -> Tuple[str, int, List[str]]:
+    """Name and number of images of a source, and what is wrong with it."""
+    name = config.get('source') or config.get('ann_file') or config['type']
+    problems = []
+    try:
+        source = DATASETS.build(config)
+    except UserError as error:
+        problems.append(str(error))
+        try:  # without the first sample, which may be one of many
+            source = DATASETS.build(dict(config, pipeline=[]))
+        except UserError:
+            return name, 0, problems
+    if hasattr(source, 'annotation_kinds'):  # not of another library
+        problems += check_source(source, jobs)
+    return name, len(source), problems
+
+
+@user_errors()
+def main() -> None:
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmbombo'))
+    errors.MAX_LISTED = sys.maxsize
+    checked = [check(source, args.jobs) for source in list_sources(cfg)]
+    for name, _, problems in checked:
+        if problems:
+            print(
+                f'\nsource {name!r}: {len(problems)} problem(s)',
+                *problems,
+                sep='\n  ')
+    if any(problems for _, _, problems in checked):
+        sys.exit(1)
+    print(f'{sum(number for _, number, _ in checked)} images of '
+          f'{len(checked)} sources: no problem')
+
+
+if __name__ == '__main__':
+    main()
