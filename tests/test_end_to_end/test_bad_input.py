@@ -37,15 +37,15 @@ OPTIONS = {
     'detection_head_of_other_classes': ({
         'model.task_heads.det.head.num_classes':
         3
-    }, ['detection head', 'num_classes=3', '4 detection classes', 'disc']),
+    }, ['GFLHead', 'num_classes=3', "'det' has 4 classes", 'disc']),
     'segmentation_head_of_other_classes': ({
         'model.task_heads.seg.head.num_classes':
         4
-    }, ['segmentation', 'num_classes=4', '5', 'background']),
+    }, ['FPNHead', 'num_classes=4', "'seg' has 5 classes", 'background']),
     'classes_in_another_order': ({
         'model.class_map.det_classes':
         ('star', 'triangle', 'rectangle', 'disc')
-    }, ['class_map', 'det_classes', 'order']),
+    }, ["model's classes of task 'det'", 'another order']),
     'epoch_without_an_end': ({
         'train_cfg':
         dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=1)
@@ -244,12 +244,13 @@ FILE_CASES = [
     (f'{MASKS}/seg_000005.png', mask(with_id_nine), '[9]', '0..4'),
     (f'{MASKS}/seg_000001.png', mask(lambda x: np.dstack([x] * 3)), 'RGB'),
     (f'{BOXES}/det_000000.xml', edit((r'<\?xml.*?\?>|^', DOCTYPE)), 'entity'),
-    (f'{BOXES}/det_000001.xml', edit(side('xmax', 500)), 
-     '500', 'outside'),
-    (f'{BOXES}/det_000001.xml', edit(side('ymin', 60), side('ymax', 20)),  '59', 'inverted'),
-    (f'{BOXES}/det_000001.xml', edit(side('xmin', 11), side('xmax', 10)),  '10', 'degenerate'),
-    (f'{BOXES}/det_000001.xml', edit(side('xmin', 'nan')),  'nan'),
-    (f'{BOXES}/det_000001.xml', UNICORN,  'unicorn', 'disc'),
+    (f'{BOXES}/det_000001.xml', edit(side('xmax', 500)), '500', 'outside'),
+    (f'{BOXES}/det_000001.xml', edit(side('ymin', 60), side('ymax', 20)),
+     '59', 'inverted'),
+    (f'{BOXES}/det_000001.xml', edit(side('xmin', 11), side('xmax', 10)),
+     '10', 'degenerate'),
+    (f'{BOXES}/det_000001.xml', edit(side('xmin', 'nan')), 'nan'),
+    (f'{BOXES}/det_000001.xml', UNICORN, 'unicorn', 'disc'),
 ]
 
 
