@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from importlib.metadata import distribution
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import mmcv
@@ -33,15 +33,11 @@ def tree(tmp_path):
 
 
 def pip(*arguments, cwd):
-    done = subprocess.run([
-        sys.executable, '-m', 'pip', *arguments, '--no-build-isolation',
-        '--no-deps', '--no-index', '--disable-pip-version-check'
-    ],
-                          cwd=cwd,
-                          stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT,
-                          text=True)
+    done = subprocess.run(
+        [sys.executable, '-m', 'pip', *arguments, '--no-build-isolation',
+         '--no-deps', '--no-index', '--disable-pip-version-check'],
+        cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout
 
 
@@ -66,27 +62,20 @@ def test_wheel_holds_package_and_mim(tree, tmp_path):
     (tree / 'mmbombo' / '.mim').mkdir()
     (tree / 'mmbombo' / '.mim' / 'stale.txt').write_text('stale')
     wheel = build_wheel(tree, tmp_path)
+    info = f'mmbombo-{mmbombo.__version__}.dist-info'
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-        mim = {
-            name[len('mmbombo/.mim/'):]
-            for name in names if name.startswith('mmbombo/.mim/')
-        }
         index = archive.read('mmbombo/.mim/model-index.yml')
-        metadata, = (
-            archive.read(name).decode() for name in names
-            if name.endswith('.dist-info/METADATA'))
-    assert mim == mim_files(tree)
-    assert 'configs/_base_/default_runtime.py' in mim
+        metadata = archive.read(f'{info}/METADATA').decode()
+    mim = {name for name in names if name.startswith('mmbombo/.mim/')}
+    assert mim == {f'mmbombo/.mim/{name}' for name in mim_files(tree)}
     assert index == (ROOT / 'model-index.yml').read_bytes()
-    sources = {
+    assert {
         path.relative_to(tree).as_posix()
         for path in (tree / 'mmbombo').rglob('*.py')
-    }
-    assert sources <= names
+    } <= names
     # A top-level "configs" would be everybody's.
-    top = {Path(name).parts[0] for name in names}
-    assert top == {'mmbombo', f'mmbombo-{mmbombo.__version__}.dist-info'}
+    assert {Path(name).parts[0] for name in names} == {'mmbombo', info}
     needs = re.findall(r'^Requires-Dist: (.*)$', metadata, re.MULTILINE)
     plain = [need for need in needs if 'extra ==' not in need]
     assert plain and not [need for need in plain if 'mm' in need]
@@ -96,43 +85,32 @@ def test_wheel_holds_package_and_mim(tree, tmp_path):
 
 def test_wheel_from_sdist_is_complete(tree, tmp_path):
     subprocess.run(
-        [sys.executable, 'setup.py', '-q', 'sdist', '-d',
-         str(tmp_path)],
-        cwd=tree,
-        check=True,
-        capture_output=True)
+        [sys.executable, 'setup.py', '-q', 'sdist', '-d', tmp_path],
+        cwd=tree, check=True, capture_output=True)
     sdist, = tmp_path.glob('mmbombo-*.tar.gz')
     with tarfile.open(sdist) as archive:
         top = {Path(name).parts[1] for name in archive.getnames()[1:]}
     assert {'LICENSE', 'README.md', 'requirements', 'configs'} <= top
     with zipfile.ZipFile(build_wheel(sdist, tmp_path)) as archive:
         names = set(archive.namelist())
-    code = {
-        name
+    assert {
+        f'mmbombo/.mim/{name}'
         for name in mim_files(tree) if name.endswith(('.py', '.sh', '.yml'))
-    }
-    assert {f'mmbombo/.mim/{name}' for name in code} <= names
+    } <= names
 
 
 def test_editable_installation_links_mim(tree, tmp_path):
     prefix = tmp_path / 'prefix'
     # "--ignore-installed": the mmbombo that these tests run stays installed.
-    pip('install',
-        '--ignore-installed',
-        '--prefix',
-        str(prefix),
-        '--editable',
-        str(tree),
-        cwd=tmp_path)
-    mim = tree / 'mmbombo' / '.mim'
+    pip('install', '--ignore-installed', '--prefix', str(prefix),
+        '--editable', str(tree), cwd=tmp_path)
     present = {
         path.name: path.resolve()
-        for path in mim.iterdir() if path.is_symlink()
+        for path in (tree / 'mmbombo/.mim').iterdir() if path.is_symlink()
     }
-    sources = [name for name in MIM_FOLDERS if (tree / name).is_dir()]
     assert present == {
         name: tree / name
-        for name in [*sources, 'model-index.yml']
+        for name in [*MIM_FOLDERS, 'model-index.yml']
     }
     site_packages, = prefix.rglob('site-packages')
     code = ('import site; '
@@ -140,17 +118,11 @@ def test_editable_installation_links_mim(tree, tmp_path):
             'import mmbombo; print(mmbombo.__file__)')
     # "-I -S": nothing but that folder, neither this tree nor the environment.
     done = subprocess.run([sys.executable, '-I', '-S', '-c', code],
-                          cwd=tmp_path,
-                          capture_output=True,
-                          text=True)
+                          cwd=tmp_path, capture_output=True, text=True)
     # Without the environment's packages the import stops at the check of the
     # libraries, in the tree's own file: it is the tree that was found.
     assert str(tree / 'mmbombo' / '__init__.py') in done.stderr
     assert 'mmengine is not installed' in done.stderr
-
-
-def test_libraries_of_this_environment_fit():
-    mmbombo._check_libraries()
 
 
 @pytest.mark.parametrize('module, version, range_', [
@@ -163,40 +135,30 @@ def test_unfit_version_is_named(monkeypatch, module, version, range_):
     monkeypatch.setattr(module, '__version__', version)
     with pytest.raises(ImportError) as error:
         mmbombo._check_libraries()
-    name = module.__name__
-    assert f'{name} {version} is installed, {range_} is needed' in str(
-        error.value)
-    assert 'onedl-mmengine onedl-mmcv' in str(error.value)
-    assert 'mmcv==2.1.0 mmdet mmsegmentation' in str(error.value)
+    for text in (f'{module.__name__} {version} is installed, {range_} is need',
+                 'onedl-mmengine onedl-mmcv',
+                 'mmcv==2.1.0 mmdet mmsegmentation'):
+        assert text in str(error.value)
 
 
 @pytest.mark.parametrize('module, version', [
-    (mmengine, '0.10.7'),
     (mmengine, '0.11.0rc3'),
     (mmcv, '2.0.0rc4'),
     (mmcv, '2.3.6.post1'),
     (mmdet, '3.5.1'),
-    (mmseg, '1.4.2'),
 ])
 def test_fit_version_passes(monkeypatch, module, version):
     monkeypatch.setattr(module, '__version__', version)
     mmbombo._check_libraries()
 
 
-def test_all_missing_libraries_are_named_at_once(monkeypatch):
-    for name in ('mmcv', 'mmseg'):
+@pytest.mark.parametrize('missing', [['mmengine'], ['mmcv', 'mmseg']])
+def test_all_missing_libraries_are_named_at_once(monkeypatch, missing):
+    for name in missing:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError) as error:
         mmbombo._check_libraries()
-    assert 'mmcv is not installed, >=2.0.0rc4' in str(error.value)
-    assert 'mmseg is not installed, >=1.2.2' in str(error.value)
-    assert 'mmdet' not in str(error.value).split('Install one of')[0]
-
-
-def test_missing_mmengine_stops_the_check(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'mmengine', None)
-    with pytest.raises(ImportError, match='mmengine is not installed'):
-        mmbombo._check_libraries()
+    assert re.findall(r'(mm\w+) is not installed', str(error.value)) == missing
 
 
 def test_refusal_of_another_library_is_passed_on(monkeypatch):
@@ -211,50 +173,29 @@ def test_refusal_of_another_library_is_passed_on(monkeypatch):
         mmbombo._check_libraries()
 
 
-def test_advice_agrees_with_the_requirement_files():
-
-    def names(file):
-        lines = (ROOT / 'requirements' / file).read_text().splitlines()
-        return {
-            re.match(r'[\w-]+', line)[0]
-            for line in lines if line and not line.startswith('#')
-        }
-
-    advice = mmbombo._REMEDY
-    onedl = advice.split('OneDL: ')[1].split('official: ')[0]
-    official = advice.split('official: ')[1]
-    for name in names('mminstall_onedl.txt') - {
-            'opencv-python', 'opencv-python-headless'
-    }:
-        assert name in onedl
-    for name in names('mminstall.txt'):
-        assert name in official
-    for name in names('build.txt'):
-        assert name in advice
+@pytest.mark.parametrize('file, part', [('mminstall_onedl', 'OneDL: '),
+                                        ('mminstall', 'official: '),
+                                        ('build', '')])
+def test_advice_agrees_with_the_requirement_files(file, part):
+    text = (ROOT / f'requirements/{file}.txt').read_text()
+    names = set(re.findall(r'^[\w-]+', text, re.MULTILINE))
+    advice = mmbombo._REMEDY[mmbombo._REMEDY.index(part):]
+    assert all(
+        name in advice.splitlines()[0] if part else name in advice
+        for name in names if not name.startswith('opencv'))
 
 
 def test_import_is_cheap():
     code = ('import sys, mmbombo; '
             'print([m for m in ("mmdet.models", "mmseg.models", "torchvision")'
             ' if m in sys.modules])')
-    done = subprocess.run([sys.executable, '-c', code],
-                          cwd=ROOT,
-                          capture_output=True,
-                          text=True,
-                          check=True)
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True,
+                          capture_output=True, text=True)
     assert done.stdout.strip().splitlines()[-1] == '[]'
 
 
 def test_bug_report_names_the_owners():
     env = collect_env()
     assert env['mmbombo'] == mmbombo.__version__
-    owners = ('onedl-mmcv', 'mmcv')
-    assert any(env['mmcv'] == f'{mmcv.__version__} '
-               f'({owner} {_version(owner)})' for owner in owners)
-
-
-def _version(name):
-    try:
-        return distribution(name).version
-    except ModuleNotFoundError:
-        return None
+    owner = packages_distributions()['mmcv'][0]
+    assert env['mmcv'] == f'{mmcv.__version__} ({owner} {version(owner)})'

@@ -63,14 +63,12 @@ class Commands:
     def run_fresh(self, script, *arguments, cwd=None, env=None):
         """Run a script in a new interpreter."""
         done = subprocess.run(
-            self.command_line(script, *arguments), cwd=cwd or self.folder,
+            [sys.executable, REPO / script, *map(str, arguments)],
+            cwd=cwd or self.folder,
             env={**os.environ, **ENVIRONMENT, **(env or {})}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT,
             errors='replace')
         return SimpleNamespace(returncode=done.returncode, output=done.stdout)
-
-    def command_line(self, script, *arguments):
-        return [sys.executable, str(REPO / script), *map(str, arguments)]
 
 
 def be_script(script, arguments, log):
@@ -164,15 +162,11 @@ def train(commands):
     return run
 
 
-def scalar_files(work_dir):
-    """Logs of all runs in a work directory, the oldest first."""
-    return sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
-
-
-def read_scalars(work_dir, run=-1):
-    """Logged lines of a run: those of training, and those of validation."""
+def read_scalars(work_dir):
+    """Logged lines of the last run: those of training, and of validation."""
+    file = max(Path(work_dir).glob('*/vis_data/scalars.json'))
     train, val = [], []
-    for line in scalar_files(work_dir)[run].read_text().splitlines():
+    for line in file.read_text().splitlines():
         scalars = {
             key: value
             for key, value in json.loads(line).items() if key not in CLOCKS
@@ -181,17 +175,9 @@ def read_scalars(work_dir, run=-1):
     return SimpleNamespace(train=train, val=val)
 
 
-def iterations_run(work_dir):
-    """How many training iterations a work directory has logged."""
-    return sum(
-        len(read_scalars(work_dir, run).train)
-        for run in range(len(scalar_files(work_dir))))
-
-
 @pytest.fixture(scope='session')
 def logs():
-    return SimpleNamespace(
-        read_scalars=read_scalars, iterations_run=iterations_run)
+    return SimpleNamespace(read_scalars=read_scalars)
 
 
 @pytest.fixture(scope='session')
@@ -279,21 +265,17 @@ def make_config():
     """
 
     def make(path, data_root, iters=5, change=None, options=None,
-             base=SHAPES_CONFIG, validate=False):
-        cfg = Config.fromfile(base)
+             validate=False):
+        cfg = Config.fromfile(SHAPES_CONFIG)
         thin_model(cfg.model)
         place_data(cfg._cfg_dict, 'data/shapes/', f'{data_root}/')
         for loader in (cfg.train_dataloader, cfg.val_dataloader,
                        cfg.test_dataloader):
-            sources = loader.dataset.get('datasets') or [loader.dataset]
-            for source in sources:
+            for source in loader.dataset.get('datasets', [loader.dataset]):
                 shrink_images(source.pipeline)
-        cfg.train_dataloader.update(
-            batch_size=4, num_workers=0, persistent_workers=False)
-        cfg.train_dataloader.sampler.batch_size = 4
-        for loader in (cfg.val_dataloader, cfg.test_dataloader):
             loader.update(
                 batch_size=4, num_workers=0, persistent_workers=False)
+        cfg.train_dataloader.sampler.batch_size = 4
         cfg.train_cfg.update(max_iters=iters, val_interval=iters)
         cfg.default_hooks.logger.interval = 1
         cfg.log_processor.window_size = 1

@@ -1,60 +1,70 @@
 # Copyright (c) mmbombo contributors.
-"""Bad configs and checkpoints stop ``tools/train.py`` with one line.
+"""Bad configs, checkpoints and files: one line of ``tools/train.py`` each.
 
-Every case spoils one thing in a config that trains, and looks for the key or
-the name in that line.
+Every case spoils one thing in a training that works, and looks for the key,
+the name or the file in that line.
 """
 import os
 import pickle
+import re
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
+from mmengine.config import Config
+from PIL import Image
 
-#: Name -> what spoils the config, and what the message must name.
+from mmbombo.registry import DATASETS
+from mmbombo.utils import user_errors
+
+#: What spoils the config, and what the line must name.
 CASES = {}
 #: The same for options.
 OPTIONS = {
-    'metric_without_annotation': (
-        {'val_dataloader.dataset.annotation_kinds': ('bbox', )},
-        ['SegIoUMetric', "'seg'", 'sem_seg', "'val' (bbox)"]),
-    'ratio_that_cannot_be_met': (
-        {'train_dataloader.sampler.source_ratio': [2, 1]},
-        ['batch_size=4', '[2, 1]', '3 and 6']),
-    'ratio_for_other_sources': (
-        {'train_dataloader.sampler.source_ratio': [1, 1, 2]},
-        ['[1, 1, 2]', '3 numbers for 2 sources']),
-    'batch_size_of_sampler_differs': (
-        {'train_dataloader.sampler.batch_size': 2},
-        ['batch_size=4', 'PartialAnnotationSampler', 'batch_size=2']),
-    'detection_head_of_other_classes': (
-        {'model.task_heads.det.head.num_classes': 3},
-        ['detection head', 'num_classes=3', '4 detection classes', 'disc']),
-    'segmentation_head_of_other_classes': (
-        {'model.task_heads.seg.head.num_classes': 4},
-        ['segmentation', 'num_classes=4', '5', 'background']),
-    'classes_in_another_order': (
-        {'model.class_map.det_classes':
-         ('star', 'triangle', 'rectangle', 'disc')},
-        ['class_map', 'det_classes', 'order']),
-    'epoch_without_an_end': (
-        {'train_cfg': dict(
-            _delete_=True, type='EpochBasedTrainLoop', max_epochs=1)},
-        ['EpochBasedTrainLoop', 'IterBasedTrainLoop', 'infinite=False']),
-    'kind_unknown': (
-        {'train_dataloader.dataset.datasets.0.annotation_kinds': ('box', )},
-        ["'box'", 'bbox', 'sem_seg']),
-    'ema_predictor_without_hook': (
-        {'model.weak_losses.1.predictor': 'ema'},
-        ["'ema'", 'PredictorEMAHook', 'custom_hooks']),
-    'predictor_unknown': (
-        {'model.weak_losses.1.predictor': 'oracle'},
-        ["'oracle'", "'self'", "'ema'"]),
-    'type_unknown': (
-        {'model.weak_losses.1.type': 'MaskForBoxLos'},
-        ['MaskForBoxLos is not in the mmbombo::model registry']),
-    'argument_unknown': (
-        {'model.weak_losses.1.stide': 4},
-        ['MaskForBoxLoss', "unexpected keyword argument 'stide'"]),
+    'metric_without_annotation': ({
+        'val_dataloader.dataset.annotation_kinds': ('bbox', )
+    }, ['SegIoUMetric', "'seg'", 'sem_seg', "'val' (bbox)"]),
+    'ratio_that_cannot_be_met': ({
+        'train_dataloader.sampler.source_ratio': [2, 1]
+    }, ['batch_size=4', '[2, 1]', '3 and 6']),
+    'ratio_for_other_sources': ({
+        'train_dataloader.sampler.source_ratio': [1, 1, 2]
+    }, ['[1, 1, 2]', '3 numbers for 2 sources']),
+    'batch_size_of_sampler_differs': ({
+        'train_dataloader.sampler.batch_size': 2
+    }, ['batch_size=4', 'PartialAnnotationSampler', 'batch_size=2']),
+    'detection_head_of_other_classes': ({
+        'model.task_heads.det.head.num_classes':
+        3
+    }, ['GFLHead', 'num_classes=3', "'det' has 4 classes", 'disc']),
+    'segmentation_head_of_other_classes': ({
+        'model.task_heads.seg.head.num_classes':
+        4
+    }, ['FPNHead', 'num_classes=4', "'seg' has 5 classes", 'background']),
+    'classes_in_another_order': ({
+        'model.class_map.det_classes':
+        ('star', 'triangle', 'rectangle', 'disc')
+    }, ["model's classes of task 'det'", 'another order']),
+    'epoch_without_an_end': ({
+        'train_cfg':
+        dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=1)
+    }, ['EpochBasedTrainLoop', 'IterBasedTrainLoop', 'infinite=False']),
+    'kind_unknown': ({
+        'train_dataloader.dataset.datasets.0.annotation_kinds': ('box', )
+    }, ["'box'", 'bbox', 'sem_seg']),
+    'ema_predictor_without_hook': ({
+        'model.weak_losses.1.predictor': 'ema'
+    }, ["'ema'", 'PredictorEMAHook', 'custom_hooks']),
+    'predictor_unknown': ({
+        'model.weak_losses.1.predictor': 'oracle'
+    }, ["'oracle'", "'self'", "'ema'"]),
+    'type_unknown': ({
+        'model.weak_losses.1.type': 'MaskForBoxLos'
+    }, ['MaskForBoxLos is not in the mmbombo::model registry']),
+    'argument_unknown': ({
+        'model.weak_losses.1.stide': 4
+    }, ['MaskForBoxLoss', "unexpected keyword argument 'stide'"]),
 }
 
 
@@ -96,7 +106,8 @@ def mosaic_around_the_sources(cfg):
     """With a sampler that does not mind."""
     loader = cfg.train_dataloader
     loader.dataset = dict(
-        type='mmdet.MultiImageMixDataset', dataset=loader.dataset,
+        type='mmdet.MultiImageMixDataset',
+        dataset=loader.dataset,
         pipeline=[dict(type='mmdet.Mosaic', img_scale=(64, 64))])
     loader.sampler = dict(type='InfiniteSampler')
 
@@ -104,10 +115,11 @@ def mosaic_around_the_sources(cfg):
 @case('datasets[0]', 'BaseSegDataset', 'PartialAnnotationDataset')
 def source_not_wrapped(cfg):
     sources(cfg)[0] = dict(
-        type='mmseg.BaseSegDataset', data_root=sources(cfg)[0].data_root,
+        type='mmseg.BaseSegDataset',
+        data_root=sources(cfg)[0].data_root,
         ann_file='ImageSets/Main/seg_train.txt',
-        data_prefix=dict(img_path='JPEGImages',
-                         seg_map_path='SegmentationClass'))
+        data_prefix=dict(
+            img_path='JPEGImages', seg_map_path='SegmentationClass'))
 
 
 @case('mmseg.RandomFlip', 'mmdet.RandomFlip')
@@ -130,38 +142,120 @@ def pseudo_mask_method_unknown(cfg):
 
 @case('LoadPseudoMask', 'BoxForMaskLoss')
 def pseudo_mask_missing(cfg):
-    drop_step(cfg, 'LoadPseudoMask')
+    replace_step(cfg, 'LoadPseudoMask')
 
 
 @case('LabelComponents', 'MaskForBoxLoss')
 def components_missing(cfg):
-    drop_step(cfg, 'LabelComponents')
+    replace_step(cfg, 'LabelComponents')
 
 
 @case('DetTaskHead', 'RPNHead')
 def two_stage_head(cfg):
     det = cfg.model.task_heads.det
     det.head = dict(
-        type='RPNHead', in_channels=16, num_classes=1,
+        type='RPNHead',
+        in_channels=16,
+        num_classes=1,
         anchor_generator=det.head.anchor_generator)
 
 
 def replace_step(cfg, old, **new):
+    """Put another step, or none, in the place of one."""
     for source in sources(cfg):
-        source.pipeline = [
-            new if step['type'] == old else step for step in source.pipeline
-        ]
+        steps = (new if x['type'] == old else x for x in source.pipeline)
+        source.pipeline = [step for step in steps if step]
 
 
-def drop_step(cfg, name):
-    for source in sources(cfg):
-        source.pipeline = [
-            step for step in source.pipeline if step['type'] != name
-        ]
+def add(line):
+    """A function that spoils a file, as those below."""
+    return lambda path: path.write_text(path.read_text() + line)
+
+
+def write(text):
+    return lambda path: path.write_text(text)
+
+
+def halve(path):
+    content = path.read_bytes()
+    path.write_bytes(content[:len(content) // 2])
+
+
+def edit(*replacements):
+    """Replace the first match of each pattern."""
+
+    def change(path):
+        text = path.read_text()
+        for pattern, new in replacements:
+            changed = re.sub(pattern, new, text, count=1)
+            assert changed != text
+            text = changed
+        path.write_text(text)
+
+    return change
+
+
+def side(name, value):
+    return rf'<{name}>[^<]*', f'<{name}>{value}'
+
+
+def mask(change):
+    """Rewrite a mask as the palette image of changed ids."""
+
+    def rewrite(path):
+        with Image.open(path) as image:
+            ids = np.array(image)
+        image = Image.fromarray(change(ids))
+        if image.mode == 'L':
+            image.putpalette(list(range(256)) * 3)
+        image.save(path)
+
+    return rewrite
+
+
+def with_id_nine(ids):
+    ids[-1, -1] = 9
+    return ids
+
+
+DOCTYPE = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>'
+UNICORN = edit((r'(<object>\s*<name>)[^<]*', r'\1unicorn'))
+LISTS, BOXES, MASKS = 'ImageSets/Main', 'Annotations', 'SegmentationClass'
+#: Found before the first iteration: file, what spoils it, and what the line
+#: must say beside its name.
+LIST_CASES = [
+    (f'{LISTS}/seg_train.txt', Path.unlink, 'does not exist'),
+    (f'{LISTS}/seg_train.txt', write(''), "'seg'", 'sem_seg', 'no image'),
+    (f'{LISTS}/det_train.txt', add('../../../secret\n'), 'line 13',
+     '../../../secret'),
+    (f'{LISTS}/det_train.txt', add('det_000003\n'), 'line 13', 'line 4'),
+]
+#: Found at the latest when the sample is drawn.
+FILE_CASES = [
+    ('JPEGImages/det_000002.jpg', Path.unlink, 'det_train.txt'),
+    (f'{BOXES}/det_000004.xml', Path.unlink, 'det_train.txt'),
+    (f'{MASKS}/seg_000000.png', Path.unlink, 'seg_train.txt'),
+    (f'{MASKS}/val_000001.png', Path.unlink, 'val.txt'),
+    ('JPEGImages/det_000006.jpg', halve, 'not an image'),
+    (f'{MASKS}/seg_000006.png', halve, 'cannot be decoded'),
+    (f'{BOXES}/det_000007.xml', halve, 'not well-formed'),
+    ('JPEGImages/seg_000006.jpg', write('<html>404</html>'), 'not an image'),
+    (f'{MASKS}/seg_000003.png', mask(lambda x: x[:9, :7]), '7x9'),
+    (f'{MASKS}/seg_000005.png', mask(with_id_nine), '[9]', '0..4'),
+    (f'{MASKS}/seg_000001.png', mask(lambda x: np.dstack([x] * 3)), 'RGB'),
+    (f'{BOXES}/det_000000.xml', edit((r'<\?xml.*?\?>|^', DOCTYPE)), 'entity'),
+    (f'{BOXES}/det_000001.xml', edit(side('xmax', 500)), '500', 'outside'),
+    (f'{BOXES}/det_000001.xml', edit(side('ymin', 60), side('ymax', 20)),
+     '59', 'inverted'),
+    (f'{BOXES}/det_000001.xml', edit(side('xmin', 11), side('xmax', 10)),
+     '10', 'degenerate'),
+    (f'{BOXES}/det_000001.xml', edit(side('xmin', 'nan')), 'nan'),
+    (f'{BOXES}/det_000001.xml', UNICORN, 'unicorn', 'disc'),
+]
 
 
 @pytest.fixture
-def stops(train_here, logs, tmp_path):
+def stops(train_here, tmp_path):
     """Nothing is trained; the line says what it must."""
 
     def check(config, expected, *arguments):
@@ -169,27 +263,64 @@ def stops(train_here, logs, tmp_path):
         for text in expected:
             assert text in run.line
         assert 'Iter(train)' not in run.output
-        assert logs.iterations_run(tmp_path / 'work') == 0
         assert not list(tmp_path.rglob('iter_*.pth'))
 
     return check
 
 
+def spoilt(shapes, make_config, tmp_path, change=None, options=None):
+    return make_config(
+        tmp_path / 'config.py',
+        shapes,
+        iters=2,
+        validate=True,
+        change=change,
+        options=options)
+
+
 @pytest.mark.parametrize('name', CASES)
 def test_spoilt_configs(name, shapes, make_config, stops, tmp_path):
     change, expected = CASES[name]
-    config = make_config(
-        tmp_path / 'config.py', shapes, iters=2, validate=True, change=change)
-    stops(config, expected)
+    stops(spoilt(shapes, make_config, tmp_path, change), expected)
 
 
 @pytest.mark.parametrize('name', OPTIONS)
 def test_spoilt_options(name, shapes, make_config, stops, tmp_path):
     options, expected = OPTIONS[name]
-    config = make_config(
-        tmp_path / 'config.py', shapes, iters=2, validate=True,
-        options=options)
-    stops(config, expected)
+    stops(spoilt(shapes, make_config, tmp_path, options=options), expected)
+
+
+@pytest.mark.parametrize('file, spoil, expected',
+                         [(file, spoil, expected)
+                          for file, spoil, *expected in LIST_CASES])
+def test_no_training_with_a_bad_list(file, spoil, expected, own_shapes,
+                                     make_config, stops, tmp_path):
+    spoil(own_shapes / file)
+    config = spoilt(own_shapes, make_config, tmp_path)
+    stops(config, [str(own_shapes / file), *expected])
+
+
+@pytest.mark.parametrize('file, spoil, expected',
+                         [(file, spoil, expected)
+                          for file, spoil, *expected in FILE_CASES])
+def test_no_sample_of_a_bad_file(file, spoil, expected, own_shapes,
+                                 make_config, tmp_path):
+    spoil(own_shapes / file)
+    config = spoilt(own_shapes, make_config, tmp_path)
+    line = draw_all(config)
+    for text in [str(own_shapes / file), *expected]:
+        assert text in line
+
+
+def draw_all(config):
+    """Draw every sample; what the command would say if one cannot be."""
+    cfg = Config.fromfile(config)
+    with pytest.raises(SystemExit) as ended, user_errors():
+        for loader in (cfg.train_dataloader, cfg.val_dataloader):
+            dataset = DATASETS.build(loader.dataset)
+            for place in range(len(dataset)):
+                dataset[place]
+    return ended.value.code
 
 
 class Payload:
@@ -205,9 +336,11 @@ class Payload:
 def test_checkpoint_that_runs_code(shapes, make_config, stops, tmp_path):
     path = tmp_path / 'gift.pth'
     with zipfile.ZipFile(path, 'w') as archive:
-        archive.writestr('archive/data.pkl', pickle.dumps(
-            dict(state_dict={}, meta=Payload(str(tmp_path / 'was_here'))),
-            protocol=2))
+        archive.writestr(
+            'archive/data.pkl',
+            pickle.dumps(
+                dict(state_dict={}, meta=Payload(str(tmp_path / 'was_here'))),
+                protocol=2))
         archive.writestr('archive/byteorder', 'little')
         archive.writestr('archive/version', '3\n')
     config = make_config(tmp_path / 'config.py', shapes)
@@ -232,17 +365,19 @@ def test_the_unspoilt_set_trains(shapes, make_config, train_here, logs,
     assert len(scalars.train) == 2 and len(scalars.val) == 1
 
 
-@pytest.mark.parametrize('config, step', [
+@pytest.mark.parametrize('config, script', [
     ('bombo/bombo_mobilenetv2_fpn-gfl_shapes.py', 'photo_stamps.py'),
     ('bombo/bombo_mobilenetv2_fpn-gfl_photo-stamps.py', 'photo_stamps.py'),
+    ('bombo_voc.py', 'tools/dataset_converters/voc_lists.py'),
+    ('bombo_coco.py', 'tools/dataset_converters/coco_lists.py'),
 ])
-def test_missing_data_root_says_how_to_get_the_data(
-        config, step, repo, train_here, monkeypatch, tmp_path):
+def test_missing_data_says_how_to_get_it(config, script, repo, train_here,
+                                         monkeypatch, tmp_path):
     """The repository's own config where nothing has been prepared."""
     monkeypatch.chdir(tmp_path)
     run = train_here(repo / 'configs' / config, '--cfg-options',
                      'model.backbone.init_cfg=None')
-    assert "data_root 'data/" in run.line and step in run.line
+    assert "'data/" in run.line and script in run.line
     assert 'Iter(train)' not in run.output
 
 
@@ -254,7 +389,7 @@ def test_missing_data_root_says_how_to_get_the_data(
 ])
 def test_tools_end_with_one_line(script, arguments, commands):
     """And with the status of an error."""
-    done = commands.run_fresh(script, *arguments)
+    done = commands.run(script, *arguments)
     assert done.returncode == 1
     assert 'absent.py' in done.output.rstrip().splitlines()[-1]
     assert 'Traceback' not in done.output

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-ITERS = 44
-SAVED_EVERY = 16
-KILL_AFTER = 21
+ITERS = 28
+SAVED_EVERY = 8
+KILL_AFTER = 10
 COMPARED = 20
 #: A module of its own, which the config of the killed run imports.
 KILL_HOOK = f"""
@@ -39,8 +39,8 @@ def everything_on(cfg):
     cfg.default_hooks.checkpoint.interval = SAVED_EVERY
     cfg.param_scheduler = [
         dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0,
-             end=8),
-        dict(type='CosineAnnealingLR', by_epoch=False, begin=8, end=ITERS)
+             end=4),
+        dict(type='CosineAnnealingLR', by_epoch=False, begin=4, end=ITERS)
     ]
     assert cfg.model.task_heads.seg.head.dropout_ratio > 0
 
@@ -72,8 +72,8 @@ def runs(shapes, make_config, train, commands, logs, environment,
     killed = logs.read_scalars(work_dir)
     saved = (work_dir / 'last_checkpoint').read_text()
 
-    resumed = commands.run_fresh('tools/train.py', whole_config, '--work-dir',
-                                 work_dir, '--resume', 'auto')
+    resumed = commands.run('tools/train.py', whole_config, '--work-dir',
+                           work_dir, '--resume', 'auto')
     assert resumed.returncode == 0, resumed.output[-5000:]
     return SimpleNamespace(
         whole=whole.scalars, killed=killed, saved=saved,

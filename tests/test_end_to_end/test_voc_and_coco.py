@@ -103,15 +103,3 @@ def test_training_evaluation_and_resuming(data, request, commands, logs,
         # untrained, it may be wrong everywhere
         assert 0 <= metrics['seg/mIoU'] <= 100
         assert (work_dir / f'iter_{iters}.pth').is_file()
-
-
-@pytest.mark.parametrize('data', ['voc', 'coco'])
-def test_without_the_data_the_steps_to_get_it_are_named(
-        data, commands, tmp_path):
-    config = f'configs/bombo_{data}.py'
-    done = commands.run('tools/train.py', REPO / config, '--work-dir',
-                        tmp_path / 'work')
-    assert done.returncode != 0
-    assert f'data/{"VOCdevkit" if data == "voc" else data}' in done.output
-    assert f'tools/dataset_converters/{data}_lists.py' in done.output
-    assert 'Traceback' not in done.output

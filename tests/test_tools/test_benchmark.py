@@ -87,10 +87,9 @@ def test_rows(options, name, monkeypatch):
 def test_command_writes_rows(data, tmp_path):
     out = tmp_path / 'out' / 'rows.json'
     done = subprocess.run(
-        [sys.executable, 'tools/analysis_tools/benchmark.py', 'pseudo_masks',
-         '--data', str(data), '--images', '2', '--json', str(out)],
-        cwd=ROOT, env=dict(os.environ, PYTHONPATH=str(ROOT)),
-        capture_output=True, text=True)
+        [sys.executable, TOOLS / 'benchmark.py', 'pseudo_masks', '--data',
+         data, '--images', '2', '--json', out], capture_output=True,
+        text=True, env=dict(os.environ, PYTHONPATH=str(ROOT)))
     assert done.returncode == 0, done.stderr
     first, second = json.loads(out.read_text())
     assert first['name'] in done.stdout and second['ratio'] == 1
@@ -236,16 +235,12 @@ def test_tuned_and_reported_images_are_different():
     assert reported[:3] == ['det_000001', 'det_000002', 'det_000005']
 
 
-def test_processor_has_a_name(tmp_path):
-    from provenance import machine, platform, processor
+def test_machine_and_commit_are_named(tmp_path, monkeypatch):
+    from provenance import commit, machine, platform, processor
     info = tmp_path / 'cpuinfo'
     assert processor(info) == platform.machine()
     info.write_text('processor\t: 0\nmodel name\t: CPU: 2 GHz\n' * 2)
     assert processor(info) == 'CPU: 2 GHz'
     assert machine()['device'] == processor()
-
-
-def test_commit_is_unknown_without_git(monkeypatch):
-    from provenance import commit
-    monkeypatch.setenv('PATH', '')
+    monkeypatch.setenv('PATH', '')  # without git
     assert commit() == 'unknown'

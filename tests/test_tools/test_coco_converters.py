@@ -50,27 +50,22 @@ def block(shape, rows, columns):
 
 def annotation(number, name, segmentation, image=1, crowd=0, **kwargs):
     return dict(
-        dict(
-            id=number,
-            image_id=image,
-            category_id=IDS[name],
-            bbox=[0, 0, 5, 5],
-            area=25,
-            iscrowd=crowd,
-            segmentation=segmentation), **kwargs)
+        dict(id=number, image_id=image, category_id=IDS[name],
+             bbox=[0, 0, 5, 5], area=25, iscrowd=crowd,
+             segmentation=segmentation), **kwargs)
 
 
 def write_instances(path, annotations, num_images=2, **changes):
-    content = dict(
-        info=dict(year=2017),
-        images=[
-            dict(id=i, file_name=f'{i:012d}.jpg', height=20, width=30)
-            for i in range(1, num_images + 1)
-        ],
-        annotations=annotations,
-        categories=coco_categories())
-    content.update(changes)
-    path.write_text(json.dumps(content))
+    images = [
+        dict(id=i, file_name=f'{i:012d}.jpg', height=20, width=30)
+        for i in range(1, num_images + 1)
+    ]
+    path.write_text(
+        json.dumps(
+            dict(
+                dict(info=dict(year=2017), images=images,
+                     annotations=annotations, categories=coco_categories()),
+                **changes)))
     return path
 
 
@@ -142,15 +137,21 @@ def test_interrupted_run_continues(tmp_path, capsys):
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     times = {path.name: path.stat().st_mtime_ns for path in out.glob('*.png')}
     (out / '000000000001.png').unlink()
-    capsys.readouterr()
     run(semantic, file, out, '--jobs', 2)
     assert '4 of 5 maps are there' in capsys.readouterr().out
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
     for path in out.glob('*[2-5].png'):
         assert path.stat().st_mtime_ns == times[path.name]
+    # maps of two files do not mix
+    write_instances(file, [annotation(1, 'cat', [rectangle(2, 2, 9, 9)])])
+    with pytest.raises(DatasetError, match='maps of another file'):
+        run(semantic, file, out, '--jobs', 1)
+    (out / 'semantic.json').unlink()
+    with pytest.raises(DatasetError, match='maps of another file'):
+        run(semantic, file, out, '--jobs', 1)
 
 
-def test_maps_are_named_as_the_images(tmp_path, capsys):
+def test_maps_are_named_as_the_images(tmp_path):
     images = [
         dict(id=i, file_name=name, height=20, width=30)
         for i, name in enumerate(['a/1.jpg', 'b/1.jpg', '1.v2.jpg'], start=1)
@@ -168,7 +169,7 @@ def test_maps_are_named_as_the_images(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('name',
-                         [None, '', '/1.jpg', '../1.jpg', 'a/../1.jpg'])
+                         [None, '/1.jpg', 'a/../1.jpg'])
 @pytest.mark.parametrize('tool', [semantic, lists])
 def test_names_outside_the_folder(tmp_path, tool, name):
     image = dict(id=5, file_name=name, height=20, width=30)
@@ -181,18 +182,6 @@ def test_names_outside_the_folder(tmp_path, tool, name):
     message = f'bad.json: image 5 has the file_name {name!r}'
     with pytest.raises(DatasetError, match=message):
         run(tool, file, *['maps'] * (tool is semantic))
-
-
-def test_maps_of_two_files_do_not_mix(tmp_path):
-    file = write_instances(tmp_path / 'instances.json', [])
-    out = tmp_path / 'maps'
-    run(semantic, file, out, '--jobs', 1)
-    write_instances(file, [annotation(1, 'cat', [rectangle(2, 2, 9, 9)])])
-    with pytest.raises(DatasetError, match='maps of another file'):
-        run(semantic, file, out, '--jobs', 1)
-    (out / 'semantic.json').unlink()
-    with pytest.raises(DatasetError, match='maps of another file'):
-        run(semantic, file, out, '--jobs', 1)
 
 
 @pytest.mark.parametrize('segmentation, message', [
@@ -273,8 +262,8 @@ def test_lists(tmp_path, capsys):
 
 
 def test_the_order_does_not_depend_on_the_machine():
-    assert lists.rank([5, 3, 1, 4, 2], 0) == lists.rank([1, 2, 3, 4, 5], 0)
-    assert lists.rank(range(1, 9), 0) == [6, 4, 2, 1, 7, 5, 8, 3]
+    for ids in (range(1, 9), range(8, 0, -1)):
+        assert lists.rank(ids, 0) == [6, 4, 2, 1, 7, 5, 8, 3]
 
 
 @pytest.mark.parametrize('args, message', [

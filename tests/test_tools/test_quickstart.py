@@ -55,16 +55,15 @@ esac
 
 @pytest.fixture
 def root(tmp_path):
-    (tmp_path / 'mmbombo').mkdir()
-    (tmp_path / 'mmbombo' / 'code.py').write_text('first')
-    (tmp_path / 'tools').mkdir()
+    for folder in ('mmbombo', 'tools', '.venv/bin', '.venv-official/bin'):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / 'mmbombo/code.py').write_text('first')
     for name in ('steps.sh', 'quickstart.sh'):
         shutil.copy(TOOLS / name, tmp_path / 'tools')
-    (tmp_path / 'tools' / 'setup_env.sh'
-     ).write_text('echo "setup_env $*" >>"$(dirname "$0")/../calls.txt"\n')
+    (tmp_path / 'tools/setup_env.sh').write_text(
+        'echo "setup_env $*" >>"$(dirname "$0")/../calls.txt"\n')
     for venv in ('.venv', '.venv-official'):
-        python = tmp_path / venv / 'bin' / 'python'
-        python.parent.mkdir(parents=True)
+        python = tmp_path / venv / 'bin/python'
         python.write_text(PYTHON)
         python.chmod(0o755)
     return tmp_path
@@ -74,15 +73,10 @@ def quickstart(root, *options, broken=''):
     """Run it; returns the process and the calls as lists of words."""
     calls = root / 'calls.txt'
     calls.unlink(missing_ok=True)
-    done = subprocess.run(
-        ['bash', str(root / 'tools' / 'quickstart.sh'), *options],
-        cwd='/',
-        env={
-            **os.environ, 'BROKEN': broken
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True)
+    done = subprocess.run(['bash', root / 'tools/quickstart.sh', *options],
+                          cwd='/', env={**os.environ, 'BROKEN': broken},
+                          stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True)
     return done, [line.split() for line in calls.read_text().splitlines()]
 
 
@@ -91,8 +85,13 @@ def names(calls):
     return [Path(words[0]).name for words in calls[1:]]
 
 
-def value(calls, script, option):
+def words_of(calls, script):
     words, = (w for w in calls if Path(w[0]).name == script)
+    return words
+
+
+def value(calls, script, option):
+    words = words_of(calls, script)
     return words[words.index(option) + 1]
 
 
@@ -100,28 +99,22 @@ def test_all_steps_in_order_then_none_again(root):
     done, calls = quickstart(root)
     assert done.returncode == 0, done.stderr
     assert names(calls) == ALL_STEPS
-    assert 'THE TABLE' in done.stdout
-    work_dir = Path(value(calls, 'train.py', '--work-dir'))
-    picture = work_dir / 'contact_sheet.png'
-    assert f'contact sheet:  {picture}\n' in done.stdout
-    assert picture.is_file()
+    work_dir = value(calls, 'train.py', '--work-dir')
     # What is evaluated and drawn is what was trained.
     for script in ('test.py', 'contact_sheet.py'):
-        words, = (w for w in calls if Path(w[0]).name == script)
-        assert words[2] == f'{work_dir}/iter.pth'
-
-    done, calls = quickstart(root)
-    assert done.returncode == 0
+        assert words_of(calls, script)[2] == f'{work_dir}/iter.pth'
+    again, calls = quickstart(root)
+    assert again.returncode == 0
     assert names(calls) == EVERY_TIME
-    assert '[training] already done' in done.stdout
-    assert 'THE TABLE' in done.stdout
-    assert f'contact sheet:  {picture}\n' in done.stdout
+    assert '[training] already done' in again.stdout
+    for run in (done, again):
+        assert 'THE TABLE' in run.stdout
+        assert f'contact sheet:  {work_dir}/contact_sheet.png\n' in run.stdout
 
 
 def test_other_iterations_and_other_code_train_anew(root):
     first = value(quickstart(root)[1], 'train.py', '--work-dir')
     _, calls = quickstart(root, '--iters', '25')
-    assert 'train.py' in names(calls)
     second = value(calls, 'train.py', '--work-dir')
     assert value(calls, 'train.py', '--iters') == '25'
     (root / 'mmbombo' / 'code.py').write_text('second')
@@ -135,30 +128,18 @@ def test_other_iterations_and_other_code_train_anew(root):
                                           ('test.py', 'evaluation'),
                                           ('contact_sheet.py', 'picture')])
 def test_failed_step_is_named_and_tried_again(root, script, step):
-    done, calls = quickstart(root, broken=script)
+    done, failed = quickstart(root, broken=script)
     assert done.returncode == 1
-    assert names(calls)[-1] == script
+    assert names(failed)[-1] == script
     assert f"error: the step '{step}' failed" in done.stderr
     assert 'broken on purpose' in done.stdout
-    log, = (
-        line.split()[-1] for line in done.stderr.splitlines()
-        if line.strip().startswith('log:'))
-    assert Path(log).read_text() == 'broken on purpose\n'
-    assert 'remedy: ' in done.stderr
     assert 'THE TABLE' not in done.stdout
-
     done, calls = quickstart(root)
-    assert done.returncode == 0
     assert script in names(calls)
     assert 'THE TABLE' in done.stdout
-
-
-def test_interrupted_training_is_resumed_where_it_was(root):
-    before = value(
-        quickstart(root, broken='train.py')[1], 'train.py', '--work-dir')
-    _, calls = quickstart(root)
-    assert value(calls, 'train.py', '--work-dir') == before
-    assert value(calls, 'train.py', '--resume') == 'auto'
+    if script == 'train.py':  # it is resumed where it was
+        assert words_of(calls, script) == words_of(failed, script)
+        assert value(calls, script, '--resume') == 'auto'
 
 
 def test_options_choose_data_config_and_stack(root):
@@ -166,17 +147,15 @@ def test_options_choose_data_config_and_stack(root):
     assert calls[0] == ['setup_env', '--stack', 'official']
     assert value(calls, 'photo_stamps.py', '--out') == 'data/shapes'
     assert value(calls, 'photo_stamps.py', '--data') == 'shapes'
-    words, = (w for w in calls if Path(w[0]).name == 'train.py')
+    words = words_of(calls, 'train.py')
     assert words[1].endswith('_shapes.py') and '--iters' not in words
 
-    _, calls = quickstart(root, '--smoke')
+
+def test_smoke_is_short_and_reads_the_folder_that_it_draws(root):
+    done, calls = quickstart(root, '--smoke')
+    assert done.returncode == 0, done.stderr
     assert value(calls, 'photo_stamps.py', '--out') == 'data/shapes_smoke'
     assert int(value(calls, 'photo_stamps.py', '--num-train')) <= 64
     assert value(calls, 'train.py', '--iters') == '10'
-
-
-def test_smoke_reads_the_folder_that_it_draws(root):
-    done, _ = quickstart(root, '--smoke')
-    assert done.returncode == 0, done.stderr
     config = (root / 'work_dirs/setup/onedl/config.py').read_text()
     assert config.split()[-1] == 'data/shapes_smoke/'

@@ -3,10 +3,10 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from mmbombo.testing import load_script
 
@@ -15,11 +15,8 @@ TOOLS = ROOT / 'tools'
 
 
 def bash(script, **options):
-    return subprocess.run(['bash', '-c', script],
-                          stdin=subprocess.DEVNULL,
-                          capture_output=True,
-                          text=True,
-                          **options)
+    return subprocess.run(['bash', '-c', script], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, **options)
 
 
 def steps(script, cwd):
@@ -33,8 +30,7 @@ def test_step_prints_and_logs(tmp_path):
         'run_step name logs/a.log "try again" work; echo after', tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / 'logs' / 'a.log').read_text() == 'one\ntwo\n'
-    assert '\none\ntwo\n' in done.stdout
-    assert '[name] done in 0:' in done.stdout
+    assert '\none\ntwo\n[name] done in 0:' in done.stdout
     assert done.stdout.endswith('after\n')
 
 
@@ -44,12 +40,11 @@ def test_failed_step_names_itself_its_log_and_the_remedy(tmp_path):
         'run_step "wax wings" logs/b.log "fly lower" work; echo after',
         tmp_path)
     assert done.returncode == 1
-    assert 'after' not in done.stdout
-    assert "error: the step 'wax wings' failed" in done.stderr
-    assert 'log:    logs/b.log' in done.stderr
-    assert 'remedy: fly lower' in done.stderr
-    assert 'the cause\n' in done.stdout
-    assert 'not reached' not in done.stdout + done.stderr
+    assert done.stdout.endswith('the cause\n')
+    assert done.stderr.splitlines() == [
+        "error: the step 'wax wings' failed", '       log:    logs/b.log',
+        '       remedy: fly lower'
+    ]
 
 
 def test_fingerprint_depends_on_words_and_file_contents(tmp_path):
@@ -61,50 +56,50 @@ def test_fingerprint_depends_on_words_and_file_contents(tmp_path):
     assert len(set(keys)) == 3 and keys[0] == keys[3]
 
 
-@pytest.mark.parametrize('script, options, message', [
-    ('setup_env.sh', '--stock onedl', "unknown option '--stock'"),
-    ('setup_env.sh', '--stack twodl', "not 'twodl'"),
-    ('setup_env.sh', '--stack', '--stack needs a value'),
-    ('quickstart.sh', '--smok', "unknown option '--smok'"),
-    ('quickstart.sh', 'photos', "unknown option 'photos'"),
-    ('quickstart.sh', '--data films', "not 'films'"),
-    ('quickstart.sh', '--smoke --data photos', 'leave out --data photos'),
-    ('quickstart.sh', '--data photos --smoke', 'leave out --data photos'),
-    ('quickstart.sh', '--iters 0', "whole number, not '0'"),
-    ('quickstart.sh', '--iters ten', "whole number, not 'ten'"),
-    ('quickstart.sh', '--stack both', "not 'both'"),
-    ('run_tests.sh', '--stack both', "not 'both'"),
+@pytest.mark.parametrize('command, message', [
+    ('setup_env.sh --stock onedl', "unknown option '--stock'"),
+    ('setup_env.sh --stack twodl', "not 'twodl'"),
+    ('setup_env.sh --stack', '--stack needs a value'),
+    ('quickstart.sh photos', "unknown option 'photos'"),
+    ('quickstart.sh --data films', "not 'films'"),
+    ('quickstart.sh --data photos --smoke', 'leave out --data photos'),
+    ('quickstart.sh --iters 0', "whole number, not '0'"),
+    ('quickstart.sh --stack both', "not 'both'"),
+    ('run_tests.sh --stack both', "not 'both'"),
 ])
-def test_bad_option_stops_at_once(script, options, message):
-    done = bash(f'bash {TOOLS}/{script} {options}')
+def test_bad_option_stops_at_once(command, message):
+    done = bash(f'bash {TOOLS}/{command}')
     assert done.returncode == 1
     assert message in done.stderr
     assert not done.stdout  # no step has begun
 
 
-@pytest.mark.parametrize('script',
-                         ['setup_env.sh', 'quickstart.sh', 'run_tests.sh'])
-def test_help_names_every_option(script):
-    done = bash(f'bash {TOOLS}/{script} --help')
-    assert done.returncode == 0
-    for option in ('--stack onedl|official', '--help'):
-        assert option in done.stdout
+@pytest.mark.parametrize('command, status, usage', [
+    ('setup_env.sh --help', 0, '--stack onedl|official'),
+    ('quickstart.sh --help', 0, '--stack onedl|official'),
+    ('run_tests.sh --help', 0, '--stack onedl|official'),
+    ('dist_train.sh', 2, 'CONFIG GPUS'),
+    ('dist_test.sh', 2, 'CONFIG CHECKPOINT GPUS'),
+    ('slurm_train.sh', 2, 'PARTITION JOB_NAME CONFIG WORK_DIR'),
+    ('slurm_test.sh', 2, 'PARTITION JOB_NAME CONFIG CHECKPOINT'),
+])
+def test_usage(command, status, usage):
+    done = bash(f'bash {TOOLS}/{command}')
+    assert done.returncode == status
+    assert usage in done.stdout + done.stderr
 
 
 def setup_env(root, *options, **env):
     """Run a copy of the script that finds its environments in ``root``."""
     (root / 'tools').mkdir(exist_ok=True)
     for name in ('steps.sh', 'setup_env.sh'):
-        (root / 'tools' / name).write_bytes((TOOLS / name).read_bytes())
-    return bash(
-        ' '.join(['bash tools/setup_env.sh', *options]), cwd=root, env={
-            **os.environ,
-            **env
-        })
+        shutil.copy(TOOLS / name, root / 'tools')
+    return bash(' '.join(['bash tools/setup_env.sh', *options]), cwd=root,
+                env={**os.environ, **env})
 
 
-def write_python(path, script):
-    path.parent.mkdir(parents=True)
+def write_program(path, script):
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f'#!/bin/bash\n{script}\n')
     path.chmod(0o755)
     return path
@@ -120,9 +115,10 @@ def test_unfit_python_is_named(tmp_path):
 
 
 def test_path_of_python_may_have_a_space(tmp_path):
-    python = write_python(tmp_path / 'my programs/python', (
+    python = write_program(
+        tmp_path / 'my programs/python',
         'case "$*" in *executable*) echo "$0" ;;'
-        ' -m*) echo "asked: $2"; exit 3 ;; esac'))
+        ' -m*) echo "asked: $2"; exit 3 ;; esac')
     done = setup_env(tmp_path, PYTHON=str(python))
     assert "the step 'environment' failed" in done.stderr
     assert 'asked: venv' in done.stdout
@@ -133,22 +129,23 @@ def test_path_of_python_may_have_a_space(tmp_path):
                                            ('2.13.0+cu130', True)])
 def test_old_torch_is_refused_before_mmcv_compiles(tmp_path, version, fits):
     # no step goes further than this
-    write_python(tmp_path / '.venv/bin/python', (
+    write_program(
+        tmp_path / '.venv/bin/python',
         f'case "$*" in *\'version("torch")\'*) echo {version} ;;'
-        ' "-m pip install -c"*) exit 1 ;; esac'))
+        ' "-m pip install -c"*) exit 1 ;; esac')
     done = setup_env(tmp_path, TORCH_SPEC='')
     assert done.returncode == 1
     assert ('[mmcv]' in done.stdout) == fits
     if not fits:
-        assert 'PyTorch 2.5 or newer is needed' in done.stderr
         assert f'uses {version}' in done.stderr
         assert 'TORCH_SPEC=torch==' in done.stderr
 
 
 def test_what_is_installed_is_not_installed_again(tmp_path):
-    write_python(tmp_path / '.venv/bin/python',
-                 ('case "$*" in *\'version("torch")\'*) echo 2.13.0 ;;'
-                  ' "-m pip install"*) echo "$*" >>calls.txt ;; esac'))
+    write_program(
+        tmp_path / '.venv/bin/python',
+        'case "$*" in *\'version("torch")\'*) echo 2.13.0 ;;'
+        ' "-m pip install"*) echo "$*" >>calls.txt ;; esac')
     shutil.copytree(ROOT / 'requirements', tmp_path / 'requirements')
 
     def installed(*options):
@@ -168,48 +165,28 @@ def test_what_is_installed_is_not_installed_again(tmp_path):
     assert f'-e {tmp_path}' in installed()
 
 
-@pytest.mark.parametrize('script, needed', [
-    ('dist_train.sh', 'CONFIG GPUS'),
-    ('dist_test.sh', 'CONFIG CHECKPOINT GPUS'),
-    ('slurm_train.sh', 'PARTITION JOB_NAME CONFIG WORK_DIR'),
-    ('slurm_test.sh', 'PARTITION JOB_NAME CONFIG CHECKPOINT'),
-])
-def test_launcher_without_arguments_says_what_it_needs(script, needed):
-    done = bash(f'bash {TOOLS}/{script}')
-    assert done.returncode == 2
-    assert needed in done.stderr
-
-
 def test_launchers_pass_their_arguments_on(tmp_path):
     """A recorder in the place of Python and srun writes down its words."""
-    recorder = tmp_path / 'srun'
-    recorder.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
-    recorder.chmod(0o755)
-    env = {
-        **os.environ, 'PYTHON': str(recorder),
-        'PATH': f'{tmp_path}:{os.environ["PATH"]}'
-    }
+    recorder = write_program(tmp_path / 'srun', 'printf "%s|" "$@"')
 
     def words(command, **extra):
-        return bash(command, env={**env, **extra}).stdout.split('|')[:-1]
+        return bash(f'bash {TOOLS}/{command}', env={
+            **os.environ, 'PYTHON': str(recorder),
+            'PATH': f'{tmp_path}:{os.environ["PATH"]}', **extra
+        }).stdout.split('|')[:-1]
 
-    assert words(
-        f'bash {TOOLS}/dist_train.sh c.py 3 --amp --work-dir "a b"',
-        PORT='1234',
-        NNODES='2',
-        NODE_RANK='1',
-        MASTER_ADDR='10.0.0.1') == [
-            '-m', 'torch.distributed.run', '--nnodes=2', '--node_rank=1',
-            '--master_addr=10.0.0.1', '--master_port=1234',
-            '--nproc_per_node=3', f'{TOOLS}/train.py', 'c.py', '--launcher',
-            'pytorch', '--amp', '--work-dir', 'a b'
-        ]
-    assert words(f'bash {TOOLS}/dist_test.sh c.py w.pth 2')[-6:] == [
+    assert words('dist_train.sh c.py 3 --amp --work-dir "a b"', PORT='1234',
+                 NNODES='2', NODE_RANK='1', MASTER_ADDR='10.0.0.1') == [
+        '-m', 'torch.distributed.run', '--nnodes=2', '--node_rank=1',
+        '--master_addr=10.0.0.1', '--master_port=1234', '--nproc_per_node=3',
+        f'{TOOLS}/train.py', 'c.py', '--launcher', 'pytorch', '--amp',
+        '--work-dir', 'a b'
+    ]
+    assert words('dist_test.sh c.py w.pth 2')[-6:] == [
         '--nproc_per_node=2', f'{TOOLS}/test.py', 'c.py', 'w.pth',
         '--launcher', 'pytorch'
     ]
-    slurm = words(
-        f'bash {TOOLS}/slurm_train.sh part job c.py dir --amp', GPUS='4')
+    slurm = words('slurm_train.sh part job c.py dir --amp', GPUS='4')
     assert slurm[:5] == [
         '-p', 'part', '--job-name=job', '--gres=gpu:4', '--ntasks=4'
     ]
@@ -242,17 +219,15 @@ def test_metrics_become_a_table():
     ]
 
 
-def test_print_config_merges_options(tmp_path):
+def test_print_config_merges_options(tmp_path, monkeypatch, capsys):
     (tmp_path / 'base.py').write_text("lr = .1\nhead = dict(type='A', n=1)\n")
     (tmp_path / 'config.py').write_text("_base_ = 'base.py'\nlr = .2\n")
-    done = subprocess.run([
-        sys.executable,
-        str(TOOLS / 'misc' / 'print_config.py'), 'config.py', '--cfg-options',
-        'head.n=7'
-    ],
-                          cwd=tmp_path,
-                          capture_output=True,
-                          text=True)
-    assert done.returncode == 0, done.stderr
-    assert 'lr = 0.2' in done.stdout
-    assert "head = dict(n=7, type='A')" in done.stdout
+    saved = tmp_path / 'saved.py'
+    monkeypatch.setattr('sys.argv', [
+        'print_config.py', str(tmp_path / 'config.py'), '--save-path',
+        str(saved), '--cfg-options', 'head.n=7'
+    ])
+    load_script(TOOLS / 'misc/print_config.py').main()
+    printed = capsys.readouterr().out
+    assert "lr = 0.2" in printed and "head = dict(n=7, type='A')" in printed
+    assert Config.fromfile(saved).head == dict(n=7, type='A')

@@ -79,8 +79,6 @@ def parse_args(description: str) -> argparse.Namespace:
         action=DictAction,
         help='override settings of the config, key=value')
     args = parser.parse_args()
-    if len(args.shape) > 2 or min(args.shape) < 1:
-        parser.error('--shape takes one or two positive numbers')
     args.shape = (args.shape[0], args.shape[-1])
     return args
 
@@ -90,12 +88,6 @@ def build_model(cfg: Config) -> nn.Module:
 
     A file of ``configs/_base_/models`` names no classes; its heads say how
     many there are.
-
-    Args:
-        cfg (Config): A whole config, or a network's.
-
-    Returns:
-        nn.Module: The network.
     """
     init_default_scope('mmbombo')
     model = cfg.model.copy()
@@ -146,14 +138,7 @@ def count(name: str, module: nn.Module, inputs) -> Tuple[object, Part]:
 
 
 def table(parts: List[Part]) -> str:
-    """The counts as text, with shares and a sum.
-
-    Args:
-        parts (list[Part]): The rows.
-
-    Returns:
-        str: Several lines.
-    """
+    """The counts as text, with shares and a sum."""
     total = Part('sum', *(sum(column) for column in list(zip(*parts))[1:]))
     titles = (f'{"parameters":>14}{"multiply-adds":>16}{"share":>8}'
               f'{"traffic":>14}')

@@ -8,11 +8,6 @@ from mmbombo.utils import user_errors
 
 
 def parse_args() -> argparse.Namespace:
-    """Parse the command line.
-
-    Returns:
-        argparse.Namespace: ``config``, ``cfg_options`` and ``save_path``.
-    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument(
@@ -22,14 +17,13 @@ def parse_args() -> argparse.Namespace:
         '--cfg-options',
         nargs='+',
         action=DictAction,
-        help='settings to override, as key=value; nested keys are joined by '
-        'dots, lists are written "[a,b]" or a,b without spaces')
+        help='override settings of the config, key=value; lists as '
+        'key="[a,b]" or key=a,b')
     return parser.parse_args()
 
 
 @user_errors()
 def main() -> None:
-    """Print the merged config."""
     args = parse_args()
     cfg = Config.fromfile(args.config)
     if args.cfg_options is not None:

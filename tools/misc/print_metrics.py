@@ -16,14 +16,7 @@ TOTAL_KEYS = (('det/bbox_mAP_50', 100), ('det/bbox_mAP', 100), ('seg/mIoU', 1))
 
 
 def class_names(metrics: Dict[str, float]) -> List[str]:
-    """Find the classes that the metrics speak of.
-
-    Args:
-        metrics (dict[str, float]): The metrics.
-
-    Returns:
-        list[str]: Names, detection classes first, in the order of the file.
-    """
+    """The classes that have a metric, those of detection first."""
     names = []
     for key in metrics:
         for pattern, _ in CLASS_KEYS:
@@ -34,16 +27,7 @@ def class_names(metrics: Dict[str, float]) -> List[str]:
 
 
 def cell(metrics: Dict[str, float], key: str, factor: float) -> str:
-    """Format one number.
-
-    Args:
-        metrics (dict[str, float]): The metrics.
-        key (str): The number's key.
-        factor (float): From the stored unit to a percentage.
-
-    Returns:
-        str: The percentage, '-' where it is absent or undefined.
-    """
+    """A percentage, '-' where it is absent or undefined."""
     value = metrics.get(key)
     # NaN is not equal to itself; COCO marks "no ground truth" with -1.
     if value is None or value != value or value < 0:
@@ -52,14 +36,7 @@ def cell(metrics: Dict[str, float], key: str, factor: float) -> str:
 
 
 def format_table(metrics: Dict[str, float]) -> str:
-    """Arrange the metrics by class, with the means in the last row.
-
-    Args:
-        metrics (dict[str, float]): Keys as ``MultiTaskEvaluator`` gives them.
-
-    Returns:
-        str: Lines of the table.
-    """
+    """A line for each class, and one with the means."""
     rows = [[name] + [
         cell(metrics, pattern.format(name), factor)
         for pattern, factor in CLASS_KEYS
@@ -77,7 +54,6 @@ def format_table(metrics: Dict[str, float]) -> str:
 
 
 def main() -> None:
-    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -53,12 +53,8 @@ class Bench(NamedTuple):
 
 
 def read_bench(path: Path) -> Bench:
-    """Read a bench from a YAML file.
-
-    Args:
-        path (Path): ``iters``, ``rows`` and, if wanted, ``environment``
-            and ``options``; the configs of the rows are relative to the
-            file.
+    """Read a bench from a YAML file with ``iters``, ``rows`` and, if wanted,
+    ``environment`` and ``options``; configs are relative to the file.
 
     Raises:
         ValueError: If a row has an unknown key, or needs an unknown row.
@@ -84,14 +80,8 @@ def read_bench(path: Path) -> Bench:
 
 def load_config(bench: Bench, row: Row, seed: int,
                 checkpoints: Dict[str, str]) -> Config:
-    """The complete config of a row.
-
-    Args:
-        bench (Bench): Its bench.
-        row (Row): The row.
-        seed (int): Seed of the run.
-        checkpoints (dict[str, str]): Checkpoint of each row it needs.
-    """
+    """The complete config of a row, given the checkpoint of each row that it
+    needs."""
     os.environ.update(bench.environment)
     cfg = Config.fromfile(row.config)
     cfg.merge_from_dict(bench.options)

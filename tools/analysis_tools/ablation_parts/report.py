@@ -106,13 +106,8 @@ QUALITIES = {
 
 
 def document(meta: dict, summary: Dict[str, dict], picture: str) -> str:
-    """All that there is to say of an ablation, as Markdown.
-
-    Args:
-        meta (dict): With what the runs were made.
-        summary (dict): What :func:`summarize` gives.
-        picture (str): File beside it that shows the same.
-    """
+    """All that there is to say of an ablation, as Markdown: its summary, a
+    picture beside the file, and with what the runs were made."""
     sections = [
         '# Ablation', table(summary), 'Mean and sample deviation over seeds; '
         'AP is the COCO-style AP .5:.95. The gap is that between `naive` '
@@ -163,12 +158,7 @@ def percent(share: Optional[float]) -> str:
 
 
 def plot(summary: Dict[str, dict], path: Path) -> None:
-    """Draw AP and mIoU of every row, with deviations, as a picture.
-
-    Args:
-        summary (dict): What :func:`summarize` gives.
-        path (Path): PNG file to write.
-    """
+    """Draw AP and mIoU of every row, with deviations, as a PNG file."""
     import matplotlib
     matplotlib.use('Agg')
     from matplotlib import pyplot as plt
