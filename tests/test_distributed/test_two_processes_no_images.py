@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from mmbombo.models.utils.zero_loss import zero_loss
+from mmbombo.models.utils import zero_loss
 from mmbombo.registry import MODELS
 from mmbombo.testing import SIZE, gloo_process, make_sample, tiny_model_cfg
 

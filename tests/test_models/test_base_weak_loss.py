@@ -10,6 +10,7 @@ from mmbombo.models.weak_losses import BaseWeakLoss
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, SEG_CLASSES, SIZE, make_sample,
                              tiny_model_cfg)
+from mmbombo.utils import UserError
 
 KINDS = [('bbox', ), ('sem_seg', ), (), ('bbox', 'sem_seg'), ()]
 
@@ -117,7 +118,7 @@ def test_a_loss_may_ask_several_heads_of_the_same_images():
 
 def test_a_head_that_was_not_asked_for_says_so():
     model = build(dict(type=ForgetsTheDetector))
-    with pytest.raises(KeyError, match=r"'det' .*\[2, 4\].*head_images"):
+    with pytest.raises(UserError, match=r"'det' .*\[2, 4\].*head_images"):
         model.loss(*batch())
 
 

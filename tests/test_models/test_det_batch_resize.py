@@ -32,7 +32,7 @@ def resize(**kwargs):
     return MODELS.build(dict(type='DetBatchResize', sizes=SIZES, **kwargs))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=15)
 @given(st.integers(4, 40), st.integers(2, 60), st.integers(0, 99))
 def test_nearest_is_the_value_at_the_center(old, new, seed):
     pixels = torch.randint(
@@ -162,22 +162,6 @@ def test_no_resizing_outside_a_runner():
     assert all(resize()(inputs, samples)[0] is inputs for _ in range(10))
 
 
-def test_the_seed_of_the_step_decides(iteration):
-    iteration(3)
-    module = resize()
-    inputs, samples = torch.zeros(1, 3, 64, 64), [make_sample(('bbox', ))]
-
-    def draw(seed):
-        torch.manual_seed(seed)
-        return module(inputs, samples)[0].shape[-1]
-
-    drawn = [draw(seed) for seed in range(20)]
-    assert drawn == [draw(seed) for seed in range(20)]
-    assert set(drawn) == set(SIZES)
-
-
-def test_bad_sizes_and_batches_are_errors(iteration):
-    with pytest.raises(ValueError, match=r'sizes=\[\]'):
-        MODELS.build(dict(type='DetBatchResize', sizes=[]))
+def test_a_batch_that_is_not_square_is_an_error():
     with pytest.raises(ValueError, match='64 x 96'):
         resize_batch(torch.zeros(1, 3, 64, 96), [make_sample(('bbox', ))], 48)

@@ -148,21 +148,6 @@ def test_heads_see_each_image_once_and_only_where_a_loss_needs_it(
     assert {task: sorted(numbers) for task, numbers in seen.items()} == wanted
 
 
-@pytest.mark.parametrize('kinds', [[('bbox', )], [('sem_seg', )], [()]])
-def test_a_step_without_images_of_a_task_reaches_all_parameters(kinds):
-    model = build()
-    losses = model.loss(*batch(kinds))
-    loss, _ = model.parse_losses(losses)
-    loss.backward()
-    missing = [
-        name for name, p in model.named_parameters() if p.requires_grad
-        and p.grad is None and name.startswith('task_heads')
-    ]
-    assert not missing
-    if ('sem_seg', ) not in kinds:
-        assert losses['seg/loss_no_images'] == 0
-
-
 def test_heads_are_initialized_as_their_libraries_do():
     model = build()
     bias = model.task_heads.det.head.gfl_cls.bias
@@ -236,24 +221,6 @@ def test_auxiliary_heads_are_trained():
         assert p.requires_grad and p.grad is not None, name
 
 
-@pytest.mark.parametrize('progress, weight', [(0, 0.), (5, 1.), (10, 2.),
-                                              (50, 2.)])
-def test_ramp(progress, weight):
-    model = build(weak_losses=[
-        dict(type='BoxForMaskLoss', loss_weight=2., ramp=.1)
-    ])
-    hub = MessageHub.get_current_instance()
-    hub.update_info('max_iters', 100)
-    hub.update_info('iter', progress)
-    try:
-        ramped = model.loss(*batch())['b4m/loss_ce']
-    finally:
-        for key in ('max_iters', 'iter'):
-            hub.runtime_info.pop(key)
-    full = model.loss(*batch())['b4m/loss_ce'] / 2
-    torch.testing.assert_close(ramped, full * weight)
-
-
 def test_another_predictor_is_asked_but_is_no_part_of_the_model():
     model = build(weak_losses=[
         dict(type='MaskForBoxLoss', predictor='ema', score_thr=0., ramp=0.)
@@ -321,23 +288,6 @@ def test_classes_are_checked_when_the_model_is_built():
     classes = dict(det_classes=('a', 'b'), seg_classes=('background', 'a'))
     with pytest.raises(ValueError, match='num_classes=3'):
         MODELS.build(tiny_model_cfg(class_map=classes))
-
-
-def test_weak_loss_for_a_task_that_is_not_there():
-    cfg = tiny_model_cfg(weak_losses=WEAK)
-    cfg['task_heads'].pop('det')
-    with pytest.raises(ValueError, match="MaskForBoxLoss.*'det'"):
-        MODELS.build(cfg)
-
-
-def test_two_weak_losses_with_the_same_keys():
-    with pytest.raises(ValueError, match="2 weak losses named 'b4m'"):
-        MODELS.build(tiny_model_cfg(weak_losses=WEAK + WEAK[:1]))
-
-
-def test_bad_weights_are_errors():
-    with pytest.raises(ValueError, match='loss_weight=-1'):
-        MODELS.build(dict(type='BoxForMaskLoss', loss_weight=-1))
 
 
 def test_detection_class_that_no_mask_shows_is_no_negative():
@@ -418,17 +368,6 @@ def test_per_task_normalizes_each_group_by_itself():
     joint.train()
     difference = joint.loss(inputs, samples)['seg/loss_ce']
     assert (difference - together['seg/loss_ce']).abs() > 1e-4
-
-
-def test_per_task_head_statistics_are_the_groups_too():
-    model = build(forward_mode='per_task', weak_losses=WEAK)
-    norm = next(m for m in model.task_heads.seg.modules()
-                if isinstance(m, torch.nn.BatchNorm2d))
-    norm.train()
-    seen = []
-    norm.register_forward_hook(lambda m, args, _: seen.append(len(args[0])))
-    model.loss(*batch([('bbox', ), ('sem_seg', ), ('bbox', )]))
-    assert seen == [1, 2]  # supervised first, then Box-for-Mask
 
 
 @pytest.mark.parametrize('kinds', [
@@ -541,36 +480,6 @@ class Progress:
             self.hub.runtime_info.pop(key)
 
 
-def test_detection_batch_changes_size_and_segmentation_batch_does_not():
-    model = build(
-        forward_mode='per_task',
-        batch_resize=dict(type='DetBatchResize', sizes=[96, 160]),
-        weak_losses=WEAK)
-    sizes = []
-    model.backbone.register_forward_hook(
-        lambda m, args, _: sizes.append(args[0].shape[-1]))
-    inputs, samples = batch([('bbox', ), ('sem_seg', )])
-    boxes = samples[0].gt_instances.bboxes.clone()
-    losses = {}
-    with Progress(10):
-        for seed in range(6):
-            torch.manual_seed(seed)
-            det_size = None
-            for _ in range(2):  # the same seed, the same size and losses
-                loss = total(model.loss(inputs, samples))
-                assert sizes[-1] == SIZE and sizes[-2] in (96, 160)
-                assert det_size in (None, sizes[-2])
-                det_size = sizes[-2]
-                torch.testing.assert_close(
-                    losses.setdefault(det_size, loss), loss)
-                torch.manual_seed(seed)
-    assert set(losses) == {96, 160}
-    assert torch.equal(samples[0].gt_instances.bboxes, boxes)
-    with Progress(80):
-        model.loss(inputs, samples)
-    assert sizes[-2:] == [SIZE, SIZE]
-
-
 def test_predictions_and_other_networks_see_the_resized_batch():
     model = build(
         forward_mode='per_task',
@@ -596,15 +505,3 @@ def test_forward_mode_is_checked():
         build(forward_groups=dict(det=['x']))
     with pytest.raises(ValueError, match='one size'):
         build(batch_resize=dict(type='DetBatchResize', sizes=[96]))
-
-
-def test_init_cfg_of_the_model(tmp_path):
-    wanted = build().state_dict()
-    torch.save(wanted, tmp_path / 'model.pth')
-    model = MODELS.build(
-        tiny_model_cfg(
-            init_cfg=dict(
-                type='Pretrained', checkpoint=str(tmp_path / 'model.pth'))))
-    model.init_weights()
-    for key, value in model.state_dict().items():
-        assert torch.equal(value, wanted[key]), key

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmbombo.datasets.source_tree import leaf_datasets
 from mmbombo.registry import HOOKS
-from mmbombo.utils.unwrapped import unwrapped
+from mmbombo.utils.distributed import unwrapped
 
 
 @HOOKS.register_module()
