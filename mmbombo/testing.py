@@ -125,15 +125,8 @@ def add_weak_labels(sample, objects):
     """Give a sample what its pipeline would add for the other task.
 
     A sample with boxes alone gets a pseudo mask; one with a mask alone gets
-    the objects as its mask, and their components.
-
-    Args:
-        sample (DetDataSample): From :func:`make_sample`.
-        objects (dict[int, tuple[int, int, int, int]]): For each segmentation
-            id the box ``(x1, y1, x2, y2)`` that it fills.
-
-    Returns:
-        DetDataSample: The sample.
+    the objects as its mask, and their components. ``objects`` are the boxes
+    ``(x1, y1, x2, y2)`` by the segmentation id that fills them.
     """
     ids = torch.zeros(1, *sample.img_shape, dtype=torch.long)
     numbers = ids.clone()
@@ -186,14 +179,7 @@ def make_feats(num_images, channels=32, levels=5, first_stride=8, seed=0):
 
 
 def tiny_model_cfg(**kwargs):
-    """A network of a few thousand parameters with both tasks.
-
-    Args:
-        **kwargs: Further or other arguments of :class:`MultiTaskDetector`.
-
-    Returns:
-        dict: Its config.
-    """
+    """A network of a few thousand parameters with both tasks."""
     det = det_head_cfg('gfl', channels=16)
     det['head'].stacked_convs = 1
     det['head'].anchor_generator.strides = [8, 16, 32]
@@ -224,17 +210,27 @@ def tiny_model_cfg(**kwargs):
     return cfg
 
 
+def without_statistics(module):
+    """Batch normalization does not couple the images of a batch."""
+    for part in module.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.eval()
+    return module
+
+
+def tiny_model(*weak_losses, **kwargs):
+    """The network of :func:`tiny_model_cfg`, in training."""
+    torch.manual_seed(0)
+    kwargs.setdefault('weak_losses', weak_losses)
+    model = MODELS.build(tiny_model_cfg(**kwargs))
+    model.init_weights()
+    return without_statistics(model.train())
+
+
 def write_voc(root, num_images=8, size=(80, 96), seed=0):
     """Write a small data set in VOC's layout: rectangles on noise.
 
-    Args:
-        root (Path): Folder to write to.
-        num_images (int): Number of images. Defaults to 8.
-        size (tuple[int, int]): Height and width. Defaults to (80, 96).
-        seed (int): Seed of the pictures. Defaults to 0.
-
-    Returns:
-        Path: ``root``; its list is ``ImageSets/Main/train.txt``.
+    Its list is ``ImageSets/Main/train.txt``.
     """
     rng = np.random.default_rng(seed)
     for folder in ('JPEGImages', 'Annotations', 'SegmentationClass',
@@ -277,16 +273,6 @@ def write_coco(root, num_train=12, num_val=4, size=(80, 96), seed=0):
 
     Objects are rectangles with polygons; every fourth image has a crowd
     region, in run lengths; the last image of train2017 has no annotation.
-
-    Args:
-        root (Path): Folder to write to.
-        num_train (int): Images of train2017. Defaults to 12.
-        num_val (int): Images of val2017. Defaults to 4.
-        size (tuple[int, int]): Height and width. Defaults to (80, 96).
-        seed (int): Seed of the pictures. Defaults to 0.
-
-    Returns:
-        Path: ``root``.
     """
     rng = np.random.default_rng(seed)
     (root / 'annotations').mkdir(parents=True)
@@ -356,10 +342,8 @@ def gloo_process(rank, world_size=2):
     """A process of a group, with a thread.
 
     They meet in the file that ``GLOO_STORE`` names: a port that was free may
-    be taken before it is used.
-
-    What uses the group must be out of scope at the end: see
-    :func:`~mmbombo.utils.leave_process_group`.
+    be taken before it is used. What uses the group must be out of scope at
+    the end: see :func:`~mmbombo.utils.leave_process_group`.
     """
     torch.set_num_threads(1)
     dist.init_process_group(

@@ -11,7 +11,7 @@ from mmbombo.models.task_heads.ignore_regions import (IGNORED_LOGIT,
 from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, DET_CONFIGS, SIZE, det_head_cfg,
-                             make_feats, make_sample)
+                             make_feats, make_sample, without_statistics)
 from mmbombo.utils import UserError
 
 
@@ -35,11 +35,7 @@ def flat(losses):
 
 @pytest.mark.parametrize('name', DET_CONFIGS)
 def test_loss_on_a_slice_equals_the_head_on_those_images(name):
-    head = build(name).train()
-    if name == 'rtmdet':  # batch statistics would differ
-        for module in head.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.eval()
+    head = without_statistics(build(name).train())
     feats = feats_of(name, 4)
     samples = [make_sample(('bbox', ), seed=i) for i in range(4)]
     wanted = head.head.loss(
@@ -105,11 +101,7 @@ def test_images_without_boxes_give_finite_losses(name):
 @pytest.mark.parametrize('name', DET_CONFIGS)
 def test_training_outputs_decode_as_in_evaluation(name):
     """What the head said while training gives the boxes of test time."""
-    head = build(name).train()
-    if name == 'rtmdet':
-        for module in head.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.eval()
+    head = without_statistics(build(name).train())
     feats = feats_of(name, 2)
     metas = [make_sample(()).metainfo] * 2
     cfg = dict(score_thr=0.)

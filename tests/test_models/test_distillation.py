@@ -15,7 +15,7 @@ from mmbombo.models.losses.soft_detection_loss import (binary_kl,
 from mmbombo.models.weak_losses.distillation.pseudo_box import split_by_score
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, SEG_CLASSES, SIZE, det_head_cfg,
-                             make_sample, tiny_model_cfg)
+                             make_sample, tiny_model_cfg, without_statistics)
 from mmbombo.utils import UserError
 
 RAW = [
@@ -100,10 +100,7 @@ def pair(cfg, det='gfl'):
 def test_equal_teacher_costs_nothing(cfg, det):
     student = build([cfg], det)
     # as while training: FCOS then speaks in strides, its teacher in pixels
-    student.task_heads.train()
-    for module in student.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.eval()
+    without_statistics(student.task_heads.train())
     student.set_teacher('t', copy.deepcopy(student).eval())
     student.weak_losses[0].check_teacher(student,
                                          student.teachers.get('t'))
