@@ -111,8 +111,8 @@ def make_sample(kinds, seed=0, size=SIZE, source='test', **fields):
             bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long())
     if 'image_label' in kinds:
         sample.gt_image_label = LabelData(
-            label=torch.randint(-1, 2, (3, ), generator=generator).to(
-                torch.int8))
+            label=torch.randint(-1, 2, (
+                3, ), generator=generator).to(torch.int8))
     if 'sem_seg' in kinds:
         ids = torch.randint(0, 4, (1, size, size), generator=generator)
         sample.gt_sem_seg = PixelData(sem_seg=ids, data=ids)
@@ -195,10 +195,7 @@ def tiny_model_cfg(**kwargs):
             bgr_to_rgb=True,
             pad_size_divisor=32),
         backbone=dict(
-            type='mmdet.ResNet',
-            depth=18,
-            base_channels=8,
-            norm_eval=True),
+            type='mmdet.ResNet', depth=18, base_channels=8, norm_eval=True),
         neck=dict(
             type='mmdet.FPN',
             in_channels=[8, 16, 32, 64],
@@ -347,8 +344,11 @@ def gloo_process(rank, world_size=2):
     """
     torch.set_num_threads(1)
     dist.init_process_group(
-        'gloo', init_method='file://' + os.environ['GLOO_STORE'],
-        rank=rank, world_size=world_size, timeout=timedelta(seconds=120))
+        'gloo',
+        init_method='file://' + os.environ['GLOO_STORE'],
+        rank=rank,
+        world_size=world_size,
+        timeout=timedelta(seconds=120))
     DefaultScope.get_instance('gloo-process', scope_name='mmbombo')
     yield
     leave_process_group()
@@ -371,8 +371,8 @@ def box_area(box):
 
 def box_overlap(a, b):
     """Area that two boxes share."""
-    return box_area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]),
-                     min(a[3], b[3])))
+    return box_area(
+        (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])))
 
 
 def box_iou(a, b):

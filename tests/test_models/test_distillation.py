@@ -179,39 +179,6 @@ def say(network, inputs):
     return said
 
 
-def change_rows(said, first_share):
-    """Other values in the last rows of every map."""
-
-    def change(x):
-        if isinstance(x, (tuple, list)):
-            return type(x)(change(y) for y in x)
-        changed = x.clone()
-        changed[:, :, int(x.shape[2] * first_share):] *= -2.
-        return changed
-
-    return {key: change(value) for key, value in said.items()}
-
-
-@pytest.mark.parametrize('cfg', RAW, ids=lambda cfg: cfg['type'])
-def test_padding_of_the_images_does_not_count(cfg):
-    student, teacher = pair(cfg)
-    inputs, samples = batch([('bbox', ), ('bbox', )])
-    for sample in samples:
-        sample.set_metainfo(dict(img_shape=(SIZE * 3 // 4, SIZE)))
-    ours, theirs = say(student, inputs), say(teacher, inputs)
-    weak_loss = student.weak_losses[0]
-
-    def loss(share_ours, share_theirs):
-        ctx = Given(student, inputs, samples, change_rows(ours, share_ours),
-                    change_rows(theirs, share_theirs))
-        return total(weak_loss.loss(ctx, [0, 1]))
-
-    clean = loss(1., 1.)
-    torch.testing.assert_close(loss(.75, 1.), clean)
-    torch.testing.assert_close(loss(1., .75), clean)
-    assert not torch.allclose(loss(.5, 1.), clean)
-
-
 def cells(sample, level, size=SIZE):
     """Rows and columns of the cells of a map that lie in the image."""
     height, width = sample.img_shape
@@ -378,29 +345,6 @@ def test_half_precision_stays_finite():
                     {k: halve(v) for k, v in theirs.items()})
         for value in weak_loss.loss(ctx, [0, 1]).values():
             assert value.dtype == torch.float32 and torch.isfinite(value)
-
-
-@EACH
-def test_teacher_speaks_in_the_precision_of_the_step(cfg):
-    student, teacher = pair(cfg)
-    plain = total(losses_of(student))
-    inputs, samples = batch([('bbox', ), ('sem_seg', )])
-    with torch.autocast('cpu', torch.bfloat16):
-        ctx = StepContext(student, inputs, samples)
-        weak_loss, = student.weak_losses
-        loss = total(weak_loss(ctx))
-        for task in ('det', 'seg'):
-            said = ctx.outputs_of('t', task, [0])
-            assert said[0][0].dtype == torch.bfloat16
-            assert said[0][0].dtype == student.task_heads[task](
-                ctx.features)[0][0].dtype
-    loss.backward()
-    assert all(
-        p.grad.isfinite().all() for p in student.parameters()
-        if p.grad is not None)
-    if cfg not in (BOXES, RAW[5]):
-        # (which boxes pass a score is no smooth function)
-        torch.testing.assert_close(loss, plain, rtol=.1, atol=1e-3)
 
 
 def test_boxes_of_the_teacher_become_targets_and_doubts_are_ignored():

@@ -202,39 +202,6 @@ def test_auxiliary_heads_are_trained():
         assert p.requires_grad and p.grad is not None, name
 
 
-def test_another_predictor_is_asked_but_is_no_part_of_the_model():
-    model = tiny_model(weak_losses=[
-        dict(type='MaskForBoxLoss', predictor='ema', score_thr=0., ramp=0.)
-    ])
-    names = set(model.state_dict())
-    inputs, samples = batch()
-    before = model.loss(inputs, samples)
-    assert before['m4b/num_kept'] == 1  # nobody predicts yet
-
-    other = copy.deepcopy(model).eval()
-    asked = []
-
-    def decode(task, outputs, metas, cfg):
-        asked.append(outputs[0][0].shape[0])
-        return [
-            InstanceData(
-                bboxes=torch.tensor([[30., 10., 60., 50.],
-                                     [60., 10., 90., 50.]]),
-                scores=torch.tensor([.9, .8]),
-                labels=torch.tensor([1, 1]))
-        ]
-
-    other.task_heads.det.decode = decode
-    model.set_teacher('ema', other)
-    after = model.loss(inputs, samples)
-    assert asked == [1]
-    assert after['m4b/num_split'] == 2 and after['m4b/num_kept'] == 0
-    assert samples[2].pseudo_instances.bboxes.tolist() == [[30, 10, 60, 50],
-                                                           [60, 10, 90, 50]]
-    assert set(model.state_dict()) == names
-    assert copy.deepcopy(model).teachers.get('ema') is None
-
-
 def test_prediction_is_at_the_original_size():
     model = tiny_model().eval()
     model.task_heads.det.test_cfg.score_thr = 0.
