@@ -111,8 +111,8 @@ def make_sample(kinds, seed=0, size=SIZE, source='test', **fields):
             bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long())
     if 'image_label' in kinds:
         sample.gt_image_label = LabelData(
-            label=torch.randint(-1, 2, (3, ), generator=generator).to(
-                torch.int8))
+            label=torch.randint(-1, 2, (
+                3, ), generator=generator).to(torch.int8))
     if 'sem_seg' in kinds:
         ids = torch.randint(0, 4, (1, size, size), generator=generator)
         sample.gt_sem_seg = PixelData(sem_seg=ids, data=ids)
@@ -125,15 +125,8 @@ def add_weak_labels(sample, objects):
     """Give a sample what its pipeline would add for the other task.
 
     A sample with boxes alone gets a pseudo mask; one with a mask alone gets
-    the objects as its mask, and their components.
-
-    Args:
-        sample (DetDataSample): From :func:`make_sample`.
-        objects (dict[int, tuple[int, int, int, int]]): For each segmentation
-            id the box ``(x1, y1, x2, y2)`` that it fills.
-
-    Returns:
-        DetDataSample: The sample.
+    the objects as its mask, and their components. ``objects`` are the boxes
+    ``(x1, y1, x2, y2)`` by the segmentation id that fills them.
     """
     ids = torch.zeros(1, *sample.img_shape, dtype=torch.long)
     numbers = ids.clone()
@@ -186,14 +179,7 @@ def make_feats(num_images, channels=32, levels=5, first_stride=8, seed=0):
 
 
 def tiny_model_cfg(**kwargs):
-    """A network of a few thousand parameters with both tasks.
-
-    Args:
-        **kwargs: Further or other arguments of :class:`MultiTaskDetector`.
-
-    Returns:
-        dict: Its config.
-    """
+    """A network of a few thousand parameters with both tasks."""
     det = det_head_cfg('gfl', channels=16)
     det['head'].stacked_convs = 1
     det['head'].anchor_generator.strides = [8, 16, 32]
@@ -209,10 +195,7 @@ def tiny_model_cfg(**kwargs):
             bgr_to_rgb=True,
             pad_size_divisor=32),
         backbone=dict(
-            type='mmdet.ResNet',
-            depth=18,
-            base_channels=8,
-            norm_eval=True),
+            type='mmdet.ResNet', depth=18, base_channels=8, norm_eval=True),
         neck=dict(
             type='mmdet.FPN',
             in_channels=[8, 16, 32, 64],
@@ -224,17 +207,27 @@ def tiny_model_cfg(**kwargs):
     return cfg
 
 
+def without_statistics(module):
+    """Batch normalization does not couple the images of a batch."""
+    for part in module.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.eval()
+    return module
+
+
+def tiny_model(*weak_losses, **kwargs):
+    """The network of :func:`tiny_model_cfg`, in training."""
+    torch.manual_seed(0)
+    kwargs.setdefault('weak_losses', weak_losses)
+    model = MODELS.build(tiny_model_cfg(**kwargs))
+    model.init_weights()
+    return without_statistics(model.train())
+
+
 def write_voc(root, num_images=8, size=(80, 96), seed=0):
     """Write a small data set in VOC's layout: rectangles on noise.
 
-    Args:
-        root (Path): Folder to write to.
-        num_images (int): Number of images. Defaults to 8.
-        size (tuple[int, int]): Height and width. Defaults to (80, 96).
-        seed (int): Seed of the pictures. Defaults to 0.
-
-    Returns:
-        Path: ``root``; its list is ``ImageSets/Main/train.txt``.
+    Its list is ``ImageSets/Main/train.txt``.
     """
     rng = np.random.default_rng(seed)
     for folder in ('JPEGImages', 'Annotations', 'SegmentationClass',
@@ -277,16 +270,6 @@ def write_coco(root, num_train=12, num_val=4, size=(80, 96), seed=0):
 
     Objects are rectangles with polygons; every fourth image has a crowd
     region, in run lengths; the last image of train2017 has no annotation.
-
-    Args:
-        root (Path): Folder to write to.
-        num_train (int): Images of train2017. Defaults to 12.
-        num_val (int): Images of val2017. Defaults to 4.
-        size (tuple[int, int]): Height and width. Defaults to (80, 96).
-        seed (int): Seed of the pictures. Defaults to 0.
-
-    Returns:
-        Path: ``root``.
     """
     rng = np.random.default_rng(seed)
     (root / 'annotations').mkdir(parents=True)
@@ -356,15 +339,16 @@ def gloo_process(rank, world_size=2):
     """A process of a group, with a thread.
 
     They meet in the file that ``GLOO_STORE`` names: a port that was free may
-    be taken before it is used.
-
-    What uses the group must be out of scope at the end: see
-    :func:`~mmbombo.utils.leave_process_group`.
+    be taken before it is used. What uses the group must be out of scope at
+    the end: see :func:`~mmbombo.utils.leave_process_group`.
     """
     torch.set_num_threads(1)
     dist.init_process_group(
-        'gloo', init_method='file://' + os.environ['GLOO_STORE'],
-        rank=rank, world_size=world_size, timeout=timedelta(seconds=120))
+        'gloo',
+        init_method='file://' + os.environ['GLOO_STORE'],
+        rank=rank,
+        world_size=world_size,
+        timeout=timedelta(seconds=120))
     DefaultScope.get_instance('gloo-process', scope_name='mmbombo')
     yield
     leave_process_group()
@@ -387,8 +371,8 @@ def box_area(box):
 
 def box_overlap(a, b):
     """Area that two boxes share."""
-    return box_area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]),
-                     min(a[3], b[3])))
+    return box_area(
+        (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])))
 
 
 def box_iou(a, b):

@@ -4,9 +4,8 @@ import inspect
 
 import pytest
 
-from mmbombo.models.losses.segmentation_kl_divergence import segmentation_kl
+from mmbombo.models.losses.kl_divergence import segmentation_kl, temperature_kl
 from mmbombo.models.losses.soft_detection_loss import soft_score_loss
-from mmbombo.models.losses.temperature_kl import temperature_kl
 from mmbombo.models.weak_losses import DistillationLoss
 from mmbombo.registry import (DATA_SAMPLERS, HOOKS, MODELS, TASK_UTILS,
                               TRANSFORMS, VISUALIZERS)

@@ -14,16 +14,12 @@ def keep_freed_memory() -> bool:
     for each tensor of more than 32 MiB, and gives it back when it is freed;
     the system clears every page anew when it is first touched. In training,
     where each step needs the same memory as the one before, that is a tenth
-    of the time (docs/en/advanced_guides/speed.md). The process holds a little
-    more, and what it holds only shrinks at its end.
-
-    Threads and forked workers share the setting. It is that of the
-    environment variables ``MALLOC_MMAP_MAX_=0`` and
-    ``MALLOC_TRIM_THRESHOLD_=-1``.
+    of the time (docs/en/advanced_guides/speed.md). Threads and forked workers
+    share the setting, which is that of the environment variables
+    ``MALLOC_MMAP_MAX_=0`` and ``MALLOC_TRIM_THRESHOLD_=-1``.
 
     Returns:
-        bool: Whether the C library has such a setting; without it, nothing
-        is changed.
+        bool: Whether the C library has such a setting.
     """
     if not sys.platform.startswith('linux'):
         return False

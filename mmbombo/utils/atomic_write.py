@@ -14,12 +14,8 @@ UNFINISHED = '.tmp'
 def atomic_file(path: Path) -> Iterator[Path]:
     """Write a file that appears under its name only when it is complete.
 
-    Args:
-        path (Path): The file.
-
-    Yields:
-        Path: What to write instead. It takes the place of ``path`` when the
-        block ends, and is removed when the block fails.
+    What is yielded is to be written instead. It takes the place of ``path``
+    when the block ends, and is removed when the block fails.
     """
     unfinished = path.with_name(f'.{uuid.uuid4().hex}{UNFINISHED}')
     try:
@@ -32,12 +28,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_write(path: Path, data: bytes) -> None:
     """Write a file that appears under its name only when it is complete.
 
-    Args:
-        path (Path): The file; its folder is made, a file there is replaced.
-        data (bytes): Its content.
-
-    Raises:
-        OSError: If the file cannot be written.
+    Its folder is made, and a file that is there is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as unfinished:
@@ -45,32 +36,15 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 
 def write_with_checksum(path: Path, title: str, content: bytes) -> None:
-    """Write a whole file whose first line says what the rest is.
-
-    Args:
-        path (Path): The file; its folder is made, a file there is replaced.
-        title (str): What the content is, on one line.
-        content (bytes): The content.
-
-    Raises:
-        OSError: If the file cannot be written.
-    """
+    """Write a whole file whose first line says what the rest is."""
     atomic_write(path, _first_line(title, content) + b'\n' + content)
 
 
 def read_with_checksum(path: Path, title: str) -> Optional[bytes]:
     """The content of a file of :func:`write_with_checksum`.
 
-    Args:
-        path (Path): The file.
-        title (str): What the content must be.
-
-    Returns:
-        bytes or None: None where the file is absent, or half written,
-        damaged, foreign, or something else.
-
-    Raises:
-        OSError: If the file is there and cannot be read.
+    None where the file is absent, or half written, damaged, foreign, or
+    something else.
     """
     try:
         data = path.read_bytes()

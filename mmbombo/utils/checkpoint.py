@@ -44,14 +44,6 @@ def load_checkpoint_safely(path: str,
     text that is more than nested literals is dropped, since MMEngine runs it
     as Python when it resumes.
 
-    Args:
-        path (str): The file.
-        map_location (Any, optional): As for ``torch.load``. Defaults to
-            None.
-
-    Returns:
-        dict: The content of the file.
-
     Raises:
         UserError: If there is no such file, or it cannot be read or refers to
             a class or function that is not allowed; the message names it.
@@ -111,11 +103,7 @@ def use_checked_loader(trust: bool = False) -> None:
 
 @contextmanager
 def checked_loader(trust: bool = False) -> Iterator[None]:
-    """As :func:`use_checked_loader`, for the time of a ``with`` block.
-
-    Args:
-        trust (bool): Load without a check. Defaults to False.
-    """
+    """As :func:`use_checked_loader`, for the time of a ``with`` block."""
     before = CheckpointLoader._schemes
     CheckpointLoader._schemes = before.copy()
     try:

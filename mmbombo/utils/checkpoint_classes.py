@@ -42,12 +42,8 @@ def find_class_changes(model: nn.Module,
     """Compare a model's classes with those that its weights were trained on.
 
     A checkpoint that does not name them, and a task of which it has no
-    weights, such as those of a stock detector, differ in nothing.
-
-    Args:
-        model (nn.Module): A model with ``classes`` and ``task_heads``;
-            another has no classes to compare.
-        checkpoint (dict): Content of the file.
+    weights, such as those of a stock detector, differ in nothing; nor does a
+    model without ``classes``.
 
     Returns:
         list[ClassChange]: At most one per task.
@@ -68,14 +64,9 @@ def find_class_changes(model: nn.Module,
 
 def require_trained_classes(changes: Sequence[ClassChange],
                             where: str) -> None:
-    """Raise if weights would answer for other classes than their own.
+    """Raise ``UserError`` if weights would answer for other classes.
 
-    Args:
-        changes (Sequence[ClassChange]): See :func:`find_class_changes`.
-        where (str): Whose weights they are, for messages.
-
-    Raises:
-        UserError: Naming the classes that differ.
+    ``where`` says whose weights they are.
     """
     if changes:
         raise UserError(
@@ -91,12 +82,6 @@ def fine_tuning_notes(changes: Sequence[ClassChange]) -> List[str]:
 
     Layers of another shape are left out, and MMEngine names them. Those that
     fit are loaded, whatever their classes were.
-
-    Args:
-        changes (Sequence[ClassChange]): See :func:`find_class_changes`.
-
-    Returns:
-        list[str]: Notes for the user.
 
     Raises:
         UserError: If the classes are the same in another order, so that each

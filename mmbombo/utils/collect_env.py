@@ -13,14 +13,11 @@ _LIBRARIES = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'cv2', 'numpy')
 
 
 def collect_env() -> Dict[str, str]:
-    """Collect versions of the system, the libraries and mmbombo.
+    """Versions of the system, the libraries and mmbombo.
 
     The official and the OneDL libraries share their import names. The
     distributions that own each module are therefore named: two owners mean
     that two installations have overwritten each other.
-
-    Returns:
-        dict[str, str]: What, and its version.
     """
     env = dict(collect_base_env())
     owners = packages_distributions()

@@ -4,6 +4,8 @@ import gc
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.model import is_model_wrapper
+from torch import nn
 
 
 def prepare_cpu_processes(cfg: Config) -> None:
@@ -13,9 +15,6 @@ def prepare_cpu_processes(cfg: Config) -> None:
     that ``torchrun`` has started are connected by gloo instead, and the model
     is wrapped without device ids, and otherwise as MMEngine does by default or
     ``model_wrapper_cfg`` says. With a GPU, nothing changes.
-
-    Args:
-        cfg (Config): Config with ``launcher``; changed in place.
     """
     if cfg.get('launcher') != 'pytorch' or torch.cuda.is_available():
         return
@@ -45,3 +44,8 @@ def leave_process_group() -> None:
     if dist.is_initialized():
         gc.collect()
         dist.destroy_process_group()
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network itself, where a distributed run has wrapped it."""
+    return model.module if is_model_wrapper(model) else model

@@ -12,26 +12,6 @@ from mmengine.logging import print_log
 from .user_errors import UserError
 
 
-class DownloadError(UserError):
-    """A file cannot be fetched from the network.
-
-    The message names the URL and what to do without a network.
-
-    Args:
-        name (str): What a config says, a URL or ``torchvision://resnet50``.
-        url (str): Its URL.
-        path (str): Where the file would be.
-        reason (Exception): Why it is not.
-    """
-
-    def __init__(self, name: str, url: str, path: str,
-                 reason: Exception) -> None:
-        super().__init__(
-            f'{url} cannot be downloaded ({reason}). Download it on a machine '
-            f'that can, and copy it to {path}, or name the copy in the config '
-            f'instead of {name!r}')
-
-
 def download(url: str, name: str) -> str:
     """Fetch a file once into torch's cache; rank 0 does it for its machine.
 
@@ -40,12 +20,6 @@ def download(url: str, name: str) -> str:
     Args:
         url (str): The URL.
         name (str): What a config says for it.
-
-    Returns:
-        str: Path of the file.
-
-    Raises:
-        DownloadError: If there is no network, or no such file.
     """
     folder = hashlib.sha256(url.encode()).hexdigest()[:16]
     path = osp.join(torch.hub.get_dir(), 'checkpoints', folder,
@@ -57,7 +31,10 @@ def download(url: str, name: str) -> str:
         # A rank on another machine may not see the file of rank 0.
         _fetch(url, path)
     except OSError as error:  # urllib's and the sockets' errors are such
-        raise DownloadError(name, url, path, error) from error
+        raise UserError(
+            f'{url} cannot be downloaded ({error}). Download it on a machine '
+            f'that can, and copy it to {path}, or name the copy in the config '
+            f'instead of {name!r}') from error
     return path
 
 

@@ -8,15 +8,8 @@ def scale_schedule(cfg: Config, max_iters: int) -> None:
     """Shorten or lengthen an iteration-based schedule, keeping its shape.
 
     The milestones of the learning rate are stretched with the number of
-    iterations, and the intervals of validation and checkpoints too.
-
-    Args:
-        cfg (Config): Config with ``train_cfg.max_iters``; changed in place.
-        max_iters (int): New number of iterations.
-
-    Raises:
-        UserError: If the config counts epochs, or ``max_iters`` is not
-            positive.
+    iterations, and the intervals of validation and checkpoints too. The
+    config is changed in place.
     """
     if 'max_iters' not in cfg.get('train_cfg', {}):
         raise UserError('the schedule counts epochs, not iterations: '

@@ -4,6 +4,7 @@
 MMEngine would run their text as Python, and its registries import what a
 ``type`` names.
 """
+import ast
 import sys
 from contextlib import contextmanager
 from importlib import import_module
@@ -19,7 +20,6 @@ from mmengine.logging import print_log
 from mmengine.registry import Registry
 
 import mmbombo.registry  # noqa: F401
-from .plain_config import plain_config
 from .user_errors import UserError
 
 # Where MMEngine stores the text of the config; the last is run on resuming.
@@ -33,10 +33,6 @@ UNSAFE_TYPES = ('BertModel', 'CameraMotionCompensation', 'RFSearchHook')
 
 def stored_config(checkpoint: dict, path: str) -> Config:
     """The config of a checkpoint, to build with :func:`registered_types_only`.
-
-    Args:
-        checkpoint (dict): Content of a checkpoint.
-        path (str): Its file, for messages.
 
     Raises:
         UserError: If there is none that is plain data, or one of its types is
@@ -64,12 +60,7 @@ def stored_preprocessor(checkpoint: dict) -> Optional[dict]:
 
 
 def drop_programs(checkpoint: Any, path: str) -> None:
-    """Remove config texts that are no plain data, or that MMEngine runs.
-
-    Args:
-        checkpoint (Any): Content of a checkpoint; changed in place.
-        path (str): Its file, for the log.
-    """
+    """Remove config texts that are no plain data, or that MMEngine runs."""
     for owner, key in list(_texts(checkpoint)):
         if key == 'config' or plain_config(owner[key]) is None:
             del owner[key]
@@ -136,3 +127,45 @@ def _is_safe(name: str) -> bool:
     ]
     nodes = [node for root in roots for node in root.children.values()]
     return any(node.get(name) is not None for node in roots + nodes)
+
+
+def plain_config(text: Any) -> Optional[dict]:
+    """Read the text of a config as plain data.
+
+    That is assignments of literals and ``dict(...)``, as MMEngine writes them;
+    None if the text is more. What ``custom_imports`` names is not imported.
+    """
+    # MMEngine fills in '{{...}}', across quotes, and runs what '_base_' names
+    if not isinstance(text, str) or '{{' in text:
+        return None
+    try:
+        config = dict(map(_assignment, ast.parse(text).body))
+    except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
+        return None
+    config.pop('custom_imports', None)
+    return None if '_base_' in config else config
+
+
+def _assignment(node: ast.stmt) -> Tuple[str, Any]:
+    targets = getattr(node, 'targets', ())
+    if not (isinstance(node, ast.Assign) and len(targets) == 1
+            and isinstance(targets[0], ast.Name)):
+        raise ValueError('not an assignment to one name')
+    return targets[0].id, _literal(node.value)
+
+
+def _literal(node: Optional[ast.expr]) -> Any:
+    """As ``ast.literal_eval``, and with ``dict(a=1)``."""
+    if isinstance(node, ast.Call):
+        words = {word.arg: _literal(word.value) for word in node.keywords}
+        name = getattr(node.func, 'id', None)
+        if name != 'dict' or node.args or None in words:
+            raise ValueError('a call')
+        return words
+    if isinstance(node, ast.Dict):
+        return dict(zip(map(_literal, node.keys), map(_literal, node.values)))
+    if isinstance(node, ast.List):
+        return list(map(_literal, node.elts))
+    if isinstance(node, ast.Tuple):
+        return tuple(map(_literal, node.elts))
+    return ast.literal_eval(node)

@@ -5,7 +5,6 @@ import os
 
 import pytest
 import torch
-from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
@@ -13,8 +12,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmbombo.models.context import Teachers
-from mmbombo.registry import MODELS
-from mmbombo.testing import make_sample, tiny_model_cfg
 from mmbombo.utils import UserError
 
 MOMENTUM, GAMMA = .1, 5
@@ -194,35 +191,3 @@ def test_model_without_predictors_is_refused(tmp_path):
 
     with pytest.raises(UserError, match='Plain takes no predictor'):
         train(tmp_path, model=Plain())
-
-
-class Images:
-    """Four gray images with both annotations."""
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, i):
-        return dict(
-            inputs=torch.full((3, 64, 64), i, dtype=torch.uint8),
-            data_samples=make_sample(('bbox', 'sem_seg'), seed=i, size=64))
-
-
-def test_real_detector_keeps_it_apart(tmp_path):
-    model = MODELS.build(tiny_model_cfg())
-    runner = Runner(
-        model=model,
-        work_dir=str(tmp_path),
-        train_dataloader=DataLoader(
-            Images(), batch_size=2, collate_fn=pseudo_collate),
-        train_cfg=dict(by_epoch=False, max_iters=2),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=.001)),
-        custom_hooks=[dict(type='PredictorEMAHook', momentum=MOMENTUM)],
-        default_scope='mmbombo',
-        experiment_name=os.urandom(8).hex(),
-        log_level='WARNING')
-    runner.train()
-    predictor = model.teachers.get('ema')
-    assert type(predictor) is type(model) and not predictor.training
-    assert predictor.teachers.get('ema') is None
-    assert set(model.state_dict()) == set(predictor.state_dict())

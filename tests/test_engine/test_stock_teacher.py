@@ -51,15 +51,11 @@ def head_outputs(model, image):
 
 @pytest.mark.parametrize('library, config', [
     ('mmdet', 'retinanet/retinanet_r18_fpn_1x_coco.py'),
-    ('mmdet', 'gfl/gfl_r50_fpn_1x_coco.py'),
     ('mmdet', 'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py'),
-    ('mmdet', 'atss/atss_r50_fpn_1x_coco.py'),
     ('mmdet', 'rtmdet/rtmdet_tiny_8xb32-300e_coco.py'),
     ('mmseg', 'deeplabv3plus/deeplabv3plus_r18-d8_4xb2-80k_cityscapes'
      '-512x1024.py'),
-    ('mmseg', 'sem_fpn/fpn_r50_4xb4-160k_ade20k-512x512.py'),
     ('mmseg', 'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'),
-    ('mmseg', 'upernet/upernet_r18_4xb2-80k_cityscapes-512x1024.py'),
 ])
 @torch.no_grad()
 def test_answers_are_those_of_the_library(library, config):

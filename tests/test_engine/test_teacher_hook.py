@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from mmbombo.engine.hooks.teacher_hook import fold_batch_norm
 from mmbombo.registry import HOOKS, MODELS
 from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
-from mmbombo.utils import UserError, load_checkpoint_safely
+from mmbombo.utils import load_checkpoint_safely
 
 SIZE = 64
 KD = [
@@ -294,14 +294,6 @@ def test_names_that_mean_no_teacher(name):
                 name=name,
                 config='a.py',
                 checkpoint='a.pth'))
-
-
-def test_only_multi_task_detectors_teach(tmp_path, hooks):
-    Config(dict(model=dict(type='mmdet.MobileNetV2'))).dump(
-        str(tmp_path / 'other.py'))
-    hook = dict(hooks[0], config=str(tmp_path / 'other.py'))
-    with pytest.raises(UserError, match='MobileNetV2 is neither a MultiTask'):
-        hand_over(hook)
 
 
 def test_moving_average_and_teacher_together(tmp_path, hooks):

@@ -11,6 +11,7 @@ from mmbombo.models.task_heads import BaseTaskHead, DerivedTaskHead
 from mmbombo.models.weak_losses import BaseWeakLoss
 from mmbombo.registry import MODELS
 from mmbombo.testing import SIZE, make_sample, tiny_model_cfg
+from mmbombo.utils import UserError
 
 KINDS = [('bbox', ), ('bbox', ), ('sem_seg', ), (), ('bbox', 'sem_seg')]
 KIND_OF_TASK = dict(near='bbox', far='sem_seg')
@@ -170,9 +171,9 @@ def test_a_name_comes_before_a_task_and_must_be_clear():
     model = MODELS.build(cfg)
     assert model.head_name('seg') == 'maps'
     ctx = StepContext(model, *batch())
-    with pytest.raises(KeyError, match="no head is named 'det', and 2 serve"):
+    with pytest.raises(UserError, match="no head is named 'det', and 2 serve"):
         ctx.outputs('det')
-    with pytest.raises(KeyError, match='and 0 serve'):
+    with pytest.raises(UserError, match='and 0 serve'):
         ctx.outputs('depth')
 
 

@@ -2,14 +2,14 @@
 """On which images which heads run for a weak loss, and since when."""
 import pytest
 import torch
-from mmengine.logging import MessageHub
 from torch import nn
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.weak_losses import BaseWeakLoss
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, SEG_CLASSES, SIZE, make_sample,
-                             tiny_model_cfg)
+                             tiny_model, tiny_model_cfg)
+from mmbombo.utils import UserError
 
 KINDS = [('bbox', ), ('sem_seg', ), (), ('bbox', 'sem_seg'), ()]
 
@@ -64,29 +64,10 @@ class PlainLoss(BaseWeakLoss):
         return dict(loss_seg=ctx.logits('seg', images).square().mean())
 
 
-def build(*weak_losses, **kwargs):
-    torch.manual_seed(0)
-    model = MODELS.build(tiny_model_cfg(weak_losses=weak_losses, **kwargs))
-    model.init_weights()
-    model.train()
-    for module in model.modules():  # statistics would couple the images
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
-    return model
-
-
 def batch(kinds=KINDS):
     generator = torch.Generator().manual_seed(1)
     inputs = torch.randn(len(kinds), 3, SIZE, SIZE, generator=generator)
     return inputs, [make_sample(k, seed=i) for i, k in enumerate(kinds)]
-
-
-@pytest.fixture
-def progress():
-    """Sets how much of a training is done, in per cent."""
-    hub = MessageHub.get_current_instance()
-    hub.update_info('max_iters', 100)
-    return lambda done: hub.update_info('iter', done)
 
 
 def images_of_heads(model):
@@ -100,7 +81,7 @@ def images_of_heads(model):
 
 
 def test_a_loss_may_ask_several_heads_of_the_same_images():
-    model = build(dict(type=UnannotatedLoss, loss_weight=2.))
+    model = tiny_model(dict(type=UnannotatedLoss, loss_weight=2.))
     runs = images_of_heads(model)
     inputs, samples = batch()
     losses = model.loss(inputs, samples)
@@ -116,21 +97,21 @@ def test_a_loss_may_ask_several_heads_of_the_same_images():
 
 
 def test_a_head_that_was_not_asked_for_says_so():
-    model = build(dict(type=ForgetsTheDetector))
-    with pytest.raises(KeyError, match=r"'det' .*\[2, 4\].*head_images"):
+    model = tiny_model(dict(type=ForgetsTheDetector))
+    with pytest.raises(UserError, match=r"'det' .*\[2, 4\].*head_images"):
         model.loss(*batch())
 
 
 def test_supervised_losses_do_not_see_the_other_images():
     inputs, samples = batch()
-    naive = build().loss(inputs, samples)
-    losses = build(dict(type=UnannotatedLoss)).loss(inputs, samples)
+    naive = tiny_model().loss(inputs, samples)
+    losses = tiny_model(dict(type=UnannotatedLoss)).loss(inputs, samples)
     for key, value in naive.items():
         torch.testing.assert_close(losses[key], value)
 
 
 def test_before_its_start_a_loss_is_not_there(progress):
-    model = build(dict(type=PlainLoss, start=.5))
+    model = tiny_model(dict(type=PlainLoss, start=.5))
     runs = images_of_heads(model)
     progress(49)
     assert not [key for key in model.loss(*batch()) if key.startswith('late')]
@@ -144,7 +125,7 @@ def test_before_its_start_a_loss_is_not_there(progress):
 @pytest.mark.parametrize('done, started', [(49, False), (50, True)])
 def test_parameters_of_a_loss_are_touched_before_its_start(
         progress, done, started):
-    model = build(dict(type=LearnedLoss, start=.5))
+    model = tiny_model(dict(type=LearnedLoss, start=.5))
     progress(done)
     losses = {
         key: value
@@ -168,7 +149,7 @@ def test_parameters_of_a_loss_are_touched_before_its_start(
     (.5, .4, 100, 1.),
 ])
 def test_a_weight_grows_from_the_start_on(progress, start, ramp, done, weight):
-    model = build(
+    model = tiny_model(
         dict(type=LearnedLoss, start=start, ramp=ramp, loss_weight=2.))
     progress(done)
     losses = model.loss(*batch())
@@ -198,13 +179,13 @@ def test_weights_and_shares_are_checked(bad):
 ])
 def test_a_class_map_is_asked_for_where_it_is_read(weak_loss, needs):
     classes = dict(det=CLASSES, seg=SEG_CLASSES)
-    build(weak_loss, classes=classes, class_map=dict())
+    tiny_model(weak_loss, classes=classes, class_map=dict())
     if not needs:
-        assert build(weak_loss, classes=classes, class_map=None)
+        assert tiny_model(weak_loss, classes=classes, class_map=None)
         return
     with pytest.raises(
             ValueError, match=rf"{weak_loss['type']} .*give the model a"):
-        build(weak_loss, classes=classes, class_map=None)
+        tiny_model(weak_loss, classes=classes, class_map=None)
 
 
 def test_a_weak_loss_for_a_task_that_the_model_lacks():
@@ -216,7 +197,7 @@ def test_a_weak_loss_for_a_task_that_the_model_lacks():
 
 
 def test_an_exact_zero_where_no_image_needs_the_loss():
-    model = build(dict(type=LearnedLoss))
+    model = tiny_model(dict(type=LearnedLoss))
     losses = model.loss(*batch([('sem_seg', )]))
     assert losses['late/loss_no_images'] == 0
     assert 'late/loss_factor' not in losses

@@ -11,7 +11,7 @@ from mmbombo.models.task_heads.ignore_regions import (IGNORED_LOGIT,
 from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, DET_CONFIGS, SIZE, det_head_cfg,
-                             make_feats, make_sample)
+                             make_feats, make_sample, without_statistics)
 from mmbombo.utils import UserError
 
 
@@ -35,11 +35,7 @@ def flat(losses):
 
 @pytest.mark.parametrize('name', DET_CONFIGS)
 def test_loss_on_a_slice_equals_the_head_on_those_images(name):
-    head = build(name).train()
-    if name == 'rtmdet':  # batch statistics would differ
-        for module in head.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.eval()
+    head = without_statistics(build(name).train())
     feats = feats_of(name, 4)
     samples = [make_sample(('bbox', ), seed=i) for i in range(4)]
     wanted = head.head.loss(
@@ -105,11 +101,7 @@ def test_images_without_boxes_give_finite_losses(name):
 @pytest.mark.parametrize('name', DET_CONFIGS)
 def test_training_outputs_decode_as_in_evaluation(name):
     """What the head said while training gives the boxes of test time."""
-    head = build(name).train()
-    if name == 'rtmdet':
-        for module in head.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.eval()
+    head = without_statistics(build(name).train())
     feats = feats_of(name, 2)
     metas = [make_sample(()).metainfo] * 2
     cfg = dict(score_thr=0.)
@@ -191,7 +183,7 @@ def slow_ignored_cells(boxes, classes, pixels, targets, labels, size, stride,
 
 
 @pytest.mark.parametrize('offset', [0, .5])
-@pytest.mark.parametrize('seed', range(5))
+@pytest.mark.parametrize('seed', range(2))
 def test_ignored_cells_against_a_slow_reference(seed, offset):
     rng = np.random.default_rng(seed)
     size, stride = (8, 10), 8
@@ -218,22 +210,6 @@ def test_ignored_cells_against_a_slow_reference(seed, offset):
     np.testing.assert_array_equal(got[0].numpy(), wanted)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
-def test_ignoring_does_not_wait_for_the_gpu():
-    boxes = torch.tensor([[[0., 0., 60., 60.]]]).cuda()
-    classes = torch.ones(1, 1, 3, dtype=torch.bool).cuda()
-    pixels = torch.zeros(1, 64, 64, dtype=torch.bool).cuda()
-    regions = IgnoreRegions(boxes, classes, pixels)
-    targets = boxes / 2
-    mode = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode('error')
-    try:
-        cells = ignored_cells(regions, targets, classes, (8, 8), (8, 8), .5)
-    finally:
-        torch.cuda.set_sync_debug_mode(mode)
-    assert cells.any() and not cells.all()
-
-
 def test_ignored_logit_is_zero_in_half_precision():
     assert torch.tensor(IGNORED_LOGIT, dtype=torch.half).sigmoid() == 0
 
@@ -241,8 +217,6 @@ def test_ignored_logit_is_zero_in_half_precision():
 @pytest.mark.parametrize('head, reason', [
     (dict(type='RPNHead', in_channels=8, feat_channels=8), 'RPNHead'),
     (dict(type='DETRHead', num_classes=3), 'DETRHead'),
-    (dict(type='CenterNetHead', in_channels=8, feat_channels=8,
-          num_classes=3), 'CenterNetHead'),
     (dict(
         type='RetinaHead',
         num_classes=3,
@@ -259,11 +233,6 @@ def test_ignored_logit_is_zero_in_half_precision():
      'TOODHead: it gives probabilities'),
     (dict(type='YOLOXHead', num_classes=3, in_channels=8, feat_channels=8),
      'YOLOXHead: it learns from every cell'),
-    (dict(
-        type='YOLOV3Head',
-        num_classes=3,
-        in_channels=(8, 8, 8),
-        out_channels=(8, 8, 8)), 'YOLOV3Head: it learns from every cell'),
     (dict(type='AutoAssignHead', num_classes=3, in_channels=32,
           feat_channels=32), 'AutoAssignHead: its loss needs more'),
     (dict(type='CenterNetHead', num_classes=3, in_channels=8, feat_channels=8),

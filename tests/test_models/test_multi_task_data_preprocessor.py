@@ -4,12 +4,10 @@ import copy
 import pytest
 import torch
 from mmdet.structures import DetDataSample
-from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.models.data_preprocessors import MultiTaskDataPreprocessor
-from mmbombo.registry import DATASETS, MODELS
-from mmbombo.testing import CLASSES, write_voc
+from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
 
 
@@ -110,30 +108,6 @@ def test_map_of_another_shape_than_its_image(shape, field, key):
         build()(copy.deepcopy(data), training=True)
     # In validation, maps have the original shape.
     build()(data, training=False)
-
-
-def test_mosaic_around_a_source_is_found(tmp_path):
-    """MMDetection's wrapper, whose transforms no source has seen."""
-    write_voc(tmp_path / 'voc')
-    mix = DATASETS.build(
-        dict(
-            type='mmdet.MultiImageMixDataset',
-            dataset=dict(
-                type='PartialVOCDataset',
-                data_root=str(tmp_path / 'voc'),
-                ann_file='ImageSets/Main/train.txt',
-                annotation_kinds=('bbox', 'sem_seg'),
-                metainfo=dict(classes=CLASSES),
-                pipeline=[
-                    dict(type='LoadImageFromFile'),
-                    dict(type='LoadPartialAnnotations')
-                ]),
-            pipeline=[
-                dict(type='mmdet.Mosaic', img_scale=(40, 40), prob=1.),
-                dict(type='PackMultiTaskInputs')
-            ]))
-    with pytest.raises(ValueError, match='gt_sem_seg is .* is 80x80'):
-        build()(pseudo_collate([mix[0]]), training=True)
 
 
 def test_augmentation_that_would_leave_the_maps_behind_is_refused():

@@ -3,13 +3,12 @@ import copy
 
 import pytest
 import torch
-from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 
 from mmbombo.models.context import StepContext
 from mmbombo.registry import MODELS
 from mmbombo.testing import (SIZE, add_weak_labels, make_sample, seg_head_cfg,
-                             tiny_model_cfg)
+                             tiny_model, tiny_model_cfg)
 from mmbombo.utils import UserError
 
 KINDS = [('bbox', ), ('bbox', ), ('sem_seg', ), (), ('bbox', 'sem_seg')]
@@ -21,16 +20,6 @@ WEAK = [
 UNFROZEN = dict(
     type='mmdet.ResNet', depth=18, base_channels=8, norm_eval=False,
     frozen_stages=-1)
-
-
-def build(**kwargs):
-    model = MODELS.build(tiny_model_cfg(**kwargs))
-    model.init_weights()
-    model.train()
-    for module in model.modules():  # statistics would couple the images
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.eval()
-    return model
 
 
 def batch(kinds=KINDS, weak_fields=True):
@@ -59,7 +48,7 @@ def total(losses):
 
 def test_each_task_learns_from_its_own_images():
     """The joint losses are those of the sub-batches."""
-    model = build()
+    model = tiny_model()
     inputs, samples = batch()
     losses = model.loss(inputs, samples)
     for task, images in dict(det=[0, 1, 4], seg=[2, 4]).items():
@@ -69,17 +58,9 @@ def test_each_task_learns_from_its_own_images():
                 torch.testing.assert_close(value, alone[key])
 
 
-def test_an_image_without_annotation_changes_nothing():
-    model = build()
-    inputs, samples = batch()
-    before = total(model.loss(inputs, samples))
-    inputs[3] += 10
-    torch.testing.assert_close(total(model.loss(inputs, samples)), before)
-
-
 def test_weak_losses_are_the_heads_losses_on_pseudo_labels():
     """A box-only image with a pseudo mask learns as if the mask were true."""
-    model = build(weak_losses=WEAK)
+    model = tiny_model(*WEAK)
     inputs, samples = batch()
     losses = model.loss(inputs, samples)
 
@@ -87,7 +68,7 @@ def test_weak_losses_are_the_heads_losses_on_pseudo_labels():
     for sample in as_true:
         sample.set_metainfo(dict(annotation_kinds=('sem_seg', )))
         sample.gt_sem_seg = sample.pseudo_sem_seg
-    naive = build()
+    naive = tiny_model()
     naive.load_state_dict(model.state_dict())
     wanted = naive.loss(inputs[:2], as_true)['seg/loss_ce']
     torch.testing.assert_close(losses['b4m/loss_ce'], wanted)
@@ -108,7 +89,7 @@ def test_weak_losses_are_the_heads_losses_on_pseudo_labels():
 
 @pytest.mark.parametrize('mode', ['loss', 'predict'])
 def test_backbone_and_heads_run_once(mode):
-    model = build(weak_losses=[
+    model = tiny_model(weak_losses=[
         WEAK[0], dict(type='MaskForBoxLoss', predictor='self')
     ]).train(mode == 'loss')
     calls = []
@@ -136,9 +117,9 @@ def test_backbone_and_heads_run_once(mode):
 def test_heads_see_each_image_once_and_only_where_a_loss_needs_it(
         weak, mode, wanted):
     """Numbers of images of each call, of five with four annotated ones."""
-    model = build(weak_losses=weak, forward_mode=mode)
+    model = tiny_model(weak_losses=weak, forward_mode=mode)
     if 'teacher' in str(weak):
-        model.set_teacher('t', build())
+        model.set_teacher('t', tiny_model())
     seen = dict(det=[], seg=[])
     for task, numbers in seen.items():
         model.task_heads[task].head.register_forward_hook(
@@ -148,23 +129,8 @@ def test_heads_see_each_image_once_and_only_where_a_loss_needs_it(
     assert {task: sorted(numbers) for task, numbers in seen.items()} == wanted
 
 
-@pytest.mark.parametrize('kinds', [[('bbox', )], [('sem_seg', )], [()]])
-def test_a_step_without_images_of_a_task_reaches_all_parameters(kinds):
-    model = build()
-    losses = model.loss(*batch(kinds))
-    loss, _ = model.parse_losses(losses)
-    loss.backward()
-    missing = [
-        name for name, p in model.named_parameters() if p.requires_grad
-        and p.grad is None and name.startswith('task_heads')
-    ]
-    assert not missing
-    if ('sem_seg', ) not in kinds:
-        assert losses['seg/loss_no_images'] == 0
-
-
 def test_heads_are_initialized_as_their_libraries_do():
-    model = build()
+    model = tiny_model()
     bias = model.task_heads.det.head.gfl_cls.bias
     torch.testing.assert_close(bias, torch.full_like(bias, -4.59512))
     weight = model.task_heads.seg.head.conv_seg.weight
@@ -236,59 +202,8 @@ def test_auxiliary_heads_are_trained():
         assert p.requires_grad and p.grad is not None, name
 
 
-@pytest.mark.parametrize('progress, weight', [(0, 0.), (5, 1.), (10, 2.),
-                                              (50, 2.)])
-def test_ramp(progress, weight):
-    model = build(weak_losses=[
-        dict(type='BoxForMaskLoss', loss_weight=2., ramp=.1)
-    ])
-    hub = MessageHub.get_current_instance()
-    hub.update_info('max_iters', 100)
-    hub.update_info('iter', progress)
-    try:
-        ramped = model.loss(*batch())['b4m/loss_ce']
-    finally:
-        for key in ('max_iters', 'iter'):
-            hub.runtime_info.pop(key)
-    full = model.loss(*batch())['b4m/loss_ce'] / 2
-    torch.testing.assert_close(ramped, full * weight)
-
-
-def test_another_predictor_is_asked_but_is_no_part_of_the_model():
-    model = build(weak_losses=[
-        dict(type='MaskForBoxLoss', predictor='ema', score_thr=0., ramp=0.)
-    ])
-    names = set(model.state_dict())
-    inputs, samples = batch()
-    before = model.loss(inputs, samples)
-    assert before['m4b/num_kept'] == 1  # nobody predicts yet
-
-    other = copy.deepcopy(model).eval()
-    asked = []
-
-    def decode(task, outputs, metas, cfg):
-        asked.append(outputs[0][0].shape[0])
-        return [
-            InstanceData(
-                bboxes=torch.tensor([[30., 10., 60., 50.],
-                                     [60., 10., 90., 50.]]),
-                scores=torch.tensor([.9, .8]),
-                labels=torch.tensor([1, 1]))
-        ]
-
-    other.task_heads.det.decode = decode
-    model.set_teacher('ema', other)
-    after = model.loss(inputs, samples)
-    assert asked == [1]
-    assert after['m4b/num_split'] == 2 and after['m4b/num_kept'] == 0
-    assert samples[2].pseudo_instances.bboxes.tolist() == [[30, 10, 60, 50],
-                                                           [60, 10, 90, 50]]
-    assert set(model.state_dict()) == names
-    assert copy.deepcopy(model).teachers.get('ema') is None
-
-
 def test_prediction_is_at_the_original_size():
-    model = build().eval()
+    model = tiny_model().eval()
     model.task_heads.det.test_cfg.score_thr = 0.
     inputs, samples = batch()
     for sample in samples:
@@ -312,9 +227,9 @@ def test_prediction_is_at_the_original_size():
 def test_missing_weak_labels_say_what_to_add():
     inputs, samples = batch(weak_fields=False)
     with pytest.raises(UserError, match='LoadPseudoMask'):
-        build(weak_losses=WEAK[:1]).loss(inputs, samples)
+        tiny_model(*WEAK[:1]).loss(inputs, samples)
     with pytest.raises(UserError, match='LabelComponents'):
-        build(weak_losses=WEAK[1:]).loss(inputs, samples)
+        tiny_model(*WEAK[1:]).loss(inputs, samples)
 
 
 def test_classes_are_checked_when_the_model_is_built():
@@ -323,29 +238,12 @@ def test_classes_are_checked_when_the_model_is_built():
         MODELS.build(tiny_model_cfg(class_map=classes))
 
 
-def test_weak_loss_for_a_task_that_is_not_there():
-    cfg = tiny_model_cfg(weak_losses=WEAK)
-    cfg['task_heads'].pop('det')
-    with pytest.raises(ValueError, match="MaskForBoxLoss.*'det'"):
-        MODELS.build(cfg)
-
-
-def test_two_weak_losses_with_the_same_keys():
-    with pytest.raises(ValueError, match="2 weak losses named 'b4m'"):
-        MODELS.build(tiny_model_cfg(weak_losses=WEAK + WEAK[:1]))
-
-
-def test_bad_weights_are_errors():
-    with pytest.raises(ValueError, match='loss_weight=-1'):
-        MODELS.build(dict(type='BoxForMaskLoss', loss_weight=-1))
-
-
 def test_detection_class_that_no_mask_shows_is_no_negative():
     """A class without segmentation class has no gradient on mask images."""
     class_map = dict(
         det_classes=('cat', 'dog', 'cow'),
         seg_classes=('background', 'cat', 'dog', 'sky'))
-    model = build(
+    model = tiny_model(
         class_map=class_map,
         weak_losses=[
             dict(type='MaskForBoxLoss', predictor='none', ramp=0.)
@@ -361,7 +259,7 @@ def test_detection_class_that_no_mask_shows_is_no_negative():
 
 
 def test_unlabeled_pixels_are_no_negatives_for_the_detector():
-    model = build(weak_losses=[WEAK[1]])
+    model = tiny_model(WEAK[1])
     inputs, samples = batch([('sem_seg', )])
     samples[0].gt_sem_seg.sem_seg[:, 96:, :64] = 255
     _, ignore, _ = model.weak_losses[0].pseudo_boxes(
@@ -376,8 +274,8 @@ ONE_KIND = [('bbox', ), ('sem_seg', ), ('bbox', ), ('sem_seg', ), ()]
 def test_per_task_equals_joint_without_statistics_of_a_batch():
     """Real heads, both weak losses: the same losses and gradients."""
     weak = [WEAK[0], dict(type='MaskForBoxLoss', ramp=0., score_thr=.001)]
-    joint = build(weak_losses=weak)
-    per_task = build(weak_losses=weak, forward_mode='per_task')
+    joint = tiny_model(weak_losses=weak)
+    per_task = tiny_model(weak_losses=weak, forward_mode='per_task')
     per_task.load_state_dict(joint.state_dict())
     wanted = joint.loss(*batch(ONE_KIND))
     got = per_task.loss(*batch(ONE_KIND))
@@ -396,7 +294,7 @@ def test_per_task_equals_joint_without_statistics_of_a_batch():
 def test_per_task_normalizes_each_group_by_itself():
     """As a step on one group alone, and running statistics see both."""
     torch.manual_seed(0)  # the joint loss differs, but with luck not by much
-    model = build(forward_mode='per_task', backbone=UNFROZEN)
+    model = tiny_model(forward_mode='per_task', backbone=UNFROZEN)
     model.train()
     inputs, samples = batch([('bbox', ), ('sem_seg', )] * 2)
     state = copy.deepcopy(model.state_dict())
@@ -413,22 +311,11 @@ def test_per_task_normalizes_each_group_by_itself():
                 torch.testing.assert_close(together[key], value)
     torch.testing.assert_close(running, model.backbone.bn1.running_mean)
 
-    joint = build(backbone=UNFROZEN)
+    joint = tiny_model(backbone=UNFROZEN)
     joint.load_state_dict(state)
     joint.train()
     difference = joint.loss(inputs, samples)['seg/loss_ce']
     assert (difference - together['seg/loss_ce']).abs() > 1e-4
-
-
-def test_per_task_head_statistics_are_the_groups_too():
-    model = build(forward_mode='per_task', weak_losses=WEAK)
-    norm = next(m for m in model.task_heads.seg.modules()
-                if isinstance(m, torch.nn.BatchNorm2d))
-    norm.train()
-    seen = []
-    norm.register_forward_hook(lambda m, args, _: seen.append(len(args[0])))
-    model.loss(*batch([('bbox', ), ('sem_seg', ), ('bbox', )]))
-    assert seen == [1, 2]  # supervised first, then Box-for-Mask
 
 
 @pytest.mark.parametrize('kinds', [
@@ -438,7 +325,7 @@ def test_per_task_head_statistics_are_the_groups_too():
 ])
 def test_per_task_with_images_of_both_kinds(kinds):
     """A task's loss is the mean over the groups, weighted by images."""
-    model = build(forward_mode='per_task')
+    model = tiny_model(forward_mode='per_task')
     inputs, samples = batch(kinds)
     losses = model.loss(inputs, samples)
     assert not any('no_images' in key for key in losses)
@@ -460,7 +347,7 @@ def test_per_task_with_images_of_both_kinds(kinds):
 def test_an_oracle_keeps_the_batches_of_partial_training():
     """Images with both kinds are normalized with their task's batch only."""
     both = ('bbox', 'sem_seg')
-    model = build(
+    model = tiny_model(
         forward_mode='per_task',
         backbone=UNFROZEN,
         forward_groups=dict(det=['unmasked', 'masked'], seg=['seg']))
@@ -489,7 +376,7 @@ def test_an_oracle_keeps_the_batches_of_partial_training():
 
 
 def test_only_the_detection_batch_of_an_oracle_changes_its_size():
-    model = build(
+    model = tiny_model(
         forward_mode='per_task',
         batch_resize=dict(type='DetBatchResize', sizes=(64, ), until=1.1),
         forward_groups=dict(det=['det'], seg=['seg']))
@@ -504,7 +391,7 @@ def test_only_the_detection_batch_of_an_oracle_changes_its_size():
 
 
 def test_per_task_step_without_annotation_or_boxes():
-    model = build(forward_mode='per_task', weak_losses=WEAK)
+    model = tiny_model(forward_mode='per_task', weak_losses=WEAK)
     assert total(model.loss(*batch([(), ()]))) == 0
     losses = model.loss(*batch([(), ('sem_seg', )]))
     assert losses['det/loss_no_images'] == 0
@@ -514,7 +401,7 @@ def test_per_task_step_without_annotation_or_boxes():
 @pytest.mark.parametrize('mode', ['joint', 'per_task'])
 def test_pseudo_boxes_made_first_do_not_lose_the_gradient(mode):
     """Mask-for-Box asks the detector before any loss with gradient does."""
-    model = build(
+    model = tiny_model(
         forward_mode=mode,
         weak_losses=[dict(type='MaskForBoxLoss', ramp=0.)])
     losses = model.loss(*batch([('sem_seg', )]))
@@ -525,60 +412,14 @@ def test_pseudo_boxes_made_first_do_not_lose_the_gradient(mode):
         assert grads[name].abs().max() > 0
 
 
-class Progress:
-    """Iteration ``done`` of 100."""
-
-    def __init__(self, done):
-        self.values = dict(max_iters=100, iter=done)
-        self.hub = MessageHub.get_current_instance()
-
-    def __enter__(self):
-        for key, value in self.values.items():
-            self.hub.update_info(key, value)
-
-    def __exit__(self, *_):
-        for key in self.values:
-            self.hub.runtime_info.pop(key)
-
-
-def test_detection_batch_changes_size_and_segmentation_batch_does_not():
-    model = build(
-        forward_mode='per_task',
-        batch_resize=dict(type='DetBatchResize', sizes=[96, 160]),
-        weak_losses=WEAK)
-    sizes = []
-    model.backbone.register_forward_hook(
-        lambda m, args, _: sizes.append(args[0].shape[-1]))
-    inputs, samples = batch([('bbox', ), ('sem_seg', )])
-    boxes = samples[0].gt_instances.bboxes.clone()
-    losses = {}
-    with Progress(10):
-        for seed in range(6):
-            torch.manual_seed(seed)
-            det_size = None
-            for _ in range(2):  # the same seed, the same size and losses
-                loss = total(model.loss(inputs, samples))
-                assert sizes[-1] == SIZE and sizes[-2] in (96, 160)
-                assert det_size in (None, sizes[-2])
-                det_size = sizes[-2]
-                torch.testing.assert_close(
-                    losses.setdefault(det_size, loss), loss)
-                torch.manual_seed(seed)
-    assert set(losses) == {96, 160}
-    assert torch.equal(samples[0].gt_instances.bboxes, boxes)
-    with Progress(80):
-        model.loss(inputs, samples)
-    assert sizes[-2:] == [SIZE, SIZE]
-
-
-def test_predictions_and_other_networks_see_the_resized_batch():
-    model = build(
+def test_predictions_and_other_networks_see_the_resized_batch(progress):
+    progress(0)
+    model = tiny_model(
         forward_mode='per_task',
         batch_resize=dict(type='DetBatchResize', sizes=[160]))
     other = copy.deepcopy(model)
     model.set_teacher('ema', other)
-    with Progress(0):
-        ctx, = model._contexts(*batch([('bbox', )]))
+    ctx, = model._contexts(*batch([('bbox', )]))
     assert ctx.inputs.shape == (1, 3, 160, 160)
     cfg = dict(score_thr=0.)
     ours = ctx.predict('det', [0], cfg=cfg)[0]
@@ -589,22 +430,10 @@ def test_predictions_and_other_networks_see_the_resized_batch():
 
 def test_forward_mode_is_checked():
     with pytest.raises(ValueError, match="'per_tasks'"):
-        build(forward_mode='per_tasks')
+        tiny_model(forward_mode='per_tasks')
     with pytest.raises(ValueError, match=r"\['depth'\].*\['det', 'seg'\]"):
-        build(forward_mode='per_task', forward_groups=dict(depth=['x']))
+        tiny_model(forward_mode='per_task', forward_groups=dict(depth=['x']))
     with pytest.raises(ValueError, match='one forward'):
-        build(forward_groups=dict(det=['x']))
+        tiny_model(forward_groups=dict(det=['x']))
     with pytest.raises(ValueError, match='one size'):
-        build(batch_resize=dict(type='DetBatchResize', sizes=[96]))
-
-
-def test_init_cfg_of_the_model(tmp_path):
-    wanted = build().state_dict()
-    torch.save(wanted, tmp_path / 'model.pth')
-    model = MODELS.build(
-        tiny_model_cfg(
-            init_cfg=dict(
-                type='Pretrained', checkpoint=str(tmp_path / 'model.pth'))))
-    model.init_weights()
-    for key, value in model.state_dict().items():
-        assert torch.equal(value, wanted[key]), key
+        tiny_model(batch_resize=dict(type='DetBatchResize', sizes=[96]))

@@ -14,7 +14,6 @@ from mmengine.structures import InstanceData
 
 from mmbombo.models.dense_heads.per_level_anchor_head import flatten_levels
 from mmbombo.models.task_heads.ignore_regions import IgnoreRegions
-from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS
 from mmbombo.testing import box_iou
 
@@ -257,7 +256,7 @@ def check_against(targets, anchors, gt, inds, quality, box_inds, weights):
     assert np.isfinite(deltas).all()
 
 
-@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize('seed', range(2))
 def test_iou_targets_against_a_slow_reference(seed):
     """mmdet.MaxIoUAssigner, so configured, is the paper's assigner."""
     gt = random_instances(seed)
@@ -295,7 +294,7 @@ def test_assigner_of_mmdet_ignores_all_classes():
     assert ours.ignored.any()
 
 
-@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize('seed', range(2))
 def test_mutual_guide_targets_against_a_slow_reference(seed):
     gt = random_instances(seed)
     head = build('mutual', num_classes=3).head
@@ -332,45 +331,6 @@ def test_targets_never_wait_for_the_device(assigner):
 
 
 # the head in its adapter
-
-
-@pytest.mark.parametrize('assigner', PARTS)
-def test_loss_on_a_slice_equals_the_head_on_those_images(assigner):
-    head = build(assigner, num_classes=3).eval()
-    feats = make_feats(4)
-    boxes = [random_instances(i) for i in range(4)]
-    wanted = head.loss_on_targets(
-        'det', head(tuple(x[1:3] for x in feats)), boxes[1:3], metas(2), None)
-    got = head.loss_on_targets('det', select_images(head(feats), [1, 2], 4),
-                               boxes[1:3], metas(2), None)
-    assert set(got) == {'loss_cls', 'loss_bbox'}
-    for key in wanted:
-        torch.testing.assert_close(got[key], wanted[key])
-
-
-@pytest.mark.parametrize('assigner', PARTS)
-def test_ignored_class_has_no_gradient(assigner):
-    head = build(assigner, num_classes=3)
-    scores, deltas = random_outputs(1, 3, 128, 0)
-    for level in scores:
-        level.requires_grad_()
-    target = instances([[40., 40., 72., 72.]], [0])
-    ignore = IgnoreRegions.from_instances(
-        [instances([[0., 0., 128., 128.]], [1])], 3)
-
-    def gradients(ignore):
-        losses = head.loss_on_targets('det', (scores, deltas), [target],
-                                      metas(1), ignore)
-        total = sum(losses.values())
-        return float(total.detach()), torch.autograd.grad(total, scores)
-
-    full, _ = gradients(None)
-    less, grads = gradients(ignore)
-    assert 0 < less < full
-    by_class = grads[0].unflatten(1, (-1, 3))
-    assert by_class[:, :, 1].abs().max() == 0
-    assert by_class[:, :, 0].abs().max() > 0
-    assert (by_class[:, :, 2] != 0).float().mean() > .9
 
 
 @pytest.mark.parametrize('assigner', PARTS)
@@ -456,9 +416,3 @@ def test_predictions_are_decoded_and_suppressed_per_class():
                       [0., 0., 96., 96.]]))
     torch.testing.assert_close(
         result.scores, torch.tensor([3., 2., 1.]).sigmoid())
-
-
-def test_wrong_number_of_levels_is_an_error():
-    head = build('iou')
-    with pytest.raises(ValueError, match='anchors for 4 levels.*3 maps'):
-        head(make_feats(1)[:3])

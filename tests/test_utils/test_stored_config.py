@@ -9,9 +9,8 @@ from mmengine.config import Config
 
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
-from mmbombo.utils.plain_config import plain_config
-from mmbombo.utils.stored_config import (registered_types_only, stored_config,
-                                         stored_preprocessor)
+from mmbombo.utils.stored_config import (plain_config, registered_types_only,
+                                         stored_config, stored_preprocessor)
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIGS = [

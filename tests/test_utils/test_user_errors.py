@@ -117,7 +117,7 @@ def test_weights_that_cannot_be_downloaded(tmp_path, monkeypatch):
     url = 'http://127.0.0.1:9/r50.pth'
     with checked_loader():
         line = line_of(CheckpointLoader.load_checkpoint, url)
-        assert line.startswith(f'DownloadError: {url} ')
+        assert line.startswith(f'UserError: {url} ')
         # what it says does it: the copy is not asked for again
         path = line.split('copy it to ')[1].split(',')[0]
         torch.save(dict(x=1), path)

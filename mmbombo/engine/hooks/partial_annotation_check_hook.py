@@ -23,7 +23,7 @@ from mmbombo.utils import UserError
 from mmbombo.utils.checkpoint_classes import (ClassChange, find_class_changes,
                                               fine_tuning_notes,
                                               require_trained_classes)
-from mmbombo.utils.unwrapped import unwrapped
+from mmbombo.utils.distributed import unwrapped
 from .predictor_ema_hook import PredictorEMAHook
 from .teacher_hook import TeacherHook
 

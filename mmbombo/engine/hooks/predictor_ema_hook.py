@@ -37,11 +37,7 @@ class PredictorEMAHook(EMAHook):
         self._handed_over = False
 
     def before_run(self, runner) -> None:
-        """Copy the model.
-
-        Raises:
-            UserError: If the model cannot be given a predictor.
-        """
+        """Copy the model."""
         super().before_run(runner)
         self._handed_over = False
         if not hasattr(self.src_model, 'set_teacher'):

@@ -17,7 +17,7 @@ from mmbombo.models.utils import evaluation_mode
 from mmbombo.models.weak_losses import BoxForMaskLoss, MaskForBoxLoss
 from mmbombo.registry import DATASETS, HOOKS
 from mmbombo.utils import UserError
-from mmbombo.utils.unwrapped import unwrapped
+from mmbombo.utils.distributed import unwrapped
 
 
 @HOOKS.register_module()

@@ -18,8 +18,8 @@ from mmbombo.structures.class_names import TaskClasses
 from mmbombo.utils import MissingFileError, UserError
 from mmbombo.utils.checkpoint_classes import (find_class_changes,
                                               require_trained_classes)
+from mmbombo.utils.distributed import unwrapped
 from mmbombo.utils.stored_config import stored_preprocessor
-from mmbombo.utils.unwrapped import unwrapped
 
 
 @HOOKS.register_module()
@@ -45,9 +45,6 @@ class TeacherHook(Hook):
         fold_bn (bool): Whether to fold batch normalization into the
             convolution before it, which saves the teacher's time. Defaults to
             True.
-
-    Raises:
-        UserError: If the name is one that means no teacher to the losses.
     """
 
     def __init__(self,
@@ -66,14 +63,7 @@ class TeacherHook(Hook):
         self.fold_bn = fold_bn
 
     def before_train(self, runner) -> None:
-        """Build, load and check the teacher, and hand it over.
-
-        Raises:
-            UserError: If there is no such checkpoint, the student is no
-                :class:`MultiTaskDetector`, or the teacher is of a kind that
-                cannot be asked or does not fit its checkpoint or the student;
-                the message says what differs.
-        """
+        """Build, load and check the teacher, and hand it over."""
         model = unwrapped(runner.model)
         if not isinstance(model, MultiTaskDetector):
             raise UserError(f'{type(model).__name__} takes no teacher; use '
@@ -101,16 +91,14 @@ class TeacherHook(Hook):
             checkpoint = CheckpointLoader.load_checkpoint(
                 self.checkpoint, map_location='cpu')
         except FileNotFoundError as error:
-            raise MissingFileError(
-                f'{where}: {error}. ' +
-                ('Download it, or train it with the library of its config'
-                 if stock else
-                 f'Train it first: python tools/train.py {self.config}')
-            ) from None
+            raise MissingFileError(f'{where}: {error}. ' + (
+                'Download it, or train it with the library of its config'
+                if stock else
+                f'Train it first: python tools/train.py {self.config}')
+                                   ) from None
         check_trained_normalization(cfg, checkpoint, where)
         if stock:
-            checkpoint = stock_checkpoint_as_ours(checkpoint,
-                                                  *teacher.tasks)
+            checkpoint = stock_checkpoint_as_ours(checkpoint, *teacher.tasks)
             if not checkpoint['meta']['dataset_meta']:
                 print_log(
                     f'{where}: the checkpoint names no classes; they are '
@@ -118,8 +106,7 @@ class TeacherHook(Hook):
                     logger='current',
                     level=logging.WARNING)
         load_all_weights(teacher, checkpoint, f'{where}, {self.checkpoint}')
-        require_trained_classes(
-            find_class_changes(teacher, checkpoint), where)
+        require_trained_classes(find_class_changes(teacher, checkpoint), where)
         return teacher.requires_grad_(False).eval()
 
 
@@ -127,15 +114,7 @@ def build_teacher(cfg: ConfigDict, classes: TaskClasses,
                   where: str) -> MultiTaskDetector:
     """Build the network of a config, without weights.
 
-    Args:
-        cfg (dict): ``model`` of the teacher's config.
-        classes (dict[str, tuple[str]]): The student's; a stock network has
-            none.
-        where (str): Who it is, for messages.
-
-    Raises:
-        UserError: If the network is of a kind that cannot be asked, or a
-            stock network has another number of classes.
+    ``classes`` are the student's: a stock network has none.
     """
     if is_stock_model(cfg):
         try:
@@ -152,15 +131,6 @@ def load_all_weights(teacher: MultiTaskDetector, checkpoint: dict,
     """Load a checkpoint that has every weight of the teacher and no other.
 
     What belongs to the weak losses of the teacher's own training is left out.
-
-    Args:
-        teacher (MultiTaskDetector): The network.
-        checkpoint (dict): Content of the file.
-        where (str): Who it is, for messages.
-
-    Raises:
-        UserError: Naming weights that are missing, unknown or of another
-            shape.
     """
     weights = checkpoint.get('state_dict', checkpoint)
     weights = {
@@ -176,15 +146,9 @@ def load_all_weights(teacher: MultiTaskDetector, checkpoint: dict,
 
 def check_trained_normalization(cfg: ConfigDict, checkpoint: dict,
                                 where: str) -> None:
-    """Check that the weights were trained on images as the config has them.
+    """Raise ``UserError`` if the weights were trained on other images.
 
-    Args:
-        cfg (dict): ``model`` of the teacher's config.
-        checkpoint (dict): Content of the file; one without a config passes.
-        where (str): Who it is, for messages.
-
-    Raises:
-        UserError: If mean, deviation or the order of the colors differ.
+    A checkpoint without a config passes.
     """
     stored = stored_preprocessor(checkpoint)
     if stored is None:
@@ -202,11 +166,7 @@ def check_trained_normalization(cfg: ConfigDict, checkpoint: dict,
 
 def check_normalization(model: MultiTaskDetector, teacher: MultiTaskDetector,
                         where: str) -> None:
-    """Check that both networks were made for the same images.
-
-    Raises:
-        UserError: If mean, deviation or the order of the colors differ.
-    """
+    """Raise ``UserError`` if the networks were made for other images."""
     ours, theirs = normalization(model), normalization(teacher)
     differences = [
         f'{key} is {theirs[key]}, the student has {ours[key]}' for key in ours
@@ -238,9 +198,6 @@ def fold_batch_norm(teacher: MultiTaskDetector, where: str) -> None:
     MMCV folds what follows a convolution in the order of definition; a
     network that applies its layers in another order would be changed, so the
     outputs are compared.
-
-    Raises:
-        UserError: If the outputs change.
     """
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, 3, 128, 128, generator=generator)

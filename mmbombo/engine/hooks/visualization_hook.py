@@ -11,7 +11,7 @@ from mmengine.fileio import get
 
 from mmbombo.datasets.source_tree import leaf_datasets
 from mmbombo.registry import HOOKS
-from mmbombo.utils.unwrapped import unwrapped
+from mmbombo.utils.distributed import unwrapped
 
 
 @HOOKS.register_module()

@@ -40,9 +40,6 @@ class StockCheckpoint:
         key_map (dict[str, str], optional): Regular expressions of names in
             the checkpoint and their replacements; the first that matches
             counts. Defaults to None, those of :data:`STOCK_KEY_MAP`.
-
-    Raises:
-        UserError: When called, if no tensor of the checkpoint fits.
     """
 
     def __init__(self,
@@ -54,11 +51,7 @@ class StockCheckpoint:
         self.key_map = STOCK_KEY_MAP if key_map is None else key_map
 
     def __call__(self, module: nn.Module) -> None:
-        """Fill a :class:`MultiTaskDetector`.
-
-        Args:
-            module (nn.Module): The model, changed in place.
-        """
+        """Fill a :class:`MultiTaskDetector`, in place."""
         _initialize_children(module)
         loaded = CheckpointLoader.load_checkpoint(
             self.checkpoint, map_location=self.map_location)
@@ -108,18 +101,15 @@ def rename_weights(weights: Dict[str, Tensor],
 def stock_checkpoint_as_ours(checkpoint: dict, task: str) -> dict:
     """What :class:`MultiTaskDetector` would have written.
 
-    Args:
-        checkpoint (dict): Of a detector or a segmentor, also of MMDetection
-            2.x and MMSegmentation 0.x.
-        task (str): 'det' or 'seg'.
+    Also of a checkpoint of MMDetection 2.x and MMSegmentation 0.x.
 
-    Returns:
-        dict: ``state_dict``, and ``meta`` with the names of the classes where
-        they are known.
+    Args:
+        checkpoint (dict): Of a detector or a segmentor.
+        task (str): 'det' or 'seg'.
     """
     meta = checkpoint.get('meta') or {}
-    names = (meta.get('dataset_meta') or {}).get('classes') or meta.get(
-        'CLASSES')
+    names = (meta.get('dataset_meta')
+             or {}).get('classes') or meta.get('CLASSES')
     key = dict(det='classes', seg='seg_classes')[task]
     return dict(
         state_dict=rename_weights(

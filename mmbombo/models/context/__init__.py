@@ -2,8 +2,7 @@
 from .image_groups import group_images, mean_over_groups
 from .step_context import StepContext
 from .stock_teacher import from_stock_model, is_stock_model
-from .teacher_outputs import OncePerImage, TeacherOutputs
-from .teachers import Teachers
+from .teachers import OncePerImage, TeacherOutputs, Teachers
 
 __all__ = [
     'OncePerImage', 'StepContext', 'TeacherOutputs', 'Teachers',

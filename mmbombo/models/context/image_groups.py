@@ -7,50 +7,20 @@ from torch import Tensor
 from mmbombo.utils import UserError
 
 
-def group_by_kinds(samples: SampleList) -> List[List[int]]:
-    """Group the images of a batch by the annotation kinds they have.
-
-    Images with boxes make the detection batch and images with masks the
-    segmentation batch of the papers. Images with both are a group, and images
-    with none another. With :class:`PartialAnnotationSampler` every rank has
-    the same groups, in the same order, in every step.
-
-    Args:
-        samples (list[:obj:`DetDataSample`]): Samples of the batch.
-
-    Returns:
-        list[list[int]]: Ascending positions of each group's images; groups in
-        the order of their first image.
-    """
-    groups: Dict[frozenset, List[int]] = {}
-    for i, sample in enumerate(samples):
-        groups.setdefault(frozenset(sample.annotation_kinds), []).append(i)
-    return list(groups.values())
-
-
 def group_by_sources(
         samples: SampleList,
         sources: Dict[str, Sequence[str]]) -> List[Tuple[str, List[int]]]:
     """Group the images of a batch by the task whose batch they belong to.
 
-    Args:
-        samples (list[:obj:`DetDataSample`]): Samples of the batch.
-        sources (dict[str, Sequence[str]]): Task to the names of its sources.
-
-    Returns:
-        list[tuple[str, list[int]]]: Task and ascending positions of each
-        group's images; in the order of ``sources``.
-
-    Raises:
-        UserError: If an image is of a source that no task has.
+    ``sources`` maps a task to the names of its sources; groups come in its
+    order.
     """
     tasks = {name: task for task, names in sources.items() for name in names}
     groups: Dict[str, List[int]] = {task: [] for task in sources}
     for i, sample in enumerate(samples):
         if sample.source not in tasks:
-            raise UserError(
-                f"the source '{sample.source}' is in none of the "
-                f'forward_groups, which name {sorted(tasks)}')
+            raise UserError(f"the source '{sample.source}' is in none of the "
+                            f'forward_groups, which name {sorted(tasks)}')
         groups[tasks[sample.source]].append(i)
     return [(task, images) for task, images in groups.items() if images]
 
@@ -60,18 +30,23 @@ def group_images(
 ) -> List[Tuple[Optional[str], List[int]]]:
     """The groups of a batch that each have a forward pass of their own.
 
-    Args:
-        samples (list[:obj:`DetDataSample`]): Samples of the batch.
-        sources (dict[str, Sequence[str]], optional): See
-            :func:`group_by_sources`; None groups by annotation kinds.
+    They are those of :func:`group_by_sources`, or with None the images of
+    equal annotation kinds: images with boxes make the detection batch and
+    images with masks the segmentation batch of the papers. Images with both
+    are a group, and images with none another. With
+    :class:`PartialAnnotationSampler` every rank has the same groups, in the
+    same order, in every step.
 
     Returns:
         list[tuple[str | None, list[int]]]: Task (None where the kinds decide)
-        and positions of each group's images.
+        and ascending positions of each group's images.
     """
     if sources is not None:
         return group_by_sources(samples, sources)
-    return [(None, images) for images in group_by_kinds(samples)]
+    groups: Dict[frozenset, List[int]] = {}
+    for i, sample in enumerate(samples):
+        groups.setdefault(frozenset(sample.annotation_kinds), []).append(i)
+    return [(None, images) for images in groups.values()]
 
 
 def mean_over_groups(parts: Sequence[Tuple[dict, int]]) -> Dict[str, Any]:
@@ -81,13 +56,8 @@ def mean_over_groups(parts: Sequence[Tuple[dict, int]]) -> Dict[str, Any]:
     values are averaged, each group by its number of images.
 
     Args:
-        parts (Sequence[tuple[dict, int]]): Per group, of which there is at
-            least one, the losses (tensors, or lists of tensors that are to be
-            summed) and n >= 1 images.
-
-    Returns:
-        dict[str, Tensor | list[Tensor]]: Losses under the same keys; those of
-        a single group unchanged.
+        parts (Sequence[tuple[dict, int]]): Per group the losses (tensors, or
+            lists of tensors that are to be summed) and n >= 1 images.
     """
     if len(parts) == 1:
         return dict(parts[0][0])

@@ -12,7 +12,7 @@ from mmbombo.models.utils import (evaluation_mode, select_images,
 from mmbombo.structures import ClassMap
 from mmbombo.structures.class_names import TaskClasses
 from mmbombo.utils import UserError
-from .teacher_outputs import TeacherOutputs
+from .teachers import TeacherOutputs
 from .view import View
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ class StepContext:
 
     def _plan(self) -> Dict[str, List[int]]:
         plan = {
-            name: {
-                i
-                for task in head.tasks for i in self.annotated(task, name)
-            }
+            name:
+            {i
+             for task in head.tasks
+             for i in self.annotated(task, name)}
             for name, head in self.model.trained_heads()
         }
         for weak_loss in self.model.weak_losses:
@@ -98,19 +98,13 @@ class StepContext:
         ]
 
     def annotated(self, task: str, head: Optional[str] = None) -> List[int]:
-        """Positions of the images that supervise a task.
-
-        Args:
-            task (str): Name of the task.
-            head (str, optional): Name of the head that they supervise.
-                Defaults to None, any head of the task.
-        """
+        """Positions of the images that supervise a task, or a head of it."""
         heads = self.model.heads_of(task) if head is None else [
             self.model.task_heads[head]
         ]
         return [
-            i for i, sample in enumerate(self.samples)
-            if any(x.is_annotated(task, sample) for x in heads)
+            i for i, sample in enumerate(self.samples) if any(
+                x.is_annotated(task, sample) for x in heads)
         ]
 
     def metas(self, images: Sequence[int]) -> List[dict]:
@@ -156,16 +150,10 @@ class StepContext:
 
     def features_of(self, by: str,
                     images: Sequence[int]) -> Optional[Tuple[Tensor, ...]]:
-        """Feature maps of another network, without gradient.
+        """Feature maps ``(n, C, H_l, W_l)`` of another network, no gradient.
 
-        Args:
-            by (str): Name of the network, such as 'ema'.
-            images (Sequence[int]): Positions of n >= 1 images.
-
-        Returns:
-            tuple[Tensor] or None: Maps ``(n, C, H_l, W_l)`` of its neck in
-            evaluation mode; None while there is no network of that name, as
-            before the first EMA update.
+        None while there is no network of the name ``by``, as before the first
+        EMA update.
         """
         other = self._other(by)
         return None if other is None else other.features(images)
@@ -174,22 +162,16 @@ class StepContext:
                    images: Sequence[int]) -> Optional[Any]:
         """What a head of another network says, without gradient.
 
-        Args:
-            by (str): Name of the network, such as 'ema'.
-            task (str): Name of the head, or a task that one head serves.
-            images (Sequence[int]): Positions of n >= 1 images.
-
-        Returns:
-            Any or None: Nested tensors ``(n, ...)``, the head's outputs in
-            evaluation mode; None while there is no network of that name.
+        Its outputs ``(n, ...)`` in evaluation mode; None while there is no
+        network of the name ``by``.
         """
         other = self._other(by)
         return None if other is None else other.outputs(task, images)
 
     def _other(self, by: str) -> Optional[TeacherOutputs]:
         if by not in self._others:
-            self._others[by] = self.model.teachers.ask(
-                by, self.inputs, self.samples)
+            self._others[by] = self.model.teachers.ask(by, self.inputs,
+                                                       self.samples)
         return self._others[by]
 
     def loss(self,
@@ -210,9 +192,6 @@ class StepContext:
                 to None.
             head (str, optional): Name of the head. Defaults to None, the one
                 that serves the task.
-
-        Returns:
-            dict[str, Tensor]: Losses under the head's own names.
         """
         name = head or task
         return self.model.head(name).loss_on_targets(
@@ -307,8 +286,7 @@ class StepContext:
         key = (tuple(images), scale, flip, alter, by, train)
         if key not in self._views:
             self._views[key] = View(
-                network,
-                select_images(self.inputs, images, len(self.samples)),
+                network, select_images(self.inputs, images, len(self.samples)),
                 [self.samples[i] for i in images], scale, flip, alter, train,
                 train and self._with_grad)
         return self._views[key]

@@ -29,13 +29,6 @@ def from_stock_model(model: ConfigDict, classes: TaskClasses) -> ConfigDict:
             an encoder-decoder. Not changed.
         classes (dict[str, tuple[str]]): The classes of each task, of which
             it is to speak of its own.
-
-    Returns:
-        dict: The config.
-
-    Raises:
-        UserError: If it has more than one stage, or a class of its own that
-            computes features in another way.
     """
     if 'decode_head' in model:
         library, task, head = 'mmseg', 'seg', segmentation_head(model)

@@ -34,10 +34,10 @@ class View:
             annotation.
     """
 
-    def __init__(self, network: nn.Module, inputs: Tensor,
-                 samples: SampleList, scale: float, flip: bool,
-                 alter: Optional[Callable[[Tensor], Tensor]], train: bool,
-                 with_grad: bool) -> None:
+    def __init__(self, network: nn.Module, inputs: Tensor, samples: SampleList,
+                 scale: float, flip: bool, alter: Optional[Callable[[Tensor],
+                                                                    Tensor]],
+                 train: bool, with_grad: bool) -> None:
         self.network = network
         self.flip = flip
         self.train = train
@@ -68,14 +68,7 @@ class View:
         return self._features
 
     def outputs(self, head: str) -> Any:
-        """What a head says.
-
-        Args:
-            head (str): Its name, or a task that one head serves.
-
-        Returns:
-            Any: The head's outputs for the n images.
-        """
+        """What a head says, by its name or a task that it alone serves."""
         name = self.network.head_name(head)
         if name not in self._outputs:
             feats = self.features()
@@ -85,14 +78,9 @@ class View:
         return self._outputs[name]
 
     def restore(self, maps: Tensor, size: Tuple[int, int]) -> Tensor:
-        """Bring maps of the view back to the images as they were.
+        """Maps ``(n, C, h, w)`` of the view for the images as they were.
 
-        Args:
-            maps (Tensor): ``(n, C, h, w)``, at any stride.
-            size (tuple[int, int]): Height and width that are wanted.
-
-        Returns:
-            Tensor: ``(n, C, *size)``, flipped back and resized bilinearly.
+        They are flipped back, and resized bilinearly to ``size``.
         """
         if self.flip:
             maps = maps.flip(-1)
@@ -120,6 +108,5 @@ def _rescale(sample: DetDataSample, factors: Tuple[float,
             })
     if 'scale_factor' in sample:
         x, y = sample.scale_factor[:2]
-        seen.set_metainfo(
-            dict(scale_factor=(x * factors[1], y * factors[0])))
+        seen.set_metainfo(dict(scale_factor=(x * factors[1], y * factors[0])))
     return seen

@@ -40,16 +40,10 @@ class DetBatchResize(nn.Module):
         sizes (Sequence[int]): Sides in pixels, equally likely.
         until (float): Share of the training after which the batch keeps its
             size. Defaults to 0.8.
-
-    Raises:
-        UserError: If a size is not positive, or there is none.
     """
 
     def __init__(self, sizes: Sequence[int], until: float = 0.8) -> None:
         super().__init__()
-        if not sizes or min(sizes) < 1:
-            raise UserError(
-                f'DetBatchResize: sizes={list(sizes)} must be sides in pixels')
         self.sizes = tuple(sizes)
         self.until = until
 
@@ -57,17 +51,9 @@ class DetBatchResize(nn.Module):
                 inputs: Tensor,
                 samples: SampleList,
                 task: Optional[str] = None) -> Tuple[Tensor, SampleList]:
-        """Resize a batch whose images have boxes.
+        """Resize a batch of square images that have boxes.
 
-        Args:
-            inputs (Tensor): Square images ``(n, 3, S, S)``, normalized.
-            samples (list[:obj:`DetDataSample`]): Their samples.
-            task (str, optional): Whose batch it is, where more than the
-                annotation kinds decides. Defaults to None.
-
-        Returns:
-            tuple[Tensor, list[:obj:`DetDataSample`]]: Images
-            ``(n, 3, S', S')`` and new samples, or what was given.
+        ``task`` says whose batch it is, where more than the kinds decides.
         """
         if (not any(BBOX in sample.annotation_kinds for sample in samples)
                 or task not in (None, 'det')
@@ -79,20 +65,7 @@ class DetBatchResize(nn.Module):
 
 def resize_batch(inputs: Tensor, samples: SampleList,
                  size: int) -> Tuple[Tensor, SampleList]:
-    """Resize square images and all that is measured in their pixels.
-
-    Args:
-        inputs (Tensor): Images ``(n, 3, S, S)``.
-        samples (list[:obj:`DetDataSample`]): Their samples; not changed.
-        size (int): New side S'.
-
-    Returns:
-        tuple[Tensor, list[:obj:`DetDataSample`]]: Images ``(n, 3, S', S')``
-        and their samples.
-
-    Raises:
-        UserError: If the images are not square.
-    """
+    """Resize square images ``(n, 3, S, S)`` and what is in their pixels."""
     height, width = inputs.shape[-2:]
     if height != width:
         raise UserError(

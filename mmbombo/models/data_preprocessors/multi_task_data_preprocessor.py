@@ -30,9 +30,6 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
         **kwargs: Arguments of
             :class:`mmdet.models.DetDataPreprocessor`, by name, except
             ``pad_seg``, ``seg_pad_value`` and ``batch_augments``.
-
-    Raises:
-        UserError: For one of these three, and for arguments without a name.
     """
 
     def __init__(self, **kwargs) -> None:
@@ -47,16 +44,7 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
         super().__init__(pad_seg=True, **kwargs)
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Preprocess one batch.
-
-        Args:
-            data (dict): ``inputs`` (list of uint8 images ``(3, H, W)``) and
-                ``data_samples``.
-            training (bool): Whether maps are padded with the images.
-
-        Returns:
-            dict: ``inputs`` ``(N, 3, H, W)`` and ``data_samples``.
-        """
+        """Preprocess a batch; in training maps are padded as the images."""
         data = super().forward(data, training)
         for sample in data['data_samples'] or []:
             if not training:
@@ -65,15 +53,7 @@ class MultiTaskDataPreprocessor(DetDataPreprocessor):
 
     def pad_gt_sem_seg(self,
                        batch_data_samples: Sequence[DetDataSample]) -> None:
-        """Pad every map of every sample to the shape of the batch.
-
-        Args:
-            batch_data_samples (Sequence[:obj:`DetDataSample`]): The samples;
-                their maps are replaced in place.
-
-        Raises:
-            UserError: If a map has another shape than its image.
-        """
+        """Pad every map of every sample, in place, as the images."""
         for sample in batch_data_samples:
             widen_maps(sample)
             height, width = sample.batch_input_shape
@@ -100,9 +80,6 @@ def widen_maps(sample: DetDataSample) -> None:
 
     Maps travel from the workers to the device as uint8 or int16, an eighth
     or a quarter of the bytes.
-
-    Args:
-        sample (:obj:`DetDataSample`): Changed in place.
     """
     for field in map_fields(sample):
         pixels = sample.get(field.name).get(field.key)

@@ -11,10 +11,9 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmbombo.models.task_heads.ignore_regions import IGNORED_LOGIT
-from mmbombo.models.task_modules.box_numbers import of_numbered_box
+from mmbombo.models.task_modules.iou_assigner import of_numbered_box
 from mmbombo.models.utils.conv_block import conv_block
 from mmbombo.registry import MODELS
-from mmbombo.utils import UserError
 
 BoxOutputs = Tuple[List[Tensor], List[Tensor]]
 
@@ -139,24 +138,12 @@ class PerLevelAnchorHead(AnchorHead):
             conv_block(channels, channels, 3, self.norm_cfg))
 
     def forward(self, x: Tuple[Tensor, ...]) -> BoxOutputs:
-        """Run the head.
-
-        Args:
-            x (tuple[Tensor]): A map ``(N, in_channels, H_l, W_l)`` per level.
+        """Class logits and encoded boxes of each level.
 
         Returns:
-            tuple[list[Tensor], list[Tensor]]: Per level, class logits
-            ``(N, A * num_classes, H_l, W_l)`` and encoded boxes
-            ``(N, A * 4, H_l, W_l)``.
-
-        Raises:
-            UserError: For another number of maps than levels of anchors.
+            tuple[list[Tensor], list[Tensor]]: Per level
+            ``(N, A * num_classes, H_l, W_l)`` and ``(N, A * 4, H_l, W_l)``.
         """
-        if len(x) != len(self.conv_cls):
-            raise UserError(
-                f'PerLevelAnchorHead has anchors for {len(self.conv_cls)} '
-                f'levels, but gets {len(x)} maps: see strides of '
-                'anchor_generator, and in_indices of DetTaskHead')
         cls_scores = [
             conv(blocks(feat))
             for feat, blocks, conv in zip(x, self.cls_blocks, self.conv_cls)
@@ -174,20 +161,7 @@ class PerLevelAnchorHead(AnchorHead):
             batch_gt_instances: InstanceList,
             batch_img_metas: List[dict],
             batch_gt_instances_ignore: OptInstanceList = None) -> dict:
-        """Compute the loss.
-
-        Args:
-            cls_scores (list[Tensor]): Class logits of each level.
-            bbox_preds (list[Tensor]): Encoded boxes of each level.
-            batch_gt_instances (list[:obj:`InstanceData`]): Per image
-                ``bboxes`` ``(G, 4)`` in input pixels and ``labels`` ``(G, )``.
-            batch_img_metas (list[dict]): Not used.
-            batch_gt_instances_ignore (list[:obj:`InstanceData`], optional):
-                Handed to the assigner. Defaults to None.
-
-        Returns:
-            dict[str, Tensor]: ``loss_cls`` and ``loss_bbox``.
-        """
+        """``loss_cls`` and ``loss_bbox``, as in :class:`mmdet.AnchorHead`."""
         targets = self.dense_targets(cls_scores, bbox_preds,
                                      batch_gt_instances,
                                      batch_gt_instances_ignore)
@@ -217,18 +191,7 @@ class PerLevelAnchorHead(AnchorHead):
                       bbox_preds: List[Tensor],
                       gt_instances: InstanceList,
                       ignored: OptInstanceList = None) -> DenseTargets:
-        """Assign anchors and encode what they are to learn.
-
-        Args:
-            cls_scores (list[Tensor]): Class logits of each level.
-            bbox_preds (list[Tensor]): Encoded boxes of each level.
-            gt_instances (list[:obj:`InstanceData`]): Boxes of N images.
-            ignored (list[:obj:`InstanceData`], optional): Handed to the
-                assigner. Defaults to None.
-
-        Returns:
-            DenseTargets: For all A anchors of all levels.
-        """
+        """What all anchors of all levels are to learn."""
         priors = torch.cat(
             self.prior_generator.grid_priors(
                 [x.shape[-2:] for x in cls_scores],
@@ -280,10 +243,6 @@ class PerLevelAnchorHead(AnchorHead):
 
 def flatten_levels(levels: List[Tensor], channels: int) -> Tensor:
     """Put the anchors of all levels in one row, as the priors are.
-
-    Args:
-        levels (list[Tensor]): Maps ``(N, A_l * channels, H_l, W_l)``.
-        channels (int): Numbers per anchor.
 
     Returns:
         Tensor: ``(N, sum of H_l * W_l * A_l, channels)``, float32: sums over

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from mmbombo.models.context import (StepContext, Teachers, group_images,
                                     mean_over_groups)
 from mmbombo.models.utils import (PROBE_SIZE, freeze_unreached_parameters,
-                                  probe_features, select_images)
-from mmbombo.models.utils.zero_loss import zero_loss
+                                  probe_features, select_images, zero_loss)
 from mmbombo.registry import MODELS
 from mmbombo.structures.class_names import resolve_classes
 from mmbombo.utils import UserError
@@ -73,13 +72,6 @@ class MultiTaskDetector(BaseDetector):
         data_preprocessor (dict, optional): Config of the preprocessor.
             Defaults to None.
         init_cfg (dict, optional): Initialization config. Defaults to None.
-
-    Raises:
-        TypeError: If a head cannot be adapted.
-        UserError: If a head's classes differ from the class map's, the
-            strides of a detection head from those of its feature maps, a weak
-            loss is for a task that the network does not have, or the forward
-            mode is unknown or cannot group or resize images.
     """
 
     def __init__(self,
@@ -99,11 +91,11 @@ class MultiTaskDetector(BaseDetector):
         self.classes, self.class_map = resolve_classes(classes, class_map)
         self.backbone = MODELS.build(backbone)
         self.neck = None if neck is None else MODELS.build(neck)
-        self.task_heads = ModuleDict(
-            {name: MODELS.build(cfg)
-             for name, cfg in task_heads.items()})
-        self.weak_losses = ModuleList(
-            MODELS.build(cfg) for cfg in weak_losses)
+        self.task_heads = ModuleDict({
+            name: MODELS.build(cfg)
+            for name, cfg in task_heads.items()
+        })
+        self.weak_losses = ModuleList(MODELS.build(cfg) for cfg in weak_losses)
         if forward_mode not in ('joint', 'per_task'):
             raise UserError("forward_mode must be 'joint' or 'per_task', not "
                             f'{forward_mode!r}')
@@ -148,14 +140,7 @@ class MultiTaskDetector(BaseDetector):
         return [head for _, head in self.trained_heads() if task in head.tasks]
 
     def head_name(self, name: str) -> str:
-        """Name of the head that is called so, or else alone serves the task.
-
-        Args:
-            name (str): Name of a head, or a task.
-
-        Raises:
-            UserError: If there is none, or more than one.
-        """
+        """Name of the head that is called so, or alone serves the task."""
         if name in self.task_heads:
             return name
         names = [x for x, head in self.trained_heads() if name in head.tasks]
@@ -170,24 +155,11 @@ class MultiTaskDetector(BaseDetector):
         return self.task_heads[self.head_name(name)]
 
     def set_teacher(self, name: str, model: nn.Module) -> None:
-        """Let the weak losses ask another network, see :class:`Teachers`.
-
-        Args:
-            name (str): Name that a weak loss asks by, such as 'ema'.
-            model (nn.Module): A :class:`MultiTaskDetector`; it is set to
-                evaluation mode.
-        """
+        """Let the weak losses ask another network by a name, such as 'ema'."""
         self.teachers.set(name, model)
 
     def extract_feat(self, batch_inputs: Tensor) -> Tuple[Tensor, ...]:
-        """Run backbone and neck.
-
-        Args:
-            batch_inputs (Tensor): Images ``(N, 3, H, W)``, normalized.
-
-        Returns:
-            tuple[Tensor]: Feature maps ``(N, C, H_l, W_l)``.
-        """
+        """Feature maps ``(N, C, H_l, W_l)`` of backbone and neck."""
         feats = self.backbone(batch_inputs)
         return feats if self.neck is None else self.neck(feats)
 
@@ -255,9 +227,9 @@ class MultiTaskDetector(BaseDetector):
         return batch_data_samples
 
     def _forward(
-            self,
-            batch_inputs: Tensor,
-            batch_data_samples: OptSampleList = None
+        self,
+        batch_inputs: Tensor,
+        batch_data_samples: OptSampleList = None
     ) -> Dict[str, Union[Tensor, tuple]]:
         """Raw outputs of every head; of auxiliary heads in training mode."""
         feats = self.extract_feat(batch_inputs)
@@ -271,27 +243,22 @@ def supervised_loss(contexts: Sequence[StepContext],
                     name: str) -> Dict[str, Any]:
     """What a head learns from the images that are annotated for its tasks.
 
-    Args:
-        contexts (Sequence[StepContext]): Those of the step.
-        name (str): Name of the head.
-
-    Returns:
-        dict[str, Tensor]: Losses; of a joint head with the task before them.
-        If a task has no image, a zero that touches all parameters.
+    Losses of a joint head have the task before them. If a task has no image,
+    its loss is a zero that touches all parameters.
     """
     head = contexts[0].model.task_heads[name]
     losses: Dict[str, Any] = {}
     for task in head.tasks:
-        parts = [(ctx.supervised_loss(task, name),
-                  len(ctx.annotated(task, name))) for ctx in contexts
-                 if ctx.annotated(task, name)]
+        parts = [(ctx.supervised_loss(task,
+                                      name), len(ctx.annotated(task, name)))
+                 for ctx in contexts if ctx.annotated(task, name)]
         loss = mean_over_groups(parts) if parts else zero_loss(head)
         losses.update(loss if len(head.tasks) == 1 else add_prefix(task, loss))
     return losses
 
 
 def check_needs(head: nn.Module, heads: ModuleDict) -> None:
-    """Raise ``ValueError`` if a head needs one that is not there."""
+    """Raise ``UserError`` if a head needs one that is not there."""
     missing = [
         name for name in head.needs if name not in heads or heads[name].needs
     ]

@@ -37,15 +37,7 @@ def soft_score_loss(student: Tensor,
 
 
 def binary_kl(student: Tensor, teacher: Tensor) -> Tensor:
-    """``KL(q || p)`` of two Bernoulli distributions given by their logits.
-
-    Args:
-        student (Tensor): Logits of p.
-        teacher (Tensor): Logits of q, of the same shape.
-
-    Returns:
-        Tensor: Divergences of the same shape.
-    """
+    """``KL(q || p)`` of Bernoulli distributions given by their logits."""
     q = teacher.sigmoid()
     yes = F.logsigmoid(teacher) - F.logsigmoid(student)
     no = F.logsigmoid(-teacher) - F.logsigmoid(-student)
@@ -53,17 +45,7 @@ def binary_kl(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def soft_offset_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Balanced L1 distance of box offsets, as in the code of MulTaS.
-
-    mmdet's ``balanced_l1_loss`` with alpha 0.5, gamma 1.5 and beta 0.11.
-
-    Args:
-        student (Tensor): Offsets.
-        teacher (Tensor): Offsets of the same shape; get no gradient.
-
-    Returns:
-        Tensor: Distances of the same shape.
-    """
+    """Balanced L1 distance of box offsets, as in the code of MulTaS."""
     return balanced_l1_loss(
         full_precision(student),
         full_precision(teacher.detach()),

@@ -36,9 +36,6 @@ class ContextPyramid(BaseModule):
         norm_cfg (dict): Config of the normalization. Defaults to
             ``dict(type='BN')``.
         init_cfg (dict, optional): Initialization config. Defaults to None.
-
-    Raises:
-        UserError: For another number of maps or another fusion.
     """
 
     def __init__(self,
@@ -75,15 +72,9 @@ class ContextPyramid(BaseModule):
             norm_cfg) if fusion == 'pafpn' else nn.Identity()
 
     def forward(self, feats: Sequence[Tensor]) -> Tuple[Tensor, ...]:
-        """Run the neck.
+        """``num_levels`` maps ``(N, out_channels, H_l, W_l)``.
 
-        Args:
-            feats (Sequence[Tensor]): The backbone's maps
-                ``(N, C_i, H_i, W_i)``, finest first.
-
-        Returns:
-            tuple[Tensor]: ``num_levels`` maps ``(N, out_channels, H_l, W_l)``,
-            the first as large as the backbone's first.
+        The first is as large as the backbone's first.
         """
         x = self.enhance(feats)
         levels = []
@@ -93,24 +84,11 @@ class ContextPyramid(BaseModule):
         return tuple(self.bottom_up(self.top_down(levels)))
 
     def enhance(self, feats: Sequence[Tensor]) -> Tensor:
-        """Add fine map, coarse map and context ``(N, out_channels, H, W)``.
-
-        Raises:
-            UserError: If the neck is told the wrong number of maps, or
-                trains batch normalization on a single image.
-        """
+        """Add fine map, coarse map and context ``(N, out_channels, H, W)``."""
         if len(feats) != len(self.in_channels):
             raise UserError(
                 f'ContextPyramid has in_channels={self.in_channels}, but the '
                 f'backbone gives {len(feats)} maps: see its out_indices')
-        norm = self.context.norm
-        if len(feats[0]) == 1 and norm.training and isinstance(
-                norm, nn.BatchNorm2d):
-            raise UserError(
-                'ContextPyramid cannot train on 1 image at a time: its '
-                'context is one value per image, and batch normalization '
-                'needs several. Use at least 2 images per forward, or '
-                "norm_cfg=dict(type='GN', num_groups=32)")
         fine, coarse = self.fine(feats[0]), self.coarse(feats[1])
         context = self.context(F.adaptive_avg_pool2d(feats[-1], 1))
         coarse = F.interpolate(coarse, size=fine.shape[-2:], mode='nearest')
@@ -118,13 +96,7 @@ class ContextPyramid(BaseModule):
 
 
 class BottomUpPath(BaseModule):
-    """The bottom-up path of PANet: finer levels are added to coarser ones.
-
-    Args:
-        channels (int): Channels of every level.
-        num_levels (int): Number of levels.
-        norm_cfg (dict): Config of the normalization.
-    """
+    """The bottom-up path of PANet: finer levels are added to coarser ones."""
 
     def __init__(self, channels: int, num_levels: int,
                  norm_cfg: ConfigType) -> None:

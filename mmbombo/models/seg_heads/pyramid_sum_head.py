@@ -36,9 +36,6 @@ class PyramidSumHead(BaseDecodeHead):
         loss_decode (dict): Defaults to cross-entropy.
         **kwargs: Further arguments of :class:`mmseg.BaseDecodeHead`, such as
             ``num_classes`` and ``ignore_index``.
-
-    Raises:
-        UserError: For another ``refine_stride``.
     """
 
     def __init__(self,
@@ -73,15 +70,10 @@ class PyramidSumHead(BaseDecodeHead):
         self.conv_seg = nn.Conv2d(channels, self.out_channels, 1, bias=False)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Run the head.
+        """Logits ``(N, out_channels, 8 * H_0, 8 * W_0)``.
 
-        Args:
-            inputs (Sequence[Tensor]): Maps ``(N, C, H_l, W_l)``, finest
-                first, the finest at stride 8.
-
-        Returns:
-            Tensor: Logits ``(N, out_channels, 8 * H_0, 8 * W_0)``, or a
-            quarter of the size with ``refine_stride=4``.
+        A quarter of the size with ``refine_stride=4``. The maps come finest
+        first, the finest at stride 8.
         """
         levels = self._transform_inputs(inputs)
         height, width = levels[0].shape[-2:]

@@ -24,9 +24,6 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
     not look at the ``task`` that it is given. A joint head names several
     tasks; it runs once for all of them. A head that makes its answer from
     those of other heads is a :class:`DerivedTaskHead`.
-
-    Args:
-        init_cfg (dict, optional): Initialization config. Defaults to None.
     """
 
     #: What the head predicts.
@@ -62,8 +59,7 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
             with :meth:`select` and :meth:`join` of the head's own.
         """
 
-    def select(self, outputs: Any, positions: Sequence[int],
-               size: int) -> Any:
+    def select(self, outputs: Any, positions: Sequence[int], size: int) -> Any:
         """Take the outputs of some images out of those of ``size``."""
         return select_images(outputs, positions, size)
 
@@ -103,8 +99,7 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
 
     @abstractmethod
     def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
-                        samples: SampleList,
-                        extract_feat: Callable) -> None:
+                        samples: SampleList, extract_feat: Callable) -> None:
         """Predict at the original image size and store it in the samples.
 
         Args:
@@ -116,19 +111,13 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
         """
 
     def check_classes(self, classes: TaskClasses) -> None:
-        """Raise ``ValueError`` if the head has another number of classes.
-
-        Args:
-            classes (dict[str, tuple[str]]): Those of each task.
-        """
+        """Raise ``UserError`` if the head has another number of classes."""
 
     def check_features(self, feats: Tuple[Tensor, ...],
                        image_size: int) -> None:
-        """Raise ``ValueError`` if the head does not fit its feature maps.
+        """Raise ``UserError`` if the head does not fit its feature maps.
 
-        Args:
-            feats (tuple[Tensor]): Maps ``(N, C, H_l, W_l)`` of an image.
-            image_size (int): Its side in pixels.
+        They are maps ``(1, C, H_l, W_l)`` of an image of that many pixels.
         """
 
     def decode(self, task: str, outputs: Any, metas: Sequence[dict],
@@ -139,9 +128,7 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
     def as_evaluation_outputs(self, outputs: Any) -> Optional[Any]:
         """Read training outputs as the head gives them in evaluation mode.
 
-        Returns:
-            Any or None: None if that is not possible, and the head must be
-            run again.
+        None if that is not possible, and the head must be run again.
         """
         return outputs
 
@@ -150,9 +137,6 @@ class DerivedTaskHead(BaseModule, metaclass=ABCMeta):
     """A head that makes its answer from those of other heads.
 
     It is not trained. It runs after the heads that it :attr:`needs`.
-
-    Args:
-        init_cfg (dict, optional): Initialization config. Defaults to None.
     """
 
     tasks: Tuple[str, ...]
@@ -161,8 +145,7 @@ class DerivedTaskHead(BaseModule, metaclass=ABCMeta):
 
     @abstractmethod
     def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
-                        samples: SampleList,
-                        extract_feat: Callable) -> None:
+                        samples: SampleList, extract_feat: Callable) -> None:
         """See :meth:`BaseTaskHead.add_predictions`."""
 
     def check_classes(self, classes: TaskClasses) -> None:
@@ -175,27 +158,16 @@ class DerivedTaskHead(BaseModule, metaclass=ABCMeta):
 
 def require_num_classes(head: nn.Module, task: str, classes: TaskClasses,
                         num_classes: int) -> None:
-    """Raise if a head has another number of classes than its task.
-
-    Args:
-        head (nn.Module): The head, for the message.
-        task (str): Its task.
-        classes (dict[str, tuple[str]]): Classes of each task.
-        num_classes (int): That of the head.
-
-    Raises:
-        UserError: Also if the task has no classes.
-    """
+    """Raise ``UserError`` if a head has other than the classes of its task."""
     name = type(head).__name__
     if task not in classes:
         raise UserError(
             f"{name} needs the names of the classes of task '{task}': give "
             f"the model classes=dict({task}=(...), ...)")
     if num_classes != len(classes[task]):
-        raise UserError(
-            f'{name} has num_classes={num_classes}, but the task '
-            f"'{task}' has {len(classes[task])} classes: "
-            f'{list(classes[task])}')
+        raise UserError(f'{name} has num_classes={num_classes}, but the task '
+                        f"'{task}' has {len(classes[task])} classes: "
+                        f'{list(classes[task])}')
 
 
 def library_scope(head: ConfigType, default: str) -> ConfigType:
@@ -204,13 +176,6 @@ def library_scope(head: ConfigType, default: str) -> ConfigType:
     ``dict(type='GFLHead', loss_cls=dict(type='QualityFocalLoss'))`` built in
     our scope would look for its loss among ours; one prefix on the head does
     not help its parts.
-
-    Args:
-        head (dict): Config of a head; not changed.
-        default (str): Library of a type without a prefix.
-
-    Returns:
-        dict: The config with ``_scope_`` set.
     """
     head = head.copy()
     prefix, dot, _ = str(head['type']).rpartition('.')

@@ -62,12 +62,7 @@ class ClsTaskHead(BaseTaskHead):
     def forward(self,
                 feats: Tuple[Tensor, ...],
                 samples: OptSampleList = None) -> Tuple[Tensor, Tensor]:
-        """Classify images.
-
-        Args:
-            feats (tuple[Tensor]): Feature maps ``(N, C_l, H_l, W_l)``.
-            samples (list[:obj:`DetDataSample`], optional): The N images, for
-                the extent of each in the batch. Defaults to None, all of it.
+        """Classify images, each over its own extent in the batch.
 
         Returns:
             tuple[Tensor]: Logits ``(N, C)`` and class activation maps
@@ -78,8 +73,8 @@ class ClsTaskHead(BaseTaskHead):
             return maps.mean((2, 3)), maps
         metas = [sample.metainfo for sample in samples]
         inside = valid_cells(metas, maps.shape[-2:],
-                             metas[0]['batch_input_shape'],
-                             maps.device)[:, None]
+                             metas[0]['batch_input_shape'], maps.device)[:,
+                                                                         None]
         # an image has a cell of its own, however small
         count = inside.sum((2, 3)).clamp(min=1)
         return (maps * inside).sum((2, 3)) / count, maps
@@ -94,18 +89,10 @@ class ClsTaskHead(BaseTaskHead):
                         targets: Tensor,
                         metas: Sequence[dict],
                         ignore: None = None) -> dict:
-        """The multi-label soft margin loss on given labels.
+        """The multi-label soft margin loss on labels ``(n, C)``.
 
-        Args:
-            task (str): 'cls'.
-            outputs (tuple[Tensor]): What :meth:`forward` gave for n images.
-            targets (Tensor): ``(n, C)``: 1, 0, or -1 where nothing is known;
-                values between 0 and 1 are soft labels.
-            metas (Sequence[dict]): Not used.
-            ignore (None): Unknown labels say it already.
-
-        Returns:
-            dict[str, Tensor]: ``loss_cls``.
+        A label is 1, 0, or -1 where nothing is known; values between 0 and 1
+        are soft.
         """
         logits = full_precision(outputs[0])
         known = targets != UNKNOWN
@@ -123,8 +110,7 @@ class ClsTaskHead(BaseTaskHead):
 
     @torch.no_grad()
     def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
-                        samples: SampleList,
-                        extract_feat: Callable) -> None:
+                        samples: SampleList, extract_feat: Callable) -> None:
         """Store ``pred_image_label`` with the ``score`` ``(C, )`` of each."""
         scores = self.decode('cls', self(feats, samples), [])
         for sample, score in zip(samples, scores):

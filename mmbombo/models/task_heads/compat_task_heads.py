@@ -75,10 +75,6 @@ def suppress_by_best_class(candidates: InstanceData,
             ``labels`` ``(M, )``.
         iou_threshold (float): Boxes that overlap one of a higher score by
             more are dropped.
-
-    Returns:
-        :obj:`InstanceData`: All pairs of the boxes that are kept, by
-        descending score.
     """
     boxes, box_of = candidates.bboxes.unique(dim=0, return_inverse=True)
     best = candidates.scores.new_zeros(len(boxes)).scatter_reduce(

@@ -20,10 +20,6 @@ def decode_head_loss(head: BaseDecodeHead, logits: Tensor,
         head (BaseDecodeHead): Its losses, sampler and ``align_corners``.
         logits (Tensor): ``(n, C, h, w)``.
         labels (Tensor): Class ids ``(n, H, W)`` int64, 255 where unlabeled.
-
-    Returns:
-        dict[str, Tensor]: Losses, and ``acc_seg``, see
-        :func:`cell_accuracy`.
     """
     resized = F.interpolate(
         logits,
@@ -46,16 +42,9 @@ def decode_head_loss(head: BaseDecodeHead, logits: Tensor,
 
 
 def cell_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of the labeled cells whose largest logit is right.
+    """Percentage of the labeled cells whose largest logit is right.
 
-    A cell is judged by the label in its center.
-
-    Args:
-        logits (Tensor): ``(n, C, h, w)``.
-        labels (Tensor): Class ids ``(n, H, W)`` int64, 255 where unlabeled.
-
-    Returns:
-        Tensor: A scalar, in percent; 0 without a label.
+    A cell is judged by the label in its center; 0 without a label.
     """
     ys, xs = grid_points(logits.shape[-2:], labels.shape[-2:], labels.device)
     labels = labels[:, ys.long()][..., xs.long()]

@@ -32,7 +32,8 @@ UNSUPPORTED_HEADS = (AutoAssignHead, CondInstBboxHead, GuidedAnchorHead,
 
 #: Heads to which a class logit of no score does not say "ignore", and why.
 CANNOT_IGNORE = {
-    TOODHead: 'it gives probabilities, not logits',
+    TOODHead:
+    'it gives probabilities, not logits',
     (YOLOV3Head, YOLOXHead):
     'it learns from every cell whether there is an object at all'
 }
@@ -55,10 +56,6 @@ class DetTaskHead(BaseTaskHead):
         test_cfg (dict, optional): ``model.test_cfg`` of the stock config.
             Defaults to None.
         init_cfg (dict, optional): Initialization config. Defaults to None.
-
-    Raises:
-        UserError: If the head cannot be trained on a part of the batch, or
-            cannot ignore a region; the message names it and the reason.
     """
 
     tasks = ('det', )
@@ -100,56 +97,35 @@ class DetTaskHead(BaseTaskHead):
     def forward(self,
                 feats: Tuple[Tensor, ...],
                 samples: OptSampleList = None) -> Tuple[List[Tensor], ...]:
-        """Run the head on its feature maps.
-
-        Args:
-            feats (tuple[Tensor]): Feature maps ``(N, C, H_l, W_l)``.
-            samples (list, optional): Not read.
-
-        Returns:
-            tuple[list[Tensor]]: Per kind of output, a map per level.
-        """
+        """Per kind of output of the head, a map per level."""
         if self.in_indices is not None:
             feats = tuple(feats[i] for i in self.in_indices)
         return self.head(feats)
 
     def targets(
-        self, task: str, samples: SampleList
+            self, task: str, samples: SampleList
     ) -> Tuple[InstanceList, Optional[IgnoreRegions]]:
         """Ground-truth boxes, and the crowd and difficult ones to ignore."""
         ignore = IgnoreRegions.from_instances(
-            [sample.ignored_instances for sample in samples],
-            self.num_classes)
+            [sample.ignored_instances for sample in samples], self.num_classes)
         return [sample.gt_instances for sample in samples], ignore
 
     def loss_on_targets(self, task: str, outputs: Tuple[List[Tensor], ...],
                         targets: InstanceList, metas: Sequence[dict],
                         ignore: Optional[IgnoreRegions]) -> dict:
-        """The dense head's loss on given boxes.
+        """The dense head's loss on boxes in input pixels.
 
         Most heads of MMDetection do not read ignored boxes, so ignoring is
         done here, for all heads alike: the class logits of ignored cells are
         replaced by a constant that costs nothing and has no gradient.
-
-        Args:
-            task (str): 'det'.
-            outputs (tuple[list[Tensor]]): Outputs of the head for n images.
-            targets (list[:obj:`InstanceData`]): Per image ``bboxes``
-                ``(T, 4)`` in input pixels and ``labels`` ``(T, )``.
-            metas (Sequence[dict]): Meta information of the n images.
-            ignore (IgnoreRegions, optional): What to ignore.
-
-        Returns:
-            dict[str, Tensor | list[Tensor]]: Losses of the head.
         """
         if ignore is not None:
             cls_scores, *others = outputs
-            outputs = (self._without_ignored(cls_scores, targets, ignore),
-                       *others)
+            outputs = (self._without_ignored(cls_scores, targets,
+                                             ignore), *others)
         return self.head.loss_by_feat(*outputs, targets, list(metas), None)
 
-    def _without_ignored(self, cls_scores: List[Tensor],
-                         targets: InstanceList,
+    def _without_ignored(self, cls_scores: List[Tensor], targets: InstanceList,
                          ignore: IgnoreRegions) -> List[Tensor]:
         """Replace the class logits of ignored cells, level by level."""
         boxes, classes = boxes_and_classes(targets, self.num_classes)
@@ -188,23 +164,13 @@ class DetTaskHead(BaseTaskHead):
                outputs: Tuple[List[Tensor], ...],
                metas: Sequence[dict],
                cfg: Optional[ConfigType] = None) -> InstanceList:
-        """Decoded boxes in input pixels, after NMS.
-
-        Args:
-            task (str): 'det'.
-            outputs (tuple[list[Tensor]]): Evaluation outputs for n images.
-            metas (Sequence[dict]): Meta information of the n images.
-            cfg (dict, optional): Values that replace those of ``test_cfg``.
-
-        Returns:
-            list[:obj:`InstanceData`]: ``bboxes``, ``scores``, ``labels``.
-        """
+        """Boxes in input pixels, after NMS; ``cfg`` replaces ``test_cfg``."""
         # an update would merge the ``nms`` of either
         merged = ConfigDict({**self.test_cfg.to_dict(), **(cfg or {})})
         return self._boxes(outputs, metas, rescale=False, cfg=merged)
 
-    def _boxes(self, outputs: Tuple[List[Tensor], ...],
-               metas: Sequence[dict], **kwargs) -> InstanceList:
+    def _boxes(self, outputs: Tuple[List[Tensor], ...], metas: Sequence[dict],
+               **kwargs) -> InstanceList:
         """Boxes after NMS.
 
         In full precision, also under AMP: boxes in bfloat16 are off by a
@@ -217,8 +183,7 @@ class DetTaskHead(BaseTaskHead):
 
     @torch.no_grad()
     def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
-                        samples: SampleList,
-                        extract_feat: Callable) -> None:
+                        samples: SampleList, extract_feat: Callable) -> None:
         """Store ``pred_instances`` at the original size in the samples."""
         metas = [sample.metainfo for sample in samples]
         results = self._boxes(self(feats), metas, rescale=True)
@@ -227,14 +192,7 @@ class DetTaskHead(BaseTaskHead):
 
 
 def check_dense_head(head: nn.Module) -> None:
-    """Refuse a head that does not fit the adapter, by name.
-
-    Args:
-        head (nn.Module): A head built from a user's config.
-
-    Raises:
-        UserError: With the reason.
-    """
+    """Raise ``UserError`` for a head that does not fit the adapter."""
     name = type(head).__name__
     if not isinstance(head, BaseDenseHead):
         raise UserError(

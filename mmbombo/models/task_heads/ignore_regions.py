@@ -33,13 +33,7 @@ class IgnoreRegions(NamedTuple):
                        num_classes: int) -> Optional['IgnoreRegions']:
         """Ignore each box for its own class, as crowd and difficult boxes.
 
-        Args:
-            instances (list[:obj:`InstanceData`]): Per image ``bboxes`` and
-                ``labels``.
-            num_classes (int): Number of detection classes, C.
-
-        Returns:
-            IgnoreRegions or None: None if there is no box.
+        None if there is no box.
         """
         if not any(len(x) for x in instances):
             return None
@@ -48,16 +42,9 @@ class IgnoreRegions(NamedTuple):
 
 def boxes_and_classes(instances: List[InstanceData],
                       num_classes: int) -> Tuple[Tensor, Tensor]:
-    """Stack the boxes of several images, and their classes as masks.
+    """Boxes ``(N, K, 4)`` of N images, and their classes ``(N, K, C)`` bool.
 
-    Args:
-        instances (list[:obj:`InstanceData`]): Per image ``bboxes`` and
-            ``labels``.
-        num_classes (int): Number of detection classes, C.
-
-    Returns:
-        tuple[Tensor, Tensor]: ``(N, K, 4)`` and ``(N, K, C)`` bool; a row
-        that is padding has an empty mask.
+    A row that is padding has no class.
     """
     boxes, valid = pad_boxes([x.bboxes for x in instances])
     labels = pad_sequence([x.labels for x in instances], batch_first=True)
@@ -66,10 +53,7 @@ def boxes_and_classes(instances: List[InstanceData],
 
 
 def pad_boxes(boxes: List[Tensor]) -> Tuple[Tensor, Tensor]:
-    """Stack boxes of several images.
-
-    Args:
-        boxes (list[Tensor]): N tensors ``(K_i, 4)``.
+    """Stack N tensors ``(K_i, 4)`` of boxes.
 
     Returns:
         tuple[Tensor, Tensor]: ``(N, K, 4)``, filled with zeros, and the mask
@@ -117,9 +101,8 @@ def ignored_cells(regions: IgnoreRegions, targets: Tensor,
 
     # numbers, not a tensor of them: its making would wait for the device
     x1, y1, x2, y2 = targets.unbind(dim=2)
-    beside = torch.stack([
-        x1 - stride[0], y1 - stride[1], x2 + stride[0], y2 + stride[1]
-    ],
-                         dim=2)
+    beside = torch.stack(
+        [x1 - stride[0], y1 - stride[1], x2 + stride[0], y2 + stride[1]],
+        dim=2)
     near_target = covered_cells(beside, target_classes, xs, ys)
     return ignored & ~near_target

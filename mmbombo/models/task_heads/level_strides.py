@@ -22,13 +22,8 @@ def check_level_strides(head: nn.Module, feats: Sequence[Tensor],
         in_indices (Sequence[int], optional): Those that the head gets; None
             means all.
         image_size (int): Side of the image that the maps show, in pixels.
-
-    Raises:
-        UserError: Naming the head, its levels that do not fit, and the maps
-            that there are.
     """
-    strides = getattr(
-        getattr(head, 'prior_generator', None), 'strides', None)
+    strides = getattr(getattr(head, 'prior_generator', None), 'strides', None)
     if strides is None:
         return
     num_maps = len(feats)
@@ -54,17 +49,7 @@ def check_level_strides(head: nn.Module, feats: Sequence[Tensor],
 
 def wrong_levels(strides: Sequence[Tuple[int, int]], maps: Sequence[Tensor],
                  image_size: int) -> List[str]:
-    """Levels whose stride is not that of their map.
-
-    Args:
-        strides (Sequence[tuple[int, int]]): Stated strides, as (horizontal,
-            vertical) pixels.
-        maps (Sequence[Tensor]): A map ``(N, C, H_l, W_l)`` per level.
-        image_size (int): Side of the image in pixels.
-
-    Returns:
-        list[str]: A line per level that is wrong.
-    """
+    """A line per level whose stride is not that of its map."""
     lines = []
     for level, (stride, feat) in enumerate(zip(strides, maps)):
         # sizes may be rounded either way, and a map of one cell may have any

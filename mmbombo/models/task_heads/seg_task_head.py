@@ -20,8 +20,7 @@ from mmbombo.utils import UserError
 from .base_task_head import (BaseTaskHead, library_scope, overridden,
                              require_num_classes)
 from .decode_head_loss import decode_head_loss
-from .labeled_pixel_mean import LabeledPixelMean
-from .labeled_pixels_only import LabeledPixelsOnly
+from .labeled_pixels import LabeledPixelMean, LabeledPixelsOnly
 
 
 @MODELS.register_module()
@@ -41,11 +40,6 @@ class SegTaskHead(BaseTaskHead):
             ``crop_size`` and ``stride``, both (height, width) in pixels.
             Defaults to ``dict(mode='whole')``.
         init_cfg (dict, optional): Initialization config. Defaults to None.
-
-    Raises:
-        UserError: If a head is not a plain decode head, or gives one logit
-            for two classes; the message names it.
-        UserError: If its ``ignore_index`` is not 255.
     """
 
     tasks = ('seg', )
@@ -86,15 +80,9 @@ class SegTaskHead(BaseTaskHead):
     def forward(self,
                 feats: Tuple[Tensor, ...],
                 samples: OptSampleList = None) -> Tuple[Tensor, ...]:
-        """Run the decode head, and in training the auxiliary heads too.
+        """Logits ``(N, num_classes, h, w)`` of the decode head.
 
-        Args:
-            feats (tuple[Tensor]): Feature maps ``(N, C, H_l, W_l)``.
-            samples (list, optional): Not read.
-
-        Returns:
-            tuple[Tensor]: Logits ``(N, num_classes, h, w)`` of each head, the
-            decode head's first.
+        In training those of the auxiliary heads follow.
         """
         heads = [self.head]
         if self.training:
@@ -112,19 +100,10 @@ class SegTaskHead(BaseTaskHead):
                         targets: Tensor,
                         metas: Sequence[dict],
                         ignore: None = None) -> dict:
-        """The decode heads' losses on given maps.
+        """The decode heads' losses on class ids ``(n, 1, H, W)``, int64.
 
-        Args:
-            task (str): 'seg'.
-            outputs (tuple[Tensor]): Logits of each head for n images.
-            targets (Tensor): Class ids ``(n, 1, H, W)``, int64; unlabeled
-                pixels are 255.
-            metas (Sequence[dict]): Not used.
-            ignore (None): Unlabeled pixels say it already.
-
-        Returns:
-            dict[str, Tensor]: Losses; those of auxiliary head i are prefixed
-            with ``aux_i.``, as in MMSegmentation.
+        Unlabeled pixels are 255. Losses of auxiliary head i are prefixed with
+        ``aux_i.``, as in MMSegmentation.
         """
         labels = targets[:, 0]
         losses = decode_head_loss(self.head, outputs[0], labels)
@@ -142,24 +121,13 @@ class SegTaskHead(BaseTaskHead):
                outputs: Tuple[Tensor, ...],
                metas: Sequence[dict],
                cfg: OptConfigType = None) -> Tensor:
-        """Class ids at the size of the input, padding included.
-
-        Args:
-            task (str): 'seg'.
-            outputs (tuple[Tensor]): Outputs of the head for n images.
-            metas (Sequence[dict]): Meta information of the n images.
-            cfg (dict, optional): Not used; ids have no options.
-
-        Returns:
-            Tensor: ``(n, 1, H, W)`` int64.
-        """
+        """Class ids ``(n, 1, H, W)`` of the input, padding included."""
         logits = self._resize(outputs[0], metas[0]['batch_input_shape'])
         return torch.stack([self._class_ids(logit) for logit in logits])
 
     @torch.no_grad()
     def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
-                        samples: SampleList,
-                        extract_feat: Callable) -> None:
+                        samples: SampleList, extract_feat: Callable) -> None:
         """Store ``pred_sem_seg`` at the original size in the samples."""
         if self.test_cfg['mode'] == 'slide':
             logits = self._slide(inputs, extract_feat)
@@ -218,19 +186,7 @@ class SegTaskHead(BaseTaskHead):
 
 
 def build_decode_head(head: ConfigType) -> BaseDecodeHead:
-    """Build a decode head, or refuse it by name.
-
-    Args:
-        head (dict): Config of a head of MMSegmentation or of our own.
-
-    Returns:
-        BaseDecodeHead: The head, its losses wrapped.
-
-    Raises:
-        UserError: If the head is not a plain decode head, or gives one
-            logit for two classes.
-        UserError: If its ``ignore_index`` is not 255.
-    """
+    """Build a decode head, its losses wrapped, or refuse it by name."""
     head = MODELS.build(library_scope(head, 'mmseg'))
     name = type(head).__name__
     if not isinstance(head, BaseDecodeHead):
@@ -272,16 +228,16 @@ def wrap_loss(loss: nn.Module) -> nn.Module:
 
 
 def check_test_cfg(test_cfg: dict) -> None:
-    """Raise ``ValueError`` for a test mode that is not complete."""
+    """Raise ``UserError`` for a test mode that is not complete."""
     mode = test_cfg.get('mode')
     if mode not in ('whole', 'slide'):
         raise UserError("test_cfg.mode of SegTaskHead must be 'whole' or "
                         f"'slide', not {mode!r}")
-    missing = {'crop_size', 'stride'} - set(test_cfg)
-    if mode == 'slide' and missing:
-        raise UserError("test_cfg with mode='slide' lacks "
-                        f'{sorted(missing)}')
     if mode == 'slide':
+        missing = {'crop_size', 'stride'} - set(test_cfg)
+        if missing:
+            raise UserError("test_cfg with mode='slide' lacks "
+                            f'{sorted(missing)}')
         crop, step = test_cfg['crop_size'], test_cfg['stride']
         if not all(0 < s <= c for s, c in zip(step, crop)):
             raise UserError(
@@ -293,13 +249,7 @@ def check_test_cfg(test_cfg: dict) -> None:
 def window_starts(size: int, window: int, step: int) -> List[int]:
     """First pixels of windows that cover ``size`` pixels, the last one flush.
 
-    Args:
-        size (int): Extent of the image.
-        window (int): Extent of a window.
-        step (int): Distance between windows.
-
-    Returns:
-        list[int]: For example ``window_starts(10, 4, 3) == [0, 3, 6]``.
+    For example ``window_starts(10, 4, 3) == [0, 3, 6]``.
     """
     last = max(size - window, 0)
     return list(range(0, last, step)) + [last]

@@ -24,17 +24,9 @@ class ClampedAnchorGenerator(AnchorGenerator):
                     featmap_sizes: List[Tuple[int, int]],
                     dtype: torch.dtype = torch.float32,
                     device: Union[str, torch.device] = 'cuda') -> List[Tensor]:
-        """Anchors of all levels.
+        """Anchors ``(H_l * W_l * A, 4)`` of all levels, cells in rows.
 
-        Args:
-            featmap_sizes (list[tuple]): Height and width of each level in
-                cells; the first times its stride is the size of the input.
-            dtype (torch.dtype): Type of the anchors.
-            device (str | torch.device): Where they are made.
-
-        Returns:
-            list[Tensor]: Per level ``(H_l * W_l * A, 4)`` in pixels,
-            (x1, y1, x2, y2), cells in rows, the A anchors of a cell adjacent.
+        The size of the first level times its stride is that of the input.
         """
         levels = super().grid_priors(featmap_sizes, dtype, device)
         height, width = featmap_sizes[0]
@@ -43,15 +35,7 @@ class ClampedAnchorGenerator(AnchorGenerator):
 
 
 def clamp_extents(boxes: Tensor, limits: Tuple[int, int]) -> Tensor:
-    """Shrink boxes ``(K, 4)`` about their centers to at most ``limits``.
-
-    Args:
-        boxes (Tensor): (x1, y1, x2, y2).
-        limits (tuple[int, int]): Largest width and height.
-
-    Returns:
-        Tensor: ``(K, 4)``.
-    """
+    """Shrink boxes ``(K, 4)`` about their centers to at most ``limits``."""
     excess = [(boxes[:, i + 2] - boxes[:, i] - limits[i]).clamp(min=0) / 2
               for i in range(2)]
     margin = torch.stack(excess, dim=1)

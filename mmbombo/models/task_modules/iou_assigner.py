@@ -8,7 +8,6 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmbombo.registry import TASK_UTILS
-from .box_numbers import of_numbered_box
 
 
 @TASK_UTILS.register_module()
@@ -47,13 +46,6 @@ class IoUAssigner(BaseAssigner):
                **kwargs) -> AssignResult:
         """Assign the anchors of one image.
 
-        Args:
-            pred_instances (:obj:`InstanceData`): ``priors`` ``(A, 4)`` in
-                input pixels.
-            gt_instances (:obj:`InstanceData`): ``bboxes`` ``(G, 4)`` and
-                ``labels`` ``(G, )``.
-            gt_instances_ignore (:obj:`InstanceData`, optional): Not used.
-
         Returns:
             :obj:`AssignResult`: ``gt_inds`` ``(A, )`` (-1 ignored, 0
             background, k box k - 1), ``labels`` (-1 for none), and the extra
@@ -80,9 +72,6 @@ class IoUAssigner(BaseAssigner):
 def nearest_boxes(overlaps: Tensor) -> Tuple[Tensor, Tensor]:
     """The box that each anchor belongs to, whether or not it is positive.
 
-    Args:
-        overlaps (Tensor): ``(G, A)``.
-
     Returns:
         tuple[Tensor, Tensor]: ``(A, )`` the overlap, 1 for the best anchor
         of a box, and the box, counted from 1; 0 and 0 if there is none.
@@ -96,5 +85,22 @@ def nearest_boxes(overlaps: Tensor) -> Tuple[Tensor, Tensor]:
     best, places = overlaps.max(dim=1)
     # the largest number is the last box
     forced = none.scatter_reduce(0, places, numbers * (best > 0), 'amax')
-    return (values.masked_fill(forced > 0, 1.),
-            torch.where(forced > 0, forced, owners + 1))
+    return (values.masked_fill(forced > 0,
+                               1.), torch.where(forced > 0, forced,
+                                                owners + 1))
+
+
+def of_numbered_box(values: Tensor, numbers: Tensor, none: float) -> Tensor:
+    """What the boxes say, for anchors that name their box by its number.
+
+    Args:
+        values (Tensor): ``(G, ...)``, a row per box.
+        numbers (Tensor): ``(A, )`` the box of each anchor, counted from 1 as
+            in MMDetection's ``gt_inds``; at most 0 if it has none.
+        none (float): What an anchor without a box gets.
+
+    Returns:
+        Tensor: ``(A, ...)``.
+    """
+    row = values.new_full((1, *values.shape[1:]), none)
+    return torch.cat([row, values])[numbers.clamp(min=0)]

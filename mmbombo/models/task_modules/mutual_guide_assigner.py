@@ -8,7 +8,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmbombo.registry import TASK_UTILS
-from .box_numbers import of_numbered_box
+from .iou_assigner import of_numbered_box
 
 
 @TASK_UTILS.register_module()
@@ -56,13 +56,11 @@ class MutualGuideAssigner(BaseAssigner):
             pred_instances (:obj:`InstanceData`): ``priors`` and predicted
                 ``bboxes`` ``(A, 4)`` in input pixels, and ``scores``
                 ``(A, C)`` in [0, 1].
-            gt_instances (:obj:`InstanceData`): ``bboxes`` ``(G, 4)`` and
-                ``labels`` ``(G, )``.
+            gt_instances (:obj:`InstanceData`): Boxes and labels.
             gt_instances_ignore (:obj:`InstanceData`, optional): Not used.
 
         Returns:
-            :obj:`AssignResult`: The assignment of classification
-            (``gt_inds`` ``(A, )``: 0 is background, k is box k - 1) with its
+            :obj:`AssignResult`: The assignment of classification with its
             soft targets as ``max_overlaps``, and the extra properties
             ``box_gt_inds`` and ``box_weights`` ``(A, )`` of localization.
         """
@@ -85,10 +83,7 @@ class MutualGuideAssigner(BaseAssigner):
         return result
 
     def _choose(self, values: Tensor) -> Tuple[Tensor, Tensor]:
-        """Choose the positives by one matrix.
-
-        Args:
-            values (Tensor): ``(G, A)`` in [0, 1].
+        """Choose the positives by one matrix ``(G, A)`` in [0, 1].
 
         Returns:
             tuple[Tensor, Tensor]: ``(A, )`` the box of each anchor, counted

@@ -48,13 +48,5 @@ def _map_tensors(function: Callable[[Tensor], Tensor], batch: Any) -> Any:
 
 
 def join_images(batches: Sequence[Any]) -> Any:
-    """Put batched tensors one after the other.
-
-    Args:
-        batches (Sequence[Any]): Tensors ``(N_i, ...)``, or equally nested
-            tuples, lists or dicts of such.
-
-    Returns:
-        Any: The same nesting with tensors ``(sum N_i, ...)``.
-    """
+    """Put equally nested tensors ``(N_i, ...)`` one after the other."""
     return tree_map(lambda *parts: torch.cat(parts), *batches)

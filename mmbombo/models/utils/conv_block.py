@@ -15,19 +15,7 @@ def conv_block(in_channels: int,
     """Convolution, normalization, LeakyReLU(0.1): the paper's only block.
 
     The convolution has no bias: the reference code gives it one, which the
-    normalization that follows takes away again.
-
-    Args:
-        in_channels (int): Channels of the input.
-        out_channels (int): Channels of the output.
-        kernel_size (int): 1 or 3; the borders are padded.
-        norm_cfg (dict): Config of the normalization.
-        stride (int): Stride. Defaults to 1.
-        act (bool): Whether the block ends with the activation. Defaults to
-            True.
-
-    Returns:
-        ConvModule: The block.
+    normalization that follows takes away again. The borders are padded.
     """
     return ConvModule(
         in_channels,

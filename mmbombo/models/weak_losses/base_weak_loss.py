@@ -24,9 +24,6 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             linearly from 0. Defaults to 0, the full weight from the start.
         start (float): Share of the training after which the loss begins.
             Defaults to 0.
-
-    Raises:
-        UserError: If the weight is negative, or ramp or start not in [0, 1].
     """
 
     #: Prefix of the losses and diagnostics in the log.
@@ -59,15 +56,7 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
         self.start = start
 
     def check_model(self, model: 'MultiTaskDetector') -> None:
-        """Raise if the network cannot be trained by this loss.
-
-        Args:
-            model (MultiTaskDetector): The network, its heads built.
-
-        Raises:
-            UserError: If the network lacks the task or a class map, or
-                another loss writes the same keys, of which one would be lost.
-        """
+        """Raise ``UserError`` if this loss cannot train the network."""
         if self.task not in model.tasks:
             raise UserError(
                 f"{type(self).__name__} supervises the task '{self.task}', "
@@ -85,15 +74,7 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
 
     def check_teacher(self, model: 'MultiTaskDetector',
                       teacher: nn.Module) -> None:
-        """Raise if the network that this loss asks cannot teach the model.
-
-        Args:
-            model (MultiTaskDetector): The student.
-            teacher (MultiTaskDetector): The teacher.
-
-        Raises:
-            UserError: If the teacher lacks the task or knows other classes.
-        """
+        """Raise ``UserError`` if a network cannot teach the model."""
         if self.task not in teacher.tasks:
             raise UserError(
                 f"{type(self).__name__} asks the teacher '{self.predictor}' "
@@ -113,14 +94,7 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
         ]
 
     def check_sample(self, sample: DetDataSample) -> None:
-        """Raise if a sample lacks what its pipeline should have prepared.
-
-        Args:
-            sample (:obj:`DetDataSample`): An image that needs this loss.
-
-        Raises:
-            UserError: Naming the image and what to add to its pipeline.
-        """
+        """Raise ``UserError`` if a sample lacks what its pipeline prepares."""
         for field, problem in self.required_fields.items():
             if field not in sample:
                 raise UserError(f'{sample.get("img_path")} {problem}')
@@ -149,15 +123,7 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
         return self.loss_weight * min(1., grown)
 
     def forward(self, ctx: StepContext) -> Dict[str, Tensor]:
-        """Compute the weighted loss.
-
-        Args:
-            ctx (StepContext): The current batch.
-
-        Returns:
-            dict[str, Tensor]: Losses, weighted, and diagnostics; empty if no
-            image needs this loss.
-        """
+        """Weighted losses, and diagnostics; empty if no image needs them."""
         images = self.images(ctx)
         if not images:
             return {}
@@ -169,15 +135,7 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
 
     @abstractmethod
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
-        """Compute the loss before weighting.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images.
-
-        Returns:
-            dict[str, Tensor]: Losses and diagnostics.
-        """
+        """Losses on n >= 1 images before weighting, and diagnostics."""
 
 
 def scale(loss, weight: float):
@@ -185,3 +143,16 @@ def scale(loss, weight: float):
     if isinstance(loss, (list, tuple)):
         return [x * weight for x in loss]
     return loss * weight
+
+
+# Copyright (c) mmbombo contributors.
+#: NMS of the predictions that a weak loss learns from.
+NMS_IOU_THR = 0.5
+
+
+def decode_cfg(score_thr: float, max_predictions: int) -> dict:
+    """Post-processing of the predictions that a weak loss learns from."""
+    return dict(
+        score_thr=score_thr,
+        nms=dict(type='nms', iou_threshold=NMS_IOU_THR),
+        max_per_img=max_predictions)

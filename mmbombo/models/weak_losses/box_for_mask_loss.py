@@ -8,7 +8,6 @@ from torch import Tensor
 from mmbombo.models.context import StepContext
 from mmbombo.registry import MODELS, TASK_UTILS
 from mmbombo.structures import BBOX
-from mmbombo.utils import UserError
 from .base_weak_loss import BaseWeakLoss
 
 
@@ -41,9 +40,6 @@ class BoxForMaskLoss(BaseWeakLoss):
             masks, to whose size the logits are brought. Defaults to 1.
         start (float): Share of the training after which the loss begins.
             Defaults to 0.
-
-    Raises:
-        UserError: If ``stride`` is no positive integer.
     """
 
     name = 'b4m'
@@ -61,9 +57,6 @@ class BoxForMaskLoss(BaseWeakLoss):
                  stride: int = 1,
                  start: float = 0.) -> None:
         super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
-        if not isinstance(stride, int) or stride < 1:
-            raise UserError('stride of BoxForMaskLoss must be a positive '
-                            f'integer, not {stride!r}')
         self.stride = stride
         self.mask_refiner = None
         if mask_refiner is not None:
@@ -94,16 +87,9 @@ class BoxForMaskLoss(BaseWeakLoss):
                      images: List[int]) -> Tuple[Tensor, Dict[str, Tensor]]:
         """Make the masks of some images.
 
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images with boxes only.
-
         Returns:
             tuple: Class ids ``(n, 1, H, W)`` int64, 255 where ignored, and
             what the refiner counts, 0-dim tensors.
-
-        Raises:
-            KeyError: If a sample carries no pseudo mask.
         """
         samples = [ctx.samples[i] for i in images]
         for sample in samples:

@@ -13,9 +13,16 @@ from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX, SEM_SEG
 from mmbombo.utils import UserError
 from mmbombo.weak_labels.masks_to_boxes import RefinedBoxes, refine_boxes
-from .base_weak_loss import BaseWeakLoss
-from .decode_cfg import decode_cfg
-from .loss_parts import SUPERVISE, select_losses
+from .base_weak_loss import BaseWeakLoss, decode_cfg
+
+#: What the names of MMDetection's losses contain. Localization is all that is
+#: computed from the boxes of matched cells; others, such as the bags of
+#: FreeAnchor, are about both.
+LOCALIZATION = ('bbox', 'dfl', 'centerness', 'iou', 'pts')
+CLASSIFICATION = ('cls', )
+
+#: What ``supervise`` can be, and the part that it keeps.
+SUPERVISE = ('both', 'cls', 'loc')
 
 
 class Predictions(NamedTuple):
@@ -79,14 +86,10 @@ class MaskForBoxLoss(BaseWeakLoss):
             rectangle that nobody predicts has none. Defaults to 0, all boxes
             are trained on.
         supervise (str): What the boxes supervise: 'both', only the
-            classification ('cls') or only the localization ('loc'), see
-            :mod:`mmbombo.models.weak_losses.loss_parts`. Defaults to 'both'.
+            classification ('cls') or only the localization ('loc'), by the
+            names of the losses. Defaults to 'both'.
         start (float): Share of the training after which the loss begins.
             Defaults to 0.
-
-    Raises:
-        UserError: If ``supervise`` is unknown or ``min_quality`` is not
-            possible.
     """
 
     name = 'm4b'
@@ -115,8 +118,7 @@ class MaskForBoxLoss(BaseWeakLoss):
         if supervise not in SUPERVISE:
             raise UserError(f'supervise of MaskForBoxLoss must be one of '
                             f'{SUPERVISE}, not {supervise!r}')
-        if not 0 <= min_quality <= 1 or (min_quality
-                                         and predictor == 'none'):
+        if not 0 <= min_quality <= 1 or (min_quality and predictor == 'none'):
             raise UserError(
                 f'min_quality={min_quality} of MaskForBoxLoss must lie in '
                 "[0, 1], and be 0 with predictor='none', when there is "
@@ -150,16 +152,9 @@ class MaskForBoxLoss(BaseWeakLoss):
     ) -> Tuple[InstanceList, IgnoreRegions, Dict[str, Tensor]]:
         """Make boxes from masks and predictions.
 
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images with a mask.
-
         Returns:
             tuple: Per image ``bboxes`` and ``labels``; what to ignore; counts
             by origin, 0-dim tensors.
-
-        Raises:
-            KeyError: If a sample carries no components.
         """
         samples = [ctx.samples[i] for i in images]
         for sample in samples:
@@ -171,9 +166,10 @@ class MaskForBoxLoss(BaseWeakLoss):
             for field in ('labels', 'areas', 'ignored'))
         maps = torch.cat([x.component_map.data for x in samples])
         predictions = self._predictions(ctx, images, maps.device)
-        refined = refine_boxes(
-            maps, comp_boxes, labels, areas, comp_valid, ignored, *predictions,
-            ctx.class_map.compatible_on(maps.device), **self.refine_cfg)
+        refined = refine_boxes(maps, comp_boxes, labels, areas, comp_valid,
+                               ignored, *predictions,
+                               ctx.class_map.compatible_on(maps.device),
+                               **self.refine_cfg)
         unknown = torch.cat([x.gt_sem_seg.sem_seg for x in samples])
         ignore = self._ignore(ctx, refined, unknown == IGNORE_INDEX)
         return split_targets(refined), ignore, refined.counts
@@ -210,22 +206,15 @@ class MaskForBoxLoss(BaseWeakLoss):
             everywhere = ~compatible.any(dim=0)
             boxes = torch.cat([boxes, image.expand(len(boxes), 1, 4)], dim=1)
             classes = torch.cat(
-                [classes,
-                 everywhere.expand(len(boxes), 1, -1)], dim=1)
+                [classes, everywhere.expand(len(boxes), 1, -1)], dim=1)
         return IgnoreRegions(boxes, classes, unknown)
 
 
 def split_targets(refined: RefinedBoxes) -> InstanceList:
-    """Take the valid slots of each image.
+    """``bboxes`` and ``labels`` of the valid slots of each image.
 
     The heads of MMDetection want as many boxes as there are, so this is the
     one place that waits for the device; their assigners do the same.
-
-    Args:
-        refined (RefinedBoxes): Pseudo boxes of N images.
-
-    Returns:
-        list[:obj:`InstanceData`]: Per image ``bboxes`` and ``labels``.
     """
     order = refined.valid.long().argsort(dim=1, descending=True, stable=True)
     boxes = refined.boxes.gather(1, order[..., None].expand(-1, -1, 4))
@@ -235,3 +224,37 @@ def split_targets(refined: RefinedBoxes) -> InstanceList:
         InstanceData(bboxes=boxes[i, :n], labels=labels[i, :n])
         for i, n in enumerate(counts)
     ]
+
+
+def part_of(key: str) -> str:
+    """Whether a loss is about classes ('cls') or locations ('loc').
+
+    By its name, such as 'loss_dfl'; '' if the name does not say.
+    """
+    if any(word in key for word in LOCALIZATION):
+        return 'loc'
+    if any(word in key for word in CLASSIFICATION):
+        return 'cls'
+    return ''
+
+
+def select_losses(losses: Dict[str, Any], supervise: str) -> Dict[str, Any]:
+    """Keep the losses of one part, 'both', 'cls' or 'loc'; and diagnostics.
+
+    Raises:
+        UserError: If the name of a loss does not say what it is about.
+    """
+    if supervise == 'both':
+        return losses
+    unknown = [key for key in losses if 'loss' in key and not part_of(key)]
+    if unknown:
+        raise UserError(
+            f"supervise='{supervise}' cannot be used with this detection "
+            f'head: the names of its losses {unknown} do not say whether '
+            f'they are about classes ({", ".join(CLASSIFICATION)}) or boxes '
+            f"({', '.join(LOCALIZATION)}); use supervise='both'")
+    return {
+        key: value
+        for key, value in losses.items()
+        if 'loss' not in key or part_of(key) == supervise
+    }

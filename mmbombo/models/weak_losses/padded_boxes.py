@@ -35,17 +35,7 @@ class PaddedBoxes(NamedTuple):
     @classmethod
     def from_samples(cls, samples: SampleList,
                      class_map: ClassMap) -> 'PaddedBoxes':
-        """Collect the boxes of annotated samples.
-
-        Args:
-            samples (list[:obj:`DetDataSample`]): N >= 1 samples with
-                ``gt_instances``, ``ignored_instances`` and perhaps
-                ``unlisted_instances``.
-            class_map (ClassMap): How labels and segmentation ids relate.
-
-        Returns:
-            PaddedBoxes: On the device of the boxes.
-        """
+        """Collect the boxes of N >= 1 annotated samples."""
         columns = zip(*(_columns(sample) for sample in samples))
         boxes, labels, certain, across, along = (
             pad_sequence(column, batch_first=True) for column in columns)
@@ -65,7 +55,7 @@ class PaddedBoxes(NamedTuple):
 
         Args:
             classes (Tensor): ``(N, K, D)`` bool, classes of each slot.
-            size (torch.Size): Height and width of the grid in cells.
+            size (torch.Size): Height and width (h, w) of the grid in cells.
             image_size (torch.Size): Height and width of the input in pixels.
 
         Returns:

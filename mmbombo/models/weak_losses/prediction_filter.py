@@ -28,17 +28,11 @@ class PredictionFilter:
             a :class:`TeacherHook`. Defaults to 'ema'.
         start (float): Share of the training from which on predictions are
             used. Defaults to 0.3.
-
-    Raises:
-        UserError: If ``predictor`` or ``start`` is not possible.
     """
 
     def __init__(self, predictor: str = 'ema', start: float = 0.3) -> None:
         if predictor == 'none':
             raise UserError('PredictionFilter needs a predictor')
-        if not 0 <= start <= 1:
-            raise UserError(f'start={start} of PredictionFilter must lie in '
-                            '[0, 1]')
         self.predictor = predictor
         self.start = start
 

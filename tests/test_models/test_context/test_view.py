@@ -176,13 +176,3 @@ def test_meta_information_is_of_what_is_seen(ctx):
         assert sample.scale_factor == pytest.approx(
             (.25 * 38 / 128, .5 * 29 / 96))
         assert not sample.keys()
-
-
-def test_boxes_of_a_view_are_decoded_in_its_pixels(model, ctx):
-    view = ctx.view([0], scale=.5)
-    metas = [sample.metainfo for sample in view.samples]
-    boxes, = model.task_heads.det.decode('det', view.outputs('det'), metas,
-                                         dict(score_thr=0.))
-    limit = torch.tensor([50., 40., 50., 40.])
-    assert len(boxes) and (boxes.bboxes <= limit).all()
-    assert (boxes.bboxes == limit).any()

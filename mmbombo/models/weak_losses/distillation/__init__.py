@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
-from .defeat import DeFeatLoss
 from .distillation_loss import DistillationLoss
-from .feature_distillation import FeatureMSELoss
+from .feature_distillation import DeFeatLoss, FeatureMSELoss
 from .pdf import PDFLoss
 from .pseudo_box import PseudoBoxLoss
 from .segmentation_kl import SegmentationKLLoss

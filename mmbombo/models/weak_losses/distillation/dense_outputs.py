@@ -34,16 +34,10 @@ class DenseOutputs(NamedTuple):
 
 
 def regression_of(head: nn.Module) -> str:
-    """Find out what a head says about a box.
-
-    Args:
-        head (nn.Module): A dense head of MMDetection.
-
-    Returns:
-        str: :data:`OFFSETS`, :data:`DISTANCES` or :data:`DISTRIBUTIONS`.
+    """What a head says about a box, such as :data:`OFFSETS`.
 
     Raises:
-        UserError: If its outputs are none of them, or no logits.
+        UserError: If it is none of the three.
     """
     if not isinstance(head, MODE_DEPENDENT_HEADS):
         if isinstance(head, GFLHead):
@@ -51,8 +45,8 @@ def regression_of(head: nn.Module) -> str:
         if isinstance(head, (FCOSHead, RTMDetHead)):
             return DISTANCES
         coder = getattr(head, 'bbox_coder', None)
-        if isinstance(head, AnchorHead) and isinstance(
-                coder, DeltaXYWHBBoxCoder):
+        if isinstance(head, AnchorHead) and isinstance(coder,
+                                                       DeltaXYWHBBoxCoder):
             return OFFSETS
     raise UserError(
         f'the raw outputs of {type(head).__name__} cannot be distilled: '
@@ -62,14 +56,9 @@ def regression_of(head: nn.Module) -> str:
 
 
 def flatten_outputs(task_head: DetTaskHead, outputs: Any) -> DenseOutputs:
-    """Bring the outputs of a head into a common layout.
+    """Outputs of a head in evaluation mode, in a common layout.
 
-    Args:
-        task_head (DetTaskHead): Whose outputs they are.
-        outputs (tuple[list[Tensor]]): Outputs for n images as in evaluation.
-
-    Returns:
-        DenseOutputs: Cells level by level and row by row.
+    Cells come level by level and row by row.
     """
     head = task_head.head
     scores, boxes, *others = outputs
@@ -114,15 +103,7 @@ def sizes_of(maps: Sequence[Tensor]) -> List[tuple]:
 
 
 def misalignment(student: nn.Module, teacher: nn.Module) -> List[str]:
-    """How the outputs of two dense heads fail to mean the same.
-
-    Args:
-        student (nn.Module): The dense head that learns.
-        teacher (nn.Module): The dense head that teaches.
-
-    Returns:
-        list[str]: Differences in words, none if there is none.
-    """
+    """How the outputs of two dense heads fail to mean the same, in words."""
     ours, theirs = describe(student), describe(teacher)
     return [
         f'{key}: {ours.get(key)} in the student, {theirs.get(key)} in the '
@@ -145,10 +126,9 @@ def describe(head: nn.Module) -> dict:
         coder = head.bbox_coder
         facts['means and deviations of the offsets'] = (tuple(coder.means),
                                                         tuple(coder.stds))
-        facts['anchors'] = [
-            [[round(float(x), 3) for x in anchor] for anchor in level]
-            for level in priors.base_anchors
-        ]
+        facts['anchors'] = [[[round(float(x), 3) for x in anchor]
+                             for anchor in level]
+                            for level in priors.base_anchors]
         return facts
     facts['offset of a cell'] = prior_offset(priors)
     if regression == DISTRIBUTIONS:

@@ -4,7 +4,7 @@ from typing import Dict, List
 from torch import Tensor
 
 from mmbombo.models.context import StepContext
-from mmbombo.models.utils.zero_loss import zero_loss
+from mmbombo.models.utils import zero_loss
 from mmbombo.utils import UserError
 from ..base_weak_loss import BaseWeakLoss
 
@@ -26,10 +26,6 @@ class DistillationLoss(BaseWeakLoss):
             linearly from 0. Defaults to 0.
         start (float): Share of the training after which the loss begins.
             Defaults to 0.
-
-    Raises:
-        UserError: If ``on`` is unknown, or ``teacher`` names the network in
-            training ('self') or nobody ('none').
     """
 
     #: No annotation is needed.
@@ -67,12 +63,6 @@ class DistillationLoss(BaseWeakLoss):
         Before the first update of a moving average there is nobody to learn
         from, and the loss is an exact zero that touches the parameters that
         belong to it.
-
-        Args:
-            ctx (StepContext): The current batch.
-
-        Returns:
-            dict[str, Tensor]: Losses, weighted, and diagnostics.
 
         Raises:
             UserError: If nobody provides the teacher.

@@ -1,17 +1,21 @@
 # Copyright (c) mmbombo contributors.
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
+import torch
 from mmdet.utils import OptConfigType
 from torch import Tensor, nn
 
 from mmbombo.models.context import StepContext
-from mmbombo.models.losses.feature_distance import (feature_distance,
-                                                    feature_mse)
+from mmbombo.models.losses.dist_mean import weighted_mean
+from mmbombo.models.losses.feature_losses import defeat_loss, feature_distance
 from mmbombo.models.task_heads import BaseTaskHead, SegTaskHead
-from mmbombo.models.utils import (PROBE_SIZE, run_probe, select_images,
-                                  valid_cells_of_levels)
+from mmbombo.models.task_heads.ignore_regions import pad_boxes
+from mmbombo.models.utils import (PROBE_SIZE, grid_points, run_probe,
+                                  select_images, valid_cells_of_levels)
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
+from mmbombo.weak_labels import covered_cells
+from ..base_weak_loss import decode_cfg
 from .dense_outputs import sizes_of
 from .distillation_loss import DistillationLoss
 
@@ -50,12 +54,7 @@ class FeatureDistillation(DistillationLoss):
 
     def check_teacher(self, model: 'MultiTaskDetector',
                       teacher: nn.Module) -> None:
-        """Raise if the features cannot be compared.
-
-        Raises:
-            UserError: If number, size or channels of the levels differ; the
-                message says how and what to set.
-        """
+        """Raise ``UserError`` if the levels differ in number or shape."""
         super().check_teacher(model, teacher)
         ours, theirs = ([
             tuple(feat.shape)
@@ -85,11 +84,7 @@ class FeatureDistillation(DistillationLoss):
 
     def distance(self, ctx: StepContext,
                  images: List[int]) -> Tuple[Tensor, Tensor, List[tuple]]:
-        """Squared distance of the features.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images.
+        """Squared distance of the features of n >= 1 images.
 
         Returns:
             tuple: Distances ``(n, K)``; cells in the images ``(n, K)`` bool;
@@ -98,8 +93,8 @@ class FeatureDistillation(DistillationLoss):
         student = select_images(ctx.features, images, len(ctx.samples))
         student = read_levels(ctx.model.head(self.task), student)
         teacher = ctx.model.teachers.get(self.predictor)
-        targets = read_levels(teacher.head(self.task),
-                              ctx.features_of(self.predictor, images))
+        targets = read_levels(
+            teacher.head(self.task), ctx.features_of(self.predictor, images))
         if self.adapters is not None:
             student = [
                 adapter(x) for adapter, x in zip(self.adapters, student)
@@ -136,7 +131,7 @@ class FeatureMSELoss(FeatureDistillation):
         """``loss_feature``, the weighted mean squared error."""
         distance, valid, _ = self.distance(ctx, images)
         return dict(loss_feature=self.feature_weight *
-                    feature_mse(distance, valid))
+                    weighted_mean(distance, valid))
 
 
 def adapters(in_channels: int, out_channels: int,
@@ -156,3 +151,78 @@ def read_levels(task_head: BaseTaskHead, feats: Any) -> List[Tensor]:
     if isinstance(indices, int):
         indices = [indices]
     return [feats[i] for i in indices]
+
+
+@MODELS.register_module()
+class DeFeatLoss(FeatureDistillation):
+    """Learn a teacher's features, objects and background apart.
+
+    Objects are the ground-truth boxes where there are some, and otherwise the
+    teacher's own boxes. (The released code of MulTaS takes the boxes of the
+    previous detection batch on images without boxes.)
+
+    Args:
+        teacher (str): Name of the teacher.
+        score_thr (float): Boxes of the teacher must score more. Defaults to
+            0.3.
+        max_predictions (int): Boxes of the teacher per image. Defaults to 30.
+        **kwargs: Arguments of :class:`FeatureDistillation`.
+    """
+
+    name = 'defeat_det'
+    task = 'det'
+
+    def __init__(self,
+                 teacher: str,
+                 score_thr: float = 0.3,
+                 max_predictions: int = 30,
+                 **kwargs) -> None:
+        super().__init__(teacher, **kwargs)
+        self.decode_cfg = decode_cfg(score_thr, max_predictions)
+
+    def head_images(self, ctx: StepContext) -> Dict[str, List[int]]:
+        """None: the features are enough."""
+        return {}
+
+    def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
+        """``loss_foreground`` and ``loss_background``."""
+        distance, valid, sizes = self.distance(ctx, images)
+        boxes = self._object_boxes(ctx, images)
+        foreground = torch.cat([
+            cells_in_boxes(boxes, size, ctx.inputs.shape[-2:]).flatten(1)
+            for size in sizes
+        ],
+                               dim=1)
+        objects, background = defeat_loss(distance, foreground, valid)
+        return dict(
+            loss_foreground=self.feature_weight * objects,
+            loss_background=self.feature_weight * background)
+
+    def _object_boxes(self, ctx: StepContext, images: List[int]) -> Tensor:
+        """Boxes ``(n, P, 4)`` in input pixels, padded with zeros."""
+        annotated = set(ctx.annotated(self.task))
+        boxes = {
+            i: ctx.samples[i].gt_instances.bboxes
+            for i in images if i in annotated
+        }
+        others = [i for i in images if i not in annotated]
+        if others:
+            found = ctx.predict(self.task, others, self.predictor,
+                                self.decode_cfg)
+            boxes.update((i, x.bboxes) for i, x in zip(others, found))
+        return pad_boxes([boxes[i] for i in images])[0]
+
+
+def cells_in_boxes(boxes: Tensor, size: Tuple[int, int],
+                   input_size: Tuple[int, int]) -> Tensor:
+    """Cells ``(N, H, W)`` with a center in or on one of ``(N, P, 4)`` boxes.
+
+    A center on the right or lower edge counts, as in MulTaS' released code;
+    for :func:`covered_cells`, which ends before that edge, boxes reach to the
+    next number. Rows of zeros are padding.
+    """
+    ys, xs = grid_points(size, input_size, boxes.device)
+    ends = boxes[..., 2:]
+    closed = torch.cat([boxes[..., :2], ends.nextafter(ends + 1)], dim=2)
+    one_class = boxes.new_ones(boxes.shape[:2] + (1, ))
+    return covered_cells(closed, one_class, xs, ys)[:, 0]

@@ -5,9 +5,8 @@ from torch import Tensor
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.losses.dist_mean import full_precision, weighted_mean
-from mmbombo.models.losses.pdf_loss import (disagreement, pdf_feature_loss,
-                                            pdf_score_loss)
-from mmbombo.models.losses.temperature_kl import temperature_kl
+from mmbombo.models.losses.feature_losses import disagreement, pdf_score_loss
+from mmbombo.models.losses.kl_divergence import temperature_kl
 from mmbombo.registry import MODELS
 from .feature_distillation import FeatureDistillation
 from .soft_detection import DenseHeadDistillation
@@ -20,7 +19,8 @@ class PDFLoss(FeatureDistillation, DenseHeadDistillation):
     The three terms of MulTaS' released code: features weighted by the
     disagreement of the class scores, scores weighted by their squared
     difference, and the mean distance of the boxes, L1 for offsets and
-    distances, and (ours) the divergence for the distributions of GFL.
+    distances, and (ours) the divergence for the distributions of GFL. Where
+    both heads agree everywhere the features cost zero, not 0 / 0.
 
     Args:
         teacher (str): Name of the teacher.
@@ -41,6 +41,6 @@ class PDFLoss(FeatureDistillation, DenseHeadDistillation):
                      full_precision(teacher.boxes)).abs()
         return dict(
             loss_feature=self.feature_weight *
-            pdf_feature_loss(distance, weights, valid),
+            weighted_mean(distance, weights * valid),
             loss_score=pdf_score_loss(student.scores, teacher.scores, valid),
             loss_box=weighted_mean(boxes, valid[:, :, None, None]))

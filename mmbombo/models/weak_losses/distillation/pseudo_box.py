@@ -10,7 +10,7 @@ from mmbombo.models.context import StepContext
 from mmbombo.models.task_heads.ignore_regions import IgnoreRegions
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
-from ..decode_cfg import decode_cfg
+from ..base_weak_loss import decode_cfg
 from .distillation_loss import DistillationLoss
 
 
@@ -31,9 +31,6 @@ class PseudoBoxLoss(DistillationLoss):
             ignored. Defaults to 0.15.
         max_predictions (int): Boxes per image. Defaults to 30.
         **kwargs: Arguments of :class:`DistillationLoss`.
-
-    Raises:
-        UserError: If ``doubt_thr`` is above ``score_thr``.
     """
 
     name = 'boxes_det'
@@ -54,8 +51,7 @@ class PseudoBoxLoss(DistillationLoss):
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
         """Losses of the detection head, and how many boxes an image has."""
-        found = ctx.predict(self.task, images, self.predictor,
-                            self.decode_cfg)
+        found = ctx.predict(self.task, images, self.predictor, self.decode_cfg)
         targets, doubtful = split_by_score(found, self.score_thr)
         ignore = IgnoreRegions.from_instances(doubtful,
                                               len(ctx.classes[self.task]))
@@ -75,11 +71,6 @@ def split_by_score(found: InstanceList,
     are parted at once, since to count the boxes of a part is to wait for the
     device.
 
-    Args:
-        found (list[:obj:`InstanceData`]): ``bboxes``, ``scores`` and
-            ``labels`` of n >= 1 images.
-        score_thr (float): Sure boxes score more.
-
     Returns:
         tuple[list[:obj:`InstanceData`]]: ``bboxes`` and ``labels`` of the sure
         and of the doubtful boxes of each image, in their order.
@@ -90,17 +81,15 @@ def split_by_score(found: InstanceList,
     with_area = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
     sure = with_area & (scores > score_thr)
     doubtful = with_area & ~sure
-    image = torch.cat([
-        torch.full_like(x.labels, number) for number, x in enumerate(found)
-    ])
+    image = torch.cat(
+        [torch.full_like(x.labels, number) for number, x in enumerate(found)])
     # image by image: the sure ones, the doubtful ones, those without area
-    order = (3 * image + 2 - 2 * sure.long() - doubtful.long()).argsort(
-        stable=True)
+    order = (3 * image + 2 - 2 * sure.long() -
+             doubtful.long()).argsort(stable=True)
     boxes, labels = boxes[order], labels[order]
     sizes = [len(x) for x in found]
     counts = torch.stack([
-        part.sum() for flags in (sure, doubtful)
-        for part in flags.split(sizes)
+        part.sum() for flags in (sure, doubtful) for part in flags.split(sizes)
     ]).tolist()
     parts: Tuple[InstanceList, InstanceList] = ([], [])
     start = 0

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Dict, List
 from torch import Tensor, nn
 
 from mmbombo.models.context import StepContext
-from mmbombo.models.losses.segmentation_kl_divergence import segmentation_kl
+from mmbombo.models.losses.kl_divergence import segmentation_kl
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
@@ -21,7 +21,7 @@ class SegmentationKLLoss(DistillationLoss):
     At the resolution of the student's logits, which for most heads is a
     quarter of the image; the padding of the images does not count. Our
     reconstruction, see
-    :func:`~mmbombo.models.losses.segmentation_kl_divergence.segmentation_kl`.
+    :func:`~mmbombo.models.losses.kl_divergence.segmentation_kl`.
 
     Args:
         teacher (str): Name of the teacher.
@@ -41,16 +41,13 @@ class SegmentationKLLoss(DistillationLoss):
 
     def check_teacher(self, model: 'MultiTaskDetector',
                       teacher: nn.Module) -> None:
-        """Raise if the teacher's logits mean something else.
+        """Raise ``UserError`` if the number of channels differs.
 
-        Raises:
-            UserError: If the number of channels differs, as between a
-                sigmoid and a softmax over background and foreground.
+        As between a sigmoid and a softmax over background and foreground.
         """
         super().check_teacher(model, teacher)
         ours, theirs = (
-            x.head(self.task).head.out_channels
-            for x in (model, teacher))
+            x.head(self.task).head.out_channels for x in (model, teacher))
         if ours != theirs:
             raise UserError(
                 f'SegmentationKLLoss: the student has {ours} channels of '
@@ -64,5 +61,4 @@ class SegmentationKLLoss(DistillationLoss):
             ctx.metas(images), student.shape[-2:], ctx.inputs.shape[-2:],
             student.device)
         return dict(
-            loss_kl=segmentation_kl(student, teacher, valid,
-                                    self.temperature))
+            loss_kl=segmentation_kl(student, teacher, valid, self.temperature))

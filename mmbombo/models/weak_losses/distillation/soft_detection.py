@@ -5,10 +5,10 @@ from torch import Tensor, nn
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.losses.dist_mean import full_precision, ratio_over_ranks
+from mmbombo.models.losses.kl_divergence import temperature_kl
 from mmbombo.models.losses.soft_detection_loss import (binary_kl,
                                                        soft_offset_loss,
                                                        soft_score_loss)
-from mmbombo.models.losses.temperature_kl import temperature_kl
 from mmbombo.models.utils import valid_cells_of_levels
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
@@ -30,23 +30,13 @@ class DenseHeadDistillation(DistillationLoss):
     task = 'det'
 
     def check_model(self, model: 'MultiTaskDetector') -> None:
-        """Raise if the student's head cannot be compared.
-
-        Raises:
-            TypeError: If its raw outputs cannot be distilled.
-        """
+        """Raise ``UserError`` if the head has no comparable outputs."""
         super().check_model(model)
         regression_of(model.head(self.task).head)
 
     def check_teacher(self, model: 'MultiTaskDetector',
                       teacher: nn.Module) -> None:
-        """Raise if the outputs of the two heads are not aligned.
-
-        Raises:
-            TypeError: If the teacher's raw outputs cannot be distilled.
-            UserError: If anchors, strides or box outputs differ; the message
-                says how.
-        """
+        """Raise ``UserError`` if the outputs of the heads are not aligned."""
         super().check_teacher(model, teacher)
         heads = [x.head(self.task).head for x in (model, teacher)]
         differences = misalignment(*heads)
@@ -59,17 +49,9 @@ class DenseHeadDistillation(DistillationLoss):
                 'works for any two detectors')
 
     def dense_outputs(
-            self, ctx: StepContext, images: List[int]
-    ) -> Tuple[DenseOutputs, DenseOutputs, Tensor]:
-        """Outputs of student and teacher, and the cells in the images.
-
-        Args:
-            ctx (StepContext): The current batch.
-            images (list[int]): Positions of n >= 1 images.
-
-        Returns:
-            tuple: Student, teacher, ``(n, K)`` bool.
-        """
+            self, ctx: StepContext,
+            images: List[int]) -> Tuple[DenseOutputs, DenseOutputs, Tensor]:
+        """Outputs of student and teacher, and the cells in the images."""
         head = ctx.model.head(self.task)
         outputs = head.as_evaluation_outputs(ctx.outputs(self.task, images))
         teacher = ctx.model.teachers.get(self.predictor)
@@ -109,9 +91,6 @@ class SoftDetectionLoss(DenseHeadDistillation):
         box_weight (float): Weight of the boxes. Defaults to 1.
         temperature (float): Of distributions. Defaults to 1.
         **kwargs: Arguments of :class:`DistillationLoss`.
-
-    Raises:
-        UserError: If ``weigh_by`` is unknown.
     """
 
     name = 'soft_det'
@@ -165,7 +144,8 @@ class SoftDetectionLoss(DenseHeadDistillation):
         return best.square() * inside
 
 
-def box_loss(student: Tensor, teacher: Tensor,
+def box_loss(student: Tensor,
+             teacher: Tensor,
              temperature: float = 1.) -> Tensor:
     """Distance ``(n, K, A, 4)`` of box outputs, see :class:`DenseOutputs`."""
     if student.dim() == 5:

@@ -4,7 +4,19 @@ from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
 from mmbombo.models.losses.dist_mean import sum_over_ranks
-from .loss_wrapper import LossWrapper
+
+
+class LossWrapper(nn.Module):
+    """A decode loss of MMSegmentation inside one of ours, by its own name."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    @property
+    def loss_name(self) -> str:
+        """str: Name of the wrapped loss."""
+        return self.loss.loss_name
 
 
 class LabeledPixelMean(LossWrapper):
@@ -19,9 +31,6 @@ class LabeledPixelMean(LossWrapper):
 
     With class weights a softmax's mean weighs each pixel by its class. (The
     division of MMSegmentation 1.2.2 then fails on unlabeled pixels.)
-
-    Args:
-        loss (nn.Module): A ``mmseg.CrossEntropyLoss``.
     """
 
     def __init__(self, loss: nn.Module) -> None:
@@ -43,17 +52,7 @@ class LabeledPixelMean(LossWrapper):
                 weight: Tensor = None,
                 ignore_index: int = 255,
                 **kwargs) -> Tensor:
-        """Compute the loss.
-
-        Args:
-            cls_score (Tensor): Logits ``(N, C, H, W)``.
-            label (Tensor): Class ids ``(N, H, W)``.
-            weight (Tensor, optional): Weights ``(N, H, W)``.
-            ignore_index (int): Label of unlabeled pixels. Defaults to 255.
-
-        Returns:
-            Tensor: A scalar.
-        """
+        """The loss of logits ``(N, C, H, W)`` on class ids ``(N, H, W)``."""
         num_pixels = label.numel()
         loss = self.loss(
             cls_score,
@@ -70,3 +69,26 @@ class LabeledPixelMean(LossWrapper):
         total = sum_over_ranks(mass).clamp(min=1e-6)
         scale = loss.new_full((), num_pixels) * get_world_size() / total
         return loss * scale.masked_fill(mass == 0, 0.)
+
+
+class LabeledPixelsOnly(LossWrapper):
+    """Keep a loss of MMSegmentation from teaching unlabeled pixels.
+
+    Some losses know ``ignore_index`` in part only: :class:`DiceLoss` leaves
+    ignored pixels in its denominator, and without a label costs its full
+    weight; :class:`LovaszLoss` then is NaN. Here no gradient reaches ignored
+    pixels, and maps without any label cost exactly zero. Beyond that the value
+    is the loss's own, ignored pixels in a denominator included.
+    """
+
+    def forward(self,
+                cls_score: Tensor,
+                label: Tensor,
+                ignore_index: int = 255,
+                **kwargs) -> Tensor:
+        """The loss of logits ``(N, C, H, W)`` on class ids ``(N, H, W)``."""
+        labeled = label != ignore_index
+        seen = torch.where(labeled[:, None], cls_score, cls_score.detach())
+        loss = self.loss(seen, label, ignore_index=ignore_index, **kwargs)
+        # without labels, some give a value per pixel
+        return loss.mean().masked_fill(~labeled.any(), 0.)

@@ -3,8 +3,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .dist_mean import weighted_mean
-from .temperature_kl import temperature_kl
+from .dist_mean import full_precision, weighted_mean
+
+
+def temperature_kl(student: Tensor,
+                   teacher: Tensor,
+                   temperature: float = 1.,
+                   dim: int = 1) -> Tensor:
+    """Divergence of softened distributions.
+
+    ``t^2 * KL(softmax(teacher / t) || softmax(student / t))`` of `Distilling
+    the Knowledge in a Neural Network <https://arxiv.org/abs/1503.02531>`_,
+    summed over the classes. mmdet's ``KnowledgeDistillationKLDivLoss`` is the
+    mean over them, which makes the loss weaker the more classes there are.
+
+    Args:
+        student (Tensor): Logits.
+        teacher (Tensor): Logits of the same shape; get no gradient.
+        temperature (float): t > 0. Defaults to 1.
+        dim (int): Dimension of the classes. Defaults to 1.
+
+    Returns:
+        Tensor: Divergences >= 0, the shape without ``dim``; zero where the
+        two are equal.
+    """
+    log_p = F.log_softmax(full_precision(student) / temperature, dim)
+    log_q = F.log_softmax(full_precision(teacher.detach()) / temperature, dim)
+    return (log_q.exp() * (log_q - log_p)).sum(dim) * temperature**2
 
 
 def segmentation_kl(student: Tensor,
@@ -39,5 +64,4 @@ def segmentation_kl(student: Tensor,
         student, teacher = (
             torch.cat([torch.zeros_like(x), x], dim=1)
             for x in (student, teacher))
-    return weighted_mean(
-        temperature_kl(student, teacher, temperature), valid)
+    return weighted_mean(temperature_kl(student, teacher, temperature), valid)
