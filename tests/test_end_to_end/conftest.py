@@ -79,7 +79,9 @@ def be_script(script, arguments, log):
         os.dup2(out, stream)
     sys.stdout, sys.stderr = (open(stream, 'w') for stream in (1, 2))
     sys.argv = [str(script), *map(str, arguments)]
-    sys.path[0] = str(script.parent)
+    sys.path[:1] = [
+        str(script.parent), *os.environ['PYTHONPATH'].split(os.pathsep)
+    ]
     yapf.yapflib.yapf_api.FormatCode = leave_unformatted
     forget_runs()
     status = 1

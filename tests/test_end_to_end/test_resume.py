@@ -66,8 +66,8 @@ def runs(shapes, make_config, train, commands, logs, environment,
     work_dir = folder / 'killed'
     (folder / 'kill_hook.py').write_text(KILL_HOOK)
     path = os.pathsep.join([environment['PYTHONPATH'], str(folder)])
-    ended = commands.run_fresh('tools/train.py', killed_config, '--work-dir',
-                               work_dir, env=dict(PYTHONPATH=path))
+    ended = commands.run('tools/train.py', killed_config, '--work-dir',
+                         work_dir, env=dict(PYTHONPATH=path))
     assert ended.returncode == -signal.SIGKILL, ended.output[-5000:]
     killed = logs.read_scalars(work_dir)
     saved = (work_dir / 'last_checkpoint').read_text()

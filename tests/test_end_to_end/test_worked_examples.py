@@ -65,7 +65,7 @@ def trained(repo, commands, logs, shapes, tmp_path_factory):
         PYTHONPATH=os.pathsep.join([str(folder), str(repo)]),
         SHAPES_ROOT=str(shapes),
         PHOTO_STAMPS_SHORT_SIDE='64')
-    done = commands.run_fresh(
+    done = commands.run(
         'tools/train.py', folder / 'my_config.py', '--iters', ITERS,
         '--work-dir', work_dir, '--cfg-options',
         *[f'{key}={value}' for key, value in OPTIONS.items()],
