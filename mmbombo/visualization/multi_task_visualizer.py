@@ -30,21 +30,27 @@ class MultiTaskLocalVisualizer(Visualizer):
 
     Args:
         name (str): Name of the instance. Defaults to 'visualizer'.
+        image (np.ndarray, optional): RGB image for the drawing methods of the
+            base class. Defaults to None.
+        vis_backends (list, optional): Configs of visual backends. Defaults to
+            None.
+        save_dir (str, optional): Folder of the backends. Defaults to None.
         colors (dict, optional): RGB color by class name, before those of
             ``dataset_meta``. Defaults to None.
         alpha (float): Opacity of maps. Defaults to 0.5.
         min_size (int): Images with a shorter long side are enlarged to it
             before anything is drawn, in pixels. Defaults to 448.
-        **kwargs: Other arguments of :class:`mmengine.Visualizer`.
     """
 
     def __init__(self,
                  name: str = 'visualizer',
+                 image: Optional[np.ndarray] = None,
+                 vis_backends: Optional[list] = None,
+                 save_dir: Optional[str] = None,
                  colors: Optional[Dict[str, Color]] = None,
                  alpha: float = 0.5,
-                 min_size: int = 448,
-                 **kwargs) -> None:
-        super().__init__(name, **kwargs)
+                 min_size: int = 448) -> None:
+        super().__init__(name, image, vis_backends, save_dir)
         self.colors = colors
         self.alpha = alpha
         self.min_size = min_size

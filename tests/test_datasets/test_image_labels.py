@@ -149,10 +149,11 @@ def test_labels_are_those_of_the_crop():
 
 
 def test_images_without_boxes_and_mask_pass():
-    results = dict(annotation_kinds=('image_label', ))
     transform = ImplyImageLabels(
         dict(det_classes=CLASSES, seg_classes=('background', *CLASSES)))
-    assert transform(dict(results)) == results
+    for kinds in ((), ('image_label', )):
+        results = dict(annotation_kinds=kinds)
+        assert transform(dict(results)) == results
 
 
 def write_xml(path, *objects):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.structures import InstanceData, PixelData
 
-from mmbombo.models.data_preprocessors.det_batch_resize import (nearest,
+from mmbombo.models.data_preprocessors.det_batch_resize import (bilinear,
+                                                                nearest,
                                                                 resize_batch)
 from mmbombo.registry import MODELS
 from mmbombo.testing import make_sample
@@ -154,3 +155,11 @@ def test_no_resizing_outside_a_runner():
 def test_a_batch_that_is_not_square_is_an_error():
     with pytest.raises(ValueError, match='64 x 96'):
         resize_batch(torch.zeros(1, 3, 64, 96), [make_sample(('bbox', ))], 48)
+
+
+def test_maps_of_values_are_resized_bilinearly():
+    """A ramp stays a ramp, where ids take the nearest."""
+    values = torch.arange(8.).expand(8, 8)[None]
+    found = bilinear(values, 4)
+    assert found.shape == (1, 4, 4)
+    torch.testing.assert_close(found[0, 0], torch.tensor([.5, 2.5, 4.5, 6.5]))

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.autograd import gradcheck
 
 from mmbombo.models.losses.dist_mean import weighted_mean
 from mmbombo.models.losses.feature_losses import (defeat_loss,
@@ -127,3 +128,36 @@ def test_segmentation_kl_of_one_channel_is_that_of_two():
     ])
     assert float(segmentation_kl(student, teacher, valid)) == pytest.approx(
         wanted)
+
+
+def test_temperature_kl_by_hand():
+    # teacher (ln 3, 0) = (.75, .25), student (0, 0) = (.5, .5)
+    wanted = .75 * math.log(1.5) + .25 * math.log(.5)
+    student, teacher = numbers(0., 0.), numbers(math.log(3), 0.)
+    assert float(temperature_kl(student, teacher, dim=0)) == pytest.approx(
+        wanted)
+    # logits of twice the size at temperature 2: the same, times 4
+    found = temperature_kl(student, 2 * teacher, temperature=2., dim=0)
+    assert float(found) == pytest.approx(4 * wanted)
+
+
+def test_gradients():
+    teacher, student = random(4, 5, seed=3).detach(), random(4, 5, seed=4)
+    assert gradcheck(lambda x: soft_score_loss(x, teacher), student)
+    assert gradcheck(lambda x: soft_offset_loss(x, teacher), student)
+    assert gradcheck(lambda x: temperature_kl(x, teacher, 2.), student)
+    valid = torch.tensor([[1, 1, 0], [1, 0, 1]]).bool()
+    scores, targets = random(2, 3, 2, 4, seed=5), random(2, 3, 2, 4).detach()
+    assert gradcheck(lambda x: pdf_score_loss(x, targets, valid), scores)
+    features, wanted = random(2, 3, 1, 3, seed=6), random(2, 3, 1, 3).detach()
+
+    def of_features(x):
+        distance = feature_distance([x], [wanted])
+        return (weighted_mean(distance, valid),
+                *defeat_loss(distance, distance.detach() > 1, valid))
+
+    assert gradcheck(of_features, features)
+    logits, maps = random(2, 3, 4, 4, seed=7), random(2, 3, 2, 2).detach()
+    inside = torch.rand(
+        2, 4, 4, generator=torch.Generator().manual_seed(0)) > .3
+    assert gradcheck(lambda x: segmentation_kl(x, maps, inside, 3.), logits)

@@ -189,3 +189,11 @@ def test_bad_input(change, message):
 def test_what_a_method_does_not_know_is_refused(method, options, message):
     with pytest.raises(ValueError, match=message):
         check_method(method, options)
+
+
+def test_id_0_is_a_class_where_there_is_no_background():
+    mask = boxes_to_mask(
+        np.zeros((4, 4, 3), np.uint8), np.array([[0., 0., 2., 4.]]),
+        np.array([0]), np.array([False]), np.array([0]), 255, 'box')
+    assert mask[:, :2].tolist() == [[0, 0]] * 4
+    assert (mask[:, 2:] == 255).all()
