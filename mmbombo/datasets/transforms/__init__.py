@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from .image_labels import ImplyImageLabels
+from .imply_image_labels import ImplyImageLabels
 from .label_components import LabelComponents
 from .load_partial_annotations import LoadPartialAnnotations
 from .load_pseudo_mask import LoadPseudoMask

@@ -212,8 +212,8 @@ class MultiTaskDetector(BaseDetector):
             batch_data_samples (list[:obj:`DetDataSample`]): Their samples.
 
         Returns:
-            list[:obj:`DetDataSample`]: The samples with ``pred_instances``
-            and ``pred_sem_seg`` at the original image size.
+            list[:obj:`DetDataSample`]: The samples with ``pred_instances``,
+            ``pred_sem_seg``, ... at the original image size.
         """
         # stable: heads that need others come after them
         heads = sorted(self.task_heads.values(), key=lambda x: bool(x.needs))
