@@ -216,8 +216,9 @@ if [ -n "$key" ]; then
     skip_step environment "$VENV"
     exit
 fi
+# A pip of 2023 lets setuptools install a second tree in place of the first.
 run_step build-tools "$LOGS/build-tools.log" "$NETWORK" \
-    pip_install -r "$REPO_ROOT/requirements/build.txt"
+    pip_install --upgrade pip -r "$REPO_ROOT/requirements/build.txt"
 ensure_torch
 require_torch
 run_step mmcv "$LOGS/mmcv.log" "read the log; compiling needs a C++ compiler\
