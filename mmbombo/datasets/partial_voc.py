@@ -132,10 +132,9 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
             except DatasetError as error:
                 problems.append(f'{error} ({self.ann_file} line {line})')
         if problems:
-            raise DatasetError(
-                list_problems(
-                    f'source {self.source!r}: unusable annotation(s). '
-                    f'{self.data_help}'.rstrip('. '), problems))
+            message = list_problems(
+                f'source {self.source!r}: unusable annotation(s)', problems)
+            raise DatasetError(f'{message}\n  {self.data_help}'.rstrip())
         return data_list
 
     def _labels(self, classes_key: str) -> Dict[str, int]:
