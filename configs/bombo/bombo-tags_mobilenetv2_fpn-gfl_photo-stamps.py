@@ -21,20 +21,27 @@ model = dict(
             in_channels=64,
             in_index=2)))
 
+metainfo = dict(_base_.metainfo, cls_classes=_base_.det_classes)
 # the second half of the images with boxes has tags only
 train_dataloader = dict(
     sampler=dict(source_ratio=[1, 1, 1]),
     dataset=dict(datasets=[
-        dict(_base_.det_source, indices=400, pipeline=train_pipeline),
-        dict(_base_.seg_source, pipeline=train_pipeline),
         dict(
             _base_.det_source,
+            metainfo=metainfo,
+            indices=400,
+            pipeline=train_pipeline),
+        dict(_base_.seg_source, metainfo=metainfo, pipeline=train_pipeline),
+        dict(
+            _base_.det_source,
+            metainfo=metainfo,
             source='tags',
             annotation_kinds=('image_label', ),
             indices=-400,
             pipeline=train_pipeline)
     ]))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+val_dataloader = dict(
+    dataset=dict(metainfo=metainfo, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(metrics=dict(cls=dict(type='ImageLabelAPMetric')))
 test_evaluator = val_evaluator

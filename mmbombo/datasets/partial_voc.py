@@ -86,6 +86,8 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
                      or osp.splitext(osp.basename(ann_file))[0], data_help)
         self.require_place(data_root, 'data_root')
         metainfo = complete_metainfo(metainfo)
+        if IMAGE_LABEL in self.annotation_kinds:
+            metainfo.setdefault('cls_classes', metainfo['classes'])
         self.img_suffix = img_suffix
         self.unlisted_classes = self._check_unlisted(unlisted_classes,
                                                      metainfo['classes'])
@@ -141,8 +143,8 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
         """Name of each class, and of what is none, to its label."""
         others = (*self.unlisted_classes, *self._metainfo['classes'])
         labels = dict.fromkeys(others, UNLISTED_LABEL)
-        labels.update(
-            (x, i) for i, x in enumerate(self._metainfo[classes_key]))
+        classes = self._metainfo.get(classes_key, ())
+        labels.update((name, label) for label, name in enumerate(classes))
         return labels
 
     def _read(self, img_id: str, det_labels: Dict[str, int],

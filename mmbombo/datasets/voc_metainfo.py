@@ -37,12 +37,11 @@ def complete_metainfo(metainfo: Optional[dict]) -> dict:
     """Fill in what a VOC-layout set's ``metainfo`` leaves out.
 
     Without ``classes`` they are VOC's 20. Without ``seg_classes`` they are
-    the background and the detection classes; without ``cls_classes``, the
-    detection classes. Palettes are VOC's.
+    the background and the detection classes. Palettes are VOC's.
 
     Args:
         metainfo (dict, optional): Any of ``classes``, ``seg_classes``,
-            ``cls_classes``, ``palette`` and ``seg_palette``.
+            ``palette`` and ``seg_palette``.
 
     Returns:
         dict: All of them, and ``ignore_index``.
@@ -51,7 +50,6 @@ def complete_metainfo(metainfo: Optional[dict]) -> dict:
     classes = tuple(metainfo.get('classes', VOC_CLASSES))
     seg_classes = tuple(metainfo.get('seg_classes', (BACKGROUND, *classes)))
     metainfo.update(classes=classes, seg_classes=seg_classes)
-    metainfo['cls_classes'] = tuple(metainfo.get('cls_classes', classes))
     metainfo.setdefault('palette', voc_palette(len(classes) + 1)[1:])
     metainfo.setdefault('seg_palette', voc_palette(len(seg_classes)))
     metainfo['ignore_index'] = IGNORE_INDEX
