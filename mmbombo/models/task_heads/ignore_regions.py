@@ -73,7 +73,7 @@ def ignored_cells(regions: IgnoreRegions, targets: Tensor,
 
     In or beside a target box, the class of the target is never ignored: the
     cell may be a positive. "Beside" is one stride, because an anchor is
-    matched by its extent, and the best anchor of a tiny box may be centerd
+    matched by its extent, and the best anchor of a tiny box may be centered
     just outside.
 
     Args:
