@@ -57,6 +57,7 @@ def test_uncertain_boxes_hide_their_class_only():
     assert found['cat'] == 'present'  # another box shows it
     assert found['dog'] == 'unknown'
     assert found['bus'] == 'absent'  # unlisted categories are no class
+    assert boxes([], uncertain=[0])['bus'] == 'unknown'
 
 
 def test_masks_say_what_they_show_and_that_the_rest_is_not_there():
