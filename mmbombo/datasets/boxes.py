@@ -68,7 +68,7 @@ def fit_instances(results: Dict[str, Any]) -> List[dict]:
 
     Returns:
         list[dict]: The objects; without bad ones if the source has
-        ``drop_bad_boxes``.
+        ``drop_bad_boxes`` and they are not most of several.
 
     Raises:
         DatasetError: Naming the file, if a box is bad, or boxes may be those
@@ -90,7 +90,8 @@ def fit_instances(results: Dict[str, Any]) -> List[dict]:
             problems.append(f'box [{numbers}] {complaint}')
         else:
             fitted.append(dict(instance, bbox=box))
-    if problems and not results.get('drop_bad_boxes'):
+    wrong_size = len(problems) > len(instances) / 2 and len(problems) > 1
+    if problems and (wrong_size or not results.get('drop_bad_boxes')):
         raise DatasetError(
             f'{place}: {"; ".join(problems)}. Correct it; '
             'PartialAnnotationDataset leaves such boxes out with '

@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 from collections import Counter
 from functools import cached_property
-from typing import Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -30,11 +30,16 @@ class CocoReader:
     #: Whether boxes are asked for; otherwise none is read.
     with_boxes = True
 
+    @property
+    def _index(self) -> Any:
+        """COCO: Of LVIS's readers it has another name."""
+        return self.coco if hasattr(self, 'coco') else self.lvis
+
     @cached_property
     def labels(self) -> Dict[int, int]:
         """dict[int, int]: Id of each category that is a class to its label."""
         classes = list(self.metainfo['classes'])
-        content = self.coco.dataset
+        content = self._index.dataset
         if 'annotations' not in content:
             read_coco_json(self.ann_file)  # says what the file is not
         check_category_names(
@@ -49,7 +54,7 @@ class CocoReader:
     @cached_property
     def names(self) -> Dict[int, str]:
         """dict[int, str]: Id of each category to its name."""
-        return {x['id']: x['name'] for x in self.coco.dataset['categories']}
+        return {x['id']: x['name'] for x in self._index.dataset['categories']}
 
     def load_data_list(self) -> List[dict]:
         """Read the file; if that fails, say where it is wrong."""
@@ -81,7 +86,13 @@ class CocoReader:
             return info
         labels = self.labels
         for annotation in raw_data_info['raw_ann_info']:
-            x, y, width, height = annotation['bbox']
+            try:
+                x, y, width, height = map(float, annotation['bbox'])
+            except (TypeError, ValueError):
+                raise DatasetError(
+                    f'{self.ann_file}: annotation {annotation.get("id")} has '
+                    f"the bbox {annotation['bbox']!r}, where four numbers are "
+                    'due') from None
             box = [x, y, x + width, y + height]
             label = labels.get(annotation['category_id'])
             if label is None:

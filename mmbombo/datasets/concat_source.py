@@ -5,7 +5,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from mmbombo.registry import DATASETS
-from mmbombo.structures import SEM_SEG
+from mmbombo.structures import SEM_SEG, annotation_kinds
 from .errors import DatasetError
 from .source import SourceMixin
 
@@ -52,6 +52,7 @@ class ConcatSource(SourceMixin, BaseDataset):
         self.seg_id_table = parts[0].seg_id_table
         self.data_help = parts[0].data_help
         self.place = ', '.join(part.place for part in parts)
+        self.coco_files = [x for part in parts for x in part.coco_files]
         self._parts = parts
         super().__init__(
             metainfo=parts[0].metainfo,
@@ -76,7 +77,8 @@ class ConcatSource(SourceMixin, BaseDataset):
     def _require_same_classes(self, number: int, part: BaseDataset,
                               first: BaseDataset) -> None:
         place = f'source {self.source!r}: datasets[{number}]'
-        for key in ('classes', 'seg_classes'):
+        keys = (kind.classes_key for kind in annotation_kinds())
+        for key in filter(None, keys):
             if part.metainfo.get(key) != first.metainfo.get(key):
                 raise DatasetError(
                     f'{place} has metainfo[{key!r}] {part.metainfo.get(key)}, '

@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 import csv
 import os.path as osp
-from typing import Callable, List, Optional, Sequence, Union
+from typing import Callable, Dict, List, Optional, Sequence, Union
 
 from mmengine.dataset import BaseDataset
 from mmengine.fileio import list_dir_or_file
@@ -33,6 +33,8 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
         ann_file (str): The CSV file. Defaults to '', folders are classes.
         metainfo (dict, optional): ``cls_classes``. Defaults to None: the
             names of the folders, sorted.
+        annotation_kinds (Sequence[str]): ``('image_label', )``, for
+            :class:`ConcatSource`.
         source (str, optional): Name of the source. Defaults to the name of
             the file or the folder.
         data_root (str): Folder of the data set. Defaults to ''.
@@ -50,6 +52,7 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
                  data_prefix: dict,
                  ann_file: str = '',
                  metainfo: Optional[dict] = None,
+                 annotation_kinds: Sequence[str] = (IMAGE_LABEL, ),
                  source: Optional[str] = None,
                  data_root: str = '',
                  pipeline: Sequence[Union[dict, Callable]] = (),
@@ -57,7 +60,11 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
                  **kwargs) -> None:
         folder = osp.join(data_root, data_prefix.get('img_path', ''))
         name = osp.basename(osp.normpath(ann_file or folder))
-        self.declare((IMAGE_LABEL, ), source or osp.splitext(name)[0])
+        self.declare(annotation_kinds, source or osp.splitext(name)[0])
+        if self.annotation_kinds != (IMAGE_LABEL, ):
+            raise DatasetError(f'source {self.source!r}: ImageLabelDataset '
+                               f'has only {IMAGE_LABEL!r}, not '
+                               f'{self.annotation_kinds}')
         self.require_place(folder, "data_prefix['img_path']")
         metainfo = dict(metainfo or {})
         if not ann_file:
@@ -91,6 +98,14 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
                     if row]
         if rows and rows[0][1][0] == 'file':
             del rows[0]
+        lines: Dict[str, int] = {}
+        for number, row in rows:
+            first = lines.setdefault(row[0].strip(), number)
+            if first != number:
+                raise DatasetError(
+                    f'{self.ann_file} line {number}: {row[0]} has a line '
+                    f'already, {first}; join its labels there: '
+                    'file,label;label')
         return [self._info(number, row) for number, row in rows]
 
     def _info(self, number: int, row: Sequence[str]) -> dict:

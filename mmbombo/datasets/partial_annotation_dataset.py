@@ -3,6 +3,7 @@ import logging
 import os.path as osp
 from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
+from mmdet.datasets import CocoDataset
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from mmengine.utils import deprecated_api_warning
@@ -115,6 +116,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                 test_mode)
         except DatasetError as error:
             raise self._error(str(error)) from error
+        if isinstance(self.wrapped, CocoDataset):
+            self.coco_files = (self.wrapped.ann_file, )
         self._infos = self._list_images()
         keeps_ids = seg_id_map is None
         metainfo = self._merge_metainfo(metainfo, keeps_ids)
@@ -236,6 +239,13 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         are unknown."""
         names = self._metainfo['cls_classes']
         own = self.wrapped.metainfo['classes']
+        unread = [name for name in names if name not in own]
+        if unread and 'instances' in infos[0]:
+            raise self._error(
+                f"metainfo['cls_classes'] names {unread}, which are not among "
+                f'the classes that {type(self.wrapped).__name__} reads: '
+                f"{tuple(own)}. Correct them, or add them to metainfo's "
+                "'classes'")
         for info in infos if 'instances' in infos[0] else ():
             found: Dict[bool, set] = {False: set(), True: set()}
             for instance in info['instances']:

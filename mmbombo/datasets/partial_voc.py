@@ -12,7 +12,7 @@ from .id_list import read_ids
 from .seg_ids import build_id_table
 from .source import SourceMixin
 from .unlisted_categories import split_unlisted
-from .voc_metainfo import complete_metainfo
+from .voc_metainfo import VOC_CLASSES, complete_metainfo
 from .voc_xml import read_image_labels, read_instances
 
 
@@ -85,9 +85,9 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
         self.declare(annotation_kinds, source
                      or osp.splitext(osp.basename(ann_file))[0], data_help)
         self.require_place(data_root, 'data_root')
-        metainfo = complete_metainfo(metainfo)
         if IMAGE_LABEL in self.annotation_kinds:
-            metainfo.setdefault('cls_classes', metainfo['classes'])
+            metainfo = self._with_tags(metainfo or {})
+        metainfo = complete_metainfo(metainfo)
         self.img_suffix = img_suffix
         self.unlisted_classes = self._check_unlisted(unlisted_classes,
                                                      metainfo['classes'])
@@ -105,6 +105,18 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
             pipeline=self.build_pipeline(pipeline, test_mode),
             test_mode=test_mode,
             **kwargs)
+
+    def _with_tags(self, metainfo: dict) -> dict:
+        """Of classes of boxes and of tags, either stands for the other."""
+        classes = metainfo.get('classes') or metainfo.get(
+            'cls_classes') or VOC_CLASSES
+        tags = metainfo.get('cls_classes') or classes
+        unread = [name for name in tags if name not in classes]
+        if unread:
+            raise DatasetError(
+                f"source {self.source!r}: metainfo['cls_classes'] names "
+                f"{unread}, which metainfo['classes'] does not: {classes}")
+        return dict(metainfo, classes=classes, cls_classes=tuple(tags))
 
     def _check_unlisted(self, names: Sequence[str],
                         classes: Sequence[str]) -> Tuple[str, ...]:

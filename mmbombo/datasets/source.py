@@ -31,6 +31,7 @@ class SourceMixin:
         source (str): Name of the source.
         place (str): What lists its images, for messages.
         data_help (str): How to get the data.
+        coco_files (Sequence[str]): COCO files that it was read from.
         index_offset (int): Index of the first image, when the source is part
             of a larger data set.
         seg_id_table (np.ndarray, optional): Meaning of the ids in mask files;
@@ -40,6 +41,7 @@ class SourceMixin:
     source: str
     place: str = ''
     data_help: str = ''
+    coco_files: Sequence[str] = ()
     index_offset: int = 0
     seg_id_table: Optional[np.ndarray] = None
 

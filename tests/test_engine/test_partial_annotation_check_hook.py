@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from mmbombo.datasets import DatasetError
 from mmbombo.datasets.samplers import PartialAnnotationSampler
-from mmbombo.datasets.transforms import LabelComponents
+from mmbombo.datasets.transforms import ImplyImageLabels, LabelComponents
 from mmbombo.engine.hooks import PredictorEMAHook, TeacherHook
 from mmbombo.engine.hooks.partial_annotation_check_hook import (
     check_class_maps, check_classes, check_predictors, check_sampler,
@@ -307,10 +307,31 @@ def test_transforms_with_another_class_map():
     source = boxes()
     source.pipeline = Compose([
         LabelComponents(class_map=dict(classes))])
-    model = SimpleNamespace(class_map=ClassMap(**classes))
+    model = SimpleNamespace(
+        class_map=ClassMap(**classes),
+        classes=dict(det=('a', 'b'), seg=('background', 'a')))
     check_class_maps(model, Sources(source))
     model.class_map = ClassMap(**classes, det_to_seg=dict(b='a'))
-    with pytest.raises(ValueError, match="LabelComponents.*'boxes'"):
+    with pytest.raises(UserError, match="LabelComponents.*'boxes'"):
+        check_class_maps(model, Sources(source))
+    # also where the model needs no map
+    model.class_map = None
+    check_class_maps(model, Sources(source))
+    model.classes['seg'] = ('a', 'background')
+    with pytest.raises(UserError, match="task 'seg'.*another order"):
+        check_class_maps(model, Sources(source))
+
+
+def test_tags_are_implied_in_the_order_of_the_model():
+    source = boxes()
+    source.pipeline = Compose([
+        ImplyImageLabels(
+            dict(det_classes=('b', 'a'), seg_classes=('background', 'a')))
+    ])
+    model = SimpleNamespace(class_map=None, classes=dict(cls=('b', 'a')))
+    check_class_maps(model, Sources(source))
+    model.classes['cls'] = ('a', 'b')
+    with pytest.raises(UserError, match="ImplyImageLabels.*task 'cls'"):
         check_class_maps(model, Sources(source))
 
 
@@ -360,7 +381,9 @@ def related(det_classes, seg_classes, weak_losses, **kwargs):
     return SimpleNamespace(
         class_map=ClassMap(det_classes, ('background', *seg_classes),
                            **kwargs),
-        weak_losses=[SimpleNamespace(source_kind=x) for x in weak_losses])
+        weak_losses=[
+            SimpleNamespace(source_kind=x, task='seg') for x in weak_losses
+        ])
 
 
 def test_classes_whose_names_do_not_meet_are_named():

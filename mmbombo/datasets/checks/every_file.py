@@ -10,7 +10,6 @@ from typing import Any, List
 
 import cv2
 from mmcv.transforms import LoadImageFromFile
-from mmdet.datasets import CocoDataset
 from mmengine.fileio import get
 from PIL import Image
 from rich.progress import track
@@ -44,10 +43,9 @@ def check_source(source: Any, jobs: int = 1) -> List[str]:
             problem for some in track(found, title, total=len(source))
             for problem in some
         ]
-    wrapped = getattr(source, 'wrapped', None)
-    if isinstance(wrapped, CocoDataset):
+    for ann_file in getattr(source, 'coco_files', ()):
         try:
-            read_coco_json(wrapped.ann_file)
+            read_coco_json(ann_file)
         except DatasetError as error:
             problems.insert(0, str(error))
     return problems
@@ -64,7 +62,8 @@ def check_sample(source: Any, index: int) -> List[str]:
     Returns:
         list[str]: A line for each problem.
     """
-    info = source.get_data_info(index)
+    # boxes that a training leaves out are named too
+    info = dict(source.get_data_info(index), drop_bad_boxes=False)
     loader = next((step for step in source.pipeline.transforms
                    if isinstance(step, LoadImageFromFile)),
                   LoadImageFromFile())

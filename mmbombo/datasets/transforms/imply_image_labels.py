@@ -36,7 +36,8 @@ class ImplyImageLabels(BaseTransform):
     present, absent or unknown: boxes say nothing of a class that only masks
     show; ignored pixels, crowd and difficult boxes, and boxes that a crop has
     dropped though a part of the object may be seen, make the classes that
-    they may hide unknown. Images without boxes and mask pass unchanged.
+    they may hide unknown. Images without boxes and mask pass unchanged; where
+    tags are declared beside these, they stand for what is unknown.
 
     The kind ``image_label`` is added to the sample's ``annotation_kinds``.
 
@@ -59,13 +60,14 @@ class ImplyImageLabels(BaseTransform):
 
     def adds_kinds(self, kinds: Sequence[str]) -> Sequence[str]:
         """Kinds that images of some annotation kinds get."""
-        implied = any(IMAGE_LABEL in annotation_kind(x).implies for x in kinds)
+        implied = any(IMAGE_LABEL in annotation_kind(x).implies
+                      for x in {BBOX, SEM_SEG} & {*kinds})
         return [IMAGE_LABEL] if implied and IMAGE_LABEL not in kinds else []
 
     def transform(self, results: dict) -> dict:
         """Add the labels of one sample."""
         kinds = results['annotation_kinds']
-        if not self.adds_kinds(kinds):
+        if not {BBOX, SEM_SEG} & {*kinds}:
             return results
         labels = np.full(len(self.classes), UNKNOWN, np.int8)
         if BBOX in kinds:
@@ -73,8 +75,11 @@ class ImplyImageLabels(BaseTransform):
         if SEM_SEG in kinds:
             labels = merge_labels(
                 labels, self.implied.from_mask(results['gt_seg_map']))
+        if IMAGE_LABEL in kinds:  # what a crop has left is known better
+            labels = np.where(labels == UNKNOWN, results['gt_image_labels'],
+                              labels)
         results['gt_image_labels'] = labels
-        results['annotation_kinds'] = check_kinds([*kinds, IMAGE_LABEL])
+        results['annotation_kinds'] = check_kinds({*kinds, IMAGE_LABEL})
         return results
 
     def _from_boxes(self, results: dict) -> np.ndarray:

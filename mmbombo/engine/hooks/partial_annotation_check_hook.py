@@ -16,7 +16,7 @@ from mmbombo.evaluation import (MultiTaskEvaluator, SourceSummary,
                                 check_metric_kinds, summarize_sources)
 from mmbombo.models.detectors import MultiTaskDetector
 from mmbombo.registry import HOOKS
-from mmbombo.structures import ClassMap, kind_of_task
+from mmbombo.structures import BBOX, SEM_SEG, ClassMap, kind_of_task
 from mmbombo.structures.class_names import (classes_of_metainfo,
                                             require_same_classes)
 from mmbombo.utils import UserError
@@ -193,22 +193,33 @@ def check_scored_classes(model: Any, loop: Any, use: str) -> None:
 
 
 def check_class_maps(model: Any, dataset: Any) -> None:
-    """Check that transforms relate the classes as the model does.
+    """Check that transforms name and relate the classes as the model does.
 
     Args:
-        model (nn.Module): A model with a ``class_map``.
+        model (nn.Module): A model with ``classes`` and perhaps a
+            ``class_map``.
         dataset (Dataset): The training data set.
     """
-    ours = getattr(model, 'class_map', None)
-    for source in leaf_datasets(dataset) if ours else ():
+    ours, classes = model.class_map, model.classes
+    for source in leaf_datasets(dataset):
         pipeline = getattr(source, 'pipeline', None)
         for transform in getattr(pipeline, 'transforms', ()):
+            name = type(transform).__name__
+            where = f"{name} in the training source '{source.source}'"
             theirs = getattr(transform, 'class_map', None)
-            if isinstance(theirs, ClassMap) and not theirs.same_as(ours):
+            if not isinstance(theirs, ClassMap):
+                continue
+            if ours is not None and not theirs.same_as(ours):
                 raise UserError(
-                    f'class_map of {type(transform).__name__} in the training '
-                    f"source '{source.source}' is not that of the model: "
+                    f'class_map of {where} is not that of the model: '
                     f'{theirs}, but {ours}. Give both the same variable')
+            named = dict(det=theirs.det_classes, seg=theirs.seg_classes)
+            if hasattr(transform, 'adds_kinds'):
+                named['cls'] = transform.classes
+            for task in {*named} & {*classes}:
+                require_same_classes(
+                    classes[task], named[task], ('the model', name),
+                    f"{where} has other classes of task '{task}'")
 
 
 def unrelated_classes(model: Any) -> List[str]:
@@ -225,7 +236,10 @@ def unrelated_classes(model: Any) -> List[str]:
             no class is common to both.
     """
     class_map = model.class_map
-    if class_map is None or not any(x.source_kind for x in model.weak_losses):
+    converts = any(
+        x.source_kind in (BBOX, SEM_SEG) and x.task in ('det', 'seg')
+        for x in model.weak_losses)
+    if class_map is None or not converts:
         return []
     advice = ('If a segmentation class shows them under another name, say so '
               "in class_map: det_to_seg=dict(name_of_boxes='name_of_mask')")
@@ -286,7 +300,13 @@ def check_tasks(model: MultiTaskDetector, samples: SampleList,
                 f"weak loss '{weak_loss.name}' ({type(weak_loss).__name__}) "
                 f"needs the annotation kind '{weak_loss.source_kind}', but no "
                 f'training source has it. Training sources: {found}')
-    supervised = {weak_loss.task for weak_loss in model.weak_losses}
+    # in a distributed run each parameter needs a gradient in every step
+    late = get_world_size() > 1
+    supervised = {
+        weak_loss.task
+        for weak_loss in model.weak_losses
+        if not (late and weak_loss.start)
+    }
     for name, head in model.trained_heads():
         for task in head.tasks:
             if task not in supervised and not any(

@@ -85,7 +85,7 @@ class PseudoLabelQualityHook(Hook):
     def measure(self, model: MultiTaskDetector) -> Dict[str, float]:
         """Compare pseudo labels of the network in training with the truth."""
         boxes, rectangles = BoxQuality(), BoxQuality()
-        masks = MaskQuality(model.class_map.num_seg_classes)
+        masks = MaskQuality(len(model.classes['seg']))
         total = len(self.weak)
         indices = np.linspace(0, total - 1, min(self.num_images,
                                                 total)).astype(int)
@@ -111,7 +111,7 @@ class PseudoLabelQualityHook(Hook):
         ctx = StepContext(model, weak['inputs'], weak['data_samples'])
         for weak_loss in model.weak_losses:
             images = weak_loss.images(ctx)
-            if not images:
+            if not images or not weak_loss.has_started(ctx):
                 continue
             if isinstance(weak_loss, MaskForBoxLoss):
                 found = weak_loss.pseudo_boxes(ctx, images)[0]

@@ -7,7 +7,7 @@ from mmengine.evaluator import BaseMetric
 from sklearn.metrics import average_precision_score
 
 from mmbombo.registry import METRICS
-from mmbombo.structures.image_labels import PRESENT, UNKNOWN
+from mmbombo.structures.image_labels import ABSENT, PRESENT, UNKNOWN
 
 
 @METRICS.register_module()
@@ -60,6 +60,6 @@ def class_ap(labels: np.ndarray, scores: np.ndarray) -> float:
         scores (np.ndarray): ``(N, )``.
     """
     known = labels != UNKNOWN
-    if not (labels == PRESENT).any():
+    if not ((labels == PRESENT).any() and (labels == ABSENT).any()):
         return float('nan')
     return float(average_precision_score(labels[known], scores[known]))

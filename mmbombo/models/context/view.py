@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from contextlib import ExitStack
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -42,23 +42,29 @@ class View:
         self.flip = flip
         self.train = train
         self.with_grad = with_grad
-        self.inputs = self._see(inputs, scale, alter)
         height, width = inputs.shape[-2:]
-        factors = (self.inputs.shape[-2] / height,
-                   self.inputs.shape[-1] / width)
+        if scale != 1:
+            inputs = resize(inputs, [
+                max(1, round(x * scale)) for x in inputs.shape[-2:]
+            ])
+        factors = inputs.shape[-2] / height, inputs.shape[-1] / width
         self.samples = [_rescale(sample, factors) for sample in samples]
+        if flip:
+            inputs = self._mirror(inputs)
+        self.inputs = inputs if alter is None else alter(inputs)
         self._features: Optional[Tuple[Tensor, ...]] = None
         self._outputs: Dict[str, Any] = {}
 
-    def _see(self, inputs: Tensor, scale: float,
-             alter: Optional[Callable]) -> Tensor:
-        if scale != 1:
-            size = [max(1, round(x * scale)) for x in inputs.shape[-2:]]
-            inputs = F.interpolate(
-                inputs, size=size, mode='bilinear', align_corners=False)
-        if self.flip:
-            inputs = inputs.flip(-1)
-        return inputs if alter is None else alter(inputs)
+    def _mirror(self, maps: Tensor) -> Tensor:
+        """Flip each image, at the size of the inputs, and not its padding."""
+        width = maps.shape[-1]
+        widths = [x.get('img_shape', (0, width))[1] for x in self.samples]
+        if all(x == width for x in widths):
+            return maps.flip(-1)
+        maps = maps.clone()
+        for image, x in zip(maps, widths):
+            image[..., :x] = image[..., :x].flip(-1)
+        return maps
 
     def features(self) -> Tuple[Tensor, ...]:
         """Feature maps ``(n, C, h_l, w_l)`` of the network's neck."""
@@ -83,9 +89,9 @@ class View:
         They are flipped back, and resized bilinearly to ``size``.
         """
         if self.flip:
-            maps = maps.flip(-1)
-        return F.interpolate(
-            maps, size=tuple(size), mode='bilinear', align_corners=False)
+            # where an image ends is known in input pixels
+            maps = self._mirror(resize(maps, self.inputs.shape[-2:]))
+        return resize(maps, size)
 
     def _mode(self, module: nn.Module) -> ExitStack:
         stack = ExitStack()
@@ -93,6 +99,14 @@ class View:
         if not self.train:
             stack.enter_context(evaluation_mode(module))
         return stack
+
+
+def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Maps ``(n, C, *size)``, bilinearly, or as they are."""
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    return F.interpolate(
+        maps, size=tuple(size), mode='bilinear', align_corners=False)
 
 
 def _rescale(sample: DetDataSample, factors: Tuple[float,

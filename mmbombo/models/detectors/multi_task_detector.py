@@ -215,8 +215,12 @@ class MultiTaskDetector(BaseDetector):
             list[:obj:`DetDataSample`]: The samples with ``pred_instances``,
             ``pred_sem_seg``, ... at the original image size.
         """
-        # stable: heads that need others come after them
-        heads = sorted(self.task_heads.values(), key=lambda x: bool(x.needs))
+        # of two heads of a task the one that is named as the task answers
+        heads = [
+            head for _, head in sorted(
+                self.task_heads.items(),
+                key=lambda x: (bool(x[1].needs), x[0] in x[1].tasks))
+        ]
         feats: tuple = ()
         # whole images may be too large for a network that looks at windows
         if any(head.predicts_from_features for head in heads):

@@ -13,6 +13,7 @@ from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from mmbombo.structures.class_names import TaskClasses
 from mmbombo.structures.image_labels import IMAGE_LABEL, UNKNOWN
+from mmbombo.utils import UserError
 from .base_task_head import BaseTaskHead, require_num_classes
 
 
@@ -25,8 +26,8 @@ class ClsTaskHead(BaseTaskHead):
     The padding of a batch is no part of the image.
 
     The loss is the multi-label soft margin loss (binary cross-entropy of each
-    class), as a mean over all classes of all images of all ranks that are
-    known to be present or absent.
+    class), as a mean over all classes that are known to be present or absent,
+    of all images of all ranks.
 
     Args:
         num_classes (int): Number of classes, C.
@@ -58,6 +59,18 @@ class ClsTaskHead(BaseTaskHead):
     def check_classes(self, classes: TaskClasses) -> None:
         """Raise if the number of classes is not that of the task."""
         require_num_classes(self, 'cls', classes, self.num_classes)
+
+    def check_features(self, feats: Tuple[Tensor, ...],
+                       image_size: int) -> None:
+        """Raise if there is no such map, or it has other channels."""
+        channels = [feat.shape[1] for feat in feats]
+        wanted = self.classifier.in_channels
+        if (not -len(channels) <= self.in_index < len(channels)
+                or channels[self.in_index] != wanted):
+            raise UserError(
+                f'ClsTaskHead reads map {self.in_index} (in_index) with '
+                f'{wanted} channels (in_channels), but the maps have '
+                f'{channels} channels')
 
     def forward(self,
                 feats: Tuple[Tensor, ...],

@@ -61,6 +61,7 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             raise UserError(
                 f"{type(self).__name__} supervises the task '{self.task}', "
                 f'but the model has only {sorted(model.tasks)}')
+        model.head_name(self.task)  # it must be clear whom to teach
         if self.needs_class_map and model.class_map is None:
             raise UserError(
                 f'{type(self).__name__} makes labels of one task from the '

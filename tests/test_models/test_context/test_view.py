@@ -51,6 +51,12 @@ def context(model):
     return StepContext(model, inputs, samples)
 
 
+def mirrored(inputs, scale=1.):
+    """Each image is flipped, and its padding stays at the right."""
+    end = round(100 * scale)
+    return torch.cat([inputs[..., :end].flip(-1), inputs[..., end:]], dim=-1)
+
+
 def by_hand(network, inputs, scale, flip, alter):
     """Features and outputs of the heads, in evaluation mode."""
     network = copy.deepcopy(network).eval()
@@ -61,7 +67,7 @@ def by_hand(network, inputs, scale, flip, alter):
             mode='bilinear',
             align_corners=False)
     if flip:
-        inputs = inputs.flip(-1)
+        inputs = mirrored(inputs, scale)
     if alter is not None:
         inputs = alter(inputs)
     with torch.no_grad():
@@ -103,14 +109,21 @@ def test_maps_come_back_as_the_images_were(ctx):
     size = HEIGHT, WIDTH
     images = ctx.inputs[[1, 2]]
     flipped = ctx.view([1, 2], flip=True)
-    assert torch.equal(flipped.inputs, images.flip(-1))
+    assert torch.equal(flipped.inputs, mirrored(images))
     assert torch.equal(flipped.restore(flipped.inputs, size), images)
-    # whatever the stride of the maps, and the scale of the view
-    ramp = torch.arange(WIDTH / 4).expand(1, 1, HEIGHT // 4, -1)
+    # whatever the scale of the view, and the size that is wanted
+    ramp = torch.arange(float(WIDTH)).expand(1, 1, HEIGHT, -1)
     small = ctx.view([1], scale=.5, flip=True)
-    half = F.interpolate(ramp, scale_factor=.5, mode='bilinear').flip(-1)
-    restored = small.restore(half, ramp.shape[-2:])
-    torch.testing.assert_close(restored[..., 2:-2], ramp[..., 2:-2])
+    half = mirrored(F.interpolate(ramp, scale_factor=.5, mode='bilinear'), .5)
+    restored = small.restore(half, size)
+    torch.testing.assert_close(restored[..., 4:96], ramp[..., 4:96])
+
+
+def test_a_flipped_image_keeps_its_padding_at_the_right(ctx):
+    """A head that looks at the image alone says the same of a mean."""
+    ctx.inputs[..., 100:] = 1e3
+    found = ctx.view([0], flip=True).inputs
+    assert (found[..., 100:] == 1e3).all() and found[..., :100].max() < 1e3
 
 
 def test_a_view_is_computed_once(model, ctx, monkeypatch):
