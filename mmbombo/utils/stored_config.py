@@ -16,6 +16,7 @@ import mmdet.registry  # noqa: F401
 import mmengine.registry
 import mmseg.registry  # noqa: F401
 from mmengine.config import Config
+from mmengine.fileio.handlers import PickleHandler
 from mmengine.logging import print_log
 from mmengine.registry import Registry
 
@@ -62,12 +63,24 @@ def stored_preprocessor(checkpoint: dict) -> Optional[dict]:
 def drop_programs(checkpoint: Any, path: str) -> None:
     """Remove config texts that are no plain data, or that MMEngine runs."""
     for owner, key in list(_texts(checkpoint)):
-        if key == 'config' or plain_config(owner[key]) is None:
+        if key == 'config' or plain_config(
+                owner[key]) is None or imports_others(owner[key]):
             del owner[key]
             print_log(
                 f"a config in checkpoint '{path}' was left out: MMEngine "
                 'would run it',
                 logger='current')
+
+
+def imports_others(text: str) -> bool:
+    """Whether MMEngine would import what is not imported yet for a config."""
+    for node in ast.parse(text).body:
+        name, value = _assignment(node)
+        if name == 'custom_imports':
+            modules = (value or {}).get('imports') or ()
+            names = [modules] if isinstance(modules, str) else modules
+            return any(x not in sys.modules for x in names)
+    return False
 
 
 @contextmanager
@@ -79,14 +92,19 @@ def registered_types_only() -> Iterator[None]:
             raise ImportError(f'{name} belongs to no imported package')
         return import_module(name)
 
-    def refuse_file(filename: str, *args: Any, **kwargs: Any) -> None:
-        raise UserError(f"the config of a checkpoint names '{filename}', "
+    def refuse_file(filename: Any, *args: Any, **kwargs: Any) -> None:
+        raise UserError(f'the config of a checkpoint names {filename!r}, '
                         'which would be run: give the config file')
+
+    def refuse_pickle(handler: Any, file: Any, *args: Any, **kwargs) -> None:
+        refuse_file(getattr(file, 'name', 'a pickled file'))
 
     module = sys.modules[Registry.__module__]
     with patch.object(module, 'get_object_from_string', lambda name: None), \
             patch.object(module, 'import_module', import_known), \
-            patch.object(Config, 'fromfile', refuse_file):
+            patch.object(Config, 'fromfile', refuse_file), \
+            patch.object(PickleHandler, 'load_from_path', refuse_pickle), \
+            patch.object(PickleHandler, 'load_from_fileobj', refuse_pickle):
         yield
 
 

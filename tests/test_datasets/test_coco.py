@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from mmbombo.datasets import DatasetError, PartialAnnotationDataset
+from mmbombo.datasets.boxes import fit_instances
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, coco_categories, det_head_cfg,
                              make_feats, write_coco)
@@ -167,3 +168,34 @@ def test_not_json(coco):
     (coco / 'annotations/instances_train2017.json').write_text('{"images": [')
     with pytest.raises(DatasetError, match='2017.json: not a JSON file'):
         make(coco)
+
+
+@pytest.mark.parametrize('bbox', [[1, 2, 3], None, ['a', 1, 2, 3]])
+def test_a_box_is_four_numbers(tmp_path, bbox):
+    write_coco(tmp_path, num_train=2)
+    path = tmp_path / 'annotations/instances_train2017.json'
+    content = json.loads(path.read_text())
+    content['annotations'][0]['bbox'] = bbox
+    path.write_text(json.dumps(content))
+    number = content['annotations'][0]['id']
+    with pytest.raises(DatasetError,
+                       match=f'train2017.json: annotation {number} .*four'):
+        PartialAnnotationDataset(
+            dict(
+                type='mmdet.CocoDataset',
+                data_root=str(tmp_path),
+                ann_file='annotations/instances_train2017.json',
+                data_prefix=dict(img='train2017/')),
+            annotation_kinds=('bbox', ))
+
+
+def test_most_boxes_of_an_image_are_not_left_out():
+    """Then it is the image that has another size."""
+    results = dict(
+        img_path='a.jpg', ori_shape=(50, 50), drop_bad_boxes=True,
+        instances=[dict(bbox=box) for box in ([0, 0, 9, 9], [90, 0, 99, 9],
+                                              [80, 0, 99, 9])])
+    with pytest.raises(DatasetError, match='a.jpg: box .90, 0, 99, 9.'):
+        fit_instances(results)
+    del results['instances'][2]
+    assert fit_instances(results) == results['instances'][:1]

@@ -6,7 +6,7 @@ import pytest
 from mmengine.dataset import Compose
 from PIL import Image
 
-from mmbombo.datasets import (DatasetError, ImageLabelDataset,
+from mmbombo.datasets import (ConcatSource, DatasetError, ImageLabelDataset,
                               PartialAnnotationDataset, PartialVOCDataset)
 from mmbombo.datasets.transforms import ImplyImageLabels
 from mmbombo.registry import TRANSFORMS
@@ -217,3 +217,48 @@ def test_coco_json(tmp_path):
         assert 'instances' not in info
     assert data[0]['data_samples'].gt_image_label.label.tolist() == \
         data.get_data_info(0)['image_labels']
+
+
+def test_a_file_that_is_listed_twice(folder):
+    with pytest.raises(DatasetError, match='line 2: a.jpg .*already, 1;'):
+        from_csv(folder, 'a.jpg,cat\na.jpg,dog\n')
+
+
+def test_tags_that_nobody_reads_are_refused(tmp_path):
+    """Absent on every image they would be."""
+    write_coco(tmp_path, num_train=2)
+    with pytest.raises(DatasetError, match=r"cls_classes.*\['dgo'\]"):
+        PartialAnnotationDataset(
+            dict(
+                type='mmdet.CocoDataset',
+                data_root=str(tmp_path),
+                ann_file='annotations/instances_train2017.json',
+                data_prefix=dict(img='train2017/')),
+            annotation_kinds=('image_label', ),
+            metainfo=dict(classes=('cat', ), cls_classes=('cat', 'dgo')))
+
+
+def test_joined_tags_have_one_order(folder):
+    part = dict(
+        type='ImageLabelDataset',
+        data_root=str(folder),
+        data_prefix=dict(img_path='images'))
+    parts = [part, dict(part, metainfo=dict(cls_classes=('dog', 'cat')))]
+    with pytest.raises(DatasetError, match="metainfo.'cls_classes'."):
+        ConcatSource(parts, ('image_label', ), 'joined')
+
+
+def test_declared_tags_stand_for_what_boxes_do_not_know():
+    results = implied(('bbox', ))
+    results.update(
+        annotation_kinds=('bbox', 'image_label'),
+        gt_image_labels=np.array([0, 1, 1], np.int8),
+        gt_bboxes_labels=np.array([0]),
+        gt_ignore_flags=np.array([False]))
+    # of the dog no box is left, though one was there
+    found = ImplyImageLabels(
+        dict(
+            det_classes=('cat', 'dog', 'cow'),
+            seg_classes=('background', 'cat', 'dog')))(results)
+    assert found['gt_image_labels'].tolist() == [1, 1, 0]
+    assert found['annotation_kinds'] == ('bbox', 'image_label')

@@ -52,3 +52,11 @@ def test_routed_by_the_evaluator():
     assert scores['cls/dog_AP'] == pytest.approx(1 / 2)
     assert np.isnan(scores['cls/cow_AP'])
     assert scores['joint/score'] == scores['cls/mAP'] == pytest.approx(2 / 3)
+
+
+def test_ap_needs_an_image_without_the_class():
+    """Of presences alone every order is right."""
+    scores = np.array([.9, .2, .3])
+    assert np.isnan(class_ap(np.array([1, -1, 1]), scores))
+    assert np.isnan(class_ap(np.array([0, -1, 0]), scores))
+    assert class_ap(np.array([1, -1, 0]), scores) == 1.

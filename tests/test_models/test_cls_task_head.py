@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from mmbombo.registry import MODELS
 from mmbombo.testing import (CLASSES, SEG_CLASSES, add_weak_labels,
                              make_sample, tiny_model_cfg)
+from mmbombo.utils import UserError
 
 HEAD = dict(type='ClsTaskHead', num_classes=3, in_channels=16, in_index=1)
 
@@ -116,3 +117,11 @@ def test_boxes_masks_and_tags_train_one_network():
     losses['cls/loss_cls'].backward()
     assert model.task_heads.cls.classifier.weight.grad[2].abs().sum() == 0
     assert model.task_heads.cls.classifier.weight.grad[:2].abs().sum() > 0
+
+
+def test_another_feature_map_is_an_error():
+    for wrong in (dict(in_index=7), dict(in_channels=8)):
+        cfg = tiny_model_cfg(classes=dict(cls=CLASSES))
+        cfg['task_heads']['cls'] = dict(HEAD, **wrong)
+        with pytest.raises(UserError, match='ClsTaskHead reads map'):
+            MODELS.build(cfg)

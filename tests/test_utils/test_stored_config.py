@@ -9,8 +9,9 @@ from mmengine.config import Config
 
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
-from mmbombo.utils.stored_config import (plain_config, registered_types_only,
-                                         stored_config, stored_preprocessor)
+from mmbombo.utils.stored_config import (drop_programs, plain_config,
+                                         registered_types_only, stored_config,
+                                         stored_preprocessor)
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIGS = [
@@ -191,3 +192,34 @@ def test_the_preprocessor_is_read_whatever_it_names():
 ])
 def test_what_plain_data_is(text, value):
     assert plain_config(text) == value
+
+
+def test_pickled_class_weights_are_not_read(tmp_path, evilmod):
+    """MMSegmentation's losses load what `class_weight` names."""
+    code = f"open({str(evilmod)!r}, 'w')"
+    (tmp_path / 'w.pkl').write_bytes(b'cbuiltins\nexec\n(V' + code.encode() +
+                                     b'\ntR.')
+    head = dict(
+        type='SegTaskHead',
+        head=dict(
+            type='FPNHead',
+            in_channels=[8],
+            in_index=[0],
+            feature_strides=[4],
+            channels=8,
+            num_classes=2,
+            loss_decode=dict(
+                type='CrossEntropyLoss',
+                class_weight=str(tmp_path / 'w.pkl'))))
+    with registered_types_only(), pytest.raises(UserError, match='pickled'):
+        MODELS.build(head)
+
+
+@pytest.mark.parametrize('imports, kept', [("['evilmod']", False),
+                                           ("'evilmod'", False),
+                                           ("['torch']", True)])
+def test_texts_that_import_others_are_dropped(imports, kept):
+    checkpoint = checkpoint_of(
+        f'a = 1\ncustom_imports = dict(imports={imports})')
+    drop_programs(checkpoint, 'x.pth')
+    assert ('cfg' in checkpoint['meta']) == kept
