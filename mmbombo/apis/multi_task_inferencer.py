@@ -50,7 +50,7 @@ class LoadedImage(NamedTuple):
 
 @INFERENCERS.register_module()
 class MultiTaskInferencer(BaseInferencer):
-    """Predict boxes and segmentation maps for images, folders and arrays.
+    """Predict boxes, maps and tags for images, folders and arrays.
 
     Args:
         model (str | dict | Config, optional): Path of a config, or a config;

@@ -49,7 +49,8 @@ def classes_of_metainfo(metainfo: Mapping[str, Any]) -> TaskClasses:
     """Task to the classes that the metainfo of a data set names for it."""
     return {
         kind.task: tuple(metainfo[kind.classes_key])
-        for kind in annotation_kinds()
+        # of several kinds of a task the first one names its classes
+        for kind in reversed(annotation_kinds())
         if kind.classes_key and metainfo.get(kind.classes_key)
     }
 
