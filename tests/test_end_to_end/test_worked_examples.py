@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+from mmbombo.utils import load_checkpoint_safely
+
 PAGE = 'docs/en/advanced_guides/data_flow.md'
 FILES = {'my_losses.py', 'my_head.py', 'my_kind.py', 'my_config.py'}
 #: Small images, few of them, without a download.
@@ -98,8 +100,9 @@ def test_every_loss_is_in_the_log(trained):
 
 def test_the_head_learns_and_is_scored(trained):
     weights = [
-        torch.load(trained.work_dir / f'iter_{i}.pth',
-                   weights_only=False)['state_dict'] for i in (2, 3)
+        load_checkpoint_safely(
+            str(trained.work_dir / f'iter_{i}.pth'))['state_dict']
+        for i in (2, 3)
     ]
     for name in ('task_heads.count.fc.weight', 'task_heads.count.fc.bias'):
         before, after = (x[name] for x in weights)

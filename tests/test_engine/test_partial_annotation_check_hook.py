@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader
 from mmbombo.datasets import DatasetError
 from mmbombo.datasets.samplers import PartialAnnotationSampler
 from mmbombo.datasets.transforms import ImplyImageLabels, LabelComponents
-from mmbombo.engine.hooks import PredictorEMAHook, TeacherHook
+from mmbombo.engine.hooks import (PredictorEMAHook, TeacherHook,
+                                  partial_annotation_check_hook)
 from mmbombo.engine.hooks.partial_annotation_check_hook import (
     check_class_maps, check_classes, check_predictors, check_sampler,
     check_sources, check_tasks, check_weak_labels, first_samples,
@@ -344,6 +345,20 @@ def test_weakly_supervised_task_needs_no_images_of_its_own():
     with pytest.raises(ValueError, match="task 'seg'"):
         check_tasks(
             MODELS.build(dict(cfg, weak_losses=[])), samples, sources)
+
+
+def test_a_task_cannot_wait_for_its_only_teacher_on_several_ranks(
+        monkeypatch):
+    """Parameters that only its head reads would have no gradient."""
+    cfg = tiny_model_cfg(weak_losses=[dict(type='BoxForMaskLoss', start=.5)])
+    del cfg['task_heads']['det']
+    sources = [SourceSummary('boxes', ('bbox', ), 3)]
+    found = MODELS.build(cfg), [make_sample(('bbox', ))], sources
+    check_tasks(*found)
+    monkeypatch.setattr(partial_annotation_check_hook, 'get_world_size',
+                        lambda: 2)
+    with pytest.raises(UserError, match="task 'seg'.*start=0"):
+        check_tasks(*found)
 
 
 def test_only_the_images_that_need_a_weak_label_are_asked_for_it():

@@ -302,6 +302,7 @@ def check_tasks(model: MultiTaskDetector, samples: SampleList,
                 f'training source has it. Training sources: {found}')
     # in a distributed run each parameter needs a gradient in every step
     late = get_world_size() > 1
+    from_start = ' from the start (start=0)' if late else ''
     supervised = {
         weak_loss.task
         for weak_loss in model.weak_losses
@@ -315,7 +316,7 @@ def check_tasks(model: MultiTaskDetector, samples: SampleList,
                 raise UserError(
                     f"task '{task}' needs the annotation kind '{kind}', but "
                     'no training source has it and no weak loss supervises '
-                    f'the task. Training sources: {found}')
+                    f'the task{from_start}. Training sources: {found}')
 
 
 def check_predictors(model: Any, hooks: List[Hook]) -> None:
