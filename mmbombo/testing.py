@@ -121,6 +121,19 @@ def make_sample(kinds, seed=0, size=SIZE, source='test', **fields):
     return sample
 
 
+def class_ids(numbers, classes):
+    """The class of each pixel of a pseudo mask; 255 without or with several.
+
+    ``numbers`` ``(..., H, W)`` are rows of ``classes`` ``(T, C)`` bool.
+    """
+    numbers, classes = map(np.asarray, (numbers, classes))
+    ids = np.full(256, 255, np.uint8)
+    for number, row in enumerate(classes):
+        if row.sum() == 1:
+            ids[number] = row.argmax()
+    return ids[numbers]
+
+
 def add_weak_labels(sample, objects):
     """Give a sample what its pipeline would add for the other task.
 

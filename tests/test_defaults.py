@@ -19,13 +19,12 @@ BN = dict(type='BN')
 #: Registered name to those of its defaults that decide.
 CLASSES = dict(
     BoxForMaskLoss=dict(
-        loss_weight=1., ramp=0., mask_refiner=None, stride=1, start=0.),
+        loss_weight=1., ramp=0., stride=1, start=0.),
     BoxProjectionLoss=dict(loss_weight=1., ramp=0., outside=True),
     MaskForBoxLoss=dict(
         loss_weight=1., ramp=.1, predictor='self', score_thr=.3,
         max_predictions=30, iou_thr=.5, containment_thr=.7, cover_thr=.5,
         min_area=80, min_quality=0., supervise='both'),
-    PredictionFilter=dict(predictor='ema', start=.3),
     SoftDetectionLoss=dict(
         weigh_by='teacher', score_weight=1., box_weight=1., temperature=1.),
     PDFLoss=dict(adapt=None, feature_weight=5.),
@@ -62,7 +61,9 @@ CLASSES = dict(
     MutualGuideAssigner=dict(topk=15),
     TeacherHook=dict(fold_bn=True),
     PseudoLabelQualityHook=dict(interval=100, num_images=64, batch_size=8),
-    LoadPseudoMask=dict(method='grabcut_ignore', cache_dir=None),
+    LoadPseudoMask=dict(
+        method='grabcut_ignore', rejected='candidates', hard_labels=False,
+        cache_dir=None),
     LabelComponents=dict(min_area=80),
     RandomZoomCrop=dict(prob=.75),
     PartialAnnotationSampler=dict(
@@ -73,7 +74,7 @@ CLASSES = dict(
 OTHERS = {
     DistillationLoss: dict(
         on='unannotated', loss_weight=1., ramp=0., start=0.),
-    boxes_to_mask: dict(method='grabcut_ignore'),
+    boxes_to_mask: dict(method='grabcut_ignore', rejected='candidates'),
     grabcut_foreground: dict(
         iterations=1, margin=.15, max_side=128, min_extent=.5, min_side=10),
     label_components: dict(max_components=100),

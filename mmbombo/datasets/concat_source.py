@@ -52,6 +52,8 @@ class ConcatSource(SourceMixin, BaseDataset):
         self.seg_id_table = parts[0].seg_id_table
         self.data_help = parts[0].data_help
         self.place = ', '.join(part.place for part in parts)
+        self.incomplete_classes = sorted(
+            {x for part in parts for x in part.incomplete_classes})
         self.coco_files = [x for part in parts for x in part.coco_files]
         self._parts = parts
         super().__init__(

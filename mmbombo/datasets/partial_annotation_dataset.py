@@ -66,6 +66,10 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             'ignore', which is never wrong: where the masks of other images
             show them as background it costs some of it, but where they show
             them as another class, 'background' would contradict them.
+        incomplete_classes (Sequence[str]): Classes of which not every object
+            has a box, such as those whose small objects were left out by
+            rule. Masks and tags that are made from boxes then do not conclude
+            that there is none outside of them. Defaults to ().
         data_help (str): What to tell a user whose ``data_root``, annotation
             file or first files do not exist. Defaults to ''.
         pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
@@ -92,12 +96,14 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                  drop_bad_boxes: bool = False,
                  ignore_listed_sizes: bool = False,
                  unlisted_categories: str = IGNORE,
+                 incomplete_classes: Sequence[str] = (),
                  data_help: str = '',
                  pipeline: Sequence[Union[dict, Callable]] = (),
                  test_mode: bool = False,
                  **kwargs) -> None:
         self.declare(annotation_kinds, source
-                     or dataset['type'].split('.')[-1], data_help)
+                     or dataset['type'].split('.')[-1], data_help,
+                     incomplete_classes)
         self.drop_bad_boxes = drop_bad_boxes
         self.ignore_listed_sizes = ignore_listed_sizes
         if unlisted_categories not in CHOICES:

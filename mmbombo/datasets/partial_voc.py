@@ -49,6 +49,10 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
             masks that are made from boxes, see
             :mod:`~mmbombo.datasets.unlisted_categories`. Other names are
             refused: they may be misspelled. Defaults to ().
+        incomplete_classes (Sequence[str]): Classes of which not every object
+            has a box, such as those whose small objects were left out by
+            rule. Masks and tags that are made from boxes then do not conclude
+            that there is none outside of them. Defaults to ().
         data_help (str): How to get the data, for a user whose ``data_root``,
             list or first files do not exist. Defaults to ''.
         pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
@@ -78,12 +82,14 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
                  seg_id_map: Optional[Dict[int, int]] = None,
                  seg_ignore_ids: Sequence[int] = (),
                  unlisted_classes: Sequence[str] = (),
+                 incomplete_classes: Sequence[str] = (),
                  data_help: str = '',
                  pipeline: Sequence[Union[dict, Callable]] = (),
                  test_mode: bool = False,
                  **kwargs) -> None:
         self.declare(annotation_kinds, source
-                     or osp.splitext(osp.basename(ann_file))[0], data_help)
+                     or osp.splitext(osp.basename(ann_file))[0], data_help,
+                     incomplete_classes)
         self.require_place(data_root, 'data_root')
         if IMAGE_LABEL in self.annotation_kinds:
             metainfo = self._with_tags(metainfo or {})

@@ -32,6 +32,8 @@ class SourceMixin:
         place (str): What lists its images, for messages.
         data_help (str): How to get the data.
         coco_files (Sequence[str]): COCO files that it was read from.
+        incomplete_classes (Sequence[str]): Detection classes of which not
+            every object has a box.
         index_offset (int): Index of the first image, when the source is part
             of a larger data set.
         seg_id_table (np.ndarray, optional): Meaning of the ids in mask files;
@@ -42,17 +44,20 @@ class SourceMixin:
     place: str = ''
     data_help: str = ''
     coco_files: Sequence[str] = ()
+    incomplete_classes: Sequence[str] = ()
     index_offset: int = 0
     seg_id_table: Optional[np.ndarray] = None
 
     def declare(self,
                 annotation_kinds: Sequence[str],
                 source: str,
-                data_help: str = '') -> None:
+                data_help: str = '',
+                incomplete_classes: Sequence[str] = ()) -> None:
         """Set what the source is; called before the data are read."""
         self.annotation_kinds = check_kinds(annotation_kinds)
         self.source = source
         self.data_help = data_help
+        self.incomplete_classes = incomplete_classes
 
     def build_pipeline(self, pipeline: Sequence[Union[dict, Callable]],
                        test_mode: bool) -> List[Callable]:
@@ -105,6 +110,7 @@ class SourceMixin:
         """Read the list of images, and load the first one of it."""
         if self._fully_initialized:
             return
+        self._check_incomplete_classes()
         with older_objects_kept():
             super().full_init()
         for index in self.first_indices():
@@ -113,6 +119,15 @@ class SourceMixin:
             except DatasetError as error:
                 raise DatasetError(
                     f'{error}. {self.data_help}'.rstrip('. ')) from error
+
+    def _check_incomplete_classes(self) -> None:
+        """Refuse what is no list of detection classes."""
+        names = self.incomplete_classes
+        known = self._metainfo.get('classes', ())
+        if isinstance(names, str) or not {*names} <= {*known}:
+            raise DatasetError(
+                f'source {self.source!r}: incomplete_classes={names!r} must '
+                f"be a list of names out of metainfo['classes'], {known}")
 
     def first_indices(self) -> Sequence[int]:
         """Indices of the samples that are loaded when the source is built."""
@@ -156,6 +171,11 @@ class SourceMixin:
         data_info['sample_idx'] += self.index_offset
         data_info['annotation_kinds'] = self.annotation_kinds
         data_info['source'] = self.source
+        if self.incomplete_classes:
+            classes = self._metainfo['classes']
+            data_info['incomplete_labels'] = [
+                classes.index(name) for name in self.incomplete_classes
+            ]
         if SEM_SEG in self.annotation_kinds:
             data_info['seg_id_table'] = self.seg_id_table
             data_info['seg_classes'] = self._metainfo['seg_classes']

@@ -24,8 +24,8 @@ class ClassMap:
             "no object"; None if there is none. Defaults to 'background'.
         det_to_seg (Mapping[str, str | Sequence[str] | None], optional): For
             some detection classes the segmentation class that shows them.
-            With several, masks are painted with the first and boxes are found
-            in all; None means that no segmentation class shows them.
+            With several, any of them may; None means that no segmentation
+            class shows them.
 
     Raises:
         UserError: If a name is unknown or given twice, or if a detection
@@ -129,16 +129,14 @@ class ClassMap:
                      if i != self.background_id and i not in self.thing_ids)
 
     @property
-    def outside_id(self) -> int:
-        """What a pixel outside all boxes is painted with.
+    def outside_ids(self) -> Tuple[int, ...]:
+        """What a pixel outside all boxes may show: what no box ever marks.
 
-        It is the background if "in no box" implies it. If there is no
-        background, or a class such as "road" that no box ever marks, such a
-        pixel is only known to show none of the boxed classes, and is ignored.
+        That is the background and classes such as "road". Empty if there is
+        none, and such a pixel then says nothing.
         """
-        if self.background_id is None or self.seg_only:
-            return IGNORE_INDEX
-        return self.background_id
+        return tuple(i for i in range(self.num_seg_classes)
+                     if i not in self.thing_ids)
 
     def compatible_on(self, device: Union[str, torch.device]) -> Tensor:
         """``compatible`` on a device, copied there by the first call only."""
@@ -151,7 +149,7 @@ class ClassMap:
         """Whether another relation paints and finds the same."""
         return (self.det_classes == other.det_classes
                 and self.seg_classes == other.seg_classes
-                and self.outside_id == other.outside_id
+                and self.background == other.background
                 and torch.equal(self.det_to_seg, other.det_to_seg)
                 and torch.equal(self.compatible, other.compatible))
 

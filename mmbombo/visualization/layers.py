@@ -8,9 +8,12 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.registry import ANNOTATION_DRAWERS
-from mmbombo.structures import (BBOX, IMAGE_LABEL, SEM_SEG, AnnotationKind,
-                                annotation_kind, annotation_kinds)
+from mmbombo.structures import (BBOX, IGNORE_INDEX, IMAGE_LABEL, SEM_SEG,
+                                AnnotationKind, annotation_kind,
+                                annotation_kinds)
+from mmbombo.structures.candidate_map import CandidateMap
 from mmbombo.structures.image_labels import PRESENT, UNKNOWN
+from .palette import SEVERAL
 
 DET, SEG = 'det', 'seg'
 #: Probability from which a picture says that an image shows a class.
@@ -142,7 +145,7 @@ def pseudo_layer(sample: DetDataSample) -> Optional[Layer]:
     Boxes after split and merge (``pseudo_instances``) replace those of the
     bare components, from which they were made.
     """
-    ids = _ids(sample, 'pseudo_sem_seg')
+    ids = _pseudo_ids(sample)
     parts, boxes = [] if ids is None else ['mask from boxes'], []
     if 'pseudo_instances' in sample:
         boxes = _boxes(sample.pseudo_instances)
@@ -151,6 +154,16 @@ def pseudo_layer(sample: DetDataSample) -> Optional[Layer]:
         boxes = _boxes(sample.components, task=SEG)
         parts.append('components of mask')
     return Layer(f'pseudo: {", ".join(parts)}', boxes, ids) if parts else None
+
+
+def _pseudo_ids(sample: DetDataSample) -> Optional[np.ndarray]:
+    """The class of each pixel, or that several are possible."""
+    if 'pseudo_sem_seg' not in sample:
+        return None
+    candidates = CandidateMap.from_samples([sample], IGNORE_INDEX)
+    ids = candidates.single_classes()
+    several = candidates.known & (ids == IGNORE_INDEX)
+    return to_numpy(ids.masked_fill(several, SEVERAL))[0, 0]
 
 
 def pred_layer(sample: DetDataSample, score_thr: float) -> Optional[Layer]:

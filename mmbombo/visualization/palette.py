@@ -9,6 +9,8 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 Color = Tuple[int, int, int]
 BACKGROUND = 'background'
+#: Stands in maps of ids for pixels of which several classes are possible.
+SEVERAL = 256
 _GOLDEN_RATIO = 0.6180339887498949
 
 
@@ -66,6 +68,8 @@ def style_of(styles: Sequence[ClassStyle], label: int) -> ClassStyle:
     """Return the style of a label, also of one that has no name."""
     if 0 <= label < len(styles):
         return styles[label]
+    if label == SEVERAL:
+        return ClassStyle('one of several', (235, 235, 235))
     return ClassStyle(f'class {label}', distinct_color(label))
 
 

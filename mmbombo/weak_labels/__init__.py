@@ -1,13 +1,12 @@
 # Copyright (c) mmbombo contributors.
-from .boxes_to_masks import METHODS, boxes_to_mask, check_method
+from .boxes_to_masks import METHODS, PseudoMask, boxes_to_mask, check_method
 from .cache import PseudoMaskCache
 from .components import label_components
 from .covered_cells import covered_cells, covered_pixels
 from .masks_to_boxes import RefinedBoxes, refine_boxes
-from .prediction_filter import filter_predictions
 
 __all__ = [
-    'METHODS', 'PseudoMaskCache', 'RefinedBoxes', 'boxes_to_mask',
-    'check_method', 'covered_cells', 'covered_pixels', 'filter_predictions',
+    'METHODS', 'PseudoMask', 'PseudoMaskCache', 'RefinedBoxes',
+    'boxes_to_mask', 'check_method', 'covered_cells', 'covered_pixels',
     'label_components', 'refine_boxes'
 ]

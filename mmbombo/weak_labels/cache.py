@@ -11,24 +11,25 @@ import cv2
 import numpy as np
 
 from mmbombo.utils.atomic_write import atomic_write
+from .boxes_to_masks import PseudoMask
 
 #: To be raised whenever a method comes to paint differently: it is part of
 #: the key, so that masks of older versions are not found any more.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 # A PNG starts with 8 bytes and the 25 bytes of its header chunk.
 _HEADER_SIZE = 33
-_KEYWORD = b'mmbombo\x00'
 
 
 class PseudoMaskCache:
     """Masks under a key of all that they are made from.
 
-    A mask is a gray PNG that any viewer opens, with a text chunk that holds
-    the key and a checksum of the rest of the file. What does not agree with
-    it (a file that is half written, truncated, damaged, edited or foreign)
-    counts as absent, and the next :meth:`put` replaces it. Files appear under
-    their name only when they are complete, so that no process needs a lock.
+    A mask is a gray PNG that any viewer opens. One text chunk holds the sets
+    of candidate classes that its values number, and another the key and a
+    checksum of the rest of the file. What does not agree with it (a file that
+    is half written, truncated, damaged, edited or foreign) counts as absent,
+    and the next :meth:`put` replaces it. Files appear under their name only
+    when they are complete, so that no process needs a lock.
 
     Args:
         root (str | Path): Folder of the cache, made when first written to.
@@ -42,9 +43,10 @@ class PseudoMaskCache:
             boxes: np.ndarray,
             labels: np.ndarray,
             ignore_flags: np.ndarray,
-            det_to_seg: np.ndarray,
-            outside_id: int,
+            compatible: np.ndarray,
+            outside: np.ndarray,
             method: str,
+            rejected: str,
             options: Optional[Mapping[str, Any]] = None) -> str:
         """Key of a pseudo mask.
 
@@ -54,22 +56,23 @@ class PseudoMaskCache:
                 :func:`~mmbombo.weak_labels.boxes_to_mask`.
             labels (np.ndarray): (K,).
             ignore_flags (np.ndarray): (K,).
-            det_to_seg (np.ndarray): (D,).
-            outside_id (int): Value outside all boxes.
+            compatible (np.ndarray): (S, D).
+            outside (np.ndarray): (S,).
             method (str): Name of the method.
+            rejected (str): What the rest of a box may show.
             options (Mapping, optional): Its options, plain values.
 
         Returns:
             str: 64 hexadecimal digits.
         """
         tables = [
-            np.asarray(values, dtype=dtype).reshape(-1).tolist()
+            np.asarray(values, dtype=dtype).tolist()
             for values, dtype in ((boxes, float), (labels, int),
-                                  (ignore_flags, int), (det_to_seg, int))
+                                  (ignore_flags, int), (compatible,
+                                                        int), (outside, int))
         ]
         recipe = json.dumps(
-            [FORMAT_VERSION, *tables,
-             int(outside_id), method,
+            [FORMAT_VERSION, *tables, method, rejected,
              dict(options or {})],
             sort_keys=True)
         digest = hashlib.sha256(recipe.encode() + b'\x00')
@@ -80,8 +83,8 @@ class PseudoMaskCache:
         """File of a key, in a folder named after the start of the key."""
         return self.root / key[:2] / f'{key[2:]}.png'
 
-    def get(self, key: str) -> Optional[np.ndarray]:
-        """The mask (H, W) uint8 of a key, or None if there is no good one."""
+    def get(self, key: str) -> Optional[PseudoMask]:
+        """The mask of a key, or None if there is no good one."""
         try:
             data = self.path(key).read_bytes()
         except FileNotFoundError:
@@ -90,31 +93,47 @@ class PseudoMaskCache:
         png = data[:_HEADER_SIZE] + data[note_end:]
         if data[_HEADER_SIZE:note_end] != _note(key, png):
             return None
-        return cv2.imdecode(
+        numbers = cv2.imdecode(
             np.frombuffer(png, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+        return PseudoMask(numbers, _read_classes(png[_HEADER_SIZE:]))
 
-    def put(self, key: str, mask: np.ndarray) -> None:
-        """Store the mask (H, W) uint8 of a key.
+    def put(self, key: str, mask: PseudoMask) -> None:
+        """Store the mask of a key.
 
         Raises:
-            ValueError: If the mask is not (H, W) uint8, or is empty.
+            ValueError: If its numbers are not (H, W) uint8, or are empty.
             OSError: If the file cannot be written.
         """
-        if mask.ndim != 2 or mask.dtype != np.uint8 or mask.size == 0:
+        numbers = mask.numbers
+        if numbers.ndim != 2 or numbers.dtype != np.uint8 or not numbers.size:
             raise ValueError(f'a mask must be (H, W) uint8 and not empty, got '
-                             f'{mask.shape} {mask.dtype}')
-        _, encoded = cv2.imencode('.png', mask,
+                             f'{numbers.shape} {numbers.dtype}')
+        _, encoded = cv2.imencode('.png', numbers,
                                   [cv2.IMWRITE_PNG_COMPRESSION, 1])
         png = encoded.tobytes()
-        atomic_write(
-            self.path(key),
-            png[:_HEADER_SIZE] + _note(key, png) + png[_HEADER_SIZE:])
+        head, body = png[:_HEADER_SIZE], png[_HEADER_SIZE:]
+        rows = mask.classes.astype(int).tolist()
+        body = _text_chunk('classes', json.dumps([mask.classes.shape[1], rows
+                                                  ])) + body
+        atomic_write(self.path(key), head + _note(key, head + body) + body)
 
 
 def _note(key: str, png: bytes) -> bytes:
     """PNG text chunk that says what the file is."""
-    text = b'tEXt' + _KEYWORD + (
-        f'{key} {hashlib.sha256(png).hexdigest()}'.encode())
+    return _text_chunk('mmbombo', f'{key} {hashlib.sha256(png).hexdigest()}')
+
+
+def _text_chunk(keyword: str, text: str) -> bytes:
+    """PNG text chunk."""
+    chunk = b'tEXt' + f'{keyword}\x00{text}'.encode()
     return (struct.pack('>I',
-                        len(text) - 4) + text +
-            struct.pack('>I', zlib.crc32(text)))
+                        len(chunk) - 4) + chunk +
+            struct.pack('>I', zlib.crc32(chunk)))
+
+
+def _read_classes(chunks: bytes) -> np.ndarray:
+    """Sets of classes, from the text chunk that the chunks start with."""
+    size, = struct.unpack('>I', chunks[:4])
+    text = chunks[8:8 + size].partition(b'\x00')[2]
+    num_classes, rows = json.loads(text)
+    return np.array(rows, dtype=bool).reshape(-1, num_classes)

@@ -44,9 +44,10 @@ class ImpliedLabels:
         Args:
             labels (np.ndarray): ``(K, )`` detection labels of the objects.
             uncertain (np.ndarray): ``(L, )`` labels of crowd and difficult
-                objects, and of those whose box was lost though a part may
-                still be seen. Labels of unlisted categories (-1) say nothing:
-                they are none of the detection classes.
+                objects, of those whose box was lost though a part may still
+                be seen, and of classes whose boxes are incomplete. Labels of
+                unlisted categories (-1) say nothing: they are none of the
+                detection classes.
 
         Returns:
             np.ndarray: ``(C, )`` int8.

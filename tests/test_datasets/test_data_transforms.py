@@ -9,6 +9,7 @@ from mmbombo.datasets import (DatasetError, PartialVOCDataset, PipelineError,
 from mmbombo.datasets.transforms import LoadPartialAnnotations, LoadPseudoMask
 from mmbombo.models.data_preprocessors import MultiTaskDataPreprocessor
 from mmbombo.registry import TRANSFORMS
+from mmbombo.testing import class_ids
 
 CLASS_MAP = dict(
     det_classes=('cat', 'dog'), seg_classes=('background', 'cat', 'dog'))
@@ -41,6 +42,12 @@ def flipped(k):
     return torch.from_numpy(expected[:, ::-1].copy())
 
 
+def pseudo_ids(sample):
+    """The classes (H, W) uint8 of the pseudo mask, 255 where not one."""
+    return torch.from_numpy(
+        class_ids(sample.pseudo_sem_seg.sem_seg[0], sample.pseudo_classes))
+
+
 def test_box_image(voc):
     packed = make(voc, ('bbox', ), FLIP, pseudo=True)[1]
     sample = packed['data_samples']
@@ -51,9 +58,10 @@ def test_box_image(voc):
     assert len(sample.ignored_instances.labels) == 0
     # The box is exactly the object here, so its fill is the hidden mask.
     assert sample.pseudo_sem_seg.sem_seg.dtype == torch.uint8
-    assert sample.pseudo_sem_seg.sem_seg[0].equal(flipped(1))
+    assert pseudo_ids(sample).equal(flipped(1))
     assert sorted(sample.keys()) == [
-        'gt_instances', 'ignored_instances', 'pseudo_sem_seg'
+        'gt_instances', 'ignored_instances', 'pseudo_classes',
+        'pseudo_sem_seg'
     ]
     assert sample.metainfo['annotation_kinds'] == ('bbox', )
     assert sample.flip and sample.flip_direction == 'horizontal'
@@ -72,7 +80,7 @@ def test_difficult_boxes_are_ignored_everywhere(voc, voc_files):
     assert sample.ignored_instances.labels.tolist() == [1]
     expected = torch.zeros(41, 62, dtype=torch.uint8)
     expected[5:21, 10:30], expected[5:15, 40:50] = 255, 1
-    assert sample.pseudo_sem_seg.sem_seg[0].equal(expected)
+    assert pseudo_ids(sample).equal(expected)
 
 
 def test_annotated_but_empty_is_not_unannotated(voc, voc_files):
@@ -80,7 +88,7 @@ def test_annotated_but_empty_is_not_unannotated(voc, voc_files):
     sample = make(voc, ('bbox', ), FLIP, pseudo=True)[1]['data_samples']
     assert sample.gt_instances.bboxes.tensor.shape == (0, 4)
     assert sample.instances == []
-    assert (sample.pseudo_sem_seg.sem_seg == 0).all()
+    assert (pseudo_ids(sample) == 0).all()
     sample = make(voc, ('sem_seg', ), FLIP)[1]['data_samples']
     assert 'gt_instances' not in sample and 'instances' not in sample
     assert 'ignored_instances' not in sample
@@ -210,3 +218,57 @@ def test_ids_are_checked_again_on_loading(voc, voc_files, border):
     voc_files.write_mask(voc / 'SegmentationClass/im0.png', seg_map)
     with pytest.raises(DatasetError, match=r'im0.png: id\(s\) \[9\]'):
         data[0]
+
+
+CLASSES = ('cat', 'dog')
+STREET = dict(
+    det_classes=CLASSES,
+    seg_classes=('road', 'sky', *CLASSES),
+    background=None)
+
+
+def sets_of(sample):
+    """Sets of class names at some pixels: outside, and in the box."""
+    numbers = sample.pseudo_sem_seg.sem_seg[0]
+    table = [{
+        name
+        for name, possible in zip(STREET['seg_classes'], row) if possible
+    } for row in sample.pseudo_classes]
+    return [
+        None if numbers[y, x] == 255 else table[numbers[y, x]]
+        for y, x in ((0, 0), (12, 20), (6, 11))
+    ]
+
+
+@pytest.mark.parametrize('options, outside, rest', [
+    (dict(), {'road', 'sky'}, {'road', 'sky', 'dog'}),
+    (dict(rejected='ignore'), {'road', 'sky'}, None),
+    (dict(hard_labels=True), None, None),
+])
+@pytest.mark.parametrize('incomplete', [False, True])
+def test_candidate_classes(voc, options, outside, rest, incomplete):
+    """Outside of boxes, in the center of one, and in its rest."""
+    pseudo = dict(
+        type='LoadPseudoMask', class_map=STREET, method='box_i', **options)
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadPartialAnnotations'), pseudo,
+        dict(type='PackMultiTaskInputs')
+    ]
+    data = PartialVOCDataset(
+        data_root=str(voc), ann_file='ImageSets/Main/all.txt',
+        annotation_kinds=('bbox', ), metainfo=dict(classes=CLASSES),
+        incomplete_classes=['cat'] if incomplete else [], pipeline=pipeline)
+    if incomplete and outside:
+        outside = outside | {'cat'}
+        rest = None  # all classes are possible
+    assert sets_of(data[1]['data_samples']) == [outside, {'dog'}, rest]
+
+
+@pytest.mark.parametrize('names', ['cat', ['cat', 'road']])
+def test_incomplete_classes_are_classes(voc, names):
+    with pytest.raises(DatasetError, match='incomplete_classes=.*list'):
+        PartialVOCDataset(
+            data_root=str(voc), ann_file='ImageSets/Main/all.txt',
+            annotation_kinds=('bbox', ), metainfo=dict(classes=CLASSES),
+            incomplete_classes=names)

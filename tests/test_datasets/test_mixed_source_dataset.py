@@ -62,6 +62,9 @@ def flatten(batch):
         for key in sorted(sample.keys()):
             field = sample.get(key)
             values.append(key)
+            if isinstance(field, torch.Tensor):
+                values.append(field)
+                continue
             for name, value in sorted(field.items()):
                 values += [name, getattr(value, 'tensor', value)]
     return values
@@ -178,7 +181,10 @@ def test_all_mixes_of_kinds_share_a_batch(voc):
     batch = batches(data, 1)[0]['data_samples']
     assert [sorted(sample.keys()) for sample in batch] == [
         [],
-        ['gt_instances', 'ignored_instances', 'pseudo_sem_seg'],
+        [
+            'gt_instances', 'ignored_instances', 'pseudo_classes',
+            'pseudo_sem_seg'
+        ],
         ['component_map', 'components', 'gt_sem_seg'],
         ['gt_instances', 'gt_sem_seg', 'ignored_instances'],
     ]

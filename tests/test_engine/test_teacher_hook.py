@@ -266,10 +266,6 @@ def test_task_that_the_teacher_lacks(hooks):
 
 @pytest.mark.parametrize('weak_loss, present', [
     (dict(type='MaskForBoxLoss', predictor='teacher'), 'seg'),
-    (dict(
-        type='BoxForMaskLoss',
-        mask_refiner=dict(type='PredictionFilter', predictor='teacher')),
-     'det'),
 ])
 def test_teacher_that_makes_pseudo_labels_is_checked_too(
         hooks, weak_loss, present):

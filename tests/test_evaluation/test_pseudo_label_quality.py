@@ -56,3 +56,20 @@ def test_mask_quality_where_all_is_ignored():
     quality = MaskQuality(3)
     quality.add(np.full((2, 2), 255), np.zeros((2, 2), dtype=int))
     assert quality.summary() == {}
+
+
+def test_pixels_that_are_left_with_several_classes():
+    quality = MaskQuality(3)
+    truth = np.array([0, 1, 2, 255, 0])
+    quality.add(
+        np.array([0, 255, 255, 255, 255]), truth,
+        limited=np.array([1, 1, 1, 1, 0], bool),
+        allowed=np.array([1, 1, 0, 1, 1], bool))
+    summary = quality.summary()
+    assert summary['labeled'] == 1 / 4 and summary['accuracy'] == 1.
+    assert summary['limited'] == 2 / 4
+    assert summary['limited_accuracy'] == 1 / 2
+    only_sets = MaskQuality(3)
+    only_sets.add(np.array([255]), np.array([1]), np.array([True]),
+                  np.array([True]))
+    assert only_sets.summary() == dict(limited=1., limited_accuracy=1.)

@@ -171,8 +171,6 @@ def test_weights_and_shares_are_checked(bad):
 @pytest.mark.parametrize('weak_loss, needs', [
     (dict(type='MaskForBoxLoss'), True),
     (dict(type='BoxProjectionLoss'), True),
-    (dict(type='BoxForMaskLoss', mask_refiner=dict(type='PredictionFilter')),
-     True),
     # the mask is made in the pipeline
     (dict(type='BoxForMaskLoss'), False),
     (dict(type=PlainLoss), False),

@@ -12,6 +12,7 @@ from mmbombo.models.task_heads.labeled_pixels import (LabeledPixelMean,
 from mmbombo.models.task_heads.seg_task_head import window_starts
 from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS, TRANSFORMS
+from mmbombo.structures.candidate_map import CandidateMap
 from mmbombo.testing import (SEG_CONFIGS, SIZE, make_feats, make_sample,
                              seg_head_cfg, without_statistics)
 from mmbombo.utils import UserError
@@ -104,12 +105,12 @@ def test_accuracy_is_that_of_mmseg_at_full_resolution():
     logits, labels = torch.randn(2, 4, 12, 10), torch.randint(4, (2, 12, 10))
     labels[:, 5:] = 255
     wanted = accuracy(logits, labels, ignore_index=255)[0]
-    torch.testing.assert_close(cell_accuracy(logits, labels), wanted)
+    torch.testing.assert_close(cell_accuracy(logits, labels[:, None]), wanted)
     # of a coarser map: labels in the centers of its cells
     coarse = logits[..., ::2, ::2]
     wanted = accuracy(coarse, labels[:, 1::2, 1::2], ignore_index=255)[0]
-    torch.testing.assert_close(cell_accuracy(coarse, labels), wanted)
-    assert cell_accuracy(logits, torch.full_like(labels, 255)) == 0
+    torch.testing.assert_close(cell_accuracy(coarse, labels[:, None]), wanted)
+    assert cell_accuracy(logits, torch.full_like(labels[:, None], 255)) == 0
 
 
 @pytest.mark.parametrize('loss', [
@@ -192,6 +193,92 @@ def test_unlabeled_pixels_do_not_dilute_a_weighted_sigmoid():
         pos_weight=torch.tensor([3.]))
     labels[..., 3:] = 255
     torch.testing.assert_close(loss(logits, labels), wanted)
+
+
+# ---------------------------------------------------------------- candidates
+def as_candidates(labels, num_classes=4):
+    """Class ids as sets of one class, in a table of another order."""
+    order = torch.tensor([2, 0, 3, 1])
+    numbers = torch.where(labels == 255, 255, order[labels % 255])
+    classes = torch.eye(num_classes).bool()[order.argsort()]
+    return CandidateMap(numbers, classes.expand(len(labels), -1, -1))
+
+
+@pytest.mark.parametrize('change', [
+    dict(),
+    dict(loss_decode=dict(type='CrossEntropyLoss',
+                          class_weight=[1., 2., 3., 4.], loss_weight=.5)),
+    dict(loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True)),
+    dict(sampler=dict(type='OHEMPixelSampler', thresh=.3, min_kept=500)),
+    dict(loss_decode=[
+        dict(type='CrossEntropyLoss'),
+        dict(type='DiceLoss', loss_name='loss_dice'),
+        dict(type='LovaszLoss', reduction='none')]),
+])
+@pytest.mark.parametrize('name', ['fpn', 'fcn'])
+def test_sets_of_one_class_are_class_ids(name, change):
+    cfg = seg_head_cfg(name)
+    cfg['head'].update(dropout_ratio=0., **change)
+    if 'auxiliary_head' in cfg:
+        cfg['auxiliary_head'].dropout_ratio = 0.
+    head = without_statistics(MODELS.build(cfg).train())
+    targets = torch.randint(4, (2, 1, SIZE, SIZE))
+    targets[0, :, :50] = 255
+    outputs = head(make_feats(2, levels=4, first_stride=4))
+    for output in outputs:
+        output.retain_grad()
+    found = []
+    for given in (targets, as_candidates(targets)):
+        losses = head.loss_on_targets('seg', outputs, given, [], None)
+        total = sum(x for key, x in losses.items() if 'loss' in key)
+        grads = torch.autograd.grad(total, outputs, retain_graph=True)
+        found.append((losses, grads))
+    torch.testing.assert_close(*found, rtol=1e-6, atol=1e-6)
+
+
+def test_a_set_has_the_summed_probability_of_its_classes():
+    """Class weights are for pixels with one class; sets weigh 1."""
+    torch.manual_seed(0)
+    weights = torch.tensor([1., 2., 3., 4.])
+    loss = LabeledPixelMean(
+        CrossEntropyLoss(class_weight=weights.tolist(), loss_weight=.5))
+    logits = torch.randn(1, 4, 1, 4)
+    candidates = CandidateMap(
+        torch.tensor([[[[0, 1, 2, 255]]]]),
+        torch.tensor([[[0, 0, 1, 0], [1, 0, 0, 1], [1, 1, 1, 0]]]).bool())
+    p = logits[0, :, 0].softmax(dim=0)
+    nll = -torch.stack([3 * p[2, 0].log(), (p[0, 1] + p[3, 1]).log(),
+                        (1 - p[3, 2]).log()])
+    torch.testing.assert_close(
+        loss.on_candidates(logits, candidates), .5 * nll.sum() / (3 + 1 + 1))
+    # a sampler has a say in pixels with one class
+    chosen = torch.zeros(1, 1, 4)
+    torch.testing.assert_close(
+        loss.on_candidates(logits, candidates, chosen),
+        .5 * nll[1:].sum() / (3 + 1 + 1))
+
+
+def test_a_sigmoid_learns_what_a_set_rules_out():
+    torch.manual_seed(0)
+    loss = LabeledPixelMean(CrossEntropyLoss(use_sigmoid=True))
+    logits = torch.randn(1, 3, 1, 3)
+    candidates = CandidateMap(
+        torch.tensor([[[[0, 1, 255]]]]),
+        torch.tensor([[[0, 0, 1], [1, 1, 0]]]).bool())
+    z = logits[0, :, 0]
+    wanted = F.softplus(z[0, 0]) + F.softplus(z[1, 0]) + F.softplus(
+        -z[2, 0]) + F.softplus(z[2, 1])
+    torch.testing.assert_close(
+        loss.on_candidates(logits, candidates), wanted / (2 * 3))
+
+
+def test_the_accuracy_of_a_set_is_whether_it_holds_the_answer():
+    logits = F.one_hot(torch.tensor([[[0, 1], [2, 3]]]), 4)
+    candidates = CandidateMap(
+        torch.tensor([[[[0, 0], [1, 255]]]]),
+        torch.tensor([[[1, 0, 1, 0], [0, 0, 1, 1]]]).bool())
+    found = cell_accuracy(logits.permute(0, 3, 1, 2).float(), candidates)
+    assert found.item() == pytest.approx(200 / 3)
 
 
 def test_prediction_cuts_the_padding_then_resizes():

@@ -12,7 +12,7 @@ def test_equal_names_belong_together_whatever_their_order():
     assert class_map.compatible.int().tolist() == [[0, 0, 0], [0, 0, 1],
                                                    [1, 0, 0], [0, 1, 0]]
     assert class_map.background_id == 0
-    assert class_map.outside_id == 0
+    assert class_map.outside_ids == (0, )
     assert class_map.thing_ids == (1, 2, 3)
     assert class_map.seg_only == ()
     assert class_map.det_only == ()
@@ -22,22 +22,22 @@ def test_equal_names_belong_together_whatever_their_order():
 def test_background_may_have_any_id():
     class_map = ClassMap(('cat', ), ('cat', 'void'), background='void')
     assert class_map.background_id == 1
-    assert class_map.outside_id == 1
+    assert class_map.outside_ids == (1, )
     assert class_map.det_to_seg.tolist() == [0]
 
 
 def test_without_background_outside_of_boxes_is_ignored():
     class_map = ClassMap(('cat', 'dog'), ('dog', 'cat'), background=None)
     assert class_map.background_id is None
-    assert class_map.outside_id == 255
+    assert class_map.outside_ids == ()
     assert class_map.det_to_seg.tolist() == [1, 0]
 
 
-def test_road_makes_outside_of_boxes_uncertain():
+def test_a_pixel_outside_of_boxes_may_be_road():
     class_map = ClassMap(('car', ), ('background', 'road', 'car'))
     assert class_map.seg_only == (1, )
     assert class_map.thing_ids == (2, )
-    assert class_map.outside_id == 255
+    assert class_map.outside_ids == (0, 1)
 
 
 def test_detection_class_without_segmentation_class():
@@ -48,7 +48,7 @@ def test_detection_class_without_segmentation_class():
     assert class_map.det_only == (0, 2)
     # 'cat' is segmented, but now no box marks it.
     assert class_map.seg_only == (2, )
-    assert class_map.outside_id == 255
+    assert class_map.outside_ids == (0, 2)
 
 
 def test_coarse_segmentation_classes():
@@ -61,7 +61,7 @@ def test_coarse_segmentation_classes():
     assert class_map.det_to_seg.tolist() == (
         [1] + [2] * 6 + [3] * 7 + [4] * 6)
     assert class_map.compatible.sum(dim=1).tolist() == [0, 1, 6, 7, 6]
-    assert class_map.outside_id == 0
+    assert class_map.outside_ids == (0, )
 
 
 def test_one_detection_class_in_several_segmentation_classes():

@@ -4,19 +4,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmbombo.testing import class_ids
 from mmbombo.weak_labels import METHODS, boxes_to_mask, check_method
 
 IGNORED = 255
 # Label 0 -> id 3, label 1 -> id 1, label 2 is not segmented.
 DET_TO_SEG = np.array([3, 1, -1])
+NUM_CLASSES = 5
+
+
+def shows(det_to_seg, num_classes=NUM_CLASSES):
+    """``compatible`` (S, D) of labels with one segmentation id or none."""
+    return np.arange(num_classes)[:, None] == det_to_seg
+
+
+def one_hot(seg_id, num_classes=NUM_CLASSES):
+    return np.arange(num_classes) == seg_id
 
 
 def make(image, boxes, labels=None, flags=None, method='box', outside_id=0,
-         **options):
+         rejected='ignore', **options):
+    """A mask in which all sets are of one class, as class ids."""
     labels = np.zeros(len(boxes), int) if labels is None else labels
     flags = np.zeros(len(boxes), bool) if flags is None else flags
-    return boxes_to_mask(image, np.array(boxes, dtype=np.float32), labels,
-                         flags, DET_TO_SEG, outside_id, method, **options)
+    mask = boxes_to_mask(image, np.array(boxes, dtype=np.float32), labels,
+                         flags, shows(DET_TO_SEG), one_hot(outside_id),
+                         method, rejected, **options)
+    assert (mask.classes.sum(axis=1) == 1).all()
+    return class_ids(*mask)
 
 
 def reference_box(shape, boxes, labels, flags, outside_id):
@@ -188,12 +203,93 @@ def test_bad_input(change, message):
 ])
 def test_what_a_method_does_not_know_is_refused(method, options, message):
     with pytest.raises(ValueError, match=message):
-        check_method(method, options)
+        check_method(method, options=options)
 
 
 def test_id_0_is_a_class_where_there_is_no_background():
     mask = boxes_to_mask(
         np.zeros((4, 4, 3), np.uint8), np.array([[0., 0., 2., 4.]]),
-        np.array([0]), np.array([False]), np.array([0]), 255, 'box')
-    assert mask[:, :2].tolist() == [[0, 0]] * 4
-    assert (mask[:, 2:] == 255).all()
+        np.array([0]), np.array([False]), shows([0], 2), np.zeros(2, bool),
+        'box')
+    assert class_ids(*mask)[:, :2].tolist() == [[0, 0]] * 4
+    assert (mask.numbers[:, 2:] == 255).all()
+
+
+# -------------------------------------------------------- candidate classes
+# Five classes: 0 and 4 are never boxed, label 0 shows as 1 or 2, label 1 as 3,
+# and label 2 is not segmented.
+COMPATIBLE = np.array([[0, 0, 0], [1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]],
+                      bool)
+OUTSIDE = np.array([1, 0, 0, 0, 1], bool)
+
+
+def reference_sets(image, boxes, labels, flags, method, rejected):
+    """The definition, pixel by pixel: (H, W) sets, None for any class."""
+    height, width = image.shape[:2]
+    sets = np.empty((height, width), object)
+    around = set(np.flatnonzero(OUTSIDE))
+    shown = [
+        None if flag or not COMPATIBLE[:, label].any() else set(
+            np.flatnonzero(COMPATIBLE[:, label]))
+        for label, flag in zip(labels, flags)
+    ]
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    # who is seen: smallest last; ties as the order of painting has them
+    key = [(-area[k], boxes[k][3], boxes[k][2], boxes[k][1], boxes[k][0],
+            [c not in (shown[k] or ()) for c in range(5)])
+           for k in range(len(boxes))]
+    order = sorted(range(len(boxes)), key=key.__getitem__)
+    for y in range(height):
+        for x in range(width):
+            over = [
+                k for k in order if boxes[k][0] <= x + .5 < boxes[k][2]
+                and boxes[k][1] <= y + .5 < boxes[k][3]
+            ]
+            found = around
+            if method != 'grabcut' and method != 'box':
+                for k in over:
+                    found = None if (found is None or shown[k] is None
+                                     or rejected == 'ignore'
+                                     ) else found | shown[k]
+            for k in over:
+                rect = np.ceil(boxes[k] - .5).clip(
+                    0, [width, height] * 2).astype(int)
+                inside = METHODS[method][0](image, rect)
+                if shown[k] is None:
+                    found = None
+                elif inside[y - rect[1], x - rect[0]]:
+                    found = shown[k]
+            sets[y, x] = None if found == set(range(5)) else found
+    return sets
+
+
+@settings(max_examples=60, deadline=None)
+@given(annotations(), st.sampled_from(sorted(METHODS)),
+       st.sampled_from(['candidates', 'ignore']))
+def test_the_sets_are_what_their_definition_says(data, method, rejected):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 60, (14, 18, 3)).astype(np.uint8)
+    image[3:11, 4:13] += 150
+    mask = boxes_to_mask(image, *data, COMPATIBLE, OUTSIDE, method, rejected)
+    wanted = reference_sets(image, *data, method, rejected)
+    for number, pixel in zip(mask.numbers.ravel(), wanted.ravel()):
+        if pixel is None:
+            assert number == IGNORED
+        else:
+            assert set(np.flatnonzero(mask.classes[number])) == pixel
+    assert len(np.unique(mask.classes, axis=0)) == len(mask.classes)
+
+
+def test_more_sets_than_numbers_are_ignored():
+    """300 overlapping boxes of other classes make thousands of sets."""
+    rng = np.random.default_rng(0)
+    num = 300
+    low = rng.integers(0, 60, (num, 2))
+    boxes = np.concatenate([low, low + rng.integers(5, 40, (num, 2))], axis=1)
+    classes = np.eye(16, 15, k=-1, dtype=bool)
+    mask = boxes_to_mask(
+        np.zeros((100, 100, 3), np.uint8), boxes, np.arange(num) % 15,
+        np.zeros(num, bool), classes, one_hot(0, 16), 'box_i')
+    assert len(mask.classes) == 255 and (mask.numbers == 255).any()
+    used = mask.classes[mask.numbers[mask.numbers < 255]]
+    assert used.any(axis=1).all() and not used.all(axis=1).any()

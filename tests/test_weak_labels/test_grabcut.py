@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mmbombo.testing import class_ids
 from mmbombo.weak_labels import boxes_to_mask
 from mmbombo.weak_labels.grabcut import (_cut, _refine, center,
                                          grabcut_foreground)
@@ -43,10 +44,12 @@ def iou(a, b):
 
 def paint(image, boxes, method, labels=0):
     """The mask of boxes whose labels 0 and 1 have the ids 3 and 1."""
-    return boxes_to_mask(image, np.array(boxes, float),
+    ids = np.arange(4)[:, None]
+    mask = boxes_to_mask(image, np.array(boxes, float),
                          np.zeros(len(boxes), int) + labels,
-                         np.zeros(len(boxes), bool), np.array([3, 1]), 0,
-                         method)
+                         np.zeros(len(boxes), bool), ids == [3, 1],
+                         ids[:, 0] == 0, method, 'ignore')
+    return class_ids(*mask)
 
 
 @pytest.mark.parametrize('scale', [.3, 1, 3])

@@ -60,8 +60,9 @@ class ImplyImageLabels(BaseTransform):
 
     def adds_kinds(self, kinds: Sequence[str]) -> Sequence[str]:
         """Kinds that images of some annotation kinds get."""
-        implied = any(IMAGE_LABEL in annotation_kind(x).implies
-                      for x in {BBOX, SEM_SEG} & {*kinds})
+        implied = any(
+            IMAGE_LABEL in annotation_kind(x).implies
+            for x in {BBOX, SEM_SEG} & {*kinds})
         return [IMAGE_LABEL] if implied and IMAGE_LABEL not in kinds else []
 
     def transform(self, results: dict) -> dict:
@@ -86,9 +87,12 @@ class ImplyImageLabels(BaseTransform):
         labels = np.asarray(results['gt_bboxes_labels'], dtype=int)
         ignored = np.asarray(results['gt_ignore_flags'], dtype=bool)
         before = {x['bbox_label'] for x in results['instances']}
-        lost = np.array(sorted(before - set(labels.tolist())), dtype=int)
+        lost = before - set(labels.tolist())
+        doubtful = [*lost, *results.get('incomplete_labels', ())]
         return self.implied.from_boxes(
-            labels[~ignored], np.concatenate([labels[ignored], lost]))
+            labels[~ignored],
+            np.concatenate([labels[ignored],
+                            np.array(doubtful, dtype=int)]))
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(class_map={self.class_map}, '

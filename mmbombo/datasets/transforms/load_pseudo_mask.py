@@ -1,13 +1,14 @@
 # Copyright (c) mmbombo contributors.
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional, Tuple, Union
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmbombo.registry import TRANSFORMS
 from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG, ClassMap
-from mmbombo.weak_labels import PseudoMaskCache, boxes_to_mask, check_method
+from mmbombo.weak_labels import (PseudoMask, PseudoMaskCache, boxes_to_mask,
+                                 check_method)
 from ..errors import DatasetError
 
 
@@ -20,14 +21,23 @@ class LoadPseudoMask(BaseTransform):
     the image from then on. With a cache it is made once, by whichever worker
     or tool comes first. Other images pass unchanged.
 
-    Added keys: ``gt_seg_map`` (uint8 (H, W)), ``ignore_index`` and
-    ``seg_map_is_pseudo=True``, by which it is packed as a pseudo label.
+    Added keys: ``gt_seg_map`` (uint8 (H, W)), the number of a set of
+    candidate classes at each pixel, ``ignore_index``, ``pseudo_classes``
+    (bool (T, S)), the sets, and ``seg_map_is_pseudo=True``, by which it is
+    packed as a pseudo label.
 
     Args:
         class_map (dict | ClassMap): Relation of the classes, as the model's.
         method (str): How it is made, see
             :data:`mmbombo.weak_labels.METHODS`. Defaults to
             'grabcut_ignore'.
+        rejected (str): What the pixels of a box that do not show its object
+            may show: 'candidates', its class or what may be outside;
+            'ignore', anything. Defaults to 'candidates'.
+        hard_labels (bool): Whether each pixel has one class or none: several
+            candidates are ignored, and boxes of a class that several
+            segmentation classes show are painted with the first, as in
+            version 0.1. Defaults to False.
         cache_dir (str, optional): Folder in which masks are kept under a key
             of image file, boxes and method. Defaults to None, they are made
             anew each time.
@@ -41,13 +51,17 @@ class LoadPseudoMask(BaseTransform):
     def __init__(self,
                  class_map: Union[dict, ClassMap],
                  method: str = 'grabcut_ignore',
+                 rejected: str = 'candidates',
+                 hard_labels: bool = False,
                  cache_dir: Optional[str] = None,
                  **options) -> None:
-        check_method(method, options)
+        check_method(method, rejected, options)
         if not isinstance(class_map, ClassMap):
             class_map = ClassMap(**class_map)
         self.class_map = class_map
         self.method = method
+        self.rejected = 'ignore' if hard_labels else rejected
+        self.hard_labels = hard_labels
         self.cache = None if cache_dir is None else PseudoMaskCache(cache_dir)
         self.options = options
 
@@ -61,24 +75,25 @@ class LoadPseudoMask(BaseTransform):
                 'LoadPseudoMask must come directly after '
                 'LoadPartialAnnotations: the pseudo mask is made from the '
                 'original image, which an earlier transform has changed')
-        results['gt_seg_map'] = self.pseudo_mask(results)
+        mask = self.pseudo_mask(results)
+        results['gt_seg_map'] = mask.numbers
+        results['pseudo_classes'] = mask.classes
         results['ignore_index'] = IGNORE_INDEX
         results['seg_map_is_pseudo'] = True
         return results
 
-    def pseudo_mask(self, results: dict) -> np.ndarray:
+    def pseudo_mask(self, results: dict) -> PseudoMask:
         """The pseudo mask of a loaded image, from the cache if it is there.
 
         Args:
             results (dict): ``img`` as loaded, ``img_path`` and the boxes.
 
         Returns:
-            np.ndarray: (H, W) uint8 segmentation ids, 255 where ignored.
+            PseudoMask: ``numbers`` (H, W) of the sets ``classes`` (T, S).
         """
         recipe = (results['gt_bboxes'].tensor.numpy(),
                   results['gt_bboxes_labels'], results['gt_ignore_flags'],
-                  self.class_map.det_to_seg.numpy(), self.class_map.outside_id,
-                  self.method)
+                  *self._class_tables(results), self.method, self.rejected)
         if self.cache is None:
             return boxes_to_mask(results['img'], *recipe, **self.options)
         key = self.cache.key(
@@ -89,8 +104,22 @@ class LoadPseudoMask(BaseTransform):
             self.cache.put(key, mask)
         return mask
 
+    def _class_tables(self, results: dict) -> Tuple[np.ndarray, np.ndarray]:
+        """``compatible`` (S, D) and ``outside`` (S,) bool of an image."""
+        compatible = self.class_map.compatible.numpy()
+        outside = np.zeros(len(compatible), dtype=bool)
+        outside[list(self.class_map.outside_ids)] = True
+        incomplete = list(results.get('incomplete_labels', ()))
+        outside |= compatible[:, incomplete].any(axis=1)
+        if self.hard_labels:
+            # of several classes the first
+            compatible = compatible & (compatible.cumsum(axis=0) == 1)
+            outside &= outside.sum() == 1
+        return compatible, outside
+
     def __repr__(self) -> str:
         root = None if self.cache is None else str(self.cache.root)
         return (f'{type(self).__name__}(class_map={self.class_map}, '
-                f'method={self.method!r}, cache_dir={root!r}, '
+                f'method={self.method!r}, rejected={self.rejected!r}, '
+                f'hard_labels={self.hard_labels}, cache_dir={root!r}, '
                 f'options={self.options})')

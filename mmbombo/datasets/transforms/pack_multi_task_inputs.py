@@ -27,10 +27,11 @@ class PackMultiTaskInputs(PackDetInputs):
     ``gt_instances`` and ``ignored_instances`` with the kind ``bbox``; so
     "unannotated" is the absence of a field and "annotated, but empty" is an
     empty field. Boxes of unlisted categories become ``unlisted_instances``,
-    if there are any. A map that was made from boxes
-    becomes ``pseudo_sem_seg``. How other kinds are packed is registered in
-    ``ANNOTATION_PACKERS``. Components of a mask become ``component_map``
-    and ``components``.
+    if there are any. A map that was made from boxes becomes
+    ``pseudo_sem_seg``, and the sets of classes that its values number, if
+    they are not ids, a tensor ``pseudo_classes`` (T, C). How other kinds are
+    packed is registered in ``ANNOTATION_PACKERS``. Components of a mask
+    become ``component_map`` and ``components``.
 
     Args:
         meta_keys (Sequence[str]): Keys that become the metainfo of the
@@ -59,6 +60,8 @@ class PackMultiTaskInputs(PackDetInputs):
             sample.set_field(instances, 'instances', field_type='metainfo')
         if results.get('seg_map_is_pseudo'):
             sample.pseudo_sem_seg = sample.gt_sem_seg
+        if 'pseudo_classes' in results:
+            sample.pseudo_classes = torch.from_numpy(results['pseudo_classes'])
         for kind in annotation_kinds():
             pack = ANNOTATION_PACKERS.module_dict.get(kind.name)
             if kind.name not in kinds:

@@ -254,9 +254,14 @@ def unrelated_classes(model: Any) -> List[str]:
                      f'images with masks they are ignored. {advice}')
     if class_map.seg_only:
         names = [class_map.seg_classes[i] for i in class_map.seg_only]
+        others = (f' or {class_map.background!r}'
+                  if class_map.background is not None else '')
         notes.append(f'no box shows the segmentation class(es) {names}: on '
-                     'images with boxes nothing outside the boxes is '
-                     f'background, it is ignored. {advice}')
+                     'images with boxes, a pixel outside all boxes is taught '
+                     f'to be one of these{others}, not which. {advice}')
+    elif class_map.background is None:
+        notes.append('boxes show all segmentation classes: on images with '
+                     'boxes, what is outside all boxes is ignored')
     return notes
 
 

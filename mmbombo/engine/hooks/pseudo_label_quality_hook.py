@@ -32,7 +32,9 @@ class PseudoLabelQualityHook(Hook):
     The values are logged as ``m4b/precision``, ``m4b/recall``,
     ``m4b/mean_iou``, ``m4b/mean_iou_single``, ``..._touching`` and
     ``..._occluded``, the same of the circumscribed rectangles under
-    ``rectangles/``, and ``b4m/labeled``, ``b4m/accuracy``, ``b4m/mIoU``.
+    ``rectangles/``, and of the pixels that masks leave one class
+    ``b4m/labeled``, ``b4m/accuracy``, ``b4m/mIoU``; of those with several
+    ``b4m/limited`` and ``b4m/limited_accuracy``.
 
     Args:
         weak (dict): Data set of the images with the kinds that training may
@@ -119,10 +121,13 @@ class PseudoLabelQualityHook(Hook):
                     add_boxes(boxes, rectangles, pseudo, ctx.samples[i],
                               truth['data_samples'][i], model.class_map)
             elif isinstance(weak_loss, BoxForMaskLoss):
-                found = weak_loss.pseudo_masks(ctx, images)[0]
-                for i, pseudo in zip(images, found):
-                    true = truth['data_samples'][i].gt_sem_seg.sem_seg
-                    masks.add(pseudo[0].cpu().numpy(), true[0].cpu().numpy())
+                found = weak_loss.pseudo_masks(ctx, images)
+                true = torch.stack([
+                    truth['data_samples'][i].gt_sem_seg.sem_seg for i in images
+                ])
+                masks.add(*(x.cpu().numpy()
+                            for x in (found.single_classes(), true,
+                                      found.known, found.allow(true))))
 
 
 def add_boxes(boxes: BoxQuality, rectangles: BoxQuality, pseudo,

@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """How good pseudo labels are, where the truth happens to be known."""
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 from mmdet.evaluation import bbox_overlaps
@@ -91,10 +91,30 @@ class MaskQuality:
     def __init__(self, num_classes: int) -> None:
         self.confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
         self.num_pixels = 0
+        self.num_limited = 0
+        self.num_limited_right = 0
 
-    def add(self, pseudo: np.ndarray, truth: np.ndarray) -> None:
-        """Add one image: class ids ``(H, W)``, 255 where not known."""
+    def add(self,
+            pseudo: np.ndarray,
+            truth: np.ndarray,
+            limited: Optional[np.ndarray] = None,
+            allowed: Optional[np.ndarray] = None) -> None:
+        """Add images.
+
+        Args:
+            pseudo (np.ndarray): Class ids ``(...)``, 255 where there is not
+                one.
+            truth (np.ndarray): Class ids ``(...)``, 255 where not known.
+            limited (np.ndarray, optional): ``(...)`` bool, where not any
+                class is possible. Defaults to None, as ``pseudo`` says.
+            allowed (np.ndarray, optional): ``(...)`` bool, the true class is
+                possible. Defaults to None.
+        """
         known = truth != IGNORE_INDEX
+        if limited is not None:
+            several = limited & (pseudo == IGNORE_INDEX) & known
+            self.num_limited += int(several.sum())
+            self.num_limited_right += int((several & allowed).sum())
         labeled = known & (pseudo != IGNORE_INDEX)
         size = len(self.confusion)
         index = truth[labeled].astype(np.int64) * size + pseudo[labeled]
@@ -104,13 +124,23 @@ class MaskQuality:
 
     def summary(self) -> Dict[str, float]:
         """Share of ``labeled`` pixels, and their ``accuracy`` and ``mIoU``
-        over the classes that occur; nothing if none is labeled."""
+        over the classes that occur.
+
+        Of pixels that are left with several classes the share (``limited``)
+        and how many of them are right (``limited_accuracy``). What is
+        undefined is left out.
+        """
         right = np.diag(self.confusion)
         union = self.confusion.sum(0) + self.confusion.sum(1) - right
         labeled = self.confusion.sum()
-        if not labeled:
-            return {}
-        return dict(
-            labeled=float(labeled / self.num_pixels),
-            accuracy=float(right.sum() / labeled),
-            mIoU=float((right[union > 0] / union[union > 0]).mean()))
+        summary = {}
+        if labeled:
+            summary = dict(
+                labeled=float(labeled / self.num_pixels),
+                accuracy=float(right.sum() / labeled),
+                mIoU=float((right[union > 0] / union[union > 0]).mean()))
+        if self.num_limited:
+            summary.update(
+                limited=self.num_limited / self.num_pixels,
+                limited_accuracy=self.num_limited_right / self.num_limited)
+        return summary

@@ -1,9 +1,14 @@
 # Copyright (c) mmbombo contributors.
+from typing import Optional
+
 import torch
 from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
-from mmbombo.models.losses.dist_mean import sum_over_ranks
+from mmbombo.models.losses.dist_mean import ratio_over_ranks, sum_over_ranks
+from mmbombo.models.losses.marginal_likelihood import marginal_nll
+from mmbombo.structures import IGNORE_INDEX
+from mmbombo.structures.candidate_map import CandidateMap
 
 
 class LossWrapper(nn.Module):
@@ -69,6 +74,58 @@ class LabeledPixelMean(LossWrapper):
         total = sum_over_ranks(mass).clamp(min=1e-6)
         scale = loss.new_full((), num_pixels) * get_world_size() / total
         return loss * scale.masked_fill(mass == 0, 0.)
+
+    def on_candidates(self,
+                      cls_score: Tensor,
+                      candidates: CandidateMap,
+                      weight: Optional[Tensor] = None) -> Tensor:
+        """The loss where some pixels are left with several classes.
+
+        A softmax learns that one of them is right, see :func:`marginal_nll`.
+        A sigmoid per class learns that all others are wrong, and the only
+        class that a pixel is left with. The mean is over all pixels where not
+        any class is possible. Those with several classes weigh 1: no class
+        weight, no sampler is about them.
+
+        Args:
+            cls_score (Tensor): Logits ``(N, C, H, W)``.
+            candidates (CandidateMap): Of the N images.
+            weight (Tensor, optional): ``(N, H, W)`` of pixels with one class.
+                Defaults to None.
+        """
+        single = candidates.single_classes()[:, 0]
+        is_single = single != IGNORE_INDEX
+        mass = candidates.known[:, 0].to(cls_score)
+        if self.weighted:
+            mass = torch.where(is_single, self.weights[single * is_single],
+                               mass)
+        if weight is not None:
+            weight = weight.to(mass).where(is_single, 1.)
+        if self.loss.use_sigmoid:
+            losses = self._exclusion(cls_score, candidates)
+        else:
+            losses = marginal_nll(cls_score, candidates) * mass
+            losses = losses * self.loss.loss_weight
+        if weight is not None:
+            losses = losses * weight
+        return ratio_over_ranks(losses.sum(), mass.sum(), 1e-6)
+
+    def _exclusion(self, cls_score: Tensor,
+                   candidates: CandidateMap) -> Tensor:
+        """Mean ``(N, H, W)`` of the sigmoid's losses over the classes."""
+        several = candidates.classes.sum(dim=2, keepdim=True) != 1
+        wanted = candidates.classes.long().masked_fill(
+            candidates.classes & several, IGNORE_INDEX)
+        rows = candidates.rows.flatten(2).mT.expand(-1, -1, wanted.size(2))
+        targets = wanted.gather(1,
+                                rows).mT.unflatten(2,
+                                                   candidates.rows.shape[2:])
+        losses = self.loss(
+            cls_score,
+            targets.masked_fill(~candidates.known, IGNORE_INDEX),
+            reduction_override='none',
+            ignore_index=IGNORE_INDEX)
+        return losses.mean(dim=1)
 
 
 class LabeledPixelsOnly(LossWrapper):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mmbombo.models.utils import unpadded_shape
 from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX, SEM_SEG
+from mmbombo.structures.candidate_map import CandidateMap
 from mmbombo.structures.class_names import TaskClasses
 from mmbombo.utils import UserError
 from .base_task_head import (BaseTaskHead, library_scope, overridden,
@@ -97,18 +98,18 @@ class SegTaskHead(BaseTaskHead):
     def loss_on_targets(self,
                         task: str,
                         outputs: Tuple[Tensor, ...],
-                        targets: Tensor,
+                        targets: Union[Tensor, CandidateMap],
                         metas: Sequence[dict],
                         ignore: None = None) -> dict:
         """The decode heads' losses on class ids ``(n, 1, H, W)``, int64.
 
-        Unlabeled pixels are 255. Losses of auxiliary head i are prefixed with
-        ``aux_i.``, as in MMSegmentation.
+        Unlabeled pixels are 255. Instead of one class, a pixel may have a set
+        of candidates, see :func:`decode_head_loss`. Losses of auxiliary head
+        i are prefixed with ``aux_i.``, as in MMSegmentation.
         """
-        labels = targets[:, 0]
-        losses = decode_head_loss(self.head, outputs[0], labels)
+        losses = decode_head_loss(self.head, outputs[0], targets)
         for i, head in enumerate(self.auxiliary_heads):
-            auxiliary = decode_head_loss(head, outputs[1 + i], labels)
+            auxiliary = decode_head_loss(head, outputs[1 + i], targets)
             losses.update({
                 f'aux_{i}.{key}': value
                 for key, value in auxiliary.items()

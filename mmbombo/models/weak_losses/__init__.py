@@ -4,9 +4,7 @@ from .box_for_mask_loss import BoxForMaskLoss
 from .box_projection_loss import BoxProjectionLoss
 from .distillation import *  # noqa: F401,F403
 from .mask_for_box_loss import MaskForBoxLoss
-from .prediction_filter import PredictionFilter
 
 __all__ = [
-    'BaseWeakLoss', 'BoxForMaskLoss', 'BoxProjectionLoss', 'MaskForBoxLoss',
-    'PredictionFilter'
+    'BaseWeakLoss', 'BoxForMaskLoss', 'BoxProjectionLoss', 'MaskForBoxLoss'
 ]

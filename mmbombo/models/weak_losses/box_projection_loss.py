@@ -10,6 +10,7 @@ from mmbombo.models.losses.projection_loss import projection_loss
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX, IGNORE_INDEX
+from mmbombo.structures.candidate_map import CandidateMap
 from mmbombo.weak_labels import covered_pixels
 from .base_weak_loss import BaseWeakLoss
 from .padded_boxes import PaddedBoxes
@@ -27,9 +28,9 @@ class BoxProjectionLoss(BaseWeakLoss):
     outside, and what would have filled a row may have been cut off. Difficult
     boxes say nothing.
 
-    Besides, what is in no box is background, if the class map allows to
-    conclude that; it is trained with the head's own loss. A weak loss on
-    pseudo masks says so too; use ``outside=False`` beside one.
+    Besides, what is in no box shows one of the classes that no box marks; it
+    is trained with the head's own loss. A weak loss on pseudo masks says so
+    too; use ``outside=False`` beside one.
 
     Our reconstruction: that the paper has such a loss is not known. In our
     ablation it lies between naive training and :class:`BoxForMaskLoss`: worth
@@ -41,8 +42,7 @@ class BoxProjectionLoss(BaseWeakLoss):
         loss_weight (float): Weight of the loss. Defaults to 1.
         ramp (float): Share of the training over which the weight grows from
             0. Defaults to 0.
-        outside (bool): Whether to train what is in no box as background.
-            Defaults to True.
+        outside (bool): Whether to train what is in no box. Defaults to True.
         start (float): Share of the training after which the loss begins.
             Defaults to 0.
     """
@@ -65,7 +65,7 @@ class BoxProjectionLoss(BaseWeakLoss):
         table = PaddedBoxes.from_samples([ctx.samples[i] for i in images],
                                          ctx.class_map)
         losses = dict(loss_projection=self._projection(ctx, images, table))
-        if self.outside and ctx.class_map.outside_id != IGNORE_INDEX:
+        if self.outside and ctx.class_map.outside_ids:
             targets = self._outside(ctx, images, table)
             losses.update(ctx.loss(self.task, targets, images))
         return losses
@@ -87,12 +87,13 @@ class BoxProjectionLoss(BaseWeakLoss):
 
     @torch.no_grad()
     def _outside(self, ctx: StepContext, images: List[int],
-                 table: PaddedBoxes) -> Tensor:
-        """Masks ``(n, 1, H, W)``: background in no box, ignored elsewhere."""
+                 table: PaddedBoxes) -> CandidateMap:
+        """In no box one of the classes without boxes, elsewhere anything."""
         size = ctx.inputs.shape[-2:]
         in_box = covered_pixels(table.boxes, size)
-        in_image = valid_cells(
-            ctx.metas(images), size, size, in_box.device)
-        masks = torch.full_like(in_box, IGNORE_INDEX, dtype=torch.long)
-        masks.masked_fill_(in_image & ~in_box, ctx.class_map.outside_id)
-        return masks[:, None]
+        in_image = valid_cells(ctx.metas(images), size, size, in_box.device)
+        numbers = torch.full_like(in_box, IGNORE_INDEX, dtype=torch.long)
+        numbers.masked_fill_(in_image & ~in_box, 0)
+        shown = ctx.class_map.compatible_on(in_box.device).any(dim=1)
+        return CandidateMap(numbers[:, None],
+                            ~shown.expand(len(images), 1, -1))
