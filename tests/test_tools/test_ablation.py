@@ -143,7 +143,7 @@ def test_the_last_validation_counts(ablation, tmp_path):
                  {'m4b/recall': ap}, {'det/bbox_mAP': ap, 'seg/mIoU': 30.,
                                       'time': 9.}]
         file.write_text('\n'.join(map(json.dumps, lines)))
-    assert ablation.read_log(tmp_path) == dict(
+    assert ablation.read_log(tmp_path, {}) == dict(
         AP=25., mIoU=30., pseudo={'m4b/recall': .25})
 
 

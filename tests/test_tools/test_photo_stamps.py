@@ -294,7 +294,7 @@ def test_division_gives_all_and_keeps_groups_together():
 def test_division_shares():
     pools = divide(material(40), seed=3)
     assert [len(pools[p].cutouts[0]) for p in PARTS] == [15, 15, 10]
-    assert [len(pools[p].backgrounds) for p in PARTS] == [15, 15, 10]
+    assert [len(pools[p].backgrounds[0]) for p in PARTS] == [15, 15, 10]
     names = [{c.name for c in x['val'].cutouts[0]}
              for x in (pools, divide(material(40), seed=4))]
     assert names[0] != names[1]

@@ -17,12 +17,14 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from statistics import mean
 from typing import Dict, Iterator, List, NamedTuple, Set
 
 import torch
-from ablation_parts.bench import (Bench, Row, data_digest, fingerprint,
-                                  load_config, read_bench)
-from ablation_parts.report import document, plot, summarize, table
+from ablation_parts.bench import (Bench, Row, class_groups, data_digest,
+                                  fingerprint, load_config, read_bench)
+from ablation_parts.report import (GROUP_METRICS, METRICS, document, plot,
+                                   summarize, table)
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from provenance import command, commit, machine
@@ -137,11 +139,13 @@ def finish(run: Run, threads: int) -> dict:
     run.cfg.dump(run.work_dir / 'config.py')
     train(run.work_dir / 'config.py', run.work_dir, threads)
     return dict(row=run.row.name, seed=run.seed, config_hash=run.key,
-                commit=commit(), **read_log(run.work_dir))
+                commit=commit(), **read_log(run.work_dir,
+                                            class_groups(run.cfg)))
 
 
-def read_log(work_dir: Path) -> Dict[str, float]:
-    """Last metrics, AP as a percentage, and last pseudo-label qualities."""
+def read_log(work_dir: Path, groups: Dict[str, List[str]]) -> dict:
+    """Last metrics, AP as a percentage, mean IoU of groups of classes, and
+    last pseudo-label qualities."""
     metrics: Dict[str, float] = {}
     pseudo: Dict[str, float] = {}
     for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
@@ -150,6 +154,9 @@ def read_log(work_dir: Path) -> Dict[str, float]:
                 if key in line:
                     scale = 1 if name == 'mIoU' else 100
                     metrics[name] = scale * line[key]
+            for name, classes in groups.items():
+                if LOGGED['mIoU'] in line:
+                    metrics[name] = mean(line[f'seg/{c}_IoU'] for c in classes)
             if 'loss' not in line:
                 pseudo.update({
                     key: value
@@ -236,8 +243,8 @@ def unfinished(runs: List[Run], results: List[dict]) -> List[Run]:
 def show(result: dict) -> None:
     """Print the metrics of a run."""
     print(f'{result["row"]} {result["seed"]}: ' + ', '.join(
-        f'{name} {result[name]:.1f}' for name in LOGGED if name in result),
-          flush=True)
+        f'{name} {result[name]:.1f}' for name in METRICS + GROUP_METRICS
+        if name in result), flush=True)
 
 
 def train_all(todo: List[Run], args: argparse.Namespace) -> Iterator[dict]:

@@ -9,6 +9,10 @@ image::
 
     python tools/dataset_converters/photo_stamps.py --data photos
 
+With ``--stuff`` there is no background class: objects lie on two to four
+irregular regions that show a class of stuff each, such as sky or water. They
+are in the masks, and no box shows them.
+
 The images of ``det_train.txt``, of ``seg_train.txt`` and of ``val.txt``
 have no cut-out and no background in common. ``sha256sum --check
 files.sha256`` in the folder tells whether all files are as they were drawn.
@@ -42,9 +46,13 @@ def parse_args(args=None) -> argparse.Namespace:
         default='photos',
         help='photographs, or drawn shapes (default: %(default)s)')
     parser.add_argument(
+        '--stuff',
+        action='store_true',
+        help='regions of several classes of stuff instead of a background')
+    parser.add_argument(
         '--out',
         help='folder (default: data/photo_stamps for photos, data/shapes for '
-        'shapes)')
+        'shapes, data/photo_stamps_stuff and data/shapes_stuff with --stuff)')
     parser.add_argument(
         '--num-train',
         type=int,
@@ -82,7 +90,8 @@ def parse_args(args=None) -> argparse.Namespace:
                      f'least {SMALLEST_SIDE}')
     if args.num_train < 2 or args.num_val < 1:
         parser.error('--num-train is 2 or more, --num-val 1 or more')
-    args.out = Path(args.out or DEFAULT_OUT[args.data])
+    default = DEFAULT_OUT[args.data] + ('_stuff' if args.stuff else '')
+    args.out = Path(args.out or default)
     return args
 
 
@@ -98,13 +107,15 @@ def main(args=None) -> None:
         stamps_dir=None,
         backgrounds_dir=None,
         format=FORMAT)
+    if args.stuff:
+        options['stuff'] = True
 
     def gather():
         if args.data == 'shapes':
-            return draw_material(args.seed, args.short_side[1])
+            return draw_material(args.seed, args.short_side[1], args.stuff)
         return gather_photos(
             args.download_dir
-            or args.out.with_name(f'{args.out.name}_sources'))
+            or args.out.with_name(f'{args.out.name}_sources'), args.stuff)
 
     try:
         drawn = make_tree(args.out, options, gather, args.jobs)

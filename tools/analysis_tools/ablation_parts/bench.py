@@ -9,6 +9,7 @@ from typing import Any, Dict, List, NamedTuple
 import yaml
 from mmengine.config import Config
 
+from mmbombo.structures import ClassMap
 from mmbombo.utils import scale_schedule
 
 #: Parts of a config that decide what is trained and measured.
@@ -89,6 +90,21 @@ def load_config(bench: Bench, row: Row, seed: int,
     scale_schedule(cfg, bench.iters)
     cfg.randomness = dict(seed=seed)
     return cfg
+
+
+def class_groups(cfg: Config) -> Dict[str, List[str]]:
+    """The segmentation classes that boxes show, ``things``, and the others,
+    ``stuff``; empty without a class map that has both."""
+    if 'class_map' not in cfg.model:
+        return {}
+    class_map = ClassMap(**cfg.model.class_map)
+    if not class_map.seg_only:
+        return {}
+    ids = dict(things=class_map.thing_ids, stuff=class_map.seg_only)
+    return {
+        name: [class_map.seg_classes[i] for i in group]
+        for name, group in ids.items()
+    }
 
 
 def filled_in(options: Any, checkpoints: Dict[str, str]) -> Any:

@@ -2,11 +2,14 @@
 """What the runs of an ablation say: means, deviations, gaps, a plot."""
 import statistics
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 METRICS = ('AP50', 'AP', 'mIoU')
+#: Mean IoU of the classes that boxes show and of the others, where a bench
+#: has both.
+GROUP_METRICS = ('things', 'stuff')
 #: Metrics of which the closed gap is reported.
-GAP_METRICS = ('AP', 'mIoU')
+GAP_METRICS = ('AP', 'mIoU', 'things')
 BASELINE, ORACLE = 'naive', 'oracle'
 
 
@@ -50,7 +53,7 @@ def summarize(runs: List[dict], rows: List[str]) -> Dict[str, dict]:
         if not any(run['row'] == row for run in runs):
             continue
         line: dict = {}
-        for metric in METRICS:
+        for metric in METRICS + GROUP_METRICS:
             values = values_of(runs, row, metric)
             if values:
                 line[metric] = dict(
@@ -77,20 +80,30 @@ def pseudo_means(runs: List[dict], row: str) -> Dict[str, float]:
     }
 
 
+def shown(summary: Dict[str, dict]) -> Tuple[List[str], List[str]]:
+    """Metrics to show, and those of which the closed gap is shown."""
+    metrics = [
+        *METRICS, *(metric for metric in GROUP_METRICS if any(
+            metric in line for line in summary.values()))
+    ]
+    return metrics, [metric for metric in GAP_METRICS if metric in metrics]
+
+
 def table(summary: Dict[str, dict]) -> str:
     """The summary as Markdown: mean and sample deviation over seeds."""
+    metrics, gap_metrics = shown(summary)
     lines = [
-        '| | seeds | ' + ' | '.join(METRICS) +
-        ' | gap closed: AP | mIoU |',
-        '| --- |' + ' ---: |' * (len(METRICS) + 3)
+        '| | seeds | ' + ' | '.join(metrics) + ' | gap closed: ' +
+        ' | '.join(gap_metrics) + ' |',
+        '| --- |' + ' ---: |' * (1 + len(metrics) + len(gap_metrics))
     ]
     for row, line in summary.items():
         seeds = max(
-            len(line[metric]['seeds']) for metric in METRICS if metric in line)
+            len(line[metric]['seeds']) for metric in metrics if metric in line)
         cells = [row, str(seeds)]
-        cells += [cell(line.get(metric)) for metric in METRICS]
+        cells += [cell(line.get(metric)) for metric in metrics]
         gaps = line.get('gap_closed', {})
-        cells += [percent(gaps.get(metric)) for metric in GAP_METRICS]
+        cells += [percent(gaps.get(metric)) for metric in gap_metrics]
         lines.append('| ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
 
@@ -108,11 +121,16 @@ QUALITIES = {
 def document(meta: dict, summary: Dict[str, dict], picture: str) -> str:
     """All that there is to say of an ablation, as Markdown: its summary, a
     picture beside the file, and with what the runs were made."""
+    groups = ''
+    if set(GROUP_METRICS) <= set(shown(summary)[0]):
+        groups = (' `things` is the mean IoU of the classes that boxes show, '
+                  '`stuff` that of the others.')
     sections = [
         '# Ablation', table(summary), 'Mean and sample deviation over seeds; '
         'AP is the COCO-style AP .5:.95. The gap is that between `naive` '
         '(each head learns from its own annotations only) and `oracle` '
-        '(every image has boxes and mask), over the seeds that a row has.',
+        '(every image has boxes and mask), over the seeds that a row has.' +
+        groups,
         f'![AP and mIoU]({picture})'
     ]
     for prefix, keys in QUALITIES.items():
@@ -158,15 +176,16 @@ def percent(share: Optional[float]) -> str:
 
 
 def plot(summary: Dict[str, dict], path: Path) -> None:
-    """Draw AP and mIoU of every row, with deviations, as a PNG file."""
+    """Draw the metrics of every row whose closed gap is shown, with
+    deviations, as a PNG file."""
     import matplotlib
     matplotlib.use('Agg')
     from matplotlib import pyplot as plt
+    metrics = shown(summary)[1]
     figure, axes = plt.subplots(
-        1, len(GAP_METRICS), sharey=True,
-        figsize=(9, 1 + .32 * len(summary)))
+        1, len(metrics), sharey=True, figsize=(9, 1 + .32 * len(summary)))
     names = list(summary)[::-1]
-    for axis, metric in zip(axes, GAP_METRICS):
+    for axis, metric in zip(axes, metrics):
         rows = [name for name in names if metric in summary[name]]
         values = [summary[name][metric] for name in rows]
         axis.barh(

@@ -12,9 +12,14 @@ from typing import Dict, List, Sequence
 import numpy as np
 
 # In the order that configs rely on. A class's detection label is its index;
-# its segmentation id is that plus one, because 0 is the background.
+# the segmentation ids of stuff, or that of the background, come first, then
+# those of the objects.
 PHOTO_CLASSES = ('bird', 'mammal', 'flower', 'produce', 'household', 'coin')
 SHAPE_CLASSES = ('disc', 'rectangle', 'triangle', 'star')
+BACKGROUND = ('background', )
+# From what usually is at the top of an image to what is at its bottom.
+STUFF_CLASSES = ('sky', 'building', 'foliage', 'water', 'ground')
+SHAPE_STUFF_CLASSES = ('clouds', 'layers', 'gravel')
 PARTS = ('det', 'seg', 'val')
 # Dealt like cards: of eight groups three go to each half and two to val.
 # The first three cards differ, so three groups are enough for all parts.
@@ -48,18 +53,20 @@ class Cutout:
 @dataclass(frozen=True, eq=False)
 class Background:
     """A photograph without class objects; ``pixels`` is ``(H, W, 3)``
-    uint8 RGB, the other attributes are those of :class:`Cutout`."""
+    uint8 RGB, the other attributes are those of :class:`Cutout`, the label
+    is an index into the classes of stuff."""
     name: str
     family: str
     group: str
     pixels: np.ndarray
+    label: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The cut-outs (by label) and backgrounds that one part may use."""
+    """The cut-outs and backgrounds, by label, that one part may use."""
     cutouts: Dict[int, List[Cutout]]
-    backgrounds: List[Background]
+    backgrounds: Dict[int, List[Background]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +81,15 @@ class Material:
             ``name``, ``version`` and ``sha256``.
         notices: File name -> text of the license notices to go beside
             the data.
+        stuff: Classes of the backgrounds in label order. With several an
+            image shows some of them, with one a single background.
     """
     classes: tuple
     cutouts: List[Cutout]
     backgrounds: List[Background]
     packages: List[dict]
     notices: Dict[str, str]
+    stuff: tuple = BACKGROUND
 
 
 def divide(material: Material, seed: int) -> Dict[str, Pool]:
@@ -87,17 +97,24 @@ def divide(material: Material, seed: int) -> Dict[str, Pool]:
     :data:`PARTS`.
 
     Raises:
-        PhotoStampsError: If a class or the backgrounds have too few
-            members for all parts to get one.
+        PhotoStampsError: If a class has too few members for all parts to
+            get one.
     """
     rng = np.random.default_rng([seed, 1])
-    cutouts = {part: {} for part in PARTS}
-    for label, name in enumerate(material.classes):
-        members = [c for c in material.cutouts if c.label == label]
-        for part, share in _deal(members, rng, f'class "{name}"').items():
-            cutouts[part][label] = share
-    backgrounds = _deal(material.backgrounds, rng, 'the backgrounds')
+    cutouts = _divide_classes(material.cutouts, material.classes, rng)
+    backgrounds = _divide_classes(material.backgrounds, material.stuff, rng)
     return {p: Pool(cutouts[p], backgrounds[p]) for p in PARTS}
+
+
+def _divide_classes(items: Sequence, classes: Sequence[str],
+                    rng: np.random.Generator) -> Dict[str, dict]:
+    """The items of each part by label."""
+    divided: Dict[str, dict] = {part: {} for part in PARTS}
+    for label, name in enumerate(classes):
+        members = [item for item in items if item.label == label]
+        for part, share in _deal(members, rng, f'class "{name}"').items():
+            divided[part][label] = share
+    return divided
 
 
 def _deal(items: Sequence, rng: np.random.Generator, what: str) -> dict:

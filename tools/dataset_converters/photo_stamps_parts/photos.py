@@ -4,8 +4,9 @@ from pathlib import Path
 
 from .backdrops import read_backdrops
 from .debian import fetch_package
-from .material import PHOTO_CLASSES, Material
+from .material import BACKGROUND, PHOTO_CLASSES, STUFF_CLASSES, Material
 from .stamps import read_stamps
+from .stuff import cut_stuff
 
 STAMPS = 'tuxpaint-stamps-default'
 BACKDROPS = 'gcompris-qt-data'
@@ -20,11 +21,12 @@ lie beside this file. provenance.json names the sources of each image.
 """
 
 
-def gather_photos(downloads: Path) -> Material:
+def gather_photos(downloads: Path, stuff: bool = False) -> Material:
     """Collect cut-outs and backgrounds.
 
     Args:
         downloads: Where packages are unpacked and kept.
+        stuff: Whether the backgrounds are cut to show one class of stuff.
 
     Raises:
         PhotoStampsError: If a package cannot be fetched.
@@ -37,5 +39,8 @@ def gather_photos(downloads: Path) -> Material:
         notice = roots[name] / 'usr/share/doc' / name / 'copyright'
         notices[f'{name}.copyright'] = notice.read_text(encoding='utf-8')
     cutouts = read_stamps(roots[STAMPS] / 'usr/share/tuxpaint/stamps')
-    return Material(PHOTO_CLASSES, cutouts, read_backdrops(roots[BACKDROPS]),
-                    packages, notices)
+    backgrounds = read_backdrops(roots[BACKDROPS])
+    if stuff:
+        backgrounds = cut_stuff(backgrounds)
+    return Material(PHOTO_CLASSES, cutouts, backgrounds, packages, notices,
+                    STUFF_CLASSES if stuff else BACKGROUND)

@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """Composition of one image from a pool of cut-outs and backgrounds."""
 from dataclasses import dataclass, field
-from typing import List, Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from .layer import Layer, make_layer
 from .light import add_grain, relight, soften
 from .material import Background, Pool
+from .regions import divide_image
 
 # Odds of 1, 2, 3, 4 and 5 objects.
 COUNT_ODDS = (.17, .26, .26, .18, .13)
@@ -22,6 +23,8 @@ MIN_VISIBLE_PART = .3
 # Part of an object that may be hidden where no occlusion is meant.
 MAX_HIDDEN_BY_CHANCE = .08
 ATTEMPTS = 14
+# Odds of 2, 3 and 4 classes of stuff in an image, if there are several.
+STUFF_ODDS = (.3, .4, .3)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,9 @@ class Scene:
         image: ``(H, W, 3)`` uint8 RGB.
         instances: ``(H, W)`` uint8, 0 where no object is visible.
         things: The objects with ids 1, 2, ...
-        background: Name of the background.
+        stuff: ``(H, W)`` uint8, label of the background, also where objects
+            hide it.
+        backgrounds: The backgrounds, one for each label that occurs.
         touching: Whether two objects of one class share a border, so that
             a connected component of the class mask is not an object.
         jpeg_quality: Quality to save the image with.
@@ -49,7 +54,8 @@ class Scene:
     image: np.ndarray
     instances: np.ndarray
     things: Tuple[Thing, ...]
-    background: str
+    stuff: np.ndarray
+    backgrounds: Tuple[Background, ...]
     touching: bool
     jpeg_quality: int
 
@@ -120,19 +126,22 @@ def draw_scene(pool: Pool, short_side: Tuple[int, int],
         short_side: Smallest and largest length of the shorter side, pixels.
         rng: The image's own source of randomness.
     """
-    height, width = _image_size(short_side, rng)
-    background = pool.backgrounds[rng.integers(len(pool.backgrounds))]
-    canvas = _Canvas(np.zeros((height, width), np.uint8))
+    size = _image_size(short_side, rng)
+    backgrounds = _pick_backgrounds(pool, rng)
+    canvas = _Canvas(np.zeros(size, np.uint8))
     while not canvas.layers:
         _place_objects(canvas, pool, rng)
-    image = _backdrop(background, (height, width), rng)
+    heights = [(b.label + .5) / len(pool.backgrounds) for b in backgrounds]
+    regions = divide_image(size, heights, rng)
+    image = _backdrop(backgrounds, regions, rng)
     for layer in canvas.layers:
         _paste(image, canvas, layer, rng)
     return Scene(
         image=_develop(image, rng),
         instances=canvas.instances,
         things=_things(canvas),
-        background=background.name,
+        stuff=np.array([b.label for b in backgrounds], np.uint8)[regions],
+        backgrounds=backgrounds,
         touching=_same_class_touch(canvas),
         jpeg_quality=int(rng.integers(85, 96)))
 
@@ -142,6 +151,17 @@ def _image_size(short_side: Tuple[int, int],
     short = int(rng.integers(short_side[0], short_side[1] + 1))
     long = round(short * rng.choice([1, 4 / 3, 3 / 2, rng.uniform(1, 1.7)]))
     return (short, long) if rng.random() < .65 else (long, short)
+
+
+def _pick_backgrounds(pool: Pool,
+                      rng: np.random.Generator) -> Tuple[Background, ...]:
+    """One background, or one of each of several labels."""
+    labels = [0]
+    if len(pool.backgrounds) > 1:
+        count = 2 + int(rng.choice(len(STUFF_ODDS), p=STUFF_ODDS))
+        labels = rng.permutation(len(pool.backgrounds))[:count].tolist()
+    choices = [pool.backgrounds[label] for label in labels]
+    return tuple(some[rng.integers(len(some))] for some in choices)
 
 
 def _place_objects(canvas: _Canvas, pool: Pool,
@@ -245,8 +265,21 @@ def _least_visible(layer: Layer) -> float:
     return max(MIN_VISIBLE_PIXELS, MIN_VISIBLE_PART * layer.area)
 
 
-def _backdrop(background: Background, size: Tuple[int, int],
+def _backdrop(backgrounds: Sequence[Background], regions: np.ndarray,
               rng: np.random.Generator) -> np.ndarray:
+    """Fill each region with its background, ``(H, W, 3)`` float32 RGB."""
+    image = np.empty((*regions.shape, 3), np.float32)
+    for i, background in enumerate(backgrounds):
+        mask = regions == i
+        x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+        window = slice(y, y + height), slice(x, x + width)
+        part = _random_part(background, (height, width), rng)
+        image[window][mask[window]] = part[mask[window]]
+    return image
+
+
+def _random_part(background: Background, size: Tuple[int, int],
+                 rng: np.random.Generator) -> np.ndarray:
     """A random part of the background, ``(H, W, 3)`` float32 RGB."""
     source = background.pixels
     fit = min(source.shape[0] / size[0], source.shape[1] / size[1])

@@ -5,7 +5,8 @@ from typing import List
 import cv2
 import numpy as np
 
-from .material import SHAPE_CLASSES, Background, Cutout, Material
+from .material import (BACKGROUND, SHAPE_CLASSES, SHAPE_STUFF_CLASSES,
+                       Background, Cutout, Material)
 
 PER_CLASS = 24
 NUM_BACKGROUNDS = 24
@@ -16,12 +17,13 @@ and contain no third-party material.
 """
 
 
-def draw_material(seed: int, size: int) -> Material:
+def draw_material(seed: int, size: int, stuff: bool = False) -> Material:
     """Draw the cut-outs and backgrounds of the ``shapes`` data set.
 
     Args:
         seed: Seed of the drawing.
         size: Largest short side of an image to come, in pixels.
+        stuff: Whether the backgrounds are textures of several classes.
 
     Returns:
         Material with the classes :data:`SHAPE_CLASSES`.
@@ -37,10 +39,13 @@ def draw_material(seed: int, size: int) -> Material:
     backgrounds = []
     for i in range(NUM_BACKGROUNDS):
         name = f'background/{i:02d}'
-        texture = _clouds(2 * size, rng)
-        backgrounds.append(Background(name, 'clouds', name, texture))
+        label = i % len(SHAPE_STUFF_CLASSES) if stuff else 0
+        family = SHAPE_STUFF_CLASSES[label]
+        texture = _texture(family, 2 * size, rng)
+        backgrounds.append(Background(name, family, name, texture, label))
     return Material(SHAPE_CLASSES, cutouts, backgrounds, [],
-                    {'NOTICE.txt': NOTICE})
+                    {'NOTICE.txt': NOTICE},
+                    SHAPE_STUFF_CLASSES if stuff else BACKGROUND)
 
 
 def _shape(kind: str, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -90,6 +95,19 @@ def _pattern(side: int, rng: np.random.Generator) -> np.ndarray:
     grain = rng.normal(0, 8, (side, side, 1))
     return np.clip(mix * first + (1 - mix) * second + grain, 0,
                    255).astype(np.uint8)
+
+
+def _texture(kind: str, side: int, rng: np.random.Generator) -> np.ndarray:
+    """A texture of a class of stuff, ``(side, side, 3)`` uint8."""
+    clouds = _clouds(side, rng)
+    if kind == 'layers':
+        return cv2.resize(clouds[:, :side // 16], (side, side))
+    if kind == 'gravel':
+        stones = rng.uniform(.5, 1.5, (side // 3, side // 3))
+        stones = cv2.resize(
+            stones, (side, side), interpolation=cv2.INTER_NEAREST)
+        return np.clip(clouds * stones[..., None], 0, 255).astype(np.uint8)
+    return clouds
 
 
 def _clouds(side: int, rng: np.random.Generator) -> np.ndarray:

@@ -8,7 +8,7 @@ import shutil
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple, Union
 
 import cv2
 import numpy as np
@@ -16,10 +16,10 @@ import PIL
 from mmengine.utils import track_iter_progress
 
 from . import voc
-from .material import PARTS, Material, PhotoStampsError, Pool, divide
-from .scene import draw_scene
+from .material import (BACKGROUND, PARTS, Material, PhotoStampsError, Pool,
+                       divide)
+from .scene import Scene, draw_scene
 
-BACKGROUND = 'background'
 MANIFEST = 'manifest.json'
 PROVENANCE = 'provenance.json'
 HASHES = 'files.sha256'
@@ -94,7 +94,7 @@ def _draw(root: Path, options: dict, material: Material, jobs: int) -> None:
     tasks = _tasks(options)
     # Forked processes cannot use OpenCV's threads of their parent.
     cv2.setNumThreads(1)
-    shared = (root, options, material.classes, pools)
+    shared = (root, options, material.classes, material.stuff, pools)
     with multiprocessing.Pool(jobs, _start_worker, shared) as pool:
         drawn = pool.imap(_paint, tasks, chunksize=8)
         records = list(track_iter_progress((drawn, len(tasks))))
@@ -131,20 +131,27 @@ def _start_worker(*shared) -> None:
 
 def _paint(task: Task) -> dict:
     """Draw and write one image; returns what it is made of."""
-    root, options, classes, pools = _shared
+    root, options, classes, stuff, pools = _shared
     image_id, part, index = task
     # An image depends on its own seed only, not on who draws it when.
     rng = np.random.default_rng([options['seed'], 3, PARTS.index(part), index])
     scene = draw_scene(pools[part], options['short_side'], rng)
-    voc.write(root, image_id, scene, classes)
+    voc.write(root, image_id, scene, classes, stuff)
     return dict(
         part=part,
-        background=scene.background,
+        background=_sources(scene, stuff),
         touching=scene.touching,
         objects=[
             dict(asdict(thing), label=classes[thing.label])
             for thing in scene.things
         ])
+
+
+def _sources(scene: Scene, stuff: tuple) -> Union[str, Dict[str, str]]:
+    """Name of the background, or of that of each class of stuff."""
+    if stuff == BACKGROUND:
+        return scene.backgrounds[0].name
+    return {stuff[b.label]: b.name for b in scene.backgrounds}
 
 
 def _write_lists(root: Path, image_ids: List[str]) -> None:
@@ -160,7 +167,8 @@ def _write_lists(root: Path, image_ids: List[str]) -> None:
 def _describe(options: dict, material: Material, pools: Dict[str, Pool],
               provenance: Dict[str, dict]) -> dict:
     """The manifest without its digest."""
-    palette = voc.color_map()[:len(material.classes) + 1].tolist()
+    seg_classes = [*material.stuff, *material.classes]
+    palette = voc.color_map()[:len(seg_classes)].tolist()
     return dict(
         options=options,
         # versions of what decides the pixels
@@ -172,8 +180,8 @@ def _describe(options: dict, material: Material, pools: Dict[str, Pool],
         packages=material.packages,
         material_sha256=_material_digest(material),
         classes=list(material.classes),
-        palette=palette[1:],
-        seg_classes=[BACKGROUND, *material.classes],
+        palette=palette[len(material.stuff):],
+        seg_classes=seg_classes,
         seg_palette=palette,
         pools={
             part:
@@ -182,7 +190,9 @@ def _describe(options: dict, material: Material, pools: Dict[str, Pool],
                     name: sorted(c.name for c in pool.cutouts[label])
                     for label, name in enumerate(material.classes)
                 },
-                backgrounds=sorted(b.name for b in pool.backgrounds))
+                backgrounds=sorted(b.name
+                                   for some in pool.backgrounds.values()
+                                   for b in some))
             for part, pool in pools.items()
         },
         statistics={

@@ -55,11 +55,14 @@ def annotation(image_id: str, scene: Scene, classes: Sequence[str]) -> str:
     return ET.tostring(root, encoding='unicode') + '\n'
 
 
-def write(root: Path, image_id: str, scene: Scene,
-          classes: Sequence[str]) -> None:
-    """Write the four files of one image under ``root``."""
-    ids = np.array([0] + [t.label + 1 for t in scene.things], np.uint8)
-    _save_palette(ids[scene.instances], root / CLASS_MASKS / f'{image_id}.png')
+def write(root: Path, image_id: str, scene: Scene, classes: Sequence[str],
+          stuff: Sequence[str]) -> None:
+    """Write the four files of one image under ``root``; ids of objects
+    come after those of stuff."""
+    ids = np.array([0] + [len(stuff) + t.label for t in scene.things],
+                   np.uint8)
+    masks = np.where(scene.instances, ids[scene.instances], scene.stuff)
+    _save_palette(masks, root / CLASS_MASKS / f'{image_id}.png')
     _save_palette(scene.instances, root / OBJECT_MASKS / f'{image_id}.png')
     (root / BOXES / f'{image_id}.xml').write_text(
         annotation(image_id, scene, classes), encoding='utf-8')
