@@ -2,17 +2,22 @@
 """Options of Box-for-Mask and Mask-for-Box, in a model."""
 
 import copy
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.models.context import StepContext
+from mmbombo.models.task_heads.ignore_regions import ignored_cells
 from mmbombo.models.weak_losses.mask_for_box_loss import part_of, select_losses
 from mmbombo.registry import MODELS
+from mmbombo.structures import ClassMap
 from mmbombo.testing import (SIZE, det_head_cfg, make_feats, make_sample,
                              tiny_model)
+from mmbombo.weak_labels import label_components
 
 
 def images(num):
@@ -93,6 +98,72 @@ def masked(box=(30, 10, 90, 50), seg_id=2):
     sample.component_map = PixelData(data=(ids > 0).long())
     sample.components = table
     return sample
+
+
+# labels 0 and 1 are both shown by id 2, label 1 by id 3 too, label 2 by id 4
+# alone, label 3 by none; 0 is the background and 1 a road
+MANY = ClassMap(
+    ('bus', 'car', 'cat', 'tie'),
+    ('background', 'road', 'vehicle', 'car', 'cat'),
+    det_to_seg=dict(bus='vehicle', car=('vehicle', 'car')))
+
+
+def blocks(seed):
+    """A mask of rectangles of all classes, some unknown, some tiny."""
+    generator = np.random.default_rng(seed)
+    ids = np.zeros((SIZE, SIZE), np.uint8)
+    for _ in range(12):
+        x, y = generator.integers(0, SIZE - 4, 2)
+        w, h = generator.integers(2, 50, 2)
+        ids[y:y + h, x:x + w] = generator.choice([1, 2, 3, 4, 255])
+    return ids
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_a_mask_teaches_what_it_rules_out_no_more_and_no_less(seed):
+    """At each cell a class is a negative if and only if the pixel rules it
+    out and no rectangle that may hold it covers the cell."""
+    loss = MODELS.build(dict(type='MaskForBoxLoss', predictor='none'))
+    ids = blocks(seed)
+    component_map, table = label_components(ids, 80, MANY.thing_ids)
+    sample = make_sample(('sem_seg', ))
+    pixels = torch.from_numpy(ids).long()[None]
+    sample.gt_sem_seg = PixelData(sem_seg=pixels, data=pixels)
+    sample.component_map = PixelData(
+        data=torch.from_numpy(component_map).long()[None])
+    sample.components = InstanceData(
+        bboxes=torch.from_numpy(table['boxes']),
+        labels=torch.from_numpy(table['labels']),
+        areas=torch.from_numpy(table['areas']),
+        ignored=torch.from_numpy(table['ignored']))
+    ctx = SimpleNamespace(samples=[sample], class_map=MANY)
+    targets, ignore, _ = loss.pseudo_boxes(ctx, [0])
+    classes = F.one_hot(targets[0].labels, 4).bool()
+    boxes = targets[0].bboxes
+    stride = 4
+    ignored = ignored_cells(ignore, boxes[None], classes[None],
+                            (SIZE // stride, ) * 2, (stride, stride), .5)[0]
+
+    for label in range(4):
+        for row, column in np.ndindex(*ignored.shape[1:]):
+            y, x = (np.array([row, column]) + .5) * stride
+            seg_id = ids[int(y), int(x)]
+            near = any(
+                x1 - stride <= x < x2 + stride and y1 - stride <= y < y2 +
+                stride for (x1, y1, x2, y2), own in zip(
+                    boxes.tolist(), targets[0].labels) if own == label)
+            doubtful = any(
+                x1 <= x < x2 and y1 <= y < y2
+                for (x1, y1, x2, y2), of, too_small in zip(
+                    table['boxes'], table['labels'], table['ignored'])
+                # a rectangle of several classes, of which nobody chose one
+                if MANY.compatible[of, label]
+                and (too_small or MANY.compatible[of].sum() > 1))
+            shown = MANY.compatible[:, label].any()
+            rules_out = seg_id != 255 and shown and not MANY.compatible[
+                seg_id, label]
+            negative = not ignored[label, row, column] and not near
+            assert negative == bool(rules_out and not doubtful and not near)
 
 
 @pytest.mark.parametrize('predictor', ['none', 'self'])

@@ -48,10 +48,11 @@ class MaskForBoxLoss(BaseWeakLoss):
     in the data loader's workers by ``LabelComponents``) are split, merged or
     used as they are, depending on the boxes that the network predicts, see
     :mod:`mmbombo.weak_labels.masks_to_boxes`. The loss is the detection
-    head's own loss on these boxes. Outside all components a mask says for
-    certain that there is no object; what it does not say is ignored: pixels
-    without a label, components too small to be a target, ambiguous splits,
-    and detection classes that no segmentation class shows.
+    head's own loss on these boxes. A pixel rules out all detection classes
+    that other segmentation classes show, and at its cell they are negatives.
+    What a mask does not say is ignored: pixels without a label, components
+    too small to be a target or of which any of several classes is possible,
+    ambiguous splits, and detection classes that no segmentation class shows.
 
     The steps are named in `Box for Mask and Mask for Box
     <https://arxiv.org/abs/2411.17536>`_; their conditions and all thresholds
