@@ -40,6 +40,7 @@ ROWS = dict(
 GRID = {
     'mobilenetv2_fpn-gfl_photo-stamps': 6,
     'r18_cem-fpn_anchor_voc': 7,
+    'mobilenetv2_fpn-gfl_photo-stamps-stuff': 6,
     'r18_cem-fpn_anchor_coco': 7,
     'r50_cem-pafpn_anchor_voc': 7,
     'r50_cem-pafpn_anchor_coco': 7,
@@ -252,11 +253,12 @@ def test_metafile_and_readme_name_every_method(folder, prefix):
     assert all(f'{model["Name"]}.py' in readme for model in models)
 
 
-def test_rows_of_the_bench(monkeypatch):
+@pytest.mark.parametrize('name', ['ablation', 'ablation_stuff'])
+def test_rows_of_the_bench(name, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'analysis_tools'))
     from ablation_parts.bench import fingerprint, load_config, read_bench
     monkeypatch.setenv('PHOTO_STAMPS_SHORT_SIDE', '160')
-    bench = read_bench(FOLDER / 'ablation.yml')
+    bench = read_bench(FOLDER / f'{name}.yml')
     fingerprints = set()
     for row in bench.rows.values():
         cfg = load_config(bench, row, 0,

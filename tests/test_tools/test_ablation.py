@@ -113,6 +113,41 @@ def test_document(report, tmp_path):
     assert (tmp_path / 'plot.png').read_bytes().startswith(b'\x89PNG')
 
 
+def test_classes_with_and_without_boxes_have_columns(report, tmp_path):
+    runs = [
+        run('naive', 0, 20., 40., things=30., stuff=50.),
+        run('bombo', 0, 26., 43., things=38., stuff=48.),
+        run('oracle', 0, 31., 46., things=40., stuff=52.)
+    ]
+    summary = report.summarize(runs, ROWS)
+    lines = report.table(summary).splitlines()
+    assert lines[0] == ('| | seeds | AP50 | AP | mIoU | things | stuff | gap '
+                        'closed: AP | mIoU | things |')
+    assert lines[3] == ('| bombo | 1 | 46.0 | 26.0 | 43.0 | 38.0 | 48.0 | '
+                        '55 % | 50 % | 80 % |')
+    assert '`stuff`' in report.document({}, summary, '')
+    report.plot(summary, tmp_path / 'plot.png')
+    summary = report.summarize(RUNS, ROWS)
+    assert report.table(summary).splitlines()[0] == (
+        '| | seeds | AP50 | AP | mIoU | gap closed: AP | mIoU |')
+    assert '`stuff`' not in report.document({}, summary, '')
+
+
+@pytest.mark.parametrize('seg_classes, background, groups', [
+    (('sky', 'cat', 'dog'), None, dict(things=['cat', 'dog'], stuff=['sky'])),
+    (('sky', 'cat', 'dog'), 'sky', {}),
+    (('bg', 'sky', 'cat'), 'bg', dict(things=['cat'], stuff=['sky'])),
+])
+def test_class_groups(bench, seg_classes, background, groups):
+    class_map = dict(
+        det_classes=('cat', 'dog'),
+        seg_classes=seg_classes,
+        background=background)
+    cfg = Config(dict(model=dict(class_map=class_map)))
+    assert bench.class_groups(cfg) == groups
+    assert bench.class_groups(Config(dict(model=dict()))) == {}
+
+
 def test_no_gap_without_a_better_oracle(report):
     runs = [
         run('naive', 0, 20., 40.),
@@ -145,6 +180,17 @@ def test_the_last_validation_counts(ablation, tmp_path):
         file.write_text('\n'.join(map(json.dumps, lines)))
     assert ablation.read_log(tmp_path, {}) == dict(
         AP=25., mIoU=30., pseudo={'m4b/recall': .25})
+
+
+def test_mean_iou_of_groups_is_of_the_classes_that_occur(ablation, tmp_path):
+    file = tmp_path / '1' / 'vis_data' / 'scalars.json'
+    file.parent.mkdir(parents=True)
+    ious = {'cat': 40., 'dog': float('nan'), 'sky': 90., 'sea': 20.}
+    line = {f'seg/{name}_IoU': iou for name, iou in ious.items()}
+    file.write_text(json.dumps({'seg/mIoU': 50., **line}))
+    assert ablation.read_log(
+        tmp_path, dict(things=['cat', 'dog'], stuff=['sky', 'sea'])) == dict(
+            mIoU=50., things=40., stuff=55., pseudo={})
 
 
 def test_fingerprint_sees_what_decides_and_nothing_else(bench, bench_file):

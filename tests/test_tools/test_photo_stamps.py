@@ -7,6 +7,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,12 +21,14 @@ CONVERTERS = Path(__file__).parents[2] / 'tools' / 'dataset_converters'
 sys.path.insert(0, str(CONVERTERS))
 
 import photo_stamps  # noqa: E402
-from photo_stamps_parts import (debian, photos, pictures, stamps,  # noqa: E402
-                                voc)
+from photo_stamps_parts import (backdrops, debian, photos,  # noqa: E402
+                                pictures, stamps, stuff, voc)
 from photo_stamps_parts.material import (PARTS, SHAPE_CLASSES,  # noqa: E402
+                                         SHAPE_STUFF_CLASSES, STUFF_CLASSES,
                                          Background, Cutout, Material,
                                          PhotoStampsError, divide)
 from photo_stamps_parts.rcc import read_rcc  # noqa: E402
+from photo_stamps_parts.regions import MIN_PART, divide_image  # noqa: E402
 from photo_stamps_parts.scene import windows  # noqa: E402
 
 SMALL = '--num-train 24 --num-val 8'
@@ -266,6 +269,74 @@ def test_windows(height, width, rows, columns, x, y):
     np.testing.assert_array_equal(canvas, expected)
 
 
+# -- stuff -----------------------------------------------------------------
+
+
+def test_scenes_with_stuff(tmp_path):
+    draw(tmp_path, f'{SMALL} --stuff')
+    manifest = json.loads((tmp_path / 'manifest.json').read_text())
+    images = json.loads((tmp_path / 'provenance.json').read_text())
+    names = manifest['seg_classes']
+    assert names == [*SHAPE_STUFF_CLASSES, *SHAPE_CLASSES]
+    assert manifest['palette'] == manifest['seg_palette'][3:]
+    seen = set()
+    for image_id, record in images.items():
+        masks = read_ids(tmp_path / 'SegmentationClass' / f'{image_id}.png')
+        objects = read_ids(tmp_path / 'SegmentationObject' / f'{image_id}.png')
+        for i, (name, _, _) in enumerate(read_objects(tmp_path, image_id), 1):
+            assert {names[k] for k in np.unique(masks[objects == i])} == {name}
+        shown = {names[k] for k in np.unique(masks[objects == 0])}
+        # objects may hide a region
+        assert shown <= set(record['background'])
+        assert 2 <= len(record['background']) <= 3
+        seen |= shown
+    assert seen == set(SHAPE_STUFF_CLASSES)
+    used = [{
+        name
+        for image in images.values() if image['part'] == part
+        for name in image['background'].values()
+    } for part in PARTS]
+    assert len(set.union(*used)) == sum(map(len, used))
+
+
+def test_regions_are_large_and_at_their_usual_height():
+    rng = np.random.default_rng(0)
+    rows = np.zeros(3)
+    for _ in range(40):
+        regions = divide_image((48, 64), [.1, .5, .9], rng)
+        parts = np.bincount(regions.ravel())
+        assert regions.shape == (48, 64)
+        assert parts.min() >= MIN_PART * regions.size
+        rows += [np.nonzero(regions == i)[0].mean() / 40 for i in range(3)]
+    assert rows[0] + 8 < rows[1] < rows[2] - 8
+    assert not divide_image((4, 6), [.5], rng).any()
+
+
+def test_a_place_shows_one_class_of_stuff():
+    assert tuple(stuff.REGIONS) == STUFF_CLASSES
+    class_of = {}
+    for label, regions in stuff.REGIONS.items():
+        for name, (left, top, right, bottom) in regions.items():
+            assert 0 <= left < right <= 100 and 0 <= top < bottom <= 100
+            place = name.split('/')[1].replace('_background', '').lower()
+            place = backdrops.PLACES.get(place, place)
+            assert class_of.setdefault(place, label) == label
+
+
+def test_stuff_is_cut_from_photographs():
+    pixels = np.random.default_rng(0).integers(
+        0, 255, (300, 400, 3), dtype=np.uint8)
+    found = stuff.cut_stuff([
+        Background(name, 'f', 'g', pixels)
+        for name in ('details/GizahPyramids_background', 'other')
+    ])
+    assert [STUFF_CLASSES[x.label] for x in found] == ['ground']
+    # 63 rows, mirrored
+    np.testing.assert_array_equal(found[0].pixels[:126],
+                                  np.vstack([pixels[237:], pixels[:236:-1]]))
+    assert found[0].pixels.shape == (200, 400, 3)
+
+
 # -- selection -------------------------------------------------------------
 
 
@@ -300,6 +371,9 @@ def test_division_shares():
     assert names[0] != names[1]
     with pytest.raises(PhotoStampsError, match='class "a": 2'):
         divide(material(2), seed=0)
+    few = replace(material(8), stuff=('sky', 'sea'))
+    with pytest.raises(PhotoStampsError, match='class "sea": 0'):
+        divide(few, seed=0)
 
 
 def test_color_entropy():
@@ -499,8 +573,21 @@ def test_fetch_unpacks_once(apt, tmp_path):
 def test_shapes_do_not_take_the_place_of_photographs():
     for options, folder in (('', 'data/photo_stamps'),
                             ('--data shapes', 'data/shapes'),
+                            ('--stuff', 'data/photo_stamps_stuff'),
+                            ('--data shapes --stuff', 'data/shapes_stuff'),
                             ('--data shapes --out mine', 'mine')):
         assert photo_stamps.parse_args(options.split()).out == Path(folder)
+
+
+@pytest.mark.parametrize('options, folder', [
+    ('', 'data/photo_stamps_sources'),
+    ('--stuff', 'data/photo_stamps_sources'),
+    ('--stuff --out a/mine', 'a/mine_sources'),
+    ('--stuff --download-dir here', 'here'),
+])
+def test_packages_are_kept_in_one_place(options, folder):
+    args = photo_stamps.parse_args(options.split())
+    assert args.download_dir == Path(folder)
 
 
 def test_command_reports_errors_in_one_line(tmp_path):

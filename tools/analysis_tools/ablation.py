@@ -17,9 +17,9 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from statistics import mean
 from typing import Dict, Iterator, List, NamedTuple, Set
 
+import numpy as np
 import torch
 from ablation_parts.bench import (Bench, Row, class_groups, data_digest,
                                   fingerprint, load_config, read_bench)
@@ -156,7 +156,8 @@ def read_log(work_dir: Path, groups: Dict[str, List[str]]) -> dict:
                     metrics[name] = scale * line[key]
             for name, classes in groups.items():
                 if LOGGED['mIoU'] in line:
-                    metrics[name] = mean(line[f'seg/{c}_IoU'] for c in classes)
+                    metrics[name] = float(
+                        np.nanmean([line[f'seg/{c}_IoU'] for c in classes]))
             if 'loss' not in line:
                 pseudo.update({
                     key: value

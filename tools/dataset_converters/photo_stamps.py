@@ -52,7 +52,7 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument(
         '--out',
         help='folder (default: data/photo_stamps for photos, data/shapes for '
-        'shapes, data/photo_stamps_stuff and data/shapes_stuff with --stuff)')
+        'shapes, with --stuff these names and _stuff)')
     parser.add_argument(
         '--num-train',
         type=int,
@@ -82,7 +82,8 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument(
         '--download-dir',
         type=Path,
-        help='where packages are unpacked and kept (default: <out>_sources)')
+        help='where packages are unpacked and kept (default: '
+        'data/photo_stamps_sources, or beside --out <out>_sources)')
     args = parser.parse_args(args)
     low, high = args.short_side
     if not SMALLEST_SIDE <= low <= high:
@@ -90,8 +91,13 @@ def parse_args(args=None) -> argparse.Namespace:
                      f'least {SMALLEST_SIDE}')
     if args.num_train < 2 or args.num_val < 1:
         parser.error('--num-train is 2 or more, --num-val 1 or more')
-    default = DEFAULT_OUT[args.data] + ('_stuff' if args.stuff else '')
-    args.out = Path(args.out or default)
+    out = Path(args.out or DEFAULT_OUT[args.data])
+    # With and without stuff the packages are the same.
+    if args.download_dir is None:
+        args.download_dir = out.with_name(f'{out.name}_sources')
+    if args.stuff and args.out is None:
+        out = out.with_name(f'{out.name}_stuff')
+    args.out = out
     return args
 
 
@@ -113,9 +119,7 @@ def main(args=None) -> None:
     def gather():
         if args.data == 'shapes':
             return draw_material(args.seed, args.short_side[1], args.stuff)
-        return gather_photos(
-            args.download_dir
-            or args.out.with_name(f'{args.out.name}_sources'), args.stuff)
+        return gather_photos(args.download_dir, args.stuff)
 
     try:
         drawn = make_tree(args.out, options, gather, args.jobs)
