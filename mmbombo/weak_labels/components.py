@@ -7,7 +7,7 @@ import numpy as np
 
 _CONNECTIVITY = 8
 #: Largest area of a piece, in areas of the component that it may belong to.
-_PIECE = 0.2
+_PIECE = 0.1
 
 
 def label_components(
@@ -44,7 +44,7 @@ def label_components(
         - areas (K,) float32: pixels.
         - ignored (K,) bool: not to be used as a target.
         - pieces (K,) bool: perhaps a piece of an object that is occluded. A
-          component of its class with five times its area, or more, adjoins
+          component of its class with ten times its area, or more, adjoins
           the same component of another class.
 
         Rows that are not ignored come first, larger ones first among them.

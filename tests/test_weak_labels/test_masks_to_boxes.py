@@ -405,7 +405,7 @@ def test_no_split_into_what_the_predictions_do_not_show():
 
 
 def test_a_piece_is_ignored_unless_a_prediction_shows_it():
-    large, piece, front = (2, 2, 30, 38), (36, 2, 40, 38), (30, 0, 36, 40)
+    large, piece, front = (2, 2, 30, 38), (36, 2, 40, 27), (30, 0, 36, 40)
     seg_map = paint((1, large), (1, piece), (2, front))
     out = refine([image_of(seg_map)])
     assert targets_of(out) == [(0, large), (1, front)]

@@ -59,9 +59,9 @@ class MaskForBoxLoss(BaseWeakLoss):
     are our reconstruction.
 
     The defaults were set before our ablation, which bears them out for
-    ``min_quality`` and ``supervise``; the three predictors, and a
-    ``loss_weight`` of 0.5 or 1, differ by less than seeds do. The figures are
-    in ``docs/en/user_guides/weak_losses.md``, and for all runs in
+    ``supervise``; the three predictors, and a ``loss_weight`` of 0.5 or 1,
+    differ by less than seeds do. The figures are in
+    ``docs/en/user_guides/weak_losses.md``, and for all runs in
     ``docs/en/notes/ablation.md``.
 
     Args:
