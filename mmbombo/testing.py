@@ -156,7 +156,8 @@ def add_weak_labels(sample, objects):
             bboxes=torch.tensor(list(objects.values())).float(),
             labels=torch.tensor(list(objects)),
             areas=torch.bincount(numbers.flatten())[1:].float(),
-            ignored=torch.zeros(len(objects), dtype=torch.bool))
+            ignored=torch.zeros(len(objects), dtype=torch.bool),
+            pieces=torch.zeros(len(objects), dtype=torch.bool))
     return sample
 
 

@@ -23,8 +23,8 @@ CLASSES = dict(
     BoxProjectionLoss=dict(loss_weight=1., ramp=0., outside=True),
     MaskForBoxLoss=dict(
         loss_weight=1., ramp=.1, predictor='self', score_thr=.3,
-        max_predictions=30, iou_thr=.5, containment_thr=.7, cover_thr=.5,
-        min_area=80, min_quality=0., supervise='both'),
+        max_predictions=30, iou_thr=.5, containment_thr=.7, rest_thr=.2,
+        min_area=80, supervise='both'),
     SoftDetectionLoss=dict(
         weigh_by='teacher', score_weight=1., box_weight=1., temperature=1.),
     PDFLoss=dict(adapt=None, feature_weight=5.),
@@ -79,8 +79,8 @@ OTHERS = {
         iterations=1, margin=.15, max_side=128, min_extent=.5, min_side=10),
     label_components: dict(max_components=100),
     refine_boxes: dict(
-        iou_thr=.5, containment_thr=.7, cover_thr=.5, min_area=0, rounds=4,
-        max_splits=8, min_quality=0.),
+        iou_thr=.5, containment_thr=.7, rest_thr=.2, min_area=0, rounds=4,
+        max_splits=8),
     soft_score_loss: dict(alpha=.25, gamma=1.),
     segmentation_kl: dict(temperature=1.),
     temperature_kl: dict(temperature=1., dim=1),

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 
 _CONNECTIVITY = 8
+#: Largest area of a piece, in areas of the component that it may belong to.
+_PIECE = 0.1
 
 
 def label_components(
@@ -41,6 +43,9 @@ def label_components(
           the last column and row + 1.
         - areas (K,) float32: pixels.
         - ignored (K,) bool: not to be used as a target.
+        - pieces (K,) bool: perhaps a piece of an object that is occluded. A
+          component of its class with ten times its area, or more, adjoins
+          the same component of another class.
 
         Rows that are not ignored come first, larger ones first among them.
 
@@ -59,7 +64,9 @@ def label_components(
 
     table = _table(row_of, labels, stats, ignored, max_components)
     lookup = np.concatenate([[0], row_of + 1]).astype(np.int16)
-    return lookup[raw], table
+    component_map = lookup[raw]
+    table['pieces'] = _pieces(component_map, table)
+    return component_map, table
 
 
 def _label_classes(
@@ -136,3 +143,30 @@ def _table(row_of: np.ndarray, labels: np.ndarray, stats: np.ndarray,
         boxes=np.ascontiguousarray(boxes.T, dtype=np.float32),
         areas=areas.astype(np.float32),
         ignored=row_ignored)
+
+
+def _pieces(component_map: np.ndarray, table: Dict[str,
+                                                   np.ndarray]) -> np.ndarray:
+    """(K,) bool, see :func:`label_components`."""
+    labels, areas = table['labels'], table['areas']
+    target = ~table['ignored']
+    whole = (labels[:, None] == labels) & target & (
+        areas[:, None] <= _PIECE * areas)
+    if not whole.any():
+        return whole.any(axis=1)
+    beside = _adjoining(component_map, len(labels)) & target & (
+        labels[:, None] != labels)
+    beside = beside.astype(np.float32)  # multiplied faster than bool
+    return (whole & (beside @ beside.T > 0)).any(axis=1)
+
+
+def _adjoining(component_map: np.ndarray, num: int) -> np.ndarray:
+    """(num, num) bool: pixels of the two components are neighbors."""
+    found = np.zeros((num + 1, num + 1), dtype=bool)
+    up, down = component_map[:-1], component_map[1:]
+    for one, other in ((up, down), (up[:, 1:], down[:, :-1]),
+                       (up[:, :-1], down[:, 1:]),
+                       (component_map[:, 1:], component_map[:, :-1])):
+        edge = one != other
+        found[one[edge], other[edge]] = True
+    return (found | found.T)[1:, 1:]

@@ -14,23 +14,28 @@ run in this order:
    prediction; of several such components the one of highest IoU). Of two
    predictions of one component that overlap too much (IoU of ``iou_thr``, or
    ``containment_thr`` of one inside the other) the better one stays.
-   The component is split if two or more are left that contain ``cover_thr``
-   of its pixels. A pixel goes to the prediction that contains it; with
-   several or none, to that of the nearest center, distances being in units of
-   the box's width and height. The extents of each group of pixels are a box;
-   groups below ``min_area`` are ignored, and with less than two larger ones
-   there is no split. If ``rounds`` rounds do not settle which predictions
-   stay, the component is ambiguous and ignored.
+   If several are left, or one whose IoU with the rectangle is below
+   ``iou_thr``, they divide the component. A pixel goes to the prediction that
+   contains it; with several or none, to that of the nearest center, distances
+   being in units of the box's width and height. Pixels that are three
+   quarters of the width or height away from every center are the rest: other
+   objects, that nobody predicts. The extents of each group of pixels are a
+   box. Groups below ``min_area`` are ignored, and so is a rest below
+   ``rest_thr`` of the component. There is no split with less than two larger
+   ones, if a prediction and the box of its group have an IoU below
+   ``iou_thr``, or if the box of the rest contains ``containment_thr`` of the
+   only prediction, which shows a part of the object then. If ``rounds``
+   rounds do not settle which predictions stay, the component is ambiguous and
+   ignored.
 2. **Merge.** Components of which a prediction contains ``containment_thr``,
    two or more, become one if their joint rectangle and the prediction have an
    IoU of ``iou_thr``.
 3. **Direct.** A component whose rectangle and a prediction have an IoU of
    ``iou_thr`` is used as it is, with the prediction's class.
-4. **Keep.** Any other component is used as it is, if its class leaves no
-   choice of a detection class; otherwise it is ignored for the possible ones.
-
-The quality of what comes out is the largest IoU with a prediction of the same
-class; boxes below ``min_quality`` are ignored for the classes they may show.
+4. **Keep.** Any other component, and the rest of a split one, is used as it
+   is, if its class leaves no choice of a detection class. Otherwise it is
+   ignored for the possible ones, and so is a component that may be a piece of
+   a larger one behind an occluder, see :func:`label_components`.
 
 Better predictions come first: by score, then larger area, then coordinates,
 then label. Where predictions compete for a component, a round serves those
@@ -61,10 +66,8 @@ class RefinedBoxes(NamedTuple):
     ignored: Tensor
     #: (N, M, D) bool, the detection classes that the region is ignored for.
     ignored_classes: Tensor
-    #: (N, M) float32, agreement of each target with a prediction, in [0, 1].
-    quality: Tensor
-    #: 0-dim float32 tensors: targets by origin (``num_split``, ``num_merged``,
-    #: ``num_direct``, ``num_kept``) and regions to be ignored
+    #: 0-dim float32 tensors: targets by origin (``num_split``, ``num_rest``,
+    #: ``num_merged``, ``num_direct``, ``num_kept``) and regions to be ignored
     #: (``num_ignored``).
     counts: Dict[str, Tensor]
 
@@ -92,7 +95,7 @@ class _Thresholds(NamedTuple):
 
     iou: float
     containment: float
-    cover: float
+    rest: float
     min_area: float
     rounds: int
     max_splits: int
@@ -104,6 +107,9 @@ class _Split(NamedTuple):
     boxes: Tensor  # (N, P, 4) extents of the prediction's group of pixels
     targets: Tensor  # (N, P) bool, the group is a target
     dropped: Tensor  # (N, P) bool, the group is too small to be one
+    rest_boxes: Tensor  # (N, K, 4) extents of the rest
+    rest_targets: Tensor  # (N, K) bool, likewise
+    rest_dropped: Tensor  # (N, K) bool, likewise
     home: Tensor  # (N, P) component of the prediction
     pred_used: Tensor  # (N, P) bool
     comp_split: Tensor  # (N, K) bool
@@ -117,6 +123,7 @@ def refine_boxes(component_map: Tensor,
                  comp_areas: Tensor,
                  comp_valid: Tensor,
                  comp_ignored: Tensor,
+                 comp_pieces: Tensor,
                  pred_boxes: Tensor,
                  pred_scores: Tensor,
                  pred_labels: Tensor,
@@ -125,11 +132,10 @@ def refine_boxes(component_map: Tensor,
                  score_thr: float,
                  iou_thr: float = 0.5,
                  containment_thr: float = 0.7,
-                 cover_thr: float = 0.5,
+                 rest_thr: float = 0.2,
                  min_area: float = 0,
                  rounds: int = 4,
-                 max_splits: int = 8,
-                 min_quality: float = 0.) -> RefinedBoxes:
+                 max_splits: int = 8) -> RefinedBoxes:
     """Refine the rectangles of components with predicted boxes.
 
     Args:
@@ -142,6 +148,8 @@ def refine_boxes(component_map: Tensor,
         comp_valid (Tensor): (N, K) bool, the row holds a component.
         comp_ignored (Tensor): (N, K) bool, the component is no target: it
             becomes a region to be ignored.
+        comp_pieces (Tensor): (N, K) bool, the component may be a piece of
+            another one: no target unless a prediction says so.
         pred_boxes (Tensor): (N, P, 4) in pixels.
         pred_scores (Tensor): (N, P).
         pred_labels (Tensor): (N, P) int64 detection labels.
@@ -150,22 +158,22 @@ def refine_boxes(component_map: Tensor,
         score_thr (float): Predictions must score more than this.
         iou_thr (float): See the module. Defaults to 0.5.
         containment_thr (float): See the module. Defaults to 0.7.
-        cover_thr (float): See the module. Defaults to 0.5.
+        rest_thr (float): See the module. Defaults to 0.2.
         min_area (float): Smallest part of a split component, in pixels.
             Defaults to 0.
         rounds (int): Rounds of each step. Defaults to 4.
         max_splits (int): Most parts of one component, the best ones. Time
             grows with it. Defaults to 8.
-        min_quality (float): See the module. Defaults to 0.
 
     Returns:
         RefinedBoxes: With M = P + K slots. Without predictions the targets
-        are the rectangles of the components.
+        are the rectangles of the components that are no pieces.
     """
-    thr = _Thresholds(iou_thr, containment_thr, cover_thr, min_area, rounds,
+    thr = _Thresholds(iou_thr, containment_thr, rest_thr, min_area, rounds,
                       max_splits)
-    comps, comp_ignored, comp_order = _sort_components(
-        comp_boxes, comp_labels, comp_areas, comp_valid, comp_ignored)
+    comps, comp_ignored, pieces, comp_order = _sort_components(
+        comp_boxes, comp_labels, comp_areas, comp_valid, comp_ignored,
+        comp_pieces)
     preds = _sort_predictions(pred_boxes, pred_scores, pred_labels,
                               pred_valid & (pred_scores > score_thr))
     classes = compatible[comps.labels]  # (N, K, D)
@@ -180,66 +188,40 @@ def refine_boxes(component_map: Tensor,
         preds, comps, pairs, free_comp, free_pred, thr)
     direct_labels, direct = _match(preds, pairs, free_comp, free_pred, thr)
     left = free_comp & ~direct
-    kept = left & (classes.sum(dim=2) == 1)
+    certain = classes.sum(dim=2) == 1
+    kept = left & certain & ~pieces
+    rest = split.rest_targets & certain
     comp_regions = (possible & comp_ignored) | split.comp_ambiguous | (
-        left & ~kept)
+        split.rest_dropped | (split.rest_targets & ~rest) | (left & ~kept))
+
+    pred_boxes = torch.where(merged[..., None], merged_boxes, split.boxes)
+    comp_boxes = torch.where(split.comp_split[..., None], split.rest_boxes,
+                             comps.boxes)
     comp_labels = torch.where(direct, direct_labels,
                               classes.to(torch.uint8).argmax(dim=2))
-
-    boxes = torch.where(merged[..., None], merged_boxes, split.boxes)
-    boxes = torch.cat([boxes, comps.boxes], dim=1)
-    labels = torch.cat([preds.labels, comp_labels], dim=1)
-    found = torch.cat([split.targets | merged, direct | kept], dim=1)
-    quality = _quality(boxes, labels, found, preds)
-    valid = found & (quality >= min_quality)
-    ignored = torch.cat([split.dropped, comp_regions], dim=1) | (
-        found & ~valid)
-    pred_classes = _classes_of_parts(split, merged, preds, classes, compatible)
-    num_preds = preds.labels.size(1)
-    pred_valid, comp_valid = valid[:, :num_preds], valid[:, num_preds:]
+    pred_classes = classes.gather(
+        1, split.home[..., None].expand(-1, -1, classes.size(2)))
+    valid = torch.cat([split.targets | merged, direct | kept | rest], dim=1)
+    ignored = torch.cat([split.dropped, comp_regions], dim=1)
     return RefinedBoxes(
-        boxes=boxes.float(),
-        labels=labels,
+        boxes=torch.cat([pred_boxes, comp_boxes], dim=1).float(),
+        labels=torch.cat([preds.labels, comp_labels], dim=1),
         valid=valid,
         ignored=ignored,
         ignored_classes=torch.cat([pred_classes, classes], dim=1)
         & ignored[..., None],
-        quality=quality.float(),
         counts=dict(
-            num_split=(split.targets & pred_valid).sum().float(),
-            num_merged=(merged & pred_valid).sum().float(),
-            num_direct=(direct & comp_valid).sum().float(),
-            num_kept=(kept & comp_valid).sum().float(),
+            num_split=split.targets.sum().float(),
+            num_rest=rest.sum().float(),
+            num_merged=merged.sum().float(),
+            num_direct=direct.sum().float(),
+            num_kept=kept.sum().float(),
             num_ignored=ignored.sum().float()))
-
-
-def _classes_of_parts(split: _Split, merged: Tensor, preds: _Boxes,
-                      classes: Tensor, compatible: Tensor) -> Tensor:
-    """Classes ``(N, P, D)`` that a split part or a merged box may show.
-
-    A part shows what its component does. A merged box has components of
-    several classes, and no home.
-    """
-    home = split.home[..., None].expand(-1, -1, classes.size(2))
-    shown_by = compatible.T[preds.labels].float()  # (N, P, S)
-    siblings = (shown_by @ compatible.float()) > 0  # (N, P, D)
-    return torch.where(merged[..., None], siblings, classes.gather(1, home))
-
-
-def _quality(boxes: Tensor, labels: Tensor, found: Tensor,
-             preds: _Boxes) -> Tensor:
-    """Largest IoU ``(N, M)`` of each target with a prediction of its class."""
-    inter = _intersection(boxes, preds.boxes)
-    union = _area(boxes)[..., None] + preds.areas[:, None, :] - inter
-    comparable = (labels[..., None] == preds.labels[:, None, :]) & (
-        preds.usable[:, None, :] & found[..., None])
-    iou = torch.where(comparable, inter / union, 0.)
-    return iou.amax(dim=2)
 
 
 def _split(component_map: Tensor, comp_order: Tensor, comps: _Boxes,
            preds: _Boxes, pairs: _Pairs, thr: _Thresholds) -> _Split:
-    """Split components that hold several predictions."""
+    """Split components into predicted objects and a rest."""
     max_splits = max(1, min(thr.max_splits, preds.labels.size(1)))
     inside = pairs.matching & (pairs.of_pred >= thr.containment)
     member = _first_best(pairs.iou, inside)  # (N, P, K), one per row
@@ -251,26 +233,37 @@ def _split(component_map: Tensor, comp_order: Tensor, comps: _Boxes,
     slot = (member_chosen.long().cumsum(dim=1) - 1).gather(
         2, home[..., None]).squeeze(2)
     chosen = chosen & (slot < max_splits)
-    several = (member_chosen.sum(dim=1) >= 2) & ~ambiguous
-    active = chosen & several.gather(1, home)
+    num_chosen = member_chosen.sum(dim=1)
+    unlike = (member_chosen & (pairs.iou < thr.iou)).any(dim=1)
+    divided = ((num_chosen >= 2) | ((num_chosen == 1) & unlike)) & ~ambiguous
+    active = chosen & divided.gather(1, home)
 
     group = group_pixels(component_map, comp_order + 1, comps.boxes,
                          preds.boxes, active, home, slot, max_splits)
-    count, covered = group.count, group.covered
+    count, rest = group.count, group.rest
 
     large = active & (count >= thr.min_area) & (count > 0)
     in_comp = member & active[..., None]
-    total = (in_comp * count[..., None]).sum(dim=1)
-    total_covered = (in_comp * covered[..., None]).sum(dim=1)
-    num_large = (member & large[..., None]).sum(dim=1)
-    comp_split = several & (num_large >= 2) & (
-        total_covered.double() / total >= thr.cover)
+    total = (in_comp * count[..., None]).sum(dim=1) + rest
+    rest_large = (rest >= thr.min_area) & (rest > 0) & (
+        rest.double() >= total.double() * thr.rest)
+    num_large = (member & large[..., None]).sum(dim=1) + rest_large
+    inter = _overlap(group.boxes, preds.boxes)
+    agrees = inter / (_area(group.boxes) + preds.areas - inter) >= thr.iou
+    refuted = (member & (large & ~agrees)[..., None]).any(dim=1)
+    inter = _intersection(preds.boxes, group.rest_boxes)
+    inside = in_comp & (inter / preds.areas[..., None] >= thr.containment)
+    refuted = refuted | ((num_chosen == 1) & inside.any(dim=1))
+    comp_split = divided & (num_large >= 2) & ~refuted
     done = active & comp_split.gather(1, home)
     in_ambiguous = (member & ambiguous[:, None, :]).any(dim=2)
     return _Split(
         boxes=group.boxes,
         targets=done & large,
         dropped=done & ~large & (count > 0),
+        rest_boxes=group.rest_boxes,
+        rest_targets=comp_split & rest_large,
+        rest_dropped=comp_split & ~rest_large & (rest > 0),
         home=home,
         pred_used=done | in_ambiguous,
         comp_split=comp_split,
@@ -403,15 +396,16 @@ def _first_best(value: Tensor, allowed: Tensor) -> Tensor:
     return best & (best.long().cumsum(dim=2) == 1)
 
 
-def _sort_components(boxes: Tensor, labels: Tensor, areas: Tensor,
-                     valid: Tensor,
-                     ignored: Tensor) -> Tuple[_Boxes, Tensor, Tensor]:
+def _sort_components(
+        boxes: Tensor, labels: Tensor, areas: Tensor, valid: Tensor,
+        ignored: Tensor,
+        pieces: Tensor) -> Tuple[_Boxes, Tensor, Tensor, Tensor]:
     """Larger ones first, then by coordinates and class."""
-    boxes, labels, areas, valid, ignored = _not_empty(boxes, labels, areas,
-                                                      valid, ignored)
+    boxes, labels, areas, valid, ignored, pieces = _not_empty(
+        boxes, labels, areas, valid, ignored, pieces)
     order = _order(~valid, -areas, *boxes.unbind(dim=2), labels)
-    return (_take(boxes, labels, valid,
-                  order), (valid & ignored).gather(1, order), order)
+    return (_take(boxes, labels, valid, order),
+            (valid & ignored).gather(1, order), pieces.gather(1, order), order)
 
 
 def _sort_predictions(boxes: Tensor, scores: Tensor, labels: Tensor,

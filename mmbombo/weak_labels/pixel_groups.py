@@ -3,7 +3,8 @@
 
 A pixel goes to the box that contains its center; with several or none, to
 that of the nearest center, distances being in units of the box's width and
-height. The box of the first slot wins a tie.
+height. The box of the first slot wins a tie. What is too far from all boxes
+of the component is its rest.
 
 The squared distance to a center is a term of the column plus a term of the
 row, so that two small tables (:func:`_distances`) hold all that pixels need.
@@ -25,6 +26,10 @@ _TILE = 32
 #: Tiles in memory at a time. A float of each pixel stays below the 128 KiB
 #: from which the C library asks the system for fresh pages, each time.
 _CHUNK = 28
+#: Farthest pixel that a box gets, from its center, in its width or height.
+_REACH = 0.75
+#: More than any distance of such a pixel.
+_FAR = 4.
 #: Less than any position.
 _NOWHERE = -2**31
 
@@ -33,8 +38,9 @@ class PixelGroups(NamedTuple):
     """The pixels that each box gets."""
 
     count: Tensor  # (N, P) int64
-    covered: Tensor  # (N, P) int64, those inside the box
     boxes: Tensor  # (N, P, 4) float64 extents, arbitrary without a pixel
+    rest: Tensor  # (N, K) int64, pixels that no box gets
+    rest_boxes: Tensor  # (N, K, 4) float64 extents, likewise
 
 
 def group_pixels(component_map: Tensor, numbers: Tensor, rectangles: Tensor,
@@ -55,7 +61,8 @@ def group_pixels(component_map: Tensor, numbers: Tensor, rectangles: Tensor,
         num_slots (int): Slots of each component.
 
     Returns:
-        PixelGroups: Without pixels where a box takes no part.
+        PixelGroups: Without pixels where a box takes no part. The rest is
+        arbitrary where no box of the component does.
     """
     if component_map.device.type == 'cpu':
         return _group_in_tiles(component_map, numbers, rectangles, boxes,
@@ -68,13 +75,13 @@ def _distances(boxes: Tensor, active: Tensor, size: int) -> Tensor:
     """Squared distances of pixels to centers, along either axis.
 
     Returns:
-        Tensor: (2, R + 1, size) float32 for boxes (R, 4); inf for those that
-        take no part, and in the last row.
+        Tensor: (2, R + 1, size) float32 for boxes (R, 4); inf where that is
+        too far, for boxes that take no part, and in the last row.
     """
     low, high = boxes.T[:2, :, None], boxes.T[2:, :, None]
     pixel = torch.arange(size, device=boxes.device, dtype=boxes.dtype) + 0.5
     far = ((pixel - (low + high) / 2) / (high - low)).square().float()
-    far = far.masked_fill(~active[:, None], torch.inf)
+    far = far.masked_fill((far > _REACH**2) | ~active[:, None], torch.inf)
     return F.pad(far, (0, 0, 0, 1), value=torch.inf)
 
 
@@ -109,8 +116,9 @@ def _group_everywhere(component_map: Tensor, numbers: Tensor, boxes: Tensor,
     xs = torch.arange(width, device=comp.device)
     ys = torch.arange(height, device=comp.device)[:, None]
     xs, ys = (at.expand(num, height, width).flatten() for at in (xs, ys))
-    best = far.new_full(comp.shape, torch.inf)
-    owner = torch.full_like(comp, rows - 1)
+    # The rest of a component is what its number adds to the last row.
+    best = far.new_full(comp.shape, _FAR)
+    owner = rows - 1 + comp
     for row in row_of:
         row = row.index_select(0, comp)
         distance = _distance(
@@ -120,18 +128,18 @@ def _group_everywhere(component_map: Tensor, numbers: Tensor, boxes: Tensor,
         best = torch.minimum(best, distance)
 
     # Counts by column say where the columns are, too.
-    column = (owner * 2 + (best < 1)) * size + xs
-    one = torch.ones_like(column, dtype=torch.int32)
-    columns = one.new_zeros(rows * 2 * size).scatter_add_(0, column, one)
-    columns = columns.view(rows, 2, size)[:-1]
-    lines = torch.zeros_like(columns[:, 0], dtype=torch.bool)
-    lines = F.pad(lines, (0, 0, 0, 1)).flatten()
-    lines = lines.scatter_(0, owner * size + ys, True).view(rows, size)[:-1]
-    x1, x2 = _extents(columns.sum(dim=1) > 0)
+    one = torch.ones_like(owner, dtype=torch.int32)
+    columns = one.new_zeros((rows - 1 + num * num_numbers) * size)
+    lines = torch.zeros_like(columns, dtype=torch.bool)
+    columns = columns.scatter_add_(0, owner * size + xs, one).view(-1, size)
+    lines = lines.scatter_(0, owner * size + ys, True).view(-1, size)
+    x1, x2 = _extents(columns > 0)
     y1, y2 = _extents(lines)
-    groups = (columns.sum(dim=(1, 2)), columns[:, 1].sum(dim=1),
-              torch.stack([x1, y1, x2, y2], dim=1).double())
-    return PixelGroups(*(x.unflatten(0, active.shape) for x in groups))
+    groups = columns.sum(dim=1), torch.stack([x1, y1, x2, y2], dim=1).double()
+    rest = rows - 1 + first[:, None] + numbers
+    return PixelGroups(
+        *(x[:rows - 1].unflatten(0, active.shape) for x in groups),
+        *(x[rest] for x in groups))
 
 
 def _rows_by_slot(comp: Tensor, slot: Tensor, active: Tensor, num_comps: int,
@@ -170,7 +178,8 @@ def _group_in_tiles(component_map: Tensor, numbers: Tensor, rectangles: Tensor,
                     slot: Tensor) -> PixelGroups:
     """:func:`group_pixels` where boxes are; its sizes depend on the data."""
     image, box = active.nonzero(as_tuple=True)
-    measures = home.new_zeros(*active.shape, 6)
+    measures = home.new_zeros(*active.shape, 5)
+    rest = home.new_zeros(numbers.numel(), 5)
     if len(box) > 0:
         _, height, width = component_map.shape
         comps, comp = torch.unique(
@@ -181,18 +190,21 @@ def _group_in_tiles(component_map: Tensor, numbers: Tensor, rectangles: Tensor,
         far = _distances(boxes[image, box], active[image, box],
                          max(height, width))
         start = comps.div(numbers.size(1), rounding_mode='floor')
-        measures[image, box] = _measure_components(
+        measures[image, box], rest[comps] = _measure_components(
             component_map.flatten(), width, start * (height * width),
             numbers.flatten()[comps], rectangles.flatten(0, 1)[comps].long(),
             far, row_of)
+    rest = rest.view(*numbers.shape, 5)
     return PixelGroups(
-        measures[..., 0], measures[..., 1],
-        torch.cat([-measures[..., 2:4], measures[..., 4:]], dim=2).double())
+        *(x for each in (measures, rest)
+          for x in (each[..., 0],
+                    torch.cat([-each[..., 1:3], each[..., 3:]],
+                              dim=2).double())))
 
 
 def _measure_components(pixels: Tensor, width: int, start: Tensor,
                         number: Tensor, rectangles: Tensor, far: Tensor,
-                        row_of: Tensor) -> Tensor:
+                        row_of: Tensor) -> Tuple[Tensor, Tensor]:
     """Measure C components, tile by tile.
 
     Args:
@@ -205,12 +217,13 @@ def _measure_components(pixels: Tensor, width: int, start: Tensor,
         row_of (Tensor): (slots, C) rows of the components' boxes.
 
     Returns:
-        Tensor: (R, 6) int64: the pixels of each box, those inside it, and the
-        extents x1, y1, x2, y2, the first two negated so that the largest of
-        all tiles counts.
+        tuple: (R, 5) int64: the pixels of each box, and the extents x1, y1,
+        x2, y2, the first two negated so that the largest of all tiles counts;
+        and (C, 5), the same of the components' rests.
     """
     tiles = _cut(rectangles)
     row = row_of[:, tiles.comp]
+    num_rows = far.size(1)
     far_x = far[0][row[..., None], tiles.x]
     far_y = far[1][row[..., None], tiles.y]
     line = (start[tiles.comp, None] + tiles.y * width)[..., None]
@@ -223,16 +236,18 @@ def _measure_components(pixels: Tensor, width: int, start: Tensor,
         found = pixels.index_select(0, at.flatten()).view_as(at)
         member = (found == wanted[part]) & tiles.in_x[part, None]
         shares.append(_share(member, far_x[:, part], far_y[:, part]))
-    columns, lines, covered = (torch.cat(x, dim=1) for x in zip(*shares))
+    columns, lines = (torch.cat(x, dim=1) for x in zip(*shares))
     measures = torch.stack([
         columns.sum(dim=2).long(),
-        covered.long(),
         _last(-tiles.x, columns),
         _last(-tiles.y, lines),
         _last(tiles.x + 1, columns),
         _last(tiles.y + 1, lines)
     ], dim=2)
-    return _sum_up(row.flatten(), measures.flatten(0, 1), far.size(1))[:-1]
+    row = torch.cat([row, num_rows + tiles.comp[None]])
+    measures = _sum_up(row.flatten(), measures.flatten(0, 1),
+                       num_rows + len(number))
+    return measures[:num_rows - 1], measures[num_rows:]
 
 
 def _cut(rectangles: Tensor) -> _Tiles:
@@ -253,7 +268,7 @@ def _cut(rectangles: Tensor) -> _Tiles:
 
 
 def _share(member: Tensor, far_x: Tensor,
-           far_y: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+           far_y: Tensor) -> Tuple[Tensor, Tensor]:
     """Give the pixels of each tile to the boxes of its component.
 
     Args:
@@ -262,25 +277,25 @@ def _share(member: Tensor, far_x: Tensor,
         far_y (Tensor): (slots, L, T) distances along the rows.
 
     Returns:
-        tuple: Each box's pixels by column (slots, L, T), by row (slots, L, T),
-        and those inside it (slots, L), float32.
+        tuple: Each box's pixels by column and by row, (slots + 1, L, T)
+        float32 each, the last ones being nobody's.
     """
     distances = [
         _distance(x[:, None], y[..., None]) for x, y in zip(far_x, far_y)
     ]
-    best = distances[0].clone()
+    best = distances[0].clamp(max=_FAR)
     for distance in distances[1:]:
         torch.minimum(best, distance, out=best)
-    inside = best.lt(1).float()
     left = member.float()
-    columns, lines, covered = [], [], []
+    columns, lines = [], []
     for distance in distances:
         mine = distance.eq_(best).mul_(left)
         left.sub_(mine)
         columns.append(mine.sum(dim=1))
         lines.append(mine.sum(dim=2))
-        covered.append(mine.mul_(inside).sum(dim=(1, 2)))
-    return torch.stack(columns), torch.stack(lines), torch.stack(covered)
+    columns.append(left.sum(dim=1))
+    lines.append(left.sum(dim=2))
+    return torch.stack(columns), torch.stack(lines)
 
 
 def _last(position: Tensor, count: Tensor) -> Tensor:
@@ -289,10 +304,10 @@ def _last(position: Tensor, count: Tensor) -> Tensor:
 
 
 def _sum_up(rows: Tensor, measures: Tensor, num_rows: int) -> Tensor:
-    """Join the tiles of each row; (rows, 6) int64, as of the tiles."""
-    counts = measures.new_zeros(num_rows, 2)
-    counts.index_add_(0, rows, measures[:, :2])
+    """Join the tiles of each row; (rows, 5) int64, as of the tiles."""
+    counts = measures.new_zeros(num_rows, 1)
+    counts.index_add_(0, rows, measures[:, :1])
     extents = measures.new_full((num_rows, 4), _NOWHERE)
-    extents.scatter_reduce_(0, rows[:, None].expand(-1, 4), measures[:, 2:],
+    extents.scatter_reduce_(0, rows[:, None].expand(-1, 4), measures[:, 1:],
                             'amax')
     return torch.cat([counts, extents], dim=1)

@@ -57,6 +57,7 @@ def table(num_preds, num_images=2, size=320):
         comp_areas=many(comps['areas'], torch.float32),
         comp_valid=many(np.ones(2, bool)),
         comp_ignored=many(np.zeros(2, bool)),
+        comp_pieces=many(np.zeros(2, bool)),
         pred_boxes=many(boxes, torch.float32),
         pred_scores=many(np.full(num_preds, .9), torch.float32),
         pred_labels=many(np.arange(num_preds) % 4 // 2, torch.long),

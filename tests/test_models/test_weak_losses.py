@@ -88,12 +88,13 @@ def masked(box=(30, 10, 90, 50), seg_id=2):
     sample = make_sample(('sem_seg', ))
     ids = torch.zeros(1, SIZE, SIZE).long()
     table = instances([], [])
-    table.areas, table.ignored = torch.zeros(0), torch.zeros(0).bool()
+    table.areas = torch.zeros(0)
+    table.ignored = table.pieces = torch.zeros(0).bool()
     if box:
         ids[:, box[1]:box[3], box[0]:box[2]] = seg_id
         table = instances([box], [seg_id])
         table.areas = torch.tensor([2400.])
-        table.ignored = torch.tensor([False])
+        table.ignored = table.pieces = torch.tensor([False])
     sample.gt_sem_seg = PixelData(sem_seg=ids, data=ids)
     sample.component_map = PixelData(data=(ids > 0).long())
     sample.components = table
@@ -135,7 +136,8 @@ def test_a_mask_teaches_what_it_rules_out_no_more_and_no_less(seed):
         bboxes=torch.from_numpy(table['boxes']),
         labels=torch.from_numpy(table['labels']),
         areas=torch.from_numpy(table['areas']),
-        ignored=torch.from_numpy(table['ignored']))
+        ignored=torch.from_numpy(table['ignored']),
+        pieces=torch.from_numpy(table['pieces']))
     ctx = SimpleNamespace(samples=[sample], class_map=MANY)
     targets, ignore, _ = loss.pseudo_boxes(ctx, [0])
     classes = F.one_hot(targets[0].labels, 4).bool()
@@ -154,11 +156,12 @@ def test_a_mask_teaches_what_it_rules_out_no_more_and_no_less(seed):
                     boxes.tolist(), targets[0].labels) if own == label)
             doubtful = any(
                 x1 <= x < x2 and y1 <= y < y2
-                for (x1, y1, x2, y2), of, too_small in zip(
-                    table['boxes'], table['labels'], table['ignored'])
+                for (x1, y1, x2, y2), of, no_target in zip(
+                    table['boxes'], table['labels'],
+                    table['ignored'] | table['pieces'])
                 # a rectangle of several classes, of which nobody chose one
                 if MANY.compatible[of, label]
-                and (too_small or MANY.compatible[of].sum() > 1))
+                and (no_target or MANY.compatible[of].sum() > 1))
             shown = MANY.compatible[:, label].any()
             rules_out = seg_id != 255 and shown and not MANY.compatible[
                 seg_id, label]
@@ -238,42 +241,22 @@ def test_a_loss_of_neither_part_is_refused():
     assert select_losses(dict(loss_cls=1, num_pos=3), 'loc') == dict(num_pos=3)
 
 
-def predicting(*boxes):
-    """A network that predicts these boxes of class 1."""
-    other = tiny_model()
-    result = instances(boxes, [1] * len(boxes))
-    result.scores = torch.full((len(boxes), ), .9)
-    other.task_heads.det.decode = lambda task, outputs, metas, cfg: [result]
-    return other
-
-
-def test_a_rectangle_that_disagrees_is_no_target_and_no_negative():
+def test_a_piece_is_no_target_and_no_negative():
     model = tiny_model(
-        dict(
-            type='MaskForBoxLoss', predictor='ema', ramp=0., min_quality=.8))
-    model.set_teacher('ema', predicting([30, 10, 75, 50]))  # IoU 3/4
+        dict(type='MaskForBoxLoss', predictor='none', ramp=0.))
     sample = masked()
+    sample.components.pieces = torch.tensor([True])
     ctx = StepContext(model, images(1), [sample])
     scores = [x.detach().requires_grad_() for x in ctx.outputs('det')[0]]
     ctx._outputs['det'] = (scores, *ctx.outputs('det')[1:])
     losses = model.weak_losses[0](ctx)
-    assert losses['num_ignored'] == 1 and losses['num_direct'] == 0
+    assert losses['num_ignored'] == 1 and losses['num_kept'] == 0
     assert len(sample.pseudo_instances) == 0
     sum(losses['loss_cls']).backward()
     inside = scores[0].grad[0, :, 2:6, 4:11]  # cells of 8 pixels
     assert (inside[1] == 0).all() and (inside[0] > 0).all()
 
-    model.set_teacher('ema', predicting([30, 10, 82, 50]))  # IoU 13/15
-    losses = model.weak_losses[0](StepContext(model, images(1), [sample]))
-    assert losses['num_ignored'] == 0 and losses['num_direct'] == 1
-    assert sample.pseudo_instances.bboxes.tolist() == [[30, 10, 90, 50]]
 
-
-@pytest.mark.parametrize('bad, message', [
-    (dict(supervise='box'), 'supervise'),
-    (dict(min_quality=1.5), 'min_quality=1.5'),
-    (dict(min_quality=.5, predictor='none'), "predictor='none'"),
-])
-def test_options_that_cannot_be(bad, message):
-    with pytest.raises(ValueError, match=message):
-        MODELS.build(dict(type='MaskForBoxLoss', **bad))
+def test_options_that_cannot_be():
+    with pytest.raises(ValueError, match='supervise'):
+        MODELS.build(dict(type='MaskForBoxLoss', supervise='box'))

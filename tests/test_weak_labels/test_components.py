@@ -88,12 +88,58 @@ def test_known_values():
     check_table(component_map, table)
 
 
+def test_pieces_share_an_occluder_with_a_much_larger_component():
+    seg_map = np.zeros((40, 60), np.uint8)
+    seg_map[5:35, 2:20] = 1  # 540 pixels
+    seg_map[0:40, 20:24] = 2  # in front
+    seg_map[5:14, 24:30] = 1  # 54, a tenth
+    seg_map[20:25, 24:35] = 1  # 55
+    seg_map[5:14, 40:45] = 1  # 45, beside nothing
+    seg_map[30:34, 24:26] = 3  # the only one of its class
+    pieces = {
+        int(area)
+        for area, piece in zip(*map(
+            label_components(seg_map, 5, (1, 2, 3))[1].get,
+            ('areas', 'pieces'))) if piece
+    }
+    assert pieces == {54}
+    seg_map[0:40, 20:24] = 255
+    assert not label_components(seg_map, 5, (1, 2, 3))[1]['pieces'].any()
+
+
+@settings(max_examples=100)
+@given(
+    arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)),
+           elements=st.sampled_from([0, 2, 2, 2, 2, 5, 7])),
+    st.integers(0, 3))
+def test_pieces_equal_a_slow_reference(seg_map, min_area):
+    component_map, table = label_components(seg_map, min_area, (2, 5))
+    areas, labels = table['areas'], table['labels']
+    padded = np.pad(component_map, 1)
+
+    def beside(row):
+        near = set()
+        for y, x in zip(*np.where(padded == row + 1)):
+            near |= set(padded[y - 1:y + 2, x - 1:x + 2].ravel().tolist())
+        return {
+            other for other in range(len(labels)) if other + 1 in near
+            and labels[other] != labels[row] and not table['ignored'][other]
+        }
+
+    for row, piece in enumerate(table['pieces']):
+        assert piece == any(
+            labels[other] == labels[row] and areas[row] * 10 <= areas[other]
+            and not table['ignored'][other] and beside(row) & beside(other)
+            for other in range(len(labels)))
+
+
 def test_types():
     component_map, table = label_components(
         np.ones((4, 5), np.uint8), 1, (1, ))
     assert component_map.dtype == np.int16
     assert {key: str(value.dtype) for key, value in table.items()} == dict(
-        labels='int64', boxes='float32', areas='float32', ignored='bool')
+        labels='int64', boxes='float32', areas='float32', ignored='bool',
+        pieces='bool')
     assert table['boxes'].tolist() == [[0, 0, 5, 4]]
 
 

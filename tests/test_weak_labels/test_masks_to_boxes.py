@@ -13,13 +13,13 @@ COMPATIBLE = np.zeros((6, 4), bool)
 for _seg, _det in ((1, 0), (2, 1), (3, 2), (3, 3), (5, 0)):
     COMPATIBLE[_seg, _det] = True
 THINGS = (1, 2, 3, 4, 5)
-OPTIONS = dict(score_thr=.3, iou_thr=.5, containment_thr=.7, cover_thr=.5,
+OPTIONS = dict(score_thr=.3, iou_thr=.5, containment_thr=.7, rest_thr=.2,
                min_area=3, rounds=3, max_splits=3)
 
 
 # --------------------------------------------------------------- reference
 def reference(component_map, table, preds, compatible, score_thr, iou_thr,
-              containment_thr, cover_thr, min_area, rounds, max_splits):
+              containment_thr, rest_thr, min_area, rounds, max_splits):
     """One image, in loops.
 
     Returns:
@@ -31,16 +31,26 @@ def reference(component_map, table, preds, compatible, score_thr, iou_thr,
                     for box, score, label in preds
                     if score > score_thr and box_area(box) > 0))
     preds = [(tuple(p[2:6]), p[6]) for p in preds]
-    comps = sorted((-a, *map(float, box), int(label), k + 1, bool(ignored))
-                   for k, (box, label, a, ignored) in enumerate(
+    comps = sorted((-a, *map(float, box), int(label), k + 1, *map(bool, marks))
+                   for k, (box, label, a, *marks) in enumerate(
                        zip(table['boxes'], table['labels'], table['areas'],
-                           table['ignored'])))
+                           table['ignored'], table['pieces'])))
     comps = [dict(box=tuple(c[1:5]), label=c[5], number=c[6], ignored=c[7],
-                  classes=set(np.flatnonzero(compatible[c[5]])))
+                  piece=c[8], classes=set(np.flatnonzero(compatible[c[5]])))
              for c in comps if compatible[c[5]].any()]
 
     def ignore(comp, box):
         regions.append((tuple(sorted(comp['classes'])), box))
+
+    def keep(origin, comp, box):
+        if len(comp['classes']) == 1:
+            targets.append((origin, *comp['classes'], box))
+        else:
+            ignore(comp, box)
+
+    def extents(pixels):
+        ys, xs = np.array(pixels).T
+        return xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
 
     for comp in [c for c in comps if c['ignored']]:
         ignore(comp, comp['box'])
@@ -76,10 +86,11 @@ def reference(component_map, table, preds, compatible, score_thr, iou_thr,
             used_p |= {p for p in home if home[p] == c}
             continue
         taken = sorted(taken)[:max_splits]
-        if len(taken) < 2:
+        if not taken or (len(taken) == 1 and box_iou(
+                preds[taken[0]][0], comp['box']) >= iou_thr):
             continue
         groups = {p: [] for p in taken}
-        covered = total = 0
+        rest, total = [], 0
         for y, x in zip(*np.where(component_map == comp['number'])):
             keys = []
             for p in taken:
@@ -87,25 +98,33 @@ def reference(component_map, table, preds, compatible, score_thr, iou_thr,
                 dx = np.float32(((x + .5 - (x1 + x2) / 2) / (x2 - x1))**2)
                 dy = np.float32(((y + .5 - (y1 + y2) / 2) / (y2 - y1))**2)
                 contains = (x1 <= x + .5 <= x2) and (y1 <= y + .5 <= y2)
-                keys.append((not contains, dx + dy, p))
-            best = min(keys)
-            covered += not best[0]
+                if max(dx, dy) <= .75**2:
+                    keys.append((not contains, dx + dy, p))
             total += 1
-            groups[best[2]].append((y, x))
+            (groups[min(keys)[2]] if keys else rest).append((y, x))
         large = [p for p in taken if groups[p] and len(groups[p]) >= min_area]
-        if len(large) < 2 or covered / total < cover_thr:
+        rest_large = rest and len(rest) >= max(min_area, rest_thr * total)
+        if len(large) + bool(rest_large) < 2 or any(
+                box_iou(preds[p][0], extents(groups[p])) < iou_thr
+                for p in large):
+            continue
+        box = preds[taken[0]][0]
+        if len(taken) == 1 and box_overlap(box, extents(
+                rest)) / box_area(box) >= containment_thr:
             continue
         used_c.add(c)
         used_p |= set(taken)
         for p in taken:
             if not groups[p]:
                 continue
-            ys, xs = np.array(groups[p]).T
-            box = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
             if p in large:
-                targets.append(('split', preds[p][1], box))
+                targets.append(('split', preds[p][1], extents(groups[p])))
             else:
-                ignore(comp, box)
+                ignore(comp, extents(groups[p]))
+        if rest_large:
+            keep('rest', comp, extents(rest))
+        elif rest:
+            ignore(comp, extents(rest))
 
     # Merge.
     for _ in range(rounds):
@@ -149,10 +168,10 @@ def reference(component_map, table, preds, compatible, score_thr, iou_thr,
     for c, comp in enumerate(comps):
         if c in used_c:
             continue
-        if len(comp['classes']) == 1:
-            targets.append(('kept', *comp['classes'], comp['box']))
-        else:
+        if comp['piece']:
             ignore(comp, comp['box'])
+        else:
+            keep('kept', comp, comp['box'])
 
     def plain(rows):
         return sorted((*row[:-1], tuple(map(float, row[-1]))) for row in rows)
@@ -174,6 +193,7 @@ def to_batch(images):
         comp_areas=torch.zeros(num, num_comps),
         comp_valid=torch.zeros(num, num_comps, dtype=torch.bool),
         comp_ignored=torch.zeros(num, num_comps, dtype=torch.bool),
+        comp_pieces=torch.ones(num, num_comps, dtype=torch.bool),
         pred_boxes=torch.full((num, num_preds, 4), 5.),
         pred_scores=torch.full((num, num_preds), .9),
         pred_labels=torch.zeros(num, num_preds, dtype=torch.long),
@@ -183,7 +203,7 @@ def to_batch(images):
         out['component_map'][i, :height, :width] = torch.from_numpy(
             component_map.astype(np.int64))
         k = len(table['labels'])
-        for key in ('boxes', 'labels', 'areas', 'ignored'):
+        for key in ('boxes', 'labels', 'areas', 'ignored', 'pieces'):
             out[f'comp_{key}'][i, :k] = torch.from_numpy(table[key])
         out['comp_valid'][i, :k] = True
         for j, (box, score, label) in enumerate(preds):
@@ -234,7 +254,7 @@ def check(images, compatible=COMPATIBLE, **options):
         seen += [t[0] for t in targets]
         num_regions += len(regions)
     assert not (out.valid & out.ignored).any()
-    for origin in ('split', 'merged', 'direct', 'kept'):
+    for origin in ('split', 'rest', 'merged', 'direct', 'kept'):
         assert out.counts[f'num_{origin}'] == seen.count(origin)
     assert out.counts['num_ignored'] == num_regions
     return seen, num_regions
@@ -284,7 +304,7 @@ def test_random_batches_equal_the_reference():
         seen += new
         regions += more
     # The comparison is worth something: all origins are common.
-    for origin in ('split', 'merged', 'direct', 'kept'):
+    for origin in ('split', 'rest', 'merged', 'direct', 'kept'):
         assert seen.count(origin) > 30, (origin, seen.count(origin))
     assert regions > 100
 
@@ -337,25 +357,66 @@ def test_duplicates_and_part_boxes_do_not_split():
     part = (5, 5, 25, 16)
     for preds in ([(whole, .9, 0), (whole, .8, 0)],
                   [(whole, .9, 0), (part, .8, 0)],
-                  [(whole, .8, 0), (part, .9, 0)],
-                  [(part, .9, 0)],
-                  [((5, 5, 20, 20), .9, 0), ((5, 7, 20, 22), .8, 0)]):
+                  [((5, 5, 25, 26), .9, 0)]):
         out = refine([image_of(paint((1, whole)), preds)])
         assert targets_of(out) == [(0, whole)]
         assert out.counts['num_split'] == 0
 
 
-def test_predictions_that_cover_little_do_not_split():
-    preds = [((5, 5, 10, 10), .9, 0), ((20, 20, 25, 25), .8, 0)]
-    image = image_of(paint((1, (5, 5, 30, 30))), preds)
-    assert targets_of(refine([image])) == [(0, (5, 5, 30, 30))]
-    out = refine([image], cover_thr=.01)
-    assert out.counts['num_split'] == 2
+def test_what_nobody_predicts_is_the_rest():
+    first, second, last = (2, 5, 22, 35), (22, 8, 42, 33), (42, 5, 64, 32)
+    seg_map = paint((1, first), (1, second), (1, last), size=(40, 70))
+    # a quarter of the box beyond its edge belongs to it
+    for seen, boxes in (((first, second),
+                         [first, (22, 5, 47, 33), (47, 5, 64, 32)]),
+                        ((first, ), [(2, 5, 27, 35), (27, 5, 64, 33)])):
+        out = refine([image_of(seg_map, [(box, .9, 0) for box in seen])])
+        assert targets_of(out) == [(0, box) for box in boxes]
+        assert regions_of(out) == []
+        assert out.counts['num_rest'] == 1
+
+
+def test_a_lone_prediction_that_the_rest_surrounds_is_a_part():
+    whole = (5, 5, 55, 35)
+    for part in ((20, 10, 35, 25), (20, 5, 35, 20), (40, 10, 55, 25)):
+        out = refine([image_of(paint((1, whole)), [(part, .9, 0)])])
+        assert targets_of(out) == [(0, whole)]
+
+
+@pytest.mark.parametrize('seg_id, classes', [(1, (0, )), (3, (2, 3))])
+def test_a_rest_is_a_target_if_large_and_of_a_certain_class(seg_id, classes):
+    third = (40, 8, 60, 35)
+    parts = [(A, .9, classes[0]), (B, .8, classes[0])]
+    seg_map = paint((seg_id, A), (seg_id, B), (seg_id, third))
+    rest = (45, 8, 60, 35)
+    found = [(classes[0], A), (classes[0], (20, 8, 45, 35))]
+    for rest_thr, is_target in ((.2, len(classes) == 1), (.5, False)):
+        out = refine([image_of(seg_map, parts)], rest_thr=rest_thr)
+        assert targets_of(out) == found + [(classes[0], rest)] * is_target
+        assert regions_of(out) == [(classes, rest)] * (not is_target)
+
+
+def test_no_split_into_what_the_predictions_do_not_show():
+    """The mask fills a small part of the second prediction."""
+    preds = [(A, .9, 0), ((20, 5, 40, 35), .8, 0)]
+    for bottom, split in ((35, True), (12, False)):
+        image = image_of(paint((1, A), (1, (20, 5, 40, bottom))), preds)
+        assert (refine([image]).counts['num_split'] == 2) == split
+
+
+def test_a_piece_is_ignored_unless_a_prediction_shows_it():
+    large, piece, front = (2, 2, 30, 38), (36, 2, 40, 27), (30, 0, 36, 40)
+    seg_map = paint((1, large), (1, piece), (2, front))
+    out = refine([image_of(seg_map)])
+    assert targets_of(out) == [(0, large), (1, front)]
+    assert regions_of(out) == [((0, ), piece)]
+    out = refine([image_of(seg_map, [(piece, .9, 0)])])
+    assert targets_of(out) == [(0, large), (0, piece), (1, front)]
 
 
 def test_low_scores_and_other_classes_do_not_split():
     seg_map = paint((1, A), (1, B))
-    for preds in ([(A, .6, 0), (B, .3, 0)], [(A, .6, 0), (B, .6, 1)]):
+    for preds in ([(B, .3, 0)], [(B, .6, 1)]):
         assert targets_of(refine([image_of(seg_map, preds)])) == [(0, BOTH)]
 
 
@@ -475,7 +536,7 @@ def test_both_ways_group_large_images_alike(request, dtype):
     tiled = refine_boxes(**batch, **options)
     request.getfixturevalue('on_accelerator')
     everywhere = refine_boxes(**batch, **options)
-    assert tiled.counts['num_split'] >= 6
+    assert tiled.counts['num_split'] >= 3
     for i, image in enumerate(images):
         assert targets_of(tiled, i) == targets_of(everywhere, i)
         assert regions_of(tiled, i) == regions_of(everywhere, i)

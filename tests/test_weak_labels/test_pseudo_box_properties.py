@@ -32,6 +32,7 @@ def refine(seg_map, preds, order=None, min_area=2, **options):
         torch.from_numpy(rank[component_map])[None], *columns,
         torch.ones(1, num, dtype=torch.bool),
         torch.from_numpy(table['ignored'][order])[None],
+        torch.from_numpy(table['pieces'][order])[None],
         torch.tensor(boxes, dtype=torch.float32).view(1, -1, 4),
         torch.tensor(scores, dtype=torch.float32).view(1, -1),
         torch.tensor(labels, dtype=torch.long).view(1, -1),
@@ -109,9 +110,6 @@ def test_order_of_components_and_predictions_is_nothing(scene, order, random):
     other = refine(seg_map, shuffled, [i for i in order if i < num])
     assert found(out) == found(other)
     assert found(out, 'ignored') == found(other, 'ignored')
-    np.testing.assert_allclose(
-        sorted(out.quality[out.valid].tolist()),
-        sorted(other.quality[other.valid].tolist()))
 
 
 @settings(max_examples=40)
@@ -121,8 +119,9 @@ def test_empty_predictions_give_the_rectangles(scene):
     seg_map[seg_map == 3] = 0
     _, table = label_components(seg_map, 2, (1, 2))
     rectangles = sorted(
-        (int(seg_id) - 1, tuple(box.tolist())) for seg_id, box, ignored in zip(
-            table['labels'], table['boxes'], table['ignored']) if not ignored)
+        (int(seg_id) - 1, tuple(box.tolist())) for seg_id, box, *marks in zip(
+            table['labels'], table['boxes'], table['ignored'],
+            table['pieces']) if not any(marks))
     assert found(refine(seg_map, [])) == rectangles
 
 
@@ -212,62 +211,3 @@ def test_perfect_predictions_split_overlap_to_a_bound(w1, w2, h1, h2, share,
 def clash(a, b):
     return box_iou(a, b) >= .5 or box_overlap(a, b) >= .7 * min(
         box_area(a), box_area(b))
-
-
-# ------------------------------------------------------------------ quality
-@settings(max_examples=60)
-@given(scenes(), st.floats(.05, 1))
-def test_low_quality_is_ignored_and_nothing_else_changes(scene, limit):
-    seg_map, preds = scene
-    loose, strict = refine(seg_map, preds), refine(
-        seg_map, preds, min_quality=limit)
-    good = loose.valid & (loose.quality.double() >= limit)
-    assert torch.equal(strict.valid, good)
-    assert torch.equal(strict.ignored, loose.ignored | (loose.valid & ~good))
-    torch.testing.assert_close(strict.boxes, loose.boxes, equal_nan=True)
-    # ignored at least for the class that it would have been a target of
-    dropped = loose.valid & ~good
-    assert strict.ignored_classes[0][dropped[0]].gather(
-        1, strict.labels[dropped][:, None]).all()
-    kept = sum(strict.counts[f'num_{how}']
-               for how in ('split', 'merged', 'direct', 'kept'))
-    assert kept == good.sum()
-
-
-def test_quality_is_the_iou_with_the_best_prediction_of_the_class():
-    seg_map = np.zeros((HEIGHT, WIDTH), np.uint8)
-    seg_map[2:12, 2:12] = 1
-    seg_map[14:20, 2:12] = 2
-    seg_map[2:20, 20:24] = 3
-    preds = [
-        ([2., 2., 12., 22.], .9, 0),  # IoU 1/2 with the first
-        ([2., 2., 12., 12.], .9, 1),  # of another class
-        ([2., 2., 12., 12.], .2, 0),  # too low a score
-        ([22., 2., 26., 20.], .9, 3),  # IoU 1/3, not enough for its class
-    ]
-    out = refine(seg_map, preds, min_quality=.4)
-    assert found(out) == [(0, (2., 2., 12., 12.))]
-    assert out.quality[out.valid].tolist() == [.5]
-    regions = dict((box, classes) for classes, box in zip(
-        out.ignored_classes[0][out.ignored[0]].tolist(),
-        map(tuple, out.boxes[0][out.ignored[0]].tolist())))
-    assert regions == {
-        (2., 14., 12., 20.): [False, True, False, False],
-        (20., 2., 24., 20.): [False, False, True, True]
-    }
-    assert out.counts['num_direct'] == 1 and out.counts['num_kept'] == 0
-    assert out.counts['num_ignored'] == 2
-
-
-def test_merged_box_of_low_quality_is_ignored_for_all_its_classes():
-    seg_map = np.zeros((HEIGHT, WIDTH), np.uint8)
-    seg_map[4:12, 2:10] = 3
-    seg_map[4:12, 12:20] = 3
-    preds = [([2., 2., 20., 14.], .9, 3)]  # joint rectangle: IoU 2/3
-    assert found(refine(seg_map, preds)) == [(3, (2., 4., 20., 12.))]
-    out = refine(seg_map, preds, min_quality=.7)
-    assert not out.valid.any()
-    assert out.boxes[out.ignored].tolist() == [[2, 4, 20, 12]]
-    assert out.ignored_classes[out.ignored].tolist() == [
-        [False, False, True, True]
-    ]

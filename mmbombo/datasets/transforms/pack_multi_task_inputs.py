@@ -16,7 +16,11 @@ META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor',
              'sample_idx', 'instances')
 #: Column of the table of components -> field of the packed instances.
 COMPONENT_FIELDS = dict(
-    boxes='bboxes', labels='labels', areas='areas', ignored='ignored')
+    boxes='bboxes',
+    labels='labels',
+    areas='areas',
+    ignored='ignored',
+    pieces='pieces')
 
 
 @TRANSFORMS.register_module()

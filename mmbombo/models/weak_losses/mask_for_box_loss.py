@@ -51,17 +51,18 @@ class MaskForBoxLoss(BaseWeakLoss):
     head's own loss on these boxes. A pixel rules out all detection classes
     that other segmentation classes show, and at its cell they are negatives.
     What a mask does not say is ignored: pixels without a label, components
-    too small to be a target or of which any of several classes is possible,
-    ambiguous splits, and detection classes that no segmentation class shows.
+    too small to be a target, perhaps a piece of another one, or of which any
+    of several classes is possible, ambiguous splits, and detection classes
+    that no segmentation class shows.
 
     The steps are named in `Box for Mask and Mask for Box
     <https://arxiv.org/abs/2411.17536>`_; their conditions and all thresholds
     are our reconstruction.
 
     The defaults were set before our ablation, which bears them out for
-    ``min_quality`` and ``supervise``; the three predictors, and a
-    ``loss_weight`` of 0.5 or 1, differ by less than seeds do. The figures are
-    in ``docs/en/user_guides/weak_losses.md``, and for all runs in
+    ``supervise``; the three predictors, and a ``loss_weight`` of 0.5 or 1,
+    differ by less than seeds do. The figures are in
+    ``docs/en/user_guides/weak_losses.md``, and for all runs in
     ``docs/en/notes/ablation.md``.
 
     Args:
@@ -78,14 +79,9 @@ class MaskForBoxLoss(BaseWeakLoss):
         max_predictions (int): Predictions per image. Defaults to 30.
         iou_thr (float): See :func:`refine_boxes`. Defaults to 0.5.
         containment_thr (float): See :func:`refine_boxes`. Defaults to 0.7.
-        cover_thr (float): See :func:`refine_boxes`. Defaults to 0.5.
+        rest_thr (float): See :func:`refine_boxes`. Defaults to 0.2.
         min_area (float): Smallest part of a split component, in pixels.
             Defaults to 80.
-        min_quality (float): Pseudo boxes on which rectangle and prediction
-            agree less are ignored: no target, no negative. The quality of a
-            box is its largest IoU with a prediction of its class, so a
-            rectangle that nobody predicts has none. Defaults to 0, all boxes
-            are trained on.
         supervise (str): What the boxes supervise: 'both', only the
             classification ('cls') or only the localization ('loc'), by the
             names of the losses. Defaults to 'both'.
@@ -110,20 +106,14 @@ class MaskForBoxLoss(BaseWeakLoss):
                  max_predictions: int = 30,
                  iou_thr: float = 0.5,
                  containment_thr: float = 0.7,
-                 cover_thr: float = 0.5,
+                 rest_thr: float = 0.2,
                  min_area: float = 80,
-                 min_quality: float = 0.,
                  supervise: str = 'both',
                  start: float = 0.) -> None:
         super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         if supervise not in SUPERVISE:
             raise UserError(f'supervise of MaskForBoxLoss must be one of '
                             f'{SUPERVISE}, not {supervise!r}')
-        if not 0 <= min_quality <= 1 or (min_quality and predictor == 'none'):
-            raise UserError(
-                f'min_quality={min_quality} of MaskForBoxLoss must lie in '
-                "[0, 1], and be 0 with predictor='none', when there is "
-                'nothing to agree with')
         self.predictor = predictor
         self.supervise = supervise
         self.decode_cfg = decode_cfg(score_thr, max_predictions)
@@ -131,15 +121,15 @@ class MaskForBoxLoss(BaseWeakLoss):
             score_thr=score_thr,
             iou_thr=iou_thr,
             containment_thr=containment_thr,
-            cover_thr=cover_thr,
-            min_area=min_area,
-            min_quality=min_quality)
+            rest_thr=rest_thr,
+            min_area=min_area)
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
         """Losses of the detection head, and counts.
 
-        How many pseudo boxes of the batch came from a split, a merge, a
-        direct match or a kept rectangle, and how many regions are ignored.
+        How many pseudo boxes of the batch came from a split, the rest of
+        one, a merge, a direct match or a kept rectangle, and how many regions
+        are ignored.
         """
         targets, ignore, counts = self.pseudo_boxes(ctx, images)
         for i, target in zip(images, targets):
@@ -162,13 +152,13 @@ class MaskForBoxLoss(BaseWeakLoss):
             self.check_sample(sample)
         tables = [sample.components for sample in samples]
         comp_boxes, comp_valid = pad_boxes([x.bboxes for x in tables])
-        labels, areas, ignored = (
+        labels, areas, ignored, pieces = (
             pad_sequence([x.get(field) for x in tables], batch_first=True)
-            for field in ('labels', 'areas', 'ignored'))
+            for field in ('labels', 'areas', 'ignored', 'pieces'))
         maps = torch.cat([x.component_map.data for x in samples])
         predictions = self._predictions(ctx, images, maps.device)
         refined = refine_boxes(maps, comp_boxes, labels, areas, comp_valid,
-                               ignored, *predictions,
+                               ignored, pieces, *predictions,
                                ctx.class_map.compatible_on(maps.device),
                                **self.refine_cfg)
         unknown = torch.cat([x.gt_sem_seg.sem_seg for x in samples])
