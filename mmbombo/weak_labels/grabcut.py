@@ -23,7 +23,7 @@ All this was chosen on the PhotoStamps training images whose identifiers have
 an even hash. ``tools/analysis_tools/benchmark.py pseudo_masks`` measures time
 and quality against plain ``cv2.grabCut`` on the whole image, on the others.
 """
-from typing import Optional, Tuple
+from typing import Tuple
 
 import cv2
 import numpy as np
@@ -36,6 +36,12 @@ _MIN_SAMPLES = 5
 #: regularization is a variance of gray values in [0, 1].
 _FILTER_RADIUS = 2
 _FILTER_EPS = 1e-3
+#: Rounds of learning the colors of the foreground.
+_COLOR_ITERATIONS = 2
+#: GrabCut's weight by the logarithm of the box area.
+_TRUST = np.log([20**2, 160**2]), (0.1, 0.9)
+#: Weight of the distance from the center of the box.
+_RADIUS_WEIGHT = 0.55
 
 _Rect = Tuple[int, int, int, int]
 
@@ -45,44 +51,42 @@ def grabcut_foreground(image: np.ndarray,
                        iterations: int = 1,
                        margin: float = 0.15,
                        max_side: int = 128,
-                       min_extent: float = 0.5,
-                       min_side: int = 10) -> np.ndarray:
-    """What GrabCut calls foreground in one box.
+                       min_extent: float = 0.5) -> np.ndarray:
+    """What GrabCut, the colors and the place in the box call foreground.
 
     The same box of the same image always gives the same result, whatever was
-    cut before and in whichever thread. Where GrabCut cannot work the whole
+    cut before and in whichever thread. Where no background is seen the whole
     box is foreground.
 
     Args:
         image (np.ndarray): (H, W, 3) uint8, BGR.
         rect (np.ndarray): (4,) int x1, y1, x2, y2 inside the image.
-        iterations (int): Iterations. Defaults to 1.
+        iterations (int): GrabCut's iterations. Defaults to 1.
         margin (float): What is seen of the background around the box, on each
             side, as a share of the longer box side. Defaults to 0.15.
-        max_side (int): Longest side, in pixels, of what GrabCut works on.
+        max_side (int): Longest side, in pixels, of what is worked on.
             Defaults to 128.
         min_extent (float): GrabCut has collapsed if the extents of its
             foreground cover less than this share of the box. Defaults to 0.5.
-        min_side (int): The whole box is returned if it is thinner than this,
-            in pixels. Defaults to 10.
 
     Returns:
         np.ndarray: (h, w) bool, size of the box.
     """
     x1, y1, x2, y2 = (int(v) for v in rect)
-    everything = np.ones((y2 - y1, x2 - x1), dtype=bool)
-    if min(everything.shape) < min_side:
-        return everything
     view, inner = _neighborhood(image.shape[:2], (x1, y1, x2, y2), margin)
     crop = image[window(view)]
     scale = min(1.0, max_side / max(crop.shape[:2]))
     small, small_inner = _shrink(crop, inner, scale)
-    found = _cut(small, small_inner, iterations, min_extent)
-    if found is None:
-        return everything
-    if found.shape != crop.shape[:2]:
-        found = _refine(crop, found, round(_FILTER_RADIUS / scale))
-    return found[window(inner)]
+    box = window(small_inner)
+    inside = small[box].shape[0] * small[box].shape[1]
+    if min(inside, small.size // 3 - inside) < _MIN_SAMPLES:
+        return np.ones((y2 - y1, x2 - x1), dtype=bool)
+    cut = _cut(small, small_inner, iterations, min_extent)
+    votes = np.full(small.shape[:2], -1, dtype=np.float32)
+    votes[box] = _votes(small, small_inner, cut[box], (y2 - y1) * (x2 - x1))
+    if votes.shape != crop.shape[:2]:
+        votes = _refine(crop, votes, round(_FILTER_RADIUS / scale))
+    return votes[window(inner)] > 0
 
 
 def window(rect: _Rect) -> Tuple[slice, slice]:
@@ -128,13 +132,70 @@ def _shrink(crop: np.ndarray, inner: _Rect,
     return small, np.concatenate([low, np.maximum(low, high)]).astype(int)
 
 
+def _votes(image: np.ndarray, rect: np.ndarray, cut: np.ndarray,
+           area: int) -> np.ndarray:
+    """(h, w) of the box: foreground where it is positive, within [-1, 1].
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8, BGR.
+        rect (np.ndarray): (4,) int x1, y1, x2, y2.
+        cut (np.ndarray): (h, w) bool, GrabCut's foreground in the box.
+        area (int): Of the box, in pixels of the original image.
+    """
+    radius = _radius(*cut.shape)
+    color = _color_vote(image, rect, 1 / (1 + np.exp(4 * (radius - 1))))
+    trust = np.interp(np.log(area), *_TRUST)
+    votes = color + trust * np.where(cut, 1, -1) + 1 - trust
+    return np.clip(votes - _RADIUS_WEIGHT * radius, -1, 1)
+
+
+def _radius(height: int, width: int) -> np.ndarray:
+    """(h, w) distance from the center, 1 on the inscribed ellipse."""
+    y, x = (np.linspace(1 / n - 1, 1 - 1 / n, n) for n in (height, width))
+    return np.hypot(y[:, None], x)
+
+
+def _color_vote(image: np.ndarray, rect: np.ndarray,
+                prior: np.ndarray) -> np.ndarray:
+    """How much more frequent each color is in the foreground.
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8, BGR.
+        rect (np.ndarray): (4,) int x1, y1, x2, y2.
+        prior (np.ndarray): (h, w) probability of foreground in the box.
+
+    Returns:
+        np.ndarray: (h, w) of the box, from -1, a color of the background
+        only, to 1, one of the foreground only.
+    """
+    lab = cv2.cvtColor(image, cv2.COLOR_BGR2Lab).astype(np.int32)
+    bins = (lab[..., 1] // 8 * 32 + lab[..., 2] // 8) * 8 + lab[..., 0] // 32
+    every = np.bincount(bins.ravel(), minlength=8192)
+    bins = bins[window(rect)]
+    share = prior
+    for _ in range(_COLOR_ITERATIONS):
+        fore = np.bincount(bins.ravel(), share.ravel(), minlength=8192)
+        back = _density(every - fore)[bins]
+        fore = _density(fore)[bins]
+        share = prior * fore / (prior * fore + (1 - prior) * back)
+    return (fore - back) / (fore + back)
+
+
+def _density(counts: np.ndarray) -> np.ndarray:
+    """(8192,) smoothed frequencies of the colors, none of them zero."""
+    counts = counts.astype(np.float32).reshape(32, 32, 8)
+    counts = cv2.GaussianBlur(counts, (5, 5), 0.7, None, 0.7,
+                              cv2.BORDER_CONSTANT)
+    counts = cv2.GaussianBlur(
+        counts.reshape(-1, 8), (5, 1), 1, None, 1, cv2.BORDER_CONSTANT)
+    return counts.ravel() / counts.sum() + 1e-4
+
+
 def _cut(image: np.ndarray, rect: np.ndarray, iterations: int,
-         min_extent: float) -> Optional[np.ndarray]:
-    """(H, W) bool foreground; None if there is no background to learn."""
+         min_extent: float) -> np.ndarray:
+    """(H, W) bool: what GrabCut calls foreground."""
     trimap = np.full(image.shape[:2], cv2.GC_BGD, dtype=np.uint8)
     box = trimap[window(rect)]
-    if min(box.size, trimap.size - box.size) < _MIN_SAMPLES:
-        return None
     box[:] = cv2.GC_PR_FGD
     _run_grabcut(image, trimap, iterations)
     if _extent(box == cv2.GC_PR_FGD) < min_extent:
@@ -161,21 +222,20 @@ def _extent(mask: np.ndarray) -> float:
     return width * height / mask.size
 
 
-def _refine(image: np.ndarray, mask: np.ndarray, radius: int) -> np.ndarray:
-    """Bring a mask to the size of an image, its border to the image's edges.
+def _refine(image: np.ndarray, votes: np.ndarray, radius: int) -> np.ndarray:
+    """Bring votes to the size of an image, their sign to the image's edges.
 
     The guided filter (He et al., ECCV 2010) with the gray image as guide:
-    around each pixel the mask is the linear function of the gray value that
-    fits it best. Further than two radii from the border that is a constant,
-    the mask itself.
+    around each pixel the votes are the linear function of the gray value that
+    fits them best.
 
     Args:
         image (np.ndarray): (H, W, 3) uint8.
-        mask (np.ndarray): (h, w) bool.
+        votes (np.ndarray): (h, w) float32.
         radius (int): Of the square window, in pixels.
 
     Returns:
-        np.ndarray: (H, W) bool.
+        np.ndarray: (H, W) float32.
     """
     height, width = image.shape[:2]
 
@@ -184,11 +244,10 @@ def _refine(image: np.ndarray, mask: np.ndarray, radius: int) -> np.ndarray:
 
     gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32) / 255
     soft = cv2.resize(
-        mask.astype(np.float32), (width, height),
-        interpolation=cv2.INTER_LINEAR)
+        votes, (width, height), interpolation=cv2.INTER_LINEAR)
     mean_gray, mean_soft = mean(gray), mean(soft)
     variance = mean(gray * gray) - mean_gray * mean_gray
     slope = (mean(gray * soft) - mean_gray * mean_soft) / (
         variance + _FILTER_EPS)
     offset = mean_soft - slope * mean_gray
-    return mean(slope) * gray + mean(offset) > 0.5
+    return mean(slope) * gray + mean(offset)
