@@ -22,17 +22,9 @@ CLASSES = dict(
         loss_weight=1., ramp=0., mask_refiner=None, stride=1, start=0.),
     BoxProjectionLoss=dict(loss_weight=1., ramp=0., outside=True),
     MaskForBoxLoss=dict(
-        loss_weight=1.,
-        ramp=.1,
-        predictor='self',
-        score_thr=.3,
-        max_predictions=30,
-        iou_thr=.5,
-        containment_thr=.7,
-        cover_thr=.5,
-        min_area=80,
-        min_quality=0.,
-        supervise='both'),
+        loss_weight=1., ramp=.1, predictor='self', score_thr=.3,
+        max_predictions=30, iou_thr=.5, containment_thr=.7, cover_thr=.5,
+        min_area=80, min_quality=0., supervise='both'),
     PredictionFilter=dict(predictor='ema', start=.3),
     SoftDetectionLoss=dict(
         weigh_by='teacher', score_weight=1., box_weight=1., temperature=1.),
@@ -45,34 +37,24 @@ CLASSES = dict(
     ContextPyramid=dict(
         out_channels=256, num_levels=4, fusion='fpn', norm_cfg=BN),
     PyramidSumHead=dict(
-        channels=128,
-        refine_stride=1,
-        norm_cfg=BN,
-        dropout_ratio=0.,
+        channels=128, refine_stride=1, norm_cfg=BN, dropout_ratio=0.,
         loss_decode=dict(type='mmseg.CrossEntropyLoss')),
     PerLevelAnchorHead=dict(
         feat_channels=256,
         norm_cfg=BN,
         anchor_generator=dict(
-            type='mmbombo.ClampedAnchorGenerator',
-            strides=[8, 16, 32, 64],
-            octave_base_scale=3,
-            scales_per_octave=2,
-            ratios=[1., .5, 2.],
-            scale_major=False,
-            center_offset=.5),
+            type='mmbombo.ClampedAnchorGenerator', strides=[8, 16, 32, 64],
+            octave_base_scale=3, scales_per_octave=2, ratios=[1., .5, 2.],
+            scale_major=False, center_offset=.5),
         bbox_coder=dict(
-            type='mmdet.DeltaXYWHBBoxCoder',
-            target_means=[0.] * 4,
+            type='mmdet.DeltaXYWHBBoxCoder', target_means=[0.] * 4,
             target_stds=[.1, .1, .2, .2]),
         loss_cls=dict(
             type='mmdet.FocalLoss', use_sigmoid=True, alpha=.25, gamma=1.),
         loss_bbox=dict(
             type='mmdet.BalancedL1Loss', alpha=.5, gamma=1.5, beta=.11),
         init_cfg=dict(
-            type='Normal',
-            std=.01,
-            override=[
+            type='Normal', std=.01, override=[
                 dict(type='Normal', name='conv_reg', std=.01),
                 dict(type='Normal', name='conv_cls', std=.01, bias_prob=.01)
             ])),
@@ -89,29 +71,18 @@ CLASSES = dict(
 
 #: What is not registered: all its defaults.
 OTHERS = {
-    DistillationLoss:
-    dict(on='unannotated', loss_weight=1., ramp=0., start=0.),
-    boxes_to_mask:
-    dict(method='grabcut_ignore'),
-    grabcut_foreground:
-    dict(iterations=1, margin=.15, max_side=128, min_extent=.5),
-    label_components:
-    dict(max_components=100),
-    refine_boxes:
-    dict(
-        iou_thr=.5,
-        containment_thr=.7,
-        cover_thr=.5,
-        min_area=0,
-        rounds=4,
-        max_splits=8,
-        min_quality=0.),
-    soft_score_loss:
-    dict(alpha=.25, gamma=1.),
-    segmentation_kl:
-    dict(temperature=1.),
-    temperature_kl:
-    dict(temperature=1., dim=1),
+    DistillationLoss: dict(
+        on='unannotated', loss_weight=1., ramp=0., start=0.),
+    boxes_to_mask: dict(method='grabcut_ignore'),
+    grabcut_foreground: dict(
+        iterations=1, margin=.15, max_side=128, min_extent=.5),
+    label_components: dict(max_components=100),
+    refine_boxes: dict(
+        iou_thr=.5, containment_thr=.7, cover_thr=.5, min_area=0, rounds=4,
+        max_splits=8, min_quality=0.),
+    soft_score_loss: dict(alpha=.25, gamma=1.),
+    segmentation_kl: dict(temperature=1.),
+    temperature_kl: dict(temperature=1., dim=1),
 }
 
 

@@ -23,8 +23,9 @@ def picture(height, width, *shapes, seed=0):
     truth = np.zeros((height, width), np.uint8)
     for draw, *args in shapes:
         draw(truth, *args, 1, -1)
-    image[truth > 0] = rng.integers(0, 40,
-                                    ((truth > 0).sum(), 3)) + [10, 120, 210]
+    image[truth > 0] = rng.integers(0, 40, ((truth > 0).sum(), 3)) + [
+        10, 120, 210
+    ]
     return image.clip(0, 255).astype(np.uint8), truth > 0
 
 
@@ -51,13 +52,12 @@ def paint(image, boxes, method, labels=0):
 
 @pytest.mark.parametrize('scale', [.3, 1, 3])
 def test_finds_two_joined_shapes_at_any_size(scale):
-
     def length(*values):
         return tuple(round(v * scale) for v in values)
 
-    image, truth = picture(*length(160, 200),
-                           (cv2.rectangle, length(40, 40), length(150, 70)),
-                           (cv2.circle, length(70, 90), *length(35)))
+    image, truth = picture(*length(160, 200), (
+        cv2.rectangle, length(40, 40), length(150, 70)), (
+            cv2.circle, length(70, 90), *length(35)))
     rect = tight_box(truth)
     found = grabcut_foreground(image, rect)
     assert iou(found, inside(truth, rect)) > .94
@@ -84,8 +84,8 @@ def test_the_large_class_is_kept_around_the_small_one():
 def test_hard_pixels_do_not_fail(size, noise):
     rng = np.random.default_rng(0)
     image = rng.integers(0, noise + 1, (*size, 3)).astype(np.uint8)
-    for box in ([0, 0, size[1] - 1, size[0]], [1, 1, 11,
-                                               11], [-5, -5, 100, 100]):
+    for box in ([0, 0, size[1] - 1, size[0]], [1, 1, 11, 11],
+                [-5, -5, 100, 100]):
         assert paint(image, [box], 'grabcut_ignore').shape == size
 
 
@@ -95,11 +95,10 @@ def test_border_is_finer_than_the_cut():
     rect = tight_box(truth)
     found = grabcut_foreground(image, rect, max_side=40)
     assert iou(found, inside(truth, rect)) > .985
-    small = cv2.resize(
-        truth.astype(np.float32), (46, 46), interpolation=cv2.INTER_AREA) > .5
-    coarse = cv2.resize(
-        small.astype(np.uint8), (600, 600),
-        interpolation=cv2.INTER_NEAREST) > 0
+    small = cv2.resize(truth.astype(np.float32), (46, 46),
+                       interpolation=cv2.INTER_AREA) > .5
+    coarse = cv2.resize(small.astype(np.uint8), (600, 600),
+                        interpolation=cv2.INTER_NEAREST) > 0
     assert iou(coarse, truth) < .975
 
 
@@ -135,8 +134,8 @@ def test_collapse_is_cut_again_around_the_center(contrast, noise):
     rect = np.array([44, 44, 116, 116])
     once = inside(_cut(image, rect, 1, min_extent=0), rect)
     assert once[4:14, 4:14].all() and once.sum() < 150, 'only the spot'
-    for again in (inside(_cut(image, rect, 1, min_extent=.5),
-                         rect), grabcut_foreground(image, rect)):
+    for again in (inside(_cut(image, rect, 1, min_extent=.5), rect),
+                  grabcut_foreground(image, rect)):
         assert iou(again, inside(truth > 0, rect)) > .9
 
 
@@ -232,8 +231,8 @@ def test_color_vote_equals_a_slow_one():
     image, truth = picture(9, 11, (cv2.circle, (5, 4), 3))
     image[0, :4], image[8, 8] = 255, 0  # at the ends of the bins
     rect = tight_box(truth)
-    prior = np.random.default_rng(0).uniform(.05, .95,
-                                             inside(truth, rect).shape)
+    rng = np.random.default_rng(0)
+    prior = rng.uniform(.05, .95, inside(truth, rect).shape)
     found = _color_vote(image, rect, prior)
     np.testing.assert_allclose(
         found, slow_color_vote(image, rect, prior), atol=1e-5)
@@ -278,13 +277,11 @@ def test_small_discs_are_better_than_their_boxes(size):
     assert np.mean(found) > np.mean(boxes)
 
 
-@pytest.mark.parametrize(
-    'rect',
-    [
-        [0, 0, 60, 50],  # the whole image: nothing known is background
-        [5, 5, 6, 6],
-        [5, 5, 7, 7],
-    ])
+@pytest.mark.parametrize('rect', [
+    [0, 0, 60, 50],  # the whole image: nothing known is background
+    [5, 5, 6, 6],
+    [5, 5, 7, 7],
+])
 def test_whole_box_where_nothing_can_be_learned(rect):
     image, _ = picture(50, 60, (cv2.circle, (30, 25), 12))
     assert grabcut_foreground(image, np.array(rect)).all()
@@ -321,4 +318,5 @@ def test_center_is_a_fifth_in_the_middle():
     assert (x2 - x1) * (y2 - y1) == pytest.approx(.2 * 8000, rel=.03)
     assert (x1 + x2, y1 + y2) == (pytest.approx(120, abs=1),
                                   pytest.approx(120, abs=1))
-    np.testing.assert_array_equal(center(np.array([4, 4, 5, 5])), [4, 4, 5, 5])
+    np.testing.assert_array_equal(center(np.array([4, 4, 5, 5])),
+                                  [4, 4, 5, 5])
