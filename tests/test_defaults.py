@@ -76,7 +76,7 @@ OTHERS = {
         on='unannotated', loss_weight=1., ramp=0., start=0.),
     boxes_to_mask: dict(method='grabcut_ignore', rejected='candidates'),
     grabcut_foreground: dict(
-        iterations=1, margin=.15, max_side=128, min_extent=.5, min_side=10),
+        iterations=1, margin=.15, max_side=128, min_extent=.5),
     label_components: dict(max_components=100),
     refine_boxes: dict(
         iou_thr=.5, containment_thr=.7, rest_thr=.2, min_area=0, rounds=4,

@@ -8,7 +8,8 @@ import pytest
 
 from mmbombo.testing import class_ids
 from mmbombo.weak_labels import boxes_to_mask
-from mmbombo.weak_labels.grabcut import (_cut, _refine, center,
+from mmbombo.weak_labels.grabcut import (_color_vote, _cut, _density, _radius,
+                                         _refine, _votes, center,
                                          grabcut_foreground)
 
 
@@ -109,15 +110,15 @@ def test_refinement_moves_the_border_only():
     image = np.zeros((120, 120, 3), np.uint8)
     image[:, 57:] = 200
     image[:, 10:13] = 200  # an edge far from the border changes nothing
-    mask = np.zeros((20, 20), bool)
-    mask[:, 9:] = True  # half a pixel of the mask, 3 of the image, off
-    found = _refine(image, mask, radius=12)
+    votes = np.full((20, 20), -1, np.float32)
+    votes[:, 9:] = 1  # half a pixel of the votes, 3 of the image, off
+    found = _refine(image, votes, radius=12) > 0
     expected = np.zeros((120, 120), bool)
     expected[:, 57:] = True
     np.testing.assert_array_equal(found, expected)
 
     flat = np.full((120, 120, 3), 77, np.uint8)
-    found = _refine(flat, mask, radius=12)
+    found = _refine(flat, votes, radius=12) > 0
     expected[:, 54:] = True
     np.testing.assert_array_equal(found, expected)
 
@@ -134,10 +135,11 @@ def test_collapse_is_cut_again_around_the_center(contrast, noise):
     image = image.clip(0, 255).astype(np.uint8)
 
     rect = np.array([44, 44, 116, 116])
-    once = grabcut_foreground(image, rect, min_extent=0)
+    once = inside(_cut(image, rect, 1, min_extent=0), rect)
     assert once[4:14, 4:14].all() and once.sum() < 150, 'only the spot'
-    again = grabcut_foreground(image, rect)
-    assert iou(again, inside(truth > 0, rect)) > .9
+    for again in (inside(_cut(image, rect, 1, min_extent=.5), rect),
+                  grabcut_foreground(image, rect)):
+        assert iou(again, inside(truth > 0, rect)) > .9
 
 
 @pytest.mark.parametrize('collapses', [False, True])
@@ -171,21 +173,119 @@ def test_each_cut_starts_anew_from_the_same_seed(monkeypatch, collapses):
     np.testing.assert_array_equal(found, certain)
 
 
-def test_center_of_a_box_that_gives_no_clue_is_foreground():
-    flat = np.full((80, 80, 3), 90, np.uint8)
-    rect = np.array([10, 20, 60, 70])
-    assert not grabcut_foreground(flat, rect, min_extent=0).any()
-    found = grabcut_foreground(flat, rect)
-    assert inside(found, center(np.array([0, 0, 50, 50]))).all()
-    assert .1 < found.mean() < .3
+@pytest.mark.parametrize('side', [8, 20, 56, 160, 300])
+def test_the_larger_the_box_the_more_the_cut_is_trusted(side):
+    """Without a clue from colors a small box is filled, save its corners."""
+    flat = np.full((40, 40, 3), 90, np.uint8)
+    rect = np.array([5, 5, 35, 35])
+    cut = np.zeros((30, 30), bool)
+    cut[:, :12] = True
+    votes = _votes(flat, rect, cut, side**2)
+    trust = np.clip(np.log(side / 20) / np.log(8), 0, 1) * .8 + .1
+    for y, x in ((0, 0), (14, 3), (14, 14), (14, 20), (29, 29), (0, 16)):
+        radius = np.hypot((y + .5) / 15 - 1, (x + .5) / 15 - 1)
+        expected = trust * (1 if x < 12 else -1) + 1 - trust - .55 * radius
+        assert votes[y, x] == pytest.approx(max(-1, min(1, expected)))
+    if side <= 20:
+        assert (votes > 0)[_radius(30, 30) < 1].all()
+    elif side >= 160:
+        np.testing.assert_array_equal(votes > 0, cut)
+
+
+def slow_color_vote(image, rect, prior):
+    """Pixel by pixel, with counts of triples of bins."""
+
+    def gaussian(distance, sigma):
+        total = sum(np.exp(-d * d / 2 / sigma**2) for d in range(-2, 3))
+        return (abs(distance) <= 2) * np.exp(
+            -distance * distance / 2 / sigma**2) / total
+
+    def density(samples):
+        """Of every color: the samples nearby, as a share of all."""
+        colors = np.array([color for color, _ in samples])
+        weights = np.array([weight for _, weight in samples])
+
+        def near(grid):
+            steps = grid[:, None] - colors
+            return weights * gaussian(steps[..., 0], 1.) * gaussian(
+                steps[..., 1], .7) * gaussian(steps[..., 2], .7)
+
+        grid = np.stack(np.meshgrid(range(8), range(32), range(32)), -1)
+        total = near(grid.reshape(-1, 3)).sum()
+        return lambda color: near(np.array([color])).sum() / total + 1e-4
+
+    lab = cv2.cvtColor(image, cv2.COLOR_BGR2Lab)
+    bins = lab // np.array([32, 8, 8])
+    share, vote = np.zeros(lab.shape[:2]), np.zeros_like(prior)
+    inside(share, rect)[:] = prior
+    for _ in range(2):
+        pixels = [(bins[at], share[at]) for at in np.ndindex(share.shape)]
+        fore = density(pixels)
+        back = density([(color, 1 - weight) for color, weight in pixels])
+        for y, x in np.ndindex(prior.shape):
+            at = y + rect[1], x + rect[0]
+            f, b, p = fore(bins[at]), back(bins[at]), prior[y, x]
+            vote[y, x] = (f - b) / (f + b)
+            share[at] = p * f / (p * f + (1 - p) * b)
+    return vote
+
+
+def test_color_vote_equals_a_slow_one():
+    image, truth = picture(9, 11, (cv2.circle, (5, 4), 3))
+    image[0, :4], image[8, 8] = 255, 0  # at the ends of the bins
+    rect = tight_box(truth)
+    rng = np.random.default_rng(0)
+    prior = rng.uniform(.05, .95, inside(truth, rect).shape)
+    found = _color_vote(image, rect, prior)
+    np.testing.assert_allclose(
+        found, slow_color_vote(image, rect, prior), atol=1e-5)
+    assert abs(found).max() > .5
+
+
+def test_density_is_of_all_colors():
+    counts = np.zeros((32, 32, 8))
+    counts[20, 9, 4] = 3
+    found = _density(counts.ravel()).reshape(counts.shape)
+    assert found.sum() == pytest.approx(1 + 1e-4 * counts.size, rel=1e-5)
+    assert np.unravel_index(found.argmax(), found.shape) == (20, 9, 4)
+    assert found[20, 10, 4] == pytest.approx(found[21, 9, 4]) and (
+        found[20, 10, 4] > found[20, 11, 4] > found[0, 0, 0] > 0)
+
+
+def test_moves_with_the_image():
+    image, truth = picture(90, 120, (cv2.circle, (50, 40), 18))
+    rect = tight_box(truth)
+    expected = grabcut_foreground(image, rect)
+    moved = np.roll(image, (17, 30), axis=(0, 1))
+    found = grabcut_foreground(moved, rect + [30, 17, 30, 17])
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize('size', [(4, 4), (9, 30), (12, 7), (24, 24)])
+def test_small_discs_are_better_than_their_boxes(size):
+    """Pale and blurred, as small objects of photographs are."""
+    found, boxes = [], []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        truth = np.zeros((50, 60), np.float32)
+        y, x = size
+        truth[10:10 + y, 12:12 + x] = _radius(y, x) < 1
+        image = 110 + 60 * cv2.blur(truth, (3, 3))[..., None] + rng.normal(
+            0, 25, (50, 60, 3))
+        rect = np.array([12, 10, 12 + x, 10 + y])
+        disc = inside(truth > 0, rect)
+        image = image.clip(0, 255).astype(np.uint8)
+        found.append(iou(grabcut_foreground(image, rect), disc))
+        boxes.append(disc.mean())
+    assert np.mean(found) > np.mean(boxes)
 
 
 @pytest.mark.parametrize('rect', [
     [0, 0, 60, 50],  # the whole image: nothing known is background
-    [5, 5, 50, 14],  # thinner than min_side
     [5, 5, 6, 6],
+    [5, 5, 7, 7],
 ])
-def test_whole_box_where_grabcut_cannot_work(rect):
+def test_whole_box_where_nothing_can_be_learned(rect):
     image, _ = picture(50, 60, (cv2.circle, (30, 25), 12))
     assert grabcut_foreground(image, np.array(rect)).all()
 
