@@ -15,7 +15,7 @@ from .boxes_to_masks import PseudoMask
 
 #: To be raised whenever a method comes to paint differently: it is part of
 #: the key, so that masks of older versions are not found any more.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 # A PNG starts with 8 bytes and the 25 bytes of its header chunk.
 _HEADER_SIZE = 33
