@@ -30,20 +30,20 @@ def inference_steps(cfg: Config) -> List[dict]:
         dict(step) for step in find_dataset(cfg)['pipeline']
         if not _needs_annotations(step)
     ]
-    if not steps or not _base_type(steps[0]).startswith('LoadImage'):
+    if not steps or not base_type(steps[0]).startswith('LoadImage'):
         raise UserError(
             'the first transform of the test pipeline must load the image '
             f'(LoadImageFromFile); the pipeline is {steps}')
     return steps
 
 
-def _base_type(step: dict) -> str:
+def base_type(step: dict) -> str:
     """Return the type of a transform without its library."""
     kind = step['type']
     return getattr(kind, '__name__', kind).split('.')[-1]
 
 
 def _needs_annotations(step: dict) -> bool:
-    name = _base_type(step)
+    name = base_type(step)
     return name == 'LabelComponents' or (name.startswith('Load')
                                          and not name.startswith('LoadImage'))

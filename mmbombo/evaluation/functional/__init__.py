@@ -1,8 +1,9 @@
 # Copyright (c) mmbombo contributors.
-from .label_quality import BoxQuality, MaskQuality, connectivity
+from .label_quality import (BoxQuality, ForegroundQuality, MaskQuality,
+                            connectivity)
 from .voc_average_precision import AP_MODES, box_ious, voc_average_precision
 
 __all__ = [
-    'AP_MODES', 'BoxQuality', 'MaskQuality', 'box_ious', 'connectivity',
-    'voc_average_precision'
+    'AP_MODES', 'BoxQuality', 'ForegroundQuality', 'MaskQuality', 'box_ious',
+    'connectivity', 'voc_average_precision'
 ]

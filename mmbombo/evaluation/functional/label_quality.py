@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """How good pseudo labels are, where the truth happens to be known."""
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from mmdet.evaluation import bbox_overlaps
@@ -10,6 +10,20 @@ from mmbombo.structures import IGNORE_INDEX
 #: How the mask shows an object: as a component of its own, in one component
 #: with others, or in pieces because something covers it.
 SINGLE, TOUCHING, OCCLUDED = CASES = ('single', 'touching', 'occluded')
+#: Areas of boxes in pixels, from and below, with the names of COCO.
+SIZES = dict(small=(0, 32**2), medium=(32**2, 96**2), large=(96**2, np.inf))
+
+#: Columns of what is judged: class, :data:`CASES` and area of a box;
+BOX = [('label', int), ('case', 'U8'), ('area', float)]
+#: of an object: its best IoU with a target, whether it is ignored instead;
+OBJECT = BOX + [('iou', float), ('ignored', bool)]
+#: of a target: whether an object is there;
+TARGET = BOX + [('right', bool)]
+#: of an object in a pseudo mask: pixels of its class in its box.
+FOREGROUND = BOX + [('pseudo', int), ('true', int), ('both', int)]
+
+#: Group ('all', 'size', 'case', 'class') and name to values.
+Grouped = Dict[str, Dict[str, Dict[str, float]]]
 
 
 def connectivity(boxes: np.ndarray,
@@ -50,39 +64,88 @@ class BoxQuality:
     """
 
     def __init__(self) -> None:
-        self.best_ious: List[float] = []
-        self.cases: List[str] = []
-        self.num_pseudo = 0
-        self.num_right = 0
+        self.objects = [_table(OBJECT, [])]
+        self.targets = [_table(TARGET, [])]
 
-    def add(self, pseudo_boxes: np.ndarray, pseudo_labels: np.ndarray,
-            boxes: np.ndarray, labels: np.ndarray, cases: np.ndarray) -> None:
-        """Add an image of ``P`` pseudo boxes, and ``T`` true ones with
-        :data:`CASES`."""
-        self.num_pseudo += len(pseudo_boxes)
-        self.cases += cases.tolist()
-        if not len(pseudo_boxes) or not len(boxes):
-            self.best_ious += [0.] * len(boxes)
-            return
-        ious = bbox_overlaps(boxes.astype(float), pseudo_boxes.astype(float))
-        ious *= labels[:, None] == pseudo_labels[None]
-        self.best_ious += ious.max(axis=1).tolist()
-        self.num_right += int((ious.max(axis=0) >= .5).sum())
+    def add(self,
+            pseudo_boxes: np.ndarray,
+            pseudo_labels: np.ndarray,
+            boxes: np.ndarray,
+            labels: np.ndarray,
+            cases: np.ndarray,
+            ignored: Optional[np.ndarray] = None) -> None:
+        """Add an image.
+
+        Args:
+            pseudo_boxes (np.ndarray): ``(P, 4)``.
+            pseudo_labels (np.ndarray): ``(P, )``.
+            boxes (np.ndarray): True boxes ``(T, 4)``.
+            labels (np.ndarray): ``(T, )``.
+            cases (np.ndarray): ``(T, )`` of :data:`CASES`.
+            ignored (np.ndarray, optional): ``(T, )`` bool, objects about
+                which nothing is said. Defaults to None, none.
+        """
+        boxes, pseudo_boxes = boxes.astype(float), pseudo_boxes.astype(float)
+        # a target of no object, and no target of an object
+        ious = np.zeros((len(boxes) + 1, len(pseudo_boxes) + 1))
+        if len(boxes) and len(pseudo_boxes):
+            ious[1:, 1:] = bbox_overlaps(boxes, pseudo_boxes)
+            ious[1:, 1:] *= labels[:, None] == pseudo_labels[None]
+        best = ious.max(axis=1)[1:]
+        if ignored is not None:
+            ignored = ignored & (best < .5)
+        self.objects.append(
+            _table(
+                OBJECT,
+                boxes,
+                label=labels,
+                case=cases,
+                iou=best,
+                ignored=ignored))
+        # that of the object that it shows best
+        cases = np.array(['', *cases])[ious.argmax(axis=0)[1:]]
+        self.targets.append(
+            _table(
+                TARGET,
+                pseudo_boxes,
+                label=pseudo_labels,
+                case=cases,
+                right=ious.max(axis=0)[1:] >= .5))
 
     def summary(self) -> Dict[str, float]:
         """``precision`` and ``recall`` at IoU 0.5, ``mean_iou`` of the true
         boxes and ``mean_iou_{case}``; what is undefined is left out."""
-        ious, cases = np.array(self.best_ious), np.array(self.cases)
-        summary = {}
-        if self.num_pseudo:
-            summary['precision'] = self.num_right / self.num_pseudo
-        if len(ious):
-            summary['recall'] = float((ious >= .5).mean())
-            summary['mean_iou'] = float(ious.mean())
-        for case in CASES:
-            if case in self.cases:
-                summary[f'mean_iou_{case}'] = float(ious[cases == case].mean())
+        groups = self.by_group()
+        kept = ('precision', 'recall', 'mean_iou')
+        values = groups['all'].get('all', {})
+        summary = {key: values[key] for key in kept if key in values}
+        for case, values in groups['case'].items():
+            if 'mean_iou' in values:
+                summary[f'mean_iou_{case}'] = values['mean_iou']
         return summary
+
+    def by_group(self, classes: Sequence[str] = ()) -> Grouped:
+        """The same by size, case and class, and of the objects that no target
+        shows the share that is ``ignored`` instead.
+
+        Targets are sorted by their own size and class, and by the case of the
+        object that they show best.
+        """
+
+        def measure(objects: np.ndarray, targets: np.ndarray) -> dict:
+            values: Dict[str, float] = dict(
+                objects=len(objects), targets=len(targets))
+            if len(targets):
+                values['precision'] = float(targets['right'].mean())
+            if len(objects):
+                values.update(
+                    recall=float((objects['iou'] >= .5).mean()),
+                    mean_iou=float(objects['iou'].mean()),
+                    ignored=float(objects['ignored'].mean()))
+            return values
+
+        return _by_group(measure, classes, np.concatenate(self.objects),
+                         np.concatenate(self.targets))
 
 
 class MaskQuality:
@@ -124,23 +187,147 @@ class MaskQuality:
 
     def summary(self) -> Dict[str, float]:
         """Share of ``labeled`` pixels, and their ``accuracy`` and ``mIoU``
-        over the classes that occur.
+        over the classes that pseudo masks name.
 
         Of pixels that are left with several classes the share (``limited``)
         and how many of them are right (``limited_accuracy``). What is
         undefined is left out.
         """
-        right = np.diag(self.confusion)
-        union = self.confusion.sum(0) + self.confusion.sum(1) - right
         labeled = self.confusion.sum()
         summary = {}
         if labeled:
             summary = dict(
                 labeled=float(labeled / self.num_pixels),
-                accuracy=float(right.sum() / labeled),
-                mIoU=float((right[union > 0] / union[union > 0]).mean()))
+                accuracy=float(np.trace(self.confusion) / labeled),
+                mIoU=float(np.mean(list(self.class_ious().values()))))
         if self.num_limited:
             summary.update(
                 limited=self.num_limited / self.num_pixels,
                 limited_accuracy=self.num_limited_right / self.num_limited)
         return summary
+
+    def class_ious(self) -> Dict[int, float]:
+        """IoU on labeled pixels of each class id that pseudo masks name.
+
+        What no box marks, such as "road", is mostly not named: its pixels
+        count as mistakes of others.
+        """
+        right = np.diag(self.confusion)
+        union = self.confusion.sum(0) + self.confusion.sum(1) - right
+        return {
+            int(i): float(right[i] / union[i])
+            for i in np.flatnonzero(self.confusion.sum(axis=0))
+        }
+
+
+class ForegroundQuality:
+    """Agreement of pseudo masks with true masks in each box, over images."""
+
+    def __init__(self) -> None:
+        self.objects = [_table(FOREGROUND, [])]
+
+    def add(self, pseudo: np.ndarray, pseudo_shows: np.ndarray,
+            truth: np.ndarray, true_shows: np.ndarray, boxes: np.ndarray,
+            labels: np.ndarray, cases: np.ndarray) -> None:
+        """Add an image.
+
+        Args:
+            pseudo (np.ndarray): ``(H, W)``, a row of ``pseudo_shows``.
+            pseudo_shows (np.ndarray): ``(256, D)`` bool, the detection
+                classes of which one is there for certain.
+            truth (np.ndarray): Class ids ``(H, W)``, 255 where not known.
+            true_shows (np.ndarray): ``(256, D)`` bool, the detection classes
+                that an id shows.
+            boxes (np.ndarray): True boxes ``(T, 4)``.
+            labels (np.ndarray): ``(T, )``.
+            cases (np.ndarray): ``(T, )`` of :data:`CASES`.
+        """
+        counts = np.zeros((len(boxes), 3), dtype=int)
+        # a pixel belongs to a box if its center does
+        edges = np.ceil(boxes - 0.5).astype(int)
+        for row, label, (x1, y1, x2, y2) in zip(counts, labels, edges):
+            ids = truth[y1:y2, x1:x2]
+            is_true = true_shows[ids, label]
+            is_pseudo = pseudo_shows[pseudo[y1:y2, x1:x2], label]
+            is_pseudo &= ids != IGNORE_INDEX
+            row[:] = is_pseudo.sum(), is_true.sum(), (is_pseudo
+                                                      & is_true).sum()
+        self.objects.append(
+            _table(
+                FOREGROUND,
+                boxes,
+                label=labels,
+                case=cases,
+                pseudo=counts[:, 0],
+                true=counts[:, 1],
+                both=counts[:, 2]))
+
+    def by_group(self, classes: Sequence[str] = ()) -> Grouped:
+        """``mean_iou`` of boxes, and ``precision`` and ``recall`` of their
+        foreground pixels, by size, case and class."""
+
+        def measure(objects: np.ndarray) -> Dict[str, float]:
+            values: Dict[str, float] = dict(objects=len(objects))
+            pseudo, true, both = (
+                objects[key] for key in ('pseudo', 'true', 'both'))
+            union = pseudo + true - both
+            if union.any():
+                ious = both[union > 0] / union[union > 0]
+                values['mean_iou'] = float(ious.mean())
+            if pseudo.any():
+                values['precision'] = float(both.sum() / pseudo.sum())
+            if true.any():
+                values['recall'] = float(both.sum() / true.sum())
+            return values
+
+        return _by_group(measure, classes, np.concatenate(self.objects))
+
+
+def _table(columns: List[Tuple[str, type]], boxes: Sequence,
+           **values) -> np.ndarray:
+    """A structured array with a row per box; what is None is 0."""
+    table = np.zeros(len(boxes), dtype=columns)
+    if len(boxes):
+        width, height = (boxes[:, 2:] - boxes[:, :2]).T
+        table['area'] = width * height
+    for key, value in values.items():
+        if value is not None:
+            table[key] = value
+    return table
+
+
+def _by_group(measure: Callable[..., Dict[str, float]], classes: Sequence[str],
+              *tables: np.ndarray) -> Grouped:
+    """Measure the rows of all tables, and those of each group that has any."""
+    members = [_members(table, classes) for table in tables]
+    grouped: Grouped = {}
+    for group, names in members[0].items():
+        grouped[group] = {}
+        for name in names:
+            parts = [
+                table[x[group][name]] for table, x in zip(tables, members)
+            ]
+            if any(len(part) for part in parts):
+                grouped[group][name] = measure(*parts)
+    return grouped
+
+
+def _members(table: np.ndarray,
+             classes: Sequence[str]) -> Dict[str, Dict[str, np.ndarray]]:
+    """Group and name to the rows ``(n, )`` bool that belong there."""
+    area = table['area']
+    return {
+        'all': dict(all=np.ones(len(table), dtype=bool)),
+        'size': {
+            name: (area >= low) & (area < high)
+            for name, (low, high) in SIZES.items()
+        },
+        'case': {
+            case: table['case'] == case
+            for case in CASES
+        },
+        'class': {
+            name: table['label'] == label
+            for label, name in enumerate(classes)
+        }
+    }
