@@ -25,7 +25,7 @@ from .functional import (BoxQuality, ForegroundQuality, MaskQuality,
 
 Dataset = Union[BaseDataset, ConcatDataset]
 #: Components of a true map that keep a row of their own.
-MAX_COMPONENTS = 1000
+MAX_COMPONENTS = 300
 
 
 class PseudoLabelQuality:

@@ -29,7 +29,7 @@ PIPELINE = [
     dict(type='LabelComponents', class_map=CLASS_MAP, min_area=1), PACK
 ]
 BOX_LOSS = dict(type='BoxForMaskLoss')
-MASK_LOSS = dict(type='MaskForBoxLoss', min_quality=.3)
+MASK_LOSS = dict(type='MaskForBoxLoss')
 
 
 @pytest.fixture(scope='module')
@@ -181,7 +181,7 @@ def test_masks_against_a_slow_count(run, root):
 def test_boxes_against_a_slow_count(run, root):
     values, text = run()
     boxes, num_rects, num_right = best_ious(root)
-    # nobody predicts, so that min_quality must ignore nothing
+    # nobody predicts
     assert values['m4b'] == values['rectangles']
     for group, name, chosen in (('all', 'all', boxes[:, 0]
                                  > 0), ('size', 'small', boxes[:, 1] < 1024),
@@ -230,7 +230,6 @@ def test_hook_and_tool_agree(cfg, run, root):
     assert 'Box-for-Mask' not in text
     model = MODELS.build(cfg.model)
     model.weak_losses[1].predictor = 'none'
-    model.weak_losses[1].refine_cfg['min_quality'] = 0
     hook = HOOKS.build(hook)
     hook.before_train(None)
     assert values['summary'] == hook.measure(model)

@@ -85,9 +85,6 @@ def build_model(cfg: Config, checkpoint: Optional[str]) -> MultiTaskDetector:
     for weak_loss in model.weak_losses:
         if checkpoint is None:
             weak_loss.predictor = 'none'
-            if isinstance(weak_loss, MaskForBoxLoss):
-                # with which nothing can agree
-                weak_loss.refine_cfg.update(min_quality=0.)
         elif weak_loss.predictor != 'none':
             weak_loss.predictor = 'self'
     if checkpoint is not None:
