@@ -8,8 +8,9 @@ truth are those of the config's ``PseudoLabelQualityHook``; without one, of all
 training sources with exactly one of ``bbox`` and ``sem_seg``, in place of the
 augmentation with what the test pipeline does to an image, such as ``Resize``.
 
-Without a checkpoint nobody predicts, so that Mask-for-Box trains on the
-rectangles of components. With one the network itself is asked.
+Without a checkpoint nobody predicts, so that Mask-for-Box finds no objects to
+split or merge. With one the network itself is asked. The rectangles of all
+components stand beside.
 
 Per box the class of the pseudo mask is compared with that of the true mask,
 not with the object alone. A box is small below 32 x 32 pixels and large from
@@ -196,21 +197,19 @@ def mask_report(summary: dict, groups: Dict[str, dict]) -> List[str]:
     ]
 
 
-def box_report(groups: Dict[str, dict], predicted: bool) -> List[str]:
-    """The table about Mask-for-Box; what was predicted beside what rectangles
-    alone would have been."""
-    parts = [groups['m4b'], groups['rectangles']][:1 + predicted]
+def box_report(groups: Dict[str, dict]) -> List[str]:
+    """The table about Mask-for-Box, beside the rectangles as they are."""
+    parts = [groups['m4b'], groups['rectangles']]
     keys = ('ignored', 'recall', 'mean_iou', 'targets', 'precision')
     rows = [(name, groups['m4b'][group][name]['objects'],
              *(part[group].get(name, {}).get(key) for part in parts
                for key in keys)) for group, name in group_rows(groups['m4b'])]
-    head = 'box objects ignored recall@.5 IoU targets precision'
-    if predicted:
-        head += ' rectangles:ignored recall@.5 IoU targets precision'
+    head = ('box objects ignored recall@.5 IoU targets precision '
+            'rectangles:ignored recall@.5 IoU targets precision')
     return [table(head, rows)]
 
 
-def report(quality: PseudoLabelQuality, predicted: bool) -> str:
+def report(quality: PseudoLabelQuality) -> str:
     """All tables, in percent."""
     summary, groups = quality.summary(), quality.by_group()
     parts = []
@@ -222,7 +221,7 @@ def report(quality: PseudoLabelQuality, predicted: bool) -> str:
     if quality.num_images['m4b']:
         parts += [
             f'Mask-for-Box, {quality.num_images["m4b"]} images, in percent',
-            *box_report(groups, predicted)
+            *box_report(groups)
         ]
     return '\n\n'.join(parts)
 
@@ -240,7 +239,7 @@ def main() -> None:
         *build_data(cfg, model),
         args.num_images,
         track=partial(track_iter_progress, file=sys.stderr))
-    print(report(quality, predicted=args.checkpoint is not None))
+    print(report(quality))
     if args.json:
         mmengine.dump(
             dict(
