@@ -102,16 +102,17 @@ class PseudoLabelQuality:
         cases = self._cases(ids, boxes, labels)
         self.num_images['m4b'] += 1
         areas, classes, unknown = (x[0].cpu().numpy() for x in regions)
-        self.boxes.add(*boxes_and_labels(pseudo), boxes, labels, cases,
+        self.boxes.add(*judged(*boxes_and_labels(pseudo), truth), boxes,
+                       labels, cases,
                        ignored_objects(boxes, labels, areas, classes, unknown))
 
         ignored = sample.components.ignored
         areas, area_labels = boxes_and_labels(sample.components[ignored])
         rects, rect_labels = boxes_and_labels(sample.components[~ignored])
         # a rectangle of a class with several detection labels takes the first
+        rect_labels = self.compatible[rect_labels].argmax(axis=1)
         self.rectangles.add(
-            rects, self.compatible[rect_labels].argmax(axis=1), boxes, labels,
-            cases,
+            *judged(rects, rect_labels, truth), boxes, labels, cases,
             ignored_objects(boxes, labels, areas, self.compatible[area_labels],
                             unknown))
 
@@ -123,13 +124,26 @@ class PseudoLabelQuality:
             min_area=0,
             thing_ids=self.class_map.thing_ids,
             max_components=MAX_COMPONENTS)[1]
+        whole = ~table['ignored']  # a row beyond the limit is of many
         shown_as = self.class_map.det_to_seg.numpy()[labels]
-        return connectivity(boxes, shown_as, table['boxes'], table['labels'])
+        return connectivity(boxes, shown_as, table['boxes'][whole],
+                            table['labels'][whole])
 
 
 def boxes_and_labels(instances: InstanceData) -> Tuple[np.ndarray, np.ndarray]:
     """``bboxes`` (n, 4) and ``labels`` (n, ) as arrays."""
     return instances.bboxes.cpu().numpy(), instances.labels.cpu().numpy()
+
+
+def judged(boxes: np.ndarray, labels: np.ndarray,
+           truth: DetDataSample) -> Tuple[np.ndarray, np.ndarray]:
+    """Leave out the boxes of crowd and difficult objects of their class."""
+    unsure, unsure_labels = boxes_and_labels(truth.ignored_instances)
+    if not len(boxes) or not len(unsure):
+        return boxes, labels
+    covered = bbox_overlaps(boxes, unsure, mode='iof') >= .5
+    hits = covered & (labels[:, None] == unsure_labels)
+    return boxes[~hits.any(axis=1)], labels[~hits.any(axis=1)]
 
 
 def ignored_objects(boxes: np.ndarray, labels: np.ndarray, areas: np.ndarray,
@@ -150,7 +164,8 @@ def ignored_objects(boxes: np.ndarray, labels: np.ndarray, areas: np.ndarray,
     if len(boxes) and len(areas):
         covered = bbox_overlaps(boxes, areas, mode='iof')
         ignored = ((covered >= .5) & classes[:, labels].T).any(axis=1)
-    for i, (x1, y1, x2, y2) in enumerate(np.ceil(boxes - 0.5).astype(int)):
+    for i, (x1, y1, x2, y2) in enumerate(
+            np.ceil(boxes - 0.5).clip(0).astype(int)):
         pixels = unknown[y1:y2, x1:x2]
         ignored[i] |= pixels.size > 0 and pixels.mean() >= .5
     return ignored

@@ -68,7 +68,7 @@ class CandidateMap(NamedTuple):
 
         Ids that are no class are not.
         """
-        num_sets, num_classes = self.classes.shape[1:]
+        num_classes = self.classes.size(2)
         is_class = labels < num_classes
         index = self.rows * num_classes + labels.where(is_class, 0)
         allowed = _look_up(self.classes.flatten(1), index)

@@ -145,7 +145,7 @@ def pseudo_layer(sample: DetDataSample) -> Optional[Layer]:
     Boxes after split and merge (``pseudo_instances``) replace those of the
     bare components, from which they were made.
     """
-    ids = _pseudo_ids(sample)
+    ids = pseudo_ids(sample)
     parts, boxes = [] if ids is None else ['mask from boxes'], []
     if 'pseudo_instances' in sample:
         boxes = _boxes(sample.pseudo_instances)
@@ -156,8 +156,9 @@ def pseudo_layer(sample: DetDataSample) -> Optional[Layer]:
     return Layer(f'pseudo: {", ".join(parts)}', boxes, ids) if parts else None
 
 
-def _pseudo_ids(sample: DetDataSample) -> Optional[np.ndarray]:
-    """The class of each pixel, or that several are possible."""
+def pseudo_ids(sample: DetDataSample) -> Optional[np.ndarray]:
+    """The class of each pixel ``(H, W)``; :data:`SEVERAL` where several are
+    possible, 255 where any is. None without a pseudo mask."""
     if 'pseudo_sem_seg' not in sample:
         return None
     candidates = CandidateMap.from_samples([sample], IGNORE_INDEX)

@@ -16,7 +16,7 @@ import numpy as np
 
 from mmbombo.structures import IGNORE_INDEX
 from mmbombo.utils import UserError
-from .candidate_sets import CandidateSets
+from .candidate_mask import CandidateMask
 from .grabcut import center, grabcut_foreground, window
 
 #: What the rest of a box may show: what its surroundings may, or its class;
@@ -49,7 +49,9 @@ def boxes_to_mask(image: np.ndarray,
 
     Outside all boxes, the classes of ``outside`` are possible, and on the
     foreground of a box those that show its label. Elsewhere in a box
-    (``rejected``) it is those of ``outside`` or of any box there.
+    (``rejected``) it is those of ``outside`` or of any box there. If there
+    are none of ``outside``, what is no foreground may be anything: there is
+    something, such as what masks leave unlabeled, that no class is for.
 
     A pixel belongs to a box if its center, half a pixel right of and below
     its index, lies in it: left and top edge included, right and bottom edge
@@ -97,23 +99,19 @@ def boxes_to_mask(image: np.ndarray,
     order = order[((rects[:, 2:] - rects[:, :2]) > 0).all(axis=1)[order]]
     rects, shown = rects[order], shown[order]
 
-    sets = CandidateSets(len(compatible))
-    numbers = np.full(
-        image.shape[:2], sets.number(np.asarray(outside)), dtype=np.uint8)
+    mask = CandidateMask(image.shape[:2], np.asarray(outside))
     find_foreground, keeps_rest = METHODS[method]
-    if keeps_rest:
-        anything = np.ones(len(compatible), dtype=bool)
-        for rect, classes in zip(rects, shown):
-            limited = rejected == 'candidates' and classes.any()
-            sets.widen(numbers[window(rect)], classes if limited else anything)
+    anything = np.ones(len(compatible), dtype=bool)
+    for rect, classes in zip(rects, shown) if keeps_rest else ():
+        limited = rejected == 'candidates' and classes.any()
+        mask.widen(window(rect), classes if limited else anything)
     for rect, classes in zip(rects, shown):
-        part = numbers[window(rect)]
-        if classes.any():
-            foreground = find_foreground(image, rect, **options)
-            part[foreground] = sets.number(classes)
-        else:
-            part[:] = IGNORE_INDEX
-    return PseudoMask(numbers, sets.table)
+        found = (
+            find_foreground(image, rect, **options)
+            if classes.any() else whole_box(image, rect))
+        mask.paint(window(rect), found, classes)
+    sets = mask.forget_unseen()
+    return PseudoMask(mask.numbers, sets)
 
 
 def whole_box(image: np.ndarray, rect: np.ndarray) -> np.ndarray:

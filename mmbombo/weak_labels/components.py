@@ -45,7 +45,8 @@ def label_components(
         - ignored (K,) bool: not to be used as a target.
         - pieces (K,) bool: perhaps a piece of an object that is occluded. A
           component of its class with ten times its area, or more, adjoins
-          the same component of another class.
+          the same component of another class. Across pixels without a class,
+          such as VOC's borders, nothing adjoins.
 
         Rows that are not ignored come first, larger ones first among them.
 

@@ -20,7 +20,8 @@ run in this order:
    being in units of the box's width and height. Pixels that are three
    quarters of the width or height away from every center are the rest: other
    objects, that nobody predicts. The extents of each group of pixels are a
-   box. Groups below ``min_area`` are ignored, and so is a rest below
+   box; where the rest goes on beyond a group, the side of the prediction
+   parts them. Groups below ``min_area`` are ignored, and so is a rest below
    ``rest_thr`` of the component. There is no split with less than two larger
    ones, if a prediction and the box of its group have an IoU below
    ``iou_thr``, or if the box of the rest contains ``containment_thr`` of the
@@ -233,6 +234,7 @@ def _split(component_map: Tensor, comp_order: Tensor, comps: _Boxes,
     slot = (member_chosen.long().cumsum(dim=1) - 1).gather(
         2, home[..., None]).squeeze(2)
     chosen = chosen & (slot < max_splits)
+    member_chosen = member & chosen[..., None]
     num_chosen = member_chosen.sum(dim=1)
     unlike = (member_chosen & (pairs.iou < thr.iou)).any(dim=1)
     divided = ((num_chosen >= 2) | ((num_chosen == 1) & unlike)) & ~ambiguous
@@ -257,17 +259,54 @@ def _split(component_map: Tensor, comp_order: Tensor, comps: _Boxes,
     comp_split = divided & (num_large >= 2) & ~refuted
     done = active & comp_split.gather(1, home)
     in_ambiguous = (member & ambiguous[:, None, :]).any(dim=2)
+    has_rest = comp_split & rest_large
+    boxes, rest_boxes = _part_from_rest(
+        group.boxes, group.rest_boxes, preds.boxes,
+        in_comp & has_rest[:, None, :])
     return _Split(
-        boxes=group.boxes,
+        boxes=boxes,
         targets=done & large,
         dropped=done & ~large & (count > 0),
-        rest_boxes=group.rest_boxes,
-        rest_targets=comp_split & rest_large,
+        rest_boxes=rest_boxes,
+        rest_targets=has_rest,
         rest_dropped=comp_split & ~rest_large & (rest > 0),
         home=home,
         pred_used=done | in_ambiguous,
         comp_split=comp_split,
         comp_ambiguous=ambiguous)
+
+
+def _part_from_rest(boxes: Tensor, rest_boxes: Tensor, preds: Tensor,
+                    member: Tensor) -> Tuple[Tensor, Tensor]:
+    """Let the sides of the predictions part their groups from the rest.
+
+    A group reaches beyond its prediction. Where it is the rest that goes on
+    there, nothing says that the object does.
+
+    Args:
+        boxes (Tensor): (N, P, 4) extents of the groups.
+        rest_boxes (Tensor): (N, K, 4) extents of the rests.
+        preds (Tensor): (N, P, 4) predictions.
+        member (Tensor): (N, P, K) bool, group and rest are of one component.
+
+    Returns:
+        tuple: (N, P, 4) and (N, K, 4), as ``boxes`` and ``rest_boxes``.
+    """
+    # as the lower sides, with the upper ones negated
+    boxes, rest, preds = (
+        torch.cat([x[..., :2], -x[..., 2:]], dim=2)
+        for x in (boxes, rest_boxes, preds))
+    own = boxes[:, :, None], rest[:, None], preds[:, :, None]  # (N, P, K, 4)
+    goes_on = (own[1] < own[0]) & member[..., None]
+    boxes = torch.where(goes_on.any(dim=2), torch.maximum(boxes, preds), boxes)
+    # a rest that ends in what the group loses goes on to the prediction
+    ends = -rest.roll(2, dims=2)  # the opposite side
+    meets = goes_on & (ends[:, None] >= own[0]) & (ends[:, None] <= own[2])
+    nearest = torch.where(meets, own[2], torch.inf).amin(dim=1)
+    ends = torch.where(nearest.isfinite(), nearest, ends)
+    rest = -ends.roll(2, dims=2)
+    return tuple(
+        torch.cat([x[..., :2], -x[..., 2:]], dim=2) for x in (boxes, rest))
 
 
 def _drop_overlapping(preds: _Boxes, member: Tensor,

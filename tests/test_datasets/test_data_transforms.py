@@ -265,6 +265,42 @@ def test_candidate_classes(voc, options, outside, rest, incomplete):
     assert sets_of(data[1]['data_samples']) == [outside, {'dog'}, rest]
 
 
+@pytest.mark.parametrize('incomplete', [False, True])
+@pytest.mark.parametrize('rejected', ['candidates', 'ignore'])
+def test_where_boxes_mark_all_classes_only_the_foreground_is_known(
+        voc, rejected, incomplete):
+    pseudo = LoadPseudoMask(
+        dict(det_classes=CLASSES, seg_classes=CLASSES, background=None),
+        method='box_i', rejected=rejected)
+    results = make(voc, ('bbox', )).get_data_info(1)
+    for step in (dict(type='LoadImageFromFile'),
+                 dict(type='LoadPartialAnnotations')):
+        results = TRANSFORMS.build(step)(results)
+    if incomplete:
+        results['incomplete_labels'] = [0]
+    mask = pseudo.pseudo_mask(results)
+    assert mask.classes.tolist() == [[False, True]]
+    assert set(np.unique(mask.numbers)) == {0, 255}
+    assert (mask.numbers == 0).sum() == (class_ids(*mask) == 1).sum() > 0
+
+
+def test_hard_labels_take_the_first_class_that_is_named(voc):
+    class_map = dict(
+        det_classes=CLASSES, seg_classes=('background', 'pet', *CLASSES),
+        det_to_seg=dict(dog=('dog', 'pet')))
+    results = make(voc, ('bbox', )).get_data_info(1)
+    for step in (dict(type='LoadImageFromFile'),
+                 dict(type='LoadPartialAnnotations')):
+        results = TRANSFORMS.build(step)(results)
+    hard, soft = (
+        LoadPseudoMask(class_map, method='box',
+                       hard_labels=x).pseudo_mask(results)
+        for x in (True, False))
+    assert set(np.unique(class_ids(*hard))) == {0, 3}
+    assert hard.classes.sum(axis=1).tolist() == [1, 1]
+    assert soft.classes.sum(axis=1).tolist() == [1, 2]
+
+
 @pytest.mark.parametrize('names', ['cat', ['cat', 'road']])
 def test_incomplete_classes_are_classes(voc, names):
     with pytest.raises(DatasetError, match='incomplete_classes=.*list'):

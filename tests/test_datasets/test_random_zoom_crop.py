@@ -187,3 +187,19 @@ def test_the_start_up_probe_would_notice(monkeypatch):
         pixels if pixels.ndim == 2 else show(pixels, *args))
     with pytest.raises(PipelineError, match='after .*RandomZoomCrop'):
         check_training_pipeline([RandomZoomCrop(1.)], ('bbox', 'sem_seg'))
+
+
+@pytest.mark.parametrize('sets, found', [
+    ([[1, 0, 0], [0, 1, 0]], True),
+    ([[1, 0, 0], [1, 1, 0]], False),  # the rest of a box shows nothing
+    ([[1, 0, 1], [0, 1, 0]], True),
+])
+def test_of_a_pseudo_mask_objects_are_what_is_left_with_their_class(
+        sets, found):
+    seg_map = np.zeros((SIZE, SIZE), np.uint8)
+    seg_map[100:200, 100:200] = 1
+    results = make(seg_map=seg_map)
+    results['pseudo_classes'] = np.array(sets, bool)
+    foreground = random_zoom_crop._foreground(results)
+    assert foreground.any() == found
+    assert np.array_equal(foreground, (seg_map == 1) & found)

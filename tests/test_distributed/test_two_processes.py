@@ -21,8 +21,13 @@ CLASS_MAP = dict(det_classes=CLASSES, seg_classes=SEG_CLASSES)
 PIPELINE = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadPartialAnnotations'),
-    # half of the box is 255: ranks have very different numbers of labels
-    dict(type='LoadPseudoMask', class_map=CLASS_MAP, method='box_i'),
+    # most of a box is 255: ranks have very different numbers of labels; and
+    # outside of boxes two classes are possible
+    dict(
+        type='LoadPseudoMask',
+        class_map=CLASS_MAP,
+        method='box_i',
+        rejected='ignore'),
     dict(
         type='mmdet.RandomResize',
         scale=(96, 96),
@@ -48,6 +53,7 @@ def build_dataset(root):
                     ann_file='ImageSets/Main/train.txt',
                     source=source,
                     annotation_kinds=kinds,
+                    incomplete_classes=CLASSES[:1],
                     metainfo=dict(classes=CLASSES, seg_classes=SEG_CLASSES),
                     pipeline=PIPELINE)
                 for source, kinds in [('boxes', ('bbox', )),

@@ -408,6 +408,7 @@ def test_classes_whose_names_do_not_meet_are_named():
     boxes_only, masks_only = unrelated_classes(related(*names, ['bbox']))
     assert "class(es) ['dog']" in boxes_only and 'ignored' in boxes_only
     assert "class(es) ['Dog']" in masks_only and 'det_to_seg' in masks_only
+    assert 'outside all boxes may be any of these' in masks_only
     assert unrelated_classes(
         related(*names, ['bbox'], det_to_seg=dict(dog='Dog'))) == []
     with pytest.raises(ValueError, match='no detection class is a'):

@@ -272,6 +272,22 @@ def test_a_sigmoid_learns_what_a_set_rules_out():
         loss.on_candidates(logits, candidates), wanted / (2 * 3))
 
 
+@pytest.mark.parametrize('use_sigmoid', [False, True])
+def test_many_pixels_in_half_precision(use_sigmoid):
+    """Their number is beyond the largest half."""
+    torch.manual_seed(0)
+    loss = LabeledPixelMean(CrossEntropyLoss(use_sigmoid=use_sigmoid))
+    logits = torch.randn(1, 3, 300, 300)
+    candidates = CandidateMap(
+        torch.randint(2, (1, 1, 300, 300)),
+        torch.tensor([[[1, 0, 0], [1, 1, 0]]]).bool())
+    wanted = loss.on_candidates(logits, candidates)
+    for dtype in (torch.float16, torch.bfloat16):
+        torch.testing.assert_close(
+            loss.on_candidates(logits.to(dtype), candidates), wanted,
+            rtol=1e-3, atol=1e-3)
+
+
 def test_the_accuracy_of_a_set_is_whether_it_holds_the_answer():
     logits = F.one_hot(torch.tensor([[[0, 1], [2, 3]]]), 4)
     candidates = CandidateMap(

@@ -114,15 +114,32 @@ def reference(component_map, table, preds, compatible, score_thr, iou_thr,
             continue
         used_c.add(c)
         used_p |= set(taken)
-        for p in taken:
-            if not groups[p]:
-                continue
-            if p in large:
-                targets.append(('split', preds[p][1], extents(groups[p])))
-            else:
-                ignore(comp, extents(groups[p]))
+        boxes = {p: list(extents(groups[p])) for p in taken if groups[p]}
         if rest_large:
-            keep('rest', comp, extents(rest))
+            rest_box = list(extents(rest))
+            reach = {p: list(box) for p, box in boxes.items()}
+            meets = {side: [] for side in range(4)}
+            for p, box in boxes.items():
+                for side in range(4):
+                    sign = 1 if side < 2 else -1  # of a lower side
+                    if sign * rest_box[side] >= sign * reach[p][side]:
+                        continue  # the rest does not go on here
+                    limit = preds[p][0][side]
+                    box[side] = sign * max(sign * box[side], sign * limit)
+                    end = extents(rest)[(side + 2) % 4]
+                    if sign * reach[p][side] <= sign * end <= sign * limit:
+                        meets[side].append(sign * limit)
+            for side, limits in meets.items():
+                if limits:
+                    sign = 1 if side < 2 else -1
+                    rest_box[(side + 2) % 4] = sign * min(limits)
+        for p in boxes:
+            if p in large:
+                targets.append(('split', preds[p][1], tuple(boxes[p])))
+            else:
+                ignore(comp, tuple(boxes[p]))
+        if rest_large:
+            keep('rest', comp, tuple(rest_box))
         elif rest:
             ignore(comp, extents(rest))
 
@@ -366,10 +383,8 @@ def test_duplicates_and_part_boxes_do_not_split():
 def test_what_nobody_predicts_is_the_rest():
     first, second, last = (2, 5, 22, 35), (22, 8, 42, 33), (42, 5, 64, 32)
     seg_map = paint((1, first), (1, second), (1, last), size=(40, 70))
-    # a quarter of the box beyond its edge belongs to it
-    for seen, boxes in (((first, second),
-                         [first, (22, 5, 47, 33), (47, 5, 64, 32)]),
-                        ((first, ), [(2, 5, 27, 35), (27, 5, 64, 33)])):
+    for seen, boxes in (((first, second), [first, (22, 5, 42, 33), last]),
+                        ((first, ), [first, (22, 5, 64, 33)])):
         out = refine([image_of(seg_map, [(box, .9, 0) for box in seen])])
         assert targets_of(out) == [(0, box) for box in boxes]
         assert regions_of(out) == []
@@ -388,12 +403,26 @@ def test_a_rest_is_a_target_if_large_and_of_a_certain_class(seg_id, classes):
     third = (40, 8, 60, 35)
     parts = [(A, .9, classes[0]), (B, .8, classes[0])]
     seg_map = paint((seg_id, A), (seg_id, B), (seg_id, third))
-    rest = (45, 8, 60, 35)
-    found = [(classes[0], A), (classes[0], (20, 8, 45, 35))]
-    for rest_thr, is_target in ((.2, len(classes) == 1), (.5, False)):
-        out = refine([image_of(seg_map, parts)], rest_thr=rest_thr)
-        assert targets_of(out) == found + [(classes[0], rest)] * is_target
-        assert regions_of(out) == [(classes, rest)] * (not is_target)
+    out = refine([image_of(seg_map, parts)])
+    is_target = len(classes) == 1
+    found = [(classes[0], A), (classes[0], B)]
+    assert targets_of(out) == found + [(classes[0], third)] * is_target
+    assert regions_of(out) == [(classes, third)] * (not is_target)
+    # of a small one nobody knows where it begins
+    out = refine([image_of(seg_map, parts)], rest_thr=.5)
+    assert targets_of(out) == [found[0], (classes[0], (20, 8, 45, 35))]
+    assert regions_of(out) == [(classes, (45, 8, 60, 35))]
+
+
+def test_a_target_does_not_grow_with_the_prediction_that_it_teaches():
+    """Four objects side by side, of which the first is predicted."""
+    row = [(5 + 10 * i, 5, 15 + 10 * i, 15) for i in range(4)]
+    seg_map = paint(*((1, box) for box in row), size=(20, 50))
+    seen = row[0]
+    for _ in range(4):
+        out = refine([image_of(seg_map, [(seen, .9, 0)])])
+        seen = targets_of(out)[0][1]
+        assert targets_of(out) == [(0, row[0]), (0, (15, 5, 45, 15))]
 
 
 def test_no_split_into_what_the_predictions_do_not_show():

@@ -155,9 +155,9 @@ def read_log(work_dir: Path, groups: Dict[str, List[str]]) -> dict:
                     scale = 1 if name == 'mIoU' else 100
                     metrics[name] = scale * line[key]
             for name, classes in groups.items():
-                if LOGGED['mIoU'] in line:
-                    metrics[name] = float(
-                        np.nanmean([line[f'seg/{c}_IoU'] for c in classes]))
+                ious = [line.get(f'seg/{c}_IoU') for c in classes]
+                if None not in ious:
+                    metrics[name] = float(np.nanmean(ious))
             if 'loss' not in line:
                 pseudo.update({
                     key: value

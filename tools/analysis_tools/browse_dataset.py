@@ -24,7 +24,7 @@ from mmbombo.models.utils import unpadded_shape
 from mmbombo.registry import VISUALIZERS
 from mmbombo.structures import IGNORE_INDEX
 from mmbombo.utils import UserError, user_errors
-from mmbombo.visualization.layers import annotation_text, map_ids
+from mmbombo.visualization.layers import annotation_text, map_ids, pseudo_ids
 
 #: What is counted: words to fields of samples.
 INSTANCES = {
@@ -116,8 +116,10 @@ def count(sample: DetDataSample) -> Dict[str, int]:
     for name, field in MAPS.items():
         if field in sample:
             ids = map_ids(sample.get(field))
+            if name == 'pseudo mask':
+                ids = pseudo_ids(sample)
             counts[f'{name} pixels'] = ids.size
-            counts[name] = int((ids != IGNORE_INDEX).sum())
+            counts[name] = int((ids < IGNORE_INDEX).sum())
     return counts
 
 

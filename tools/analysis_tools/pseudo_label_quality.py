@@ -18,11 +18,12 @@ not with the object alone. A box is small below 32 x 32 pixels and large from
 a component of its class holds another one too, occluded if none holds it.
 """
 import argparse
+import json
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
-import mmengine
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.model import ModuleList
@@ -111,7 +112,7 @@ def build_data(cfg: Config, model: MultiTaskDetector) -> Tuple[Dataset, ...]:
 def judged_sources(cfg: Config, kinds: Sequence[str]) -> List[dict]:
     """Configs of the training sources, without randomness, that have one of
     the kinds and need the other one."""
-    dataset = cfg.train_dataloader.dataset
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset', {})
     declared = 'annotation_kinds' in dataset
     sources = []
     for source in [dataset] if declared else dataset.get('datasets', ()):
@@ -241,13 +242,13 @@ def main() -> None:
         track=partial(track_iter_progress, file=sys.stderr))
     print(report(quality))
     if args.json:
-        mmengine.dump(
-            dict(
-                config=args.config,
-                checkpoint=args.checkpoint,
-                num_images=quality.num_images,
-                summary=quality.summary(),
-                **quality.by_group()), args.json)
+        values = dict(
+            config=args.config,
+            checkpoint=args.checkpoint,
+            num_images=quality.num_images,
+            summary=quality.summary(),
+            **quality.by_group())
+        Path(args.json).write_text(json.dumps(values) + '\n')
 
 
 if __name__ == '__main__':

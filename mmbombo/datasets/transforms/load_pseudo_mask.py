@@ -107,14 +107,15 @@ class LoadPseudoMask(BaseTransform):
     def _class_tables(self, results: dict) -> Tuple[np.ndarray, np.ndarray]:
         """``compatible`` (S, D) and ``outside`` (S,) bool of an image."""
         compatible = self.class_map.compatible.numpy()
-        outside = np.zeros(len(compatible), dtype=bool)
-        outside[list(self.class_map.outside_ids)] = True
-        incomplete = list(results.get('incomplete_labels', ()))
-        outside |= compatible[:, incomplete].any(axis=1)
+        ids = np.arange(len(compatible))
+        outside = np.isin(ids, self.class_map.outside_ids)
+        if outside.any():  # else it is unknown what is there
+            incomplete = list(results.get('incomplete_labels', ()))
+            outside |= compatible[:, incomplete].any(axis=1)
         if self.hard_labels:
-            # of several classes the first
-            compatible = compatible & (compatible.cumsum(axis=0) == 1)
-            outside &= outside.sum() == 1
+            compatible = ids[:, None] == self.class_map.det_to_seg.numpy()
+            is_background = ids == self.class_map.background_id
+            outside &= np.array_equal(outside, is_background)
         return compatible, outside
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ from mmbombo.structures import (BBOX, UNLISTED_LABEL, AnnotationKind,
 
 META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor',
              'flip', 'flip_direction', 'annotation_kinds', 'source',
-             'sample_idx', 'instances')
+             'sample_idx', 'instances', 'incomplete_labels')
 #: Column of the table of components -> field of the packed instances.
 COMPONENT_FIELDS = dict(
     boxes='bboxes',

@@ -77,8 +77,7 @@ class RandomZoomCrop(BaseTransform):
         if 'gt_bboxes' in results:
             boxes = results['gt_bboxes'].tensor.numpy().astype(np.float64)
         if 'gt_seg_map' in results:
-            foreground = ((results['gt_seg_map'] != BACKGROUND) &
-                          (results['gt_seg_map'] != IGNORE_INDEX))
+            foreground = _foreground(results)
         # Every window would be rejected: there is nothing that it can show.
         if boxes is not None and len(boxes) == 0:
             return None
@@ -97,6 +96,18 @@ class RandomZoomCrop(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(prob={self.prob})'
+
+
+def _foreground(results: dict) -> np.ndarray:
+    """(H, W) bool: where the map names a class that is not the background."""
+    is_object = np.ones(256, dtype=bool)
+    if 'pseudo_classes' in results:  # the map holds numbers of sets
+        sets = results['pseudo_classes']
+        is_object[:] = False
+        is_object[:len(sets)] = (sets.sum(axis=1) == 1) & ~sets[:, BACKGROUND]
+    else:
+        is_object[[BACKGROUND, IGNORE_INDEX]] = False
+    return is_object[results['gt_seg_map']]
 
 
 def _draw_size() -> Tuple[float, float]:

@@ -257,8 +257,8 @@ def unrelated_classes(model: Any) -> List[str]:
         others = (f' or {class_map.background!r}'
                   if class_map.background is not None else '')
         notes.append(f'no box shows the segmentation class(es) {names}: on '
-                     'images with boxes, a pixel outside all boxes is taught '
-                     f'to be one of these{others}, not which. {advice}')
+                     'images with boxes, a pixel outside all boxes may be any '
+                     f'of these{others}. {advice}')
     elif class_map.background is None:
         notes.append('boxes show all segmentation classes: on images with '
                      'boxes, what is outside all boxes is ignored')

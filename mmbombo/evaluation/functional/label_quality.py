@@ -244,7 +244,7 @@ class ForegroundQuality:
         """
         counts = np.zeros((len(boxes), 3), dtype=int)
         # a pixel belongs to a box if its center does
-        edges = np.ceil(boxes - 0.5).astype(int)
+        edges = np.ceil(boxes - 0.5).clip(0).astype(int)
         for row, label, (x1, y1, x2, y2) in zip(counts, labels, edges):
             ids = truth[y1:y2, x1:x2]
             is_true = true_shows[ids, label]

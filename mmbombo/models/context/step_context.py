@@ -186,7 +186,7 @@ class StepContext:
             task (str): Name of the task.
             targets (Any): One target per image, as the task head takes them:
                 a list of :obj:`InstanceData` for detection, class ids
-                ``(n, 1, H, W)`` for segmentation.
+                ``(n, 1, H, W)`` or a :class:`CandidateMap` for segmentation.
             images (Sequence[int]): Positions of n >= 1 planned images.
             ignore (Any): What to ignore, as the task head takes it. Defaults
                 to None.

@@ -95,7 +95,7 @@ class LabeledPixelMean(LossWrapper):
         """
         single = candidates.single_classes()[:, 0]
         is_single = single != IGNORE_INDEX
-        mass = candidates.known[:, 0].to(cls_score)
+        mass = candidates.known[:, 0].float()  # half precision overflows
         if self.weighted:
             mass = torch.where(is_single, self.weights[single * is_single],
                                mass)
@@ -125,7 +125,7 @@ class LabeledPixelMean(LossWrapper):
             targets.masked_fill(~candidates.known, IGNORE_INDEX),
             reduction_override='none',
             ignore_index=IGNORE_INDEX)
-        return losses.mean(dim=1)
+        return losses.float().mean(dim=1)
 
 
 class LabeledPixelsOnly(LossWrapper):

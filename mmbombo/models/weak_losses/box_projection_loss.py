@@ -94,6 +94,9 @@ class BoxProjectionLoss(BaseWeakLoss):
         in_image = valid_cells(ctx.metas(images), size, size, in_box.device)
         numbers = torch.full_like(in_box, IGNORE_INDEX, dtype=torch.long)
         numbers.masked_fill_(in_image & ~in_box, 0)
-        shown = ctx.class_map.compatible_on(in_box.device).any(dim=1)
-        return CandidateMap(numbers[:, None],
-                            ~shown.expand(len(images), 1, -1))
+        compatible = ctx.class_map.compatible_on(in_box.device)
+        outside = (~compatible.any(dim=1)).repeat(len(images), 1, 1)
+        for sets, i in zip(outside, images):
+            incomplete = ctx.samples[i].get('incomplete_labels', ())
+            sets[0] |= compatible[:, list(incomplete)].any(dim=1)
+        return CandidateMap(numbers[:, None], outside)

@@ -86,8 +86,9 @@ def cutting(shape: Tuple[int, int], share: float, count: int) -> Callable:
     for x1, y1, x2, y2 in boxes.astype(int):
         image[y1 + 2:y2 - 2, x1 + 2:x2 - 2] //= 2
     labels = np.arange(count) % 20
+    ids = np.arange(21)
     return partial(boxes_to_mask, image, boxes[:count], labels, labels < 0,
-                   np.arange(1, 21), 0)
+                   ids[:, None] == np.arange(1, 21), ids == 0)
 
 
 def refinement(num_comps: int, count: int = 30) -> Callable:
