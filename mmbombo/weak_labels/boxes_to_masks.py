@@ -14,7 +14,6 @@ from typing import Callable, Dict, Iterable, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from mmbombo.structures import IGNORE_INDEX
 from mmbombo.utils import UserError
 from .candidate_mask import CandidateMask
 from .grabcut import center, grabcut_foreground, window
