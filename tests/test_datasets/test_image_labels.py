@@ -88,7 +88,7 @@ def test_missing_places(folder):
             metainfo=dict(cls_classes=('cow', )))
 
 
-def implied(kinds, crop=None):
+def implied(kinds, crop=None, **known):
     """Labels of an image with a cat at the left and a dog at the right."""
     class_map = dict(
         det_classes=('cat', 'dog', 'cow'),
@@ -100,7 +100,8 @@ def implied(kinds, crop=None):
         img_shape=(30, 40),
         ori_shape=(30, 40),
         img_path='a.jpg',
-        annotation_kinds=kinds)
+        annotation_kinds=kinds,
+        **known)
     if 'bbox' in kinds:
         results.update(
             instances=[
@@ -130,6 +131,11 @@ def test_boxes_and_masks_imply_tags():
     assert implied(('sem_seg', ))['gt_image_labels'].tolist() == [1, 1, -1]
     both = implied(('bbox', 'sem_seg'))
     assert both['gt_image_labels'].tolist() == [1, 1, 0]
+
+
+def test_without_a_box_of_an_incomplete_class_nothing_is_known():
+    found = implied(('bbox', ), incomplete_labels=[1, 2])
+    assert found['gt_image_labels'].tolist() == [1, 1, -1]
 
 
 def test_labels_are_those_of_the_crop():

@@ -232,3 +232,19 @@ def test_outside_all_boxes_is_background():
         mode='bilinear').softmax(dim=1)
     wanted = -(probs[:, 0] + probs[:, 3]).log()[mask[:, 0] == 0].mean()
     torch.testing.assert_close(losses['loss_ce'], wanted)
+
+
+def test_objects_without_a_box_may_be_outside():
+    """Of a class whose boxes are said to be incomplete, in that image."""
+    model = tiny_model(dict(type='BoxProjectionLoss'))
+    samples = [boxed([[8, 8, 80, 80]], [0]), boxed([[8, 8, 80, 80]], [0])]
+    samples[1].set_metainfo(dict(incomplete_labels=[2]))
+    ctx = context(model, samples)
+    probs = F.interpolate(
+        ctx.outputs('seg', [0, 1])[0], (SIZE, SIZE),
+        mode='bilinear').softmax(dim=1)
+    outside = torch.ones(SIZE, SIZE, dtype=torch.bool)
+    outside[8:80, 8:80] = False
+    wanted = -torch.stack([
+        probs[0, 0], probs[1, 0] + probs[1, 3]])[:, outside].log().mean()
+    torch.testing.assert_close(model.weak_losses[0](ctx)['loss_ce'], wanted)

@@ -97,6 +97,6 @@ class BoxProjectionLoss(BaseWeakLoss):
         compatible = ctx.class_map.compatible_on(in_box.device)
         outside = (~compatible.any(dim=1)).repeat(len(images), 1, 1)
         for sets, i in zip(outside, images):
-            incomplete = ctx.samples[i].get('incomplete_labels', ())
-            sets[0] |= compatible[:, list(incomplete)].any(dim=1)
+            for label in ctx.samples[i].get('incomplete_labels', ()):
+                sets[0] |= compatible[:, label]
         return CandidateMap(numbers[:, None], outside)
