@@ -23,6 +23,7 @@ REQUIREMENTS = ROOT / 'requirements'
 EXTRAS = dict(
     all=('build', 'runtime', 'optional', 'tests'),
     build=('build', ),
+    compiled=('mminstall_compiled', ),
     mim=('mminstall', ),
     onedl=('mminstall_onedl', ),
     optional=('optional', ),

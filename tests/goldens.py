@@ -62,6 +62,8 @@ for name in ('VOC_ROOT', 'VOC_DET', 'VOC_SEG', 'VOC_VAL'):
     os.environ.pop(name, None)
 sys.path.insert(0, str(REPO))
 
+# first: it may have to bring the operators of MMCV
+import mmbombo  # noqa: E402,F401 isort:skip
 import mmdet.models  # noqa: E402,F401
 import mmseg.models  # noqa: E402,F401
 import numpy as np  # noqa: E402

@@ -175,6 +175,8 @@ def test_refusal_of_another_library_is_passed_on(monkeypatch):
 
 @pytest.mark.parametrize('file, part', [('mminstall_onedl', 'OneDL: '),
                                         ('mminstall', 'official: '),
+                                        ('mminstall_compiled',
+                                         'official: pip install --no-b'),
                                         ('build', '')])
 def test_advice_agrees_with_the_requirement_files(file, part):
     text = (ROOT / f'requirements/{file}.txt').read_text()
@@ -183,6 +185,19 @@ def test_advice_agrees_with_the_requirement_files(file, part):
     assert all(
         name in advice.splitlines()[0] if part else name in advice
         for name in names if not name.startswith('opencv'))
+
+
+def test_compiled_operators_change_nothing_but_mmcv():
+    plain, compiled = (
+        (ROOT / f'requirements/{name}.txt').read_text().splitlines()
+        for name in ('mminstall', 'mminstall_compiled'))
+    differ = set(plain) ^ set(compiled)
+    assert {
+        line for line in differ if line and not line.startswith('#')
+    } == {
+        'mmcv-lite==2.1.0', 'opencv-python<5', 'mmcv==2.1.0',
+        'opencv-python-headless<5'
+    }
 
 
 def test_import_is_cheap():

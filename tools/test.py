@@ -5,6 +5,9 @@ import os
 import os.path as osp
 from typing import Dict
 
+# before torch is imported; see tools/train.py
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+
 import mmengine
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process

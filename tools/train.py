@@ -6,6 +6,14 @@ import os
 import os.path as osp
 import sys
 
+# OpenMP's threads spin where they wait, which takes the processor from
+# whatever else runs. It is read once, when torch is imported; the loaders'
+# workers and torchrun's processes inherit it or come by here. With a GPU, no
+# thread waits long enough to matter.
+PASSIVE = 'OMP_WAIT_POLICY' not in os.environ
+if PASSIVE:
+    os.environ['OMP_WAIT_POLICY'] = 'PASSIVE'
+
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.logging import print_log
@@ -103,6 +111,11 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 def train(cfg: Config) -> None:
     """Train, and let the runner go."""
     runner = Runner.from_cfg(cfg)
+    if PASSIVE and get_device() == 'cpu':
+        print_log(
+            'OMP_WAIT_POLICY=PASSIVE is set: threads that wait leave the '
+            'processor to others',
+            logger='current')
     warn_of_new_start(cfg)
     runner.train()
 

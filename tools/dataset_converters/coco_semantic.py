@@ -20,7 +20,6 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from coco_lists import read_named_images
-from mmdet.datasets import CocoDataset
 from mmengine.utils import track_iter_progress
 from PIL import Image
 from pycocotools import mask as mask_utils
@@ -175,6 +174,8 @@ def parse_args(args=None) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> None:
+    # not before mmbombo, which may have to bring MMCV's operators
+    from mmdet.datasets import CocoDataset
     content = read_named_images(args.instances)
     if not args.any_classes:
         check_category_names(

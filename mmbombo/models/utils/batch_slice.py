@@ -3,7 +3,7 @@ from typing import Any, Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 
 def select_images(batch: Any, positions: Sequence[int], size: int) -> Any:
@@ -49,4 +49,5 @@ def _map_tensors(function: Callable[[Tensor], Tensor], batch: Any) -> Any:
 
 def join_images(batches: Sequence[Any]) -> Any:
     """Put equally nested tensors ``(N_i, ...)`` one after the other."""
-    return tree_map(lambda *parts: torch.cat(parts), *batches)
+    flat, specs = zip(*map(tree_flatten, batches))
+    return tree_unflatten([torch.cat(parts) for parts in zip(*flat)], specs[0])
