@@ -12,11 +12,12 @@ from mmengine.runner import Runner
 
 from mmbombo.utils import (leave_process_group, prepare_cpu_processes,
                            use_checked_loader, user_errors)
+from mmbombo.utils.config_names import load_config
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Evaluate a model')
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--work-dir',
@@ -84,7 +85,7 @@ def test(cfg: Config) -> Dict[str, float]:
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
-    cfg = merge_args(Config.fromfile(args.config), args)
+    cfg = merge_args(load_config(args.config), args)
     prepare_cpu_processes(cfg)
     metrics = test(cfg)
     if args.out and is_main_process():

@@ -14,13 +14,14 @@ from mmengine.runner import Runner
 from mmbombo.utils import (UserError, keep_freed_memory, leave_process_group,
                            prepare_cpu_processes, scale_schedule,
                            use_checked_loader, user_errors)
+from mmbombo.utils.config_names import load_config
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Train detection and segmentation from partial '
         'annotations')
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument(
         '--work-dir',
         help='where logs and checkpoints go (default: work_dir of the config, '
@@ -126,7 +127,7 @@ def warn_of_new_start(cfg: Config) -> None:
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
-    cfg = merge_args(Config.fromfile(args.config), args)
+    cfg = merge_args(load_config(args.config), args)
     if get_device() == 'cpu':
         keep_freed_memory()
     prepare_cpu_processes(cfg)

@@ -27,8 +27,9 @@ from torch import nn
 
 from mmbombo.registry import INFERENCERS, TRANSFORMS, VISUALIZERS
 from mmbombo.structures import annotation_kinds
-from mmbombo.utils import MissingFileError, UserError
+from mmbombo.utils import UserError
 from mmbombo.utils.checkpoint import checked_loader
+from mmbombo.utils.config_names import load_config, published_weights
 from mmbombo.utils.stored_config import registered_types_only, stored_config
 from mmbombo.visualization import class_styles
 from mmbombo.visualization.palette import Color
@@ -53,11 +54,12 @@ class MultiTaskInferencer(BaseInferencer):
     """Predict boxes, maps and tags for images, folders and arrays.
 
     Args:
-        model (str | dict | Config, optional): Path of a config, or a config;
-            names of the model index are not looked up. Without it, the
-            config that is stored in ``weights`` is taken. Defaults to None.
-        weights (str, optional): Path of a checkpoint. Defaults to None: a
-            model that knows nothing.
+        model (str | dict | Config, optional): Path of a config, name of one
+            of ours, or a config. Without it, the config that is stored in
+            ``weights`` is taken. Defaults to None.
+        weights (str, optional): Path of a checkpoint. Defaults to None: what
+            the model index has for the name, else a model that knows
+            nothing.
         device (str, optional): Such as 'cuda:0' or 'cpu'. Defaults to None:
             what there is.
         palette (dict, optional): RGB color by class name, before the colors
@@ -84,8 +86,9 @@ class MultiTaskInferencer(BaseInferencer):
                  trust_checkpoint: bool = False,
                  scope: str = 'mmbombo') -> None:
         self.palette = palette
-        if isinstance(model, str) and not osp.isfile(model):
-            raise MissingFileError(f'there is no config file {model!r}')
+        if isinstance(model, str):
+            weights = weights or published_weights(model)
+            model = load_config(model)
         if isinstance(model, dict) and not isinstance(model, Config):
             model = Config(model)
         init_default_scope(scope)
@@ -284,8 +287,9 @@ class MultiTaskInferencer(BaseInferencer):
         """Load the weights, and the class names that they come with."""
         stored: dict = {}
         if checkpoint is None:
-            warnings.warn('no weights are given: the model is not trained and '
-                          'its predictions mean nothing')
+            warnings.warn('no weights are given, and none are published: the '
+                          'model is not trained and its predictions mean '
+                          'nothing')
         else:
             check_weights(model, checkpoint)
             _load_checkpoint_to_model(model, checkpoint)

@@ -24,6 +24,7 @@ from mmbombo.models.utils import unpadded_shape
 from mmbombo.registry import VISUALIZERS
 from mmbombo.structures import IGNORE_INDEX
 from mmbombo.utils import UserError, user_errors
+from mmbombo.utils.config_names import load_config
 from mmbombo.visualization.layers import annotation_text, map_ids, pseudo_ids
 
 #: What is counted: words to fields of samples.
@@ -38,7 +39,7 @@ MAPS = {'mask': 'gt_sem_seg', 'pseudo mask': 'pseudo_sem_seg'}
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Draw what a data pipeline yields')
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument(
         '--phase',
         choices=['train', 'val', 'test'],
@@ -135,7 +136,7 @@ def describe(counts: Dict[str, int]) -> str:
 
 def browse(args: argparse.Namespace) -> Dict[tuple, Counter]:
     """Draw samples; return counts by (source, annotation kinds)."""
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmbombo'))

@@ -11,12 +11,13 @@ from typing import List, Sequence, Tuple
 import mmcv
 import numpy as np
 from mmdet.structures import DetDataSample
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.dataset import BaseDataset
 
 from mmbombo.apis import MultiTaskInferencer
 from mmbombo.registry import DATASETS
 from mmbombo.utils import user_errors
+from mmbombo.utils.config_names import load_config
 from mmbombo.visualization import MultiTaskLocalVisualizer
 from mmbombo.visualization.layers import Layer, gt_layer, pred_layer
 from mmbombo.visualization.layout import GAP, PAPER, pad_to, stack, text_bar
@@ -29,7 +30,7 @@ HEADINGS = ('image', 'ground truth', 'prediction')
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Draw predictions on validation images in one picture')
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--out',
@@ -124,7 +125,7 @@ def compose(images: List[List[np.ndarray]], title: str) -> List[np.ndarray]:
 
 def make_sheet(args: argparse.Namespace) -> np.ndarray:
     """Predict and draw."""
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     inferencer = MultiTaskInferencer(

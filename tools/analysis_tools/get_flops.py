@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmbombo.registry import MODELS
+from mmbombo.utils.config_names import load_config
 
 
 class Part(NamedTuple):
@@ -64,7 +65,7 @@ class Traffic(TorchDispatchMode):
 
 def parse_args(description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument(
         '--shape',
         type=int,
@@ -153,7 +154,7 @@ def table(parts: List[Part]) -> str:
 
 def main() -> None:
     args = parse_args('Parameters and multiply-adds of a network, by part')
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     parts = complexity(build_model(cfg), args.shape)
     print(f'{args.config}, one image of {args.shape[0]} x {args.shape[1]}')

@@ -18,6 +18,8 @@ from get_flops import build_model, parse_args
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from mmbombo.utils.config_names import load_config
+
 #: Numbers per parameter that an optimizer keeps.
 OPTIMIZER_STATE = dict(SGD=1, AdamW=2)
 
@@ -84,7 +86,7 @@ def images_of_step(
 
 def main() -> None:
     args = parse_args('Memory that training a config takes, computed')
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     model = build_model(cfg)
     total = parameter_bytes(model, cfg)

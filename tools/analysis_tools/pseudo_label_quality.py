@@ -43,6 +43,7 @@ from mmbombo.structures import BBOX, SEM_SEG
 from mmbombo.utils import UserError, use_checked_loader, user_errors
 from mmbombo.utils.checkpoint_classes import (find_class_changes,
                                               require_trained_classes)
+from mmbombo.utils.config_names import load_config
 
 HOOK = 'PseudoLabelQualityHook'
 LOSSES = (BoxForMaskLoss, MaskForBoxLoss)
@@ -52,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
     parser.add_argument(
         '--num-images',
@@ -231,7 +232,7 @@ def report(quality: PseudoLabelQuality) -> str:
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     init_default_scope(cfg.get('default_scope', 'mmbombo'))
     model = build_model(cfg, args.checkpoint)

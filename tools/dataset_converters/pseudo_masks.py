@@ -14,7 +14,7 @@ import sys
 from typing import Callable, List, Tuple
 
 import cv2
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import DefaultScope
 from mmengine.utils import track_iter_progress
 
@@ -22,6 +22,7 @@ from mmbombo.datasets.transforms import LoadPseudoMask
 from mmbombo.registry import DATASETS
 from mmbombo.structures import BBOX, SEM_SEG
 from mmbombo.utils import user_errors
+from mmbombo.utils.config_names import load_config
 
 #: What the worker processes work on; set before they are forked.
 JOBS: List[Tuple[Callable, int, List[Callable]]] = []
@@ -31,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument(
         '--jobs',
         type=int,
@@ -73,7 +74,7 @@ def make_one(number: int) -> None:
 @user_errors()
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     DefaultScope.get_instance(
         'pseudo-masks', scope_name=cfg.get('default_scope', 'mmbombo'))

@@ -19,6 +19,7 @@ from mmbombo.datasets import errors
 from mmbombo.datasets.checks.every_file import check_source
 from mmbombo.registry import DATASETS
 from mmbombo.utils import UserError, user_errors
+from mmbombo.utils.config_names import load_config
 
 PHASES = ('train', 'val', 'test')
 
@@ -27,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument(
         '--jobs',
         type=int,
@@ -85,7 +86,7 @@ def check(config: dict, jobs: int) -> Tuple[str, int, List[str]]:
 @user_errors()
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmbombo'))
