@@ -119,5 +119,6 @@ def test_det_inferencer(dataset, checkpoint, image, tmp_path):
                         return_vis=True)
     assert len(second['visualization']) == 2
     for prediction in first['predictions'] + second['predictions']:
-        assert prediction['scores'] == expected.pred_instances.scores.tolist()
-        assert prediction['bboxes'] == expected.pred_instances.bboxes.tolist()
+        for key in ('scores', 'bboxes'):
+            np.testing.assert_allclose(
+                prediction[key], expected.pred_instances[key], atol=1e-4)
