@@ -33,7 +33,7 @@ _REMEDY = """
 Install one family of libraries after PyTorch, each in an environment of its
 own because they overwrite each other's files:
   official: pip install "mmengine>=0.11.0rc3" mmcv-lite==2.1.0 mmdet==3.3.0 \
-mmsegmentation==1.2.2 ftfy regex "opencv-python-headless<5"
+mmsegmentation==1.2.2 ftfy regex "opencv-python<5"
 With MMCV's compiled operators, which takes 10 to 20 minutes:
   first:    pip install "setuptools<81" wheel ninja psutil
   official: pip install --no-build-isolation "mmengine>=0.11.0rc3" \

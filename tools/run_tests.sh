@@ -5,20 +5,20 @@ source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 
 usage() {
     cat <<'EOF'
-Usage: bash tools/run_tests.sh [--stack onedl|official] [pytest arguments]
+Usage: bash tools/run_tests.sh [--stack official|onedl] [pytest arguments]
 
 Runs the tests in the environment of tools/quickstart.sh, which is made first
 where it is missing. Without pytest arguments, the whole suite runs, in up to
 four processes.
 
-  --stack onedl|official  family of OpenMMLab libraries (default: onedl)
+  --stack official|onedl  family of OpenMMLab libraries (default: official)
   --help                  show this text
 
 Example: bash tools/run_tests.sh tests/test_configs.py -x
 EOF
 }
 
-stack=onedl
+stack=official
 case "${1:-}" in
     --stack) need_value "$1" $#; stack=$2; shift 2 ;;
     -h | --help) usage; exit 0 ;;

@@ -16,10 +16,21 @@ fail() {
 # the two families overwrite each other's files.
 venv_of() {
     case "$1" in
-        onedl) echo "$REPO_ROOT/.venv" ;;
-        official) echo "$REPO_ROOT/.venv-official" ;;
-        *) fail "--stack is 'onedl' or 'official', not '$1'" ;;
+        official) echo "$REPO_ROOT/.venv" ;;
+        onedl) echo "$REPO_ROOT/.venv-onedl" ;;
+        *) fail "--stack is 'official' or 'onedl', not '$1'" ;;
     esac
+}
+
+# The PyTorch of an environment. Argument: its Python.
+torch_version() {
+    "$1" -c 'from importlib.metadata import version
+print(version("torch"))' 2>/dev/null || true
+}
+
+# Whether it is of that version or a later one. Arguments: Python, version.
+torch_at_least() {
+    printf '%s\n' "$2" "$(torch_version "$1")" | sort -V -C
 }
 
 # Insist on an option's value. Arguments: option, number of words left.

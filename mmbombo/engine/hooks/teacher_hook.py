@@ -7,7 +7,7 @@ from mmengine.config import ConfigDict
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 from mmbombo.engine.initializers import stock_checkpoint_as_ours
 from mmbombo.models.context import from_stock_model, is_stock_model
@@ -202,10 +202,10 @@ def fold_batch_norm(teacher: MultiTaskDetector, where: str) -> None:
     """
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, 3, 128, 128, generator=generator)
-    before = tree_leaves(teacher(image, mode='tensor'))
+    before = tree_flatten(teacher(image, mode='tensor'))[0]
     fuse_conv_bn(teacher)
     teacher.requires_grad_(False)
-    after = tree_leaves(teacher(image, mode='tensor'))
+    after = tree_flatten(teacher(image, mode='tensor'))[0]
     for x, y in zip(before, after):
         if (x - y).abs().max() > 1e-3 * x.abs().max().clamp(min=1.):
             raise UserError(

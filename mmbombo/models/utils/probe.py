@@ -7,7 +7,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.logging import print_log
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def freeze_unreached_parameters(model: nn.Module,
             for head in heads:
                 head.training = True
             outputs = [head(feats, [probe_sample()]) for head in heads]
-            total = sum(x.float().sum() for x in tree_leaves(outputs)
+            total = sum(x.float().sum() for x in tree_flatten(outputs)[0]
                         if torch.is_tensor(x) and x.is_floating_point())
         named = [
             (name, parameter) for name, parameter in model.named_parameters()
