@@ -24,8 +24,7 @@ MODELS = _child('model', root.MODELS, 'models')
 TASK_UTILS = _child('task util', root.TASK_UTILS, 'models.task_modules')
 DATASETS = _child('dataset', root.DATASETS, 'datasets')
 TRANSFORMS = _child('transform', root.TRANSFORMS, 'datasets.transforms')
-DATA_SAMPLERS = _child('data sampler', root.DATA_SAMPLERS,
-                       'datasets.samplers')
+DATA_SAMPLERS = _child('data sampler', root.DATA_SAMPLERS, 'datasets.samplers')
 HOOKS = _child('hook', root.HOOKS, 'engine.hooks')
 METRICS = _child('metric', root.METRICS, 'evaluation.metrics')
 EVALUATOR = _child('evaluator', root.EVALUATOR, 'evaluation')
@@ -40,12 +39,12 @@ ANNOTATION_LOADERS = Registry('annotation loader')
 ANNOTATION_PACKERS = Registry('annotation packer')
 ANNOTATION_DRAWERS = Registry('annotation drawer')
 
-# Nothing of ours is in these, but without a node MMEngine warns that the
+# Nothing of ours is in most of these, but without a node MMEngine warns that the
 # scope of the config does not exist there.
 RUNNERS = _child('runner', root.RUNNERS)
 RUNNER_CONSTRUCTORS = _child('runner constructor', root.RUNNER_CONSTRUCTORS)
 LOOPS = _child('loop', root.LOOPS)
-LOG_PROCESSORS = _child('log processor', root.LOG_PROCESSORS)
+LOG_PROCESSORS = _child('log processor', root.LOG_PROCESSORS, 'engine.runner')
 MODEL_WRAPPERS = _child('model wrapper', root.MODEL_WRAPPERS)
 OPTIMIZERS = _child('optimizer', root.OPTIMIZERS)
 OPTIM_WRAPPERS = _child('optimizer wrapper', root.OPTIM_WRAPPERS)

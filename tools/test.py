@@ -8,8 +8,8 @@ from typing import Dict
 import mmengine
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
-from mmengine.runner import Runner
 
+from mmbombo.engine.runner import QuietRunner
 from mmbombo.utils import (leave_process_group, prepare_cpu_processes,
                            use_checked_loader, user_errors)
 
@@ -77,7 +77,7 @@ def draw_predictions(cfg: Config, show_dir: str) -> None:
 
 def test(cfg: Config) -> Dict[str, float]:
     """Test, and let the runner go."""
-    return Runner.from_cfg(cfg).test()
+    return QuietRunner.from_cfg(cfg).test()
 
 
 @user_errors()

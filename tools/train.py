@@ -9,8 +9,8 @@ import sys
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.logging import print_log
-from mmengine.runner import Runner
 
+from mmbombo.engine.runner import QuietRunner
 from mmbombo.utils import (UserError, keep_freed_memory, leave_process_group,
                            prepare_cpu_processes, scale_schedule,
                            use_checked_loader, user_errors)
@@ -102,7 +102,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
 def train(cfg: Config) -> None:
     """Train, and let the runner go."""
-    runner = Runner.from_cfg(cfg)
+    runner = QuietRunner.from_cfg(cfg)
     warn_of_new_start(cfg)
     runner.train()
 
