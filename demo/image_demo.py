@@ -12,9 +12,6 @@ import sys
 
 from mmengine.config import Config, DictAction
 
-from mmbombo.apis import MultiTaskInferencer
-from mmbombo.utils import user_errors
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -57,6 +54,13 @@ def parse_args() -> argparse.Namespace:
     if args.batch_size < 1:
         parser.error('--batch-size must be at least 1')
     return args
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from mmbombo.apis import MultiTaskInferencer
+from mmbombo.utils import user_errors
 
 
 def predict(args: argparse.Namespace) -> dict:

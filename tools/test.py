@@ -5,13 +5,7 @@ import os
 import os.path as osp
 from typing import Dict
 
-import mmengine
 from mmengine.config import Config, DictAction
-from mmengine.dist import is_main_process
-
-from mmbombo.engine.runner import QuietRunner
-from mmbombo.utils import (leave_process_group, prepare_cpu_processes,
-                           use_checked_loader, user_errors)
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,6 +41,17 @@ def parse_args() -> argparse.Namespace:
         parser.error('--out must be a .json file')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+import mmengine
+from mmengine.dist import is_main_process
+
+from mmbombo.engine.runner import QuietRunner
+from mmbombo.utils import (leave_process_group, prepare_cpu_processes,
+                           use_checked_loader, user_errors)
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:

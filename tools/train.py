@@ -7,13 +7,7 @@ import os.path as osp
 import sys
 
 from mmengine.config import Config, DictAction
-from mmengine.device import get_device
 from mmengine.logging import print_log
-
-from mmbombo.engine.runner import QuietRunner
-from mmbombo.utils import (UserError, keep_freed_memory, leave_process_group,
-                           prepare_cpu_processes, scale_schedule,
-                           use_checked_loader, user_errors)
 
 
 def parse_args() -> argparse.Namespace:
@@ -65,6 +59,17 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from mmengine.device import get_device
+
+from mmbombo.engine.runner import QuietRunner
+from mmbombo.utils import (UserError, keep_freed_memory, leave_process_group,
+                           prepare_cpu_processes, scale_schedule,
+                           use_checked_loader, user_errors)
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:

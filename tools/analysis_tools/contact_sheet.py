@@ -8,22 +8,8 @@ import os
 import os.path as osp
 from typing import List, Sequence, Tuple
 
-import mmcv
 import numpy as np
-from mmdet.structures import DetDataSample
 from mmengine.config import Config, DictAction
-from mmengine.dataset import BaseDataset
-
-from mmbombo.apis import MultiTaskInferencer
-from mmbombo.registry import DATASETS
-from mmbombo.utils import user_errors
-from mmbombo.visualization import MultiTaskLocalVisualizer
-from mmbombo.visualization.layers import Layer, gt_layer, pred_layer
-from mmbombo.visualization.layout import GAP, PAPER, pad_to, stack, text_bar
-
-CELL = (300, 340)
-FONT = 16
-HEADINGS = ('image', 'ground truth', 'prediction')
 
 
 def parse_args() -> argparse.Namespace:
@@ -61,6 +47,25 @@ def parse_args() -> argparse.Namespace:
     if args.number < 1:
         parser.error('--number must be at least 1')
     return args
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+import mmcv
+from mmdet.structures import DetDataSample
+from mmengine.dataset import BaseDataset
+
+from mmbombo.apis import MultiTaskInferencer
+from mmbombo.registry import DATASETS
+from mmbombo.utils import user_errors
+from mmbombo.visualization import MultiTaskLocalVisualizer
+from mmbombo.visualization.layers import Layer, gt_layer, pred_layer
+from mmbombo.visualization.layout import GAP, PAPER, pad_to, stack, text_bar
+
+CELL = (300, 340)
+FONT = 16
+HEADINGS = ('image', 'ground truth', 'prediction')
 
 
 def pick_evenly(total: int, number: int) -> List[int]:

@@ -13,14 +13,6 @@ import sys
 from typing import Iterator, List, Tuple
 
 from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
-
-from mmbombo.datasets import errors
-from mmbombo.datasets.checks.every_file import check_source
-from mmbombo.registry import DATASETS
-from mmbombo.utils import UserError, user_errors
-
-PHASES = ('train', 'val', 'test')
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,6 +32,19 @@ def parse_args() -> argparse.Namespace:
         action=DictAction,
         help='override settings of the config, key=value')
     return parser.parse_args()
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from mmengine.registry import init_default_scope
+
+from mmbombo.datasets import errors
+from mmbombo.datasets.checks.every_file import check_source
+from mmbombo.registry import DATASETS
+from mmbombo.utils import UserError, user_errors
+
+PHASES = ('train', 'val', 'test')
 
 
 def sources_of(dataset: dict) -> Iterator[dict]:

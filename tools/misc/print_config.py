@@ -4,8 +4,6 @@ import argparse
 
 from mmengine.config import Config, DictAction
 
-from mmbombo.utils import user_errors
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -20,6 +18,12 @@ def parse_args() -> argparse.Namespace:
         help='override settings of the config, key=value; lists as '
         'key="[a,b]" or key=a,b')
     return parser.parse_args()
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from mmbombo.utils import user_errors
 
 
 @user_errors()
