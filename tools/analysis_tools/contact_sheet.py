@@ -55,6 +55,7 @@ if __name__ == '__main__':  # --help waits for no library
 import mmcv
 from mmdet.structures import DetDataSample
 from mmengine.dataset import BaseDataset
+from mmengine.utils import track_iter_progress
 
 from mmbombo.apis import MultiTaskInferencer
 from mmbombo.registry import DATASETS
@@ -141,7 +142,7 @@ def make_sheet(args: argparse.Namespace) -> np.ndarray:
     visualizer = MultiTaskLocalVisualizer(name='contact_sheet')
     visualizer.dataset_meta = inferencer.dataset_meta
     images, all_layers = [], []
-    for index in pick_evenly(len(dataset), args.number):
+    for index in track_iter_progress(pick_evenly(len(dataset), args.number)):
         image, sample = predict(inferencer, dataset, index)
         layers = [
             gt_layer(sample) or Layer(''),
@@ -149,6 +150,7 @@ def make_sheet(args: argparse.Namespace) -> np.ndarray:
         ]
         images.append(draw_panels(visualizer, image, layers))
         all_layers += layers
+    print()
     title = (f'{osp.basename(args.config)}, {osp.basename(args.checkpoint)}, '
              f'boxes with score ≥ {args.pred_score_thr:g}')
     lines = compose(images, title)

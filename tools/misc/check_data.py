@@ -38,6 +38,7 @@ if __name__ == '__main__':  # --help waits for no library
     parse_args()
 
 from mmengine.registry import init_default_scope
+from mmengine.utils import track_iter_progress
 
 from mmbombo.datasets import errors
 from mmbombo.datasets.checks.every_file import check_source
@@ -95,7 +96,11 @@ def main() -> None:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmbombo'))
     errors.MAX_LISTED = sys.maxsize
-    checked = [check(source, args.jobs) for source in list_sources(cfg)]
+    checked = [
+        check(source, args.jobs)
+        for source in track_iter_progress(list_sources(cfg), file=sys.stderr)
+    ]
+    print(file=sys.stderr)
     for name, _, problems in checked:
         if problems:
             print(
