@@ -150,7 +150,6 @@ def make_sheet(args: argparse.Namespace) -> np.ndarray:
         ]
         images.append(draw_panels(visualizer, image, layers))
         all_layers += layers
-    print()
     title = (f'{osp.basename(args.config)}, {osp.basename(args.checkpoint)}, '
              f'boxes with score ≥ {args.pred_score_thr:g}')
     lines = compose(images, title)

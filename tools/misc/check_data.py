@@ -100,7 +100,6 @@ def main() -> None:
         check(source, args.jobs)
         for source in track_iter_progress(list_sources(cfg), file=sys.stderr)
     ]
-    print(file=sys.stderr)
     for name, _, problems in checked:
         if problems:
             print(
