@@ -54,16 +54,17 @@ def test_text_of_a_config_follows_its_changes():
     assert config.pretty_text == "model = dict(type='B')\nwork_dir = 'b'\n"
 
 
-def test_tensorboard_is_on_where_it_is_installed(monkeypatch, tmp_path):
+def test_tensorboard_is_on_where_it_is_installed(monkeypatch):
     asked = []
     monkeypatch.setattr('mmengine.runner.Runner.build_visualizer',
                         lambda self, config: asked.append(config))
     runner = QuietRunner.__new__(QuietRunner)
     local = dict(type='LocalVisBackend')
     config = dict(type='Visualizer', vis_backends=[local])
-    for found in (None, object()):
-        monkeypatch.setattr('mmbombo.engine.runner.quiet_runner.find_spec',
-                            lambda name: found)
+    for works in (False, True):
+        monkeypatch.setattr(
+            'mmbombo.engine.runner.quiet_runner.tensorboard_works',
+            lambda: works)
         runner.build_visualizer(config)
         runner.build_visualizer(asked[-1])
     tensorboard = dict(type='TensorboardVisBackend')

@@ -8,7 +8,6 @@ import re
 import warnings
 from contextlib import redirect_stdout
 from importlib import import_module
-from importlib.util import find_spec
 from inspect import signature
 from typing import Any, Optional, Tuple, Union
 
@@ -110,7 +109,7 @@ class QuietRunner(Runner):
             visualizer: Optional[Union[Visualizer,
                                        dict]] = None) -> Visualizer:
         """Build the visualizer, with TensorBoard if it is installed."""
-        if isinstance(visualizer, dict) and find_spec('tensorboard'):
+        if isinstance(visualizer, dict) and tensorboard_works():
             backends = visualizer.get('vis_backends') or []
             if not any('Tensorboard' in str(x['type']) for x in backends):
                 tensorboard = dict(type='TensorboardVisBackend')
@@ -121,6 +120,15 @@ class QuietRunner(Runner):
     def _log_env(self, env_cfg: dict) -> None:
         super()._log_env(env_cfg)
         self.logger.info(describe_versions())
+
+
+def tensorboard_works() -> bool:
+    """Whether TensorBoard is installed, with a protobuf that it takes."""
+    try:
+        import_module('torch.utils.tensorboard')
+    except (ImportError, TypeError):
+        return False
+    return True
 
 
 def log_library_warnings(logger: logging.Logger) -> None:
