@@ -39,8 +39,8 @@ ANNOTATION_LOADERS = Registry('annotation loader')
 ANNOTATION_PACKERS = Registry('annotation packer')
 ANNOTATION_DRAWERS = Registry('annotation drawer')
 
-# Nothing of ours is in most of these, but without a node MMEngine warns that the
-# scope of the config does not exist there.
+# Nothing of ours is in most of these, but without a node MMEngine warns that
+# the scope of the config does not exist there.
 RUNNERS = _child('runner', root.RUNNERS)
 RUNNER_CONSTRUCTORS = _child('runner constructor', root.RUNNER_CONSTRUCTORS)
 LOOPS = _child('loop', root.LOOPS)
