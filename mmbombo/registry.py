@@ -45,12 +45,12 @@ ANNOTATION_LOADERS = Registry('annotation loader', locations=[__name__])
 ANNOTATION_PACKERS = Registry('annotation packer', locations=[__name__])
 ANNOTATION_DRAWERS = Registry('annotation drawer', locations=[__name__])
 
-# Nothing of ours is in these, but without a node MMEngine warns that the
-# scope of the config does not exist there.
+# Nothing of ours is in most of these, but without a node MMEngine warns that
+# the scope of the config does not exist there.
 RUNNERS = _child('runner', root.RUNNERS)
 RUNNER_CONSTRUCTORS = _child('runner constructor', root.RUNNER_CONSTRUCTORS)
 LOOPS = _child('loop', root.LOOPS)
-LOG_PROCESSORS = _child('log processor', root.LOG_PROCESSORS)
+LOG_PROCESSORS = _child('log processor', root.LOG_PROCESSORS, 'engine.runner')
 MODEL_WRAPPERS = _child('model wrapper', root.MODEL_WRAPPERS)
 OPTIMIZERS = _child('optimizer', root.OPTIMIZERS)
 OPTIM_WRAPPERS = _child('optimizer wrapper', root.OPTIM_WRAPPERS)

@@ -5,14 +5,7 @@ import os
 import os.path as osp
 from typing import Dict
 
-import mmengine
 from mmengine.config import Config, DictAction
-from mmengine.dist import is_main_process
-from mmengine.runner import Runner
-
-from mmbombo.utils import (leave_process_group, prepare_cpu_processes,
-                           use_checked_loader, user_errors)
-from mmbombo.utils.config_names import load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,6 +43,18 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+import mmengine
+from mmengine.dist import is_main_process
+
+from mmbombo.engine.runner import QuietRunner
+from mmbombo.utils import (leave_process_group, prepare_cpu_processes,
+                           use_checked_loader, user_errors)
+from mmbombo.utils.config_names import load_config
+
+
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Write the command-line options into the config."""
     cfg.setdefault('default_scope', 'mmbombo')
@@ -78,7 +83,7 @@ def draw_predictions(cfg: Config, show_dir: str) -> None:
 
 def test(cfg: Config) -> Dict[str, float]:
     """Test, and let the runner go."""
-    return Runner.from_cfg(cfg).test()
+    return QuietRunner.from_cfg(cfg).test()
 
 
 @user_errors()

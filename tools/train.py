@@ -7,14 +7,7 @@ import os.path as osp
 import sys
 
 from mmengine.config import Config, DictAction
-from mmengine.device import get_device
 from mmengine.logging import print_log
-from mmengine.runner import Runner
-
-from mmbombo.utils import (UserError, keep_freed_memory, leave_process_group,
-                           prepare_cpu_processes, scale_schedule,
-                           use_checked_loader, user_errors)
-from mmbombo.utils.config_names import load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -68,6 +61,18 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from mmengine.device import get_device
+
+from mmbombo.engine.runner import QuietRunner
+from mmbombo.utils import (UserError, keep_freed_memory, leave_process_group,
+                           prepare_cpu_processes, scale_schedule,
+                           use_checked_loader, user_errors)
+from mmbombo.utils.config_names import load_config
+
+
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Write the command-line options into the config."""
     cfg.setdefault('default_scope', 'mmbombo')
@@ -103,7 +108,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
 def train(cfg: Config) -> None:
     """Train, and let the runner go."""
-    runner = Runner.from_cfg(cfg)
+    runner = QuietRunner.from_cfg(cfg)
     warn_of_new_start(cfg)
     runner.train()
 

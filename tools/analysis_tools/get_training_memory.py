@@ -13,9 +13,16 @@ own tensors, the workspaces of cuDNN and what the allocator loses come on top.
 """
 from typing import Dict, List, Tuple
 
-import torch
-from get_flops import build_model, parse_args
 from mmengine.config import Config
+from network_args import parse_args
+
+DESCRIPTION = 'Memory that training a config takes, computed'
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args(DESCRIPTION)
+
+import torch
+from get_flops import build_model
 from torch import Tensor, nn
 
 from mmbombo.utils.config_names import load_config
@@ -85,7 +92,7 @@ def images_of_step(
 
 
 def main() -> None:
-    args = parse_args('Memory that training a config takes, computed')
+    args = parse_args(DESCRIPTION)
     cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     model = build_model(cfg)

@@ -15,17 +15,7 @@ from typing import Callable, List, Tuple
 
 import cv2
 from mmengine.config import DictAction
-from mmengine.registry import DefaultScope
 from mmengine.utils import track_iter_progress
-
-from mmbombo.datasets.transforms import LoadPseudoMask
-from mmbombo.registry import DATASETS
-from mmbombo.structures import BBOX, SEM_SEG
-from mmbombo.utils import user_errors
-from mmbombo.utils.config_names import load_config
-
-#: What the worker processes work on; set before they are forked.
-JOBS: List[Tuple[Callable, int, List[Callable]]] = []
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,6 +34,21 @@ def parse_args() -> argparse.Namespace:
         action=DictAction,
         help='override settings of the config, key=value')
     return parser.parse_args()
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from mmengine.registry import DefaultScope
+
+from mmbombo.datasets.transforms import LoadPseudoMask
+from mmbombo.registry import DATASETS
+from mmbombo.structures import BBOX, SEM_SEG
+from mmbombo.utils import user_errors
+from mmbombo.utils.config_names import load_config
+
+#: What the worker processes work on; set before they are forked.
+JOBS: List[Tuple[Callable, int, List[Callable]]] = []
 
 
 def list_jobs(dataset) -> List[Tuple[Callable, int, List[Callable]]]:

@@ -4,9 +4,6 @@ import argparse
 
 from mmengine.config import DictAction
 
-from mmbombo.utils import user_errors
-from mmbombo.utils.config_names import load_config
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -21,6 +18,13 @@ def parse_args() -> argparse.Namespace:
         help='override settings of the config, key=value; lists as '
         'key="[a,b]" or key=a,b')
     return parser.parse_args()
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from mmbombo.utils import user_errors
+from mmbombo.utils.config_names import load_config
 
 
 @user_errors()
