@@ -10,12 +10,15 @@ METRICS = ('box AP', 'box AP50', 'mIoU')
 HEAD = """\
 # Model zoo
 
-`python docs/en/stat.py` writes this page from the `metafile.yml` of each folder of configs. A name is all that a tool
-or `MultiTaskInferencer` needs for a config.
+`python docs/en/stat.py` writes this page from the `metafile.yml` of each
+folder of configs. A name is all that a tool or `MultiTaskInferencer` needs
+for a config.
 
-Figures are percentages, mean ± sample deviation over three seeds, of a training of 300 iterations at 160 pixels, by the
-command below the table; [the notes](notes/ablation.md) have their details. Other configs were not trained by us. No
-weights are uploaded yet: `python tools/misc/publish_model.py` [makes the files](user_guides/useful_tools.md#publish-a-checkpoint).
+Figures are percentages, mean ± sample deviation over three seeds, of a
+training of 300 iterations at 160 pixels, by the command below the table;
+[the notes](notes/ablation.md) have their details. Other configs were not
+trained by us. No weights are uploaded yet: `tools/misc/publish_model.py`
+[makes the files](user_guides/useful_tools.md#publish-a-checkpoint).
 """
 
 

@@ -31,6 +31,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmbombo.registry import MODELS
+from mmbombo.utils import user_errors
 from mmbombo.utils.config_names import load_config
 
 
@@ -137,6 +138,7 @@ def table(parts: List[Part]) -> str:
     return '\n'.join(lines)
 
 
+@user_errors()
 def main() -> None:
     args = parse_args(DESCRIPTION)
     cfg = load_config(args.config)

@@ -25,6 +25,7 @@ import torch
 from get_flops import build_model
 from torch import Tensor, nn
 
+from mmbombo.utils import user_errors
 from mmbombo.utils.config_names import load_config
 
 #: Numbers per parameter that an optimizer keeps.
@@ -91,6 +92,7 @@ def images_of_step(
     return [group for group in groups if group[1]]
 
 
+@user_errors()
 def main() -> None:
     args = parse_args(DESCRIPTION)
     cfg = load_config(args.config)

@@ -5,8 +5,8 @@
 
 writes ``zoo/NAME-HASH.pth``, with the first digits of its SHA-256, and
 ``zoo/NAME-HASH.safetensors`` beside it. They hold the weights, the config and
-the names of the classes, which is all that ``MultiTaskInferencer(weights=...)``
-needs, and neither optimizer nor log.
+the names of the classes, all that ``MultiTaskInferencer(weights=...)`` needs,
+and neither optimizer nor log.
 """
 import argparse
 import hashlib

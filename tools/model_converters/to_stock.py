@@ -68,9 +68,9 @@ def convert(config: str, checkpoint: str, task: str, out: Path) -> None:
     try:
         stock.load_state_dict(stock_weights(model, task, stock))
     except RuntimeError as error:
-        raise UserError(f"{LIBRARY[task]}'s parts of the same names have other "
-                        f'weights: {str(error).splitlines()[1].strip()}'
-                        ) from None
+        detail = str(error).splitlines()[1].strip()
+        raise UserError(f"{LIBRARY[task]}'s parts of these names have other "
+                        f'weights: {detail}') from None
     check_answers(model, stock, task)
     out.parent.mkdir(parents=True, exist_ok=True)
     content = dict(

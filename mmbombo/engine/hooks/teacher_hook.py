@@ -40,8 +40,8 @@ class TeacherHook(Hook):
     Args:
         name (str): Name under which weak losses find the teacher.
         config (str): Config that the teacher was trained with, its path or
-            name: one of ours, of one task or several, a single-stage detector of MMDetection or
-            an encoder-decoder of MMSegmentation.
+            name: one of ours, of one task or several, a single-stage detector
+            of MMDetection or an encoder-decoder of MMSegmentation.
         checkpoint (str): Its checkpoint, a path or URL.
         fold_bn (bool): Whether to fold batch normalization into the
             convolution before it, which saves the teacher's time. Defaults to
