@@ -2,10 +2,11 @@
 """Build and installation of mmbombo.
 
 MIM looks for configs, tools and the model index in ``mmbombo/.mim`` of the
-*installed* package. (``MultiTaskInferencer`` does not: it takes files, no
-names of the model index.) A built package gets copies of them, made in the
-build folder so that the working tree stays as it is. An editable installation
-gets links in the working tree, so that an edited config is the config in use.
+*installed* package, and so does what names configs: ``MultiTaskInferencer``,
+the tools, and ``_base_ = 'mmbombo::...'``. A built package gets copies of them,
+made in the build folder so that the working tree stays as it is. An editable
+installation gets links in the working tree, so that an edited config is the
+config in use.
 """
 import os
 import shutil

@@ -1,27 +1,33 @@
 # Copyright (c) mmbombo contributors.
-"""Predict boxes and masks of an image.
+"""Predict boxes and masks of images or of a video.
 
-    python demo/image_demo.py PHOTO CONFIG --weights CHECKPOINT
+    python demo/image_demo.py demo/demo.jpg CONFIG CHECKPOINT
 
-A folder may stand for the photo. Pictures, JSON files and palette PNGs go to
-``--out-dir``. Exits with 1 if an image could not be read, after the others.
+For the image may stand a folder, a pattern ('photos/*.jpg') or a video.
+Pictures, JSON files and palette PNGs go to ``--out-dir``. Exits with 1 if an
+image could not be read, after the others.
 """
 import argparse
 import os.path as osp
 import sys
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
-from mmbombo.apis import MultiTaskInferencer
-from mmbombo.utils import user_errors
+CHECKPOINTS = ('.pth', '.safetensors')
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Predict boxes and masks for an image or a folder')
-    parser.add_argument('inputs', help='image file or folder of images')
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--weights', required=True, help='checkpoint file')
+        description='Predict boxes and masks of images or of a video')
+    parser.add_argument(
+        'inputs', help='image file, folder, quoted pattern, or video file')
+    parser.add_argument(
+        'config',
+        nargs='?',
+        help='config file, or a name of ours; may be left out if the '
+        'checkpoint holds its config')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
+    parser.add_argument('--weights', help='another way to say checkpoint')
     parser.add_argument(
         '--out-dir',
         default='outputs',
@@ -34,6 +40,11 @@ def parse_args() -> argparse.Namespace:
         default=0.3,
         help='lowest score of a box that is drawn; the JSON has all boxes '
         '(default: %(default)s)')
+    parser.add_argument(
+        '--topk',
+        type=int,
+        help='keep and draw only so many boxes of an image, the most '
+        'confident ones')
     parser.add_argument(
         '--batch-size',
         type=int,
@@ -54,45 +65,67 @@ def parse_args() -> argparse.Namespace:
         action=DictAction,
         help='override settings of the config, key=value')
     args = parser.parse_args()
-    if args.batch_size < 1:
-        parser.error('--batch-size must be at least 1')
+    args.weights = args.checkpoint or args.weights
+    if args.config and args.config.endswith(CHECKPOINTS):
+        args.config, args.weights = None, args.config
+    if not (args.config or args.weights):
+        parser.error('give a checkpoint')
+    if args.cfg_options and not args.config:
+        parser.error('--cfg-options needs a config')
+    if args.batch_size < 1 or (args.topk is not None and args.topk < 0):
+        parser.error('--batch-size must be at least 1, --topk at least 0')
     return args
 
 
 def predict(args: argparse.Namespace) -> dict:
     """Run the inferencer with the command-line options."""
-    cfg = Config.fromfile(args.config)
+    from mmbombo.apis import MultiTaskInferencer
+    from mmbombo.apis.videos import VIDEO_SUFFIXES, predict_video
+    from mmbombo.utils import UserError
+    from mmbombo.utils.config_names import load_config, published_weights
+    cfg = args.config and load_config(args.config)
+    weights = args.weights or published_weights(args.config)
+    if weights is None:
+        raise UserError(f'no weights of {args.config} are published: give a '
+                        'checkpoint, image_demo.py IMAGE CONFIG CHECKPOINT')
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     inferencer = MultiTaskInferencer(
         cfg,
-        args.weights,
+        weights,
         device=args.device,
         trust_checkpoint=args.trust_checkpoint)
-    return inferencer(
-        args.inputs,
+    options = dict(
         batch_size=args.batch_size,
         pred_score_thr=args.pred_score_thr,
+        topk=args.topk,
         out_dir=args.out_dir,
         no_save_vis=args.no_save_vis,
         no_save_pred=args.no_save_pred)
+    if not args.inputs.lower().endswith(VIDEO_SUFFIXES):
+        return inferencer(args.inputs, **options)
+    return dict(
+        frames=predict_video(inferencer, args.inputs, **options), failed=[])
 
 
 def print_places(args: argparse.Namespace, results: dict) -> None:
     """Say where the results are."""
-    print(f"{len(results['predictions'])} image(s) predicted")
+    predictions = results.get('predictions', [])
+    print(f"{results['frames']} frame(s) predicted" if 'frames' in
+          results else f'{len(predictions)} image(s) predicted')
     if not args.no_save_vis:
         print(f"pictures:  {osp.join(args.out_dir, 'vis')}")
     if not args.no_save_pred:
         print(f"JSON:      {osp.join(args.out_dir, 'preds')}")
-        if any('mask_path' in item for item in results['predictions']):
+        if any('mask_path' in item for item in predictions):
             print(f"masks:     {osp.join(args.out_dir, 'masks')}")
 
 
-@user_errors()
 def main() -> None:
     args = parse_args()
-    results = predict(args)
+    from mmbombo.utils import user_errors
+    with user_errors():
+        results = predict(args)
     print_places(args, results)
     sys.exit(1 if results['failed'] else 0)
 

@@ -99,4 +99,7 @@ def _check_libraries() -> None:
 
 _check_libraries()
 
+# For ``_base_ = 'mmbombo::bombo/...'`` in a config of somebody else.
+import_module('mmengine.config.utils').MODULE2PACKAGE['mmbombo'] = 'mmbombo'
+
 __all__ = ['__version__']

@@ -12,20 +12,25 @@ from mmengine.registry import Registry
 
 
 def _child(name: str, parent: Registry, *locations: str) -> Registry:
-    """A node below ``parent`` that imports ``locations`` on first use."""
+    """A node below ``parent`` that imports ``locations`` on first use.
+
+    Without locations MMEngine would call ``register_all_modules`` of a
+    package that it knows by name; hence this module stands for none.
+    """
     return Registry(
         name,
         parent=parent,
         scope='mmbombo',
-        locations=[f'mmbombo.{location}' for location in locations])
+        locations=[
+            f'mmbombo.{location}' for location in locations or ('registry', )
+        ])
 
 
 MODELS = _child('model', root.MODELS, 'models')
 TASK_UTILS = _child('task util', root.TASK_UTILS, 'models.task_modules')
 DATASETS = _child('dataset', root.DATASETS, 'datasets')
 TRANSFORMS = _child('transform', root.TRANSFORMS, 'datasets.transforms')
-DATA_SAMPLERS = _child('data sampler', root.DATA_SAMPLERS,
-                       'datasets.samplers')
+DATA_SAMPLERS = _child('data sampler', root.DATA_SAMPLERS, 'datasets.samplers')
 HOOKS = _child('hook', root.HOOKS, 'engine.hooks')
 METRICS = _child('metric', root.METRICS, 'evaluation.metrics')
 EVALUATOR = _child('evaluator', root.EVALUATOR, 'evaluation')
@@ -36,16 +41,16 @@ INFERENCERS = _child('inferencer', root.INFERENCERS, 'apis')
 
 # What is called for each annotation kind that an image has, under its name:
 # (transform, results), (results, sample) and (layer, sample).
-ANNOTATION_LOADERS = Registry('annotation loader')
-ANNOTATION_PACKERS = Registry('annotation packer')
-ANNOTATION_DRAWERS = Registry('annotation drawer')
+ANNOTATION_LOADERS = Registry('annotation loader', locations=[__name__])
+ANNOTATION_PACKERS = Registry('annotation packer', locations=[__name__])
+ANNOTATION_DRAWERS = Registry('annotation drawer', locations=[__name__])
 
-# Nothing of ours is in these, but without a node MMEngine warns that the
-# scope of the config does not exist there.
+# Nothing of ours is in most of these, but without a node MMEngine warns that
+# the scope of the config does not exist there.
 RUNNERS = _child('runner', root.RUNNERS)
 RUNNER_CONSTRUCTORS = _child('runner constructor', root.RUNNER_CONSTRUCTORS)
 LOOPS = _child('loop', root.LOOPS)
-LOG_PROCESSORS = _child('log processor', root.LOG_PROCESSORS)
+LOG_PROCESSORS = _child('log processor', root.LOG_PROCESSORS, 'engine.runner')
 MODEL_WRAPPERS = _child('model wrapper', root.MODEL_WRAPPERS)
 OPTIMIZERS = _child('optimizer', root.OPTIMIZERS)
 OPTIM_WRAPPERS = _child('optimizer wrapper', root.OPTIM_WRAPPERS)

@@ -8,18 +8,12 @@ from typing import Dict
 # before torch is imported; see tools/train.py
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
-import mmengine
 from mmengine.config import Config, DictAction
-from mmengine.dist import is_main_process
-from mmengine.runner import Runner
-
-from mmbombo.utils import (leave_process_group, prepare_cpu_processes,
-                           use_checked_loader, user_errors)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Evaluate a model')
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--work-dir',
@@ -52,6 +46,18 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+import mmengine
+from mmengine.dist import is_main_process
+
+from mmbombo.engine.runner import QuietRunner
+from mmbombo.utils import (leave_process_group, prepare_cpu_processes,
+                           use_checked_loader, user_errors)
+from mmbombo.utils.config_names import load_config
+
+
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Write the command-line options into the config."""
     cfg.setdefault('default_scope', 'mmbombo')
@@ -80,14 +86,14 @@ def draw_predictions(cfg: Config, show_dir: str) -> None:
 
 def test(cfg: Config) -> Dict[str, float]:
     """Test, and let the runner go."""
-    return Runner.from_cfg(cfg).test()
+    return QuietRunner.from_cfg(cfg).test()
 
 
 @user_errors()
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
-    cfg = merge_args(Config.fromfile(args.config), args)
+    cfg = merge_args(load_config(args.config), args)
     prepare_cpu_processes(cfg)
     metrics = test(cfg)
     if args.out and is_main_process():

@@ -15,20 +15,14 @@ if PASSIVE:
     os.environ['OMP_WAIT_POLICY'] = 'PASSIVE'
 
 from mmengine.config import Config, DictAction
-from mmengine.device import get_device
 from mmengine.logging import print_log
-from mmengine.runner import Runner
-
-from mmbombo.utils import (UserError, keep_freed_memory, leave_process_group,
-                           prepare_cpu_processes, scale_schedule,
-                           use_checked_loader, user_errors)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Train detection and segmentation from partial '
         'annotations')
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument(
         '--work-dir',
         help='where logs and checkpoints go (default: work_dir of the config, '
@@ -75,6 +69,18 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from mmengine.device import get_device
+
+from mmbombo.engine.runner import QuietRunner
+from mmbombo.utils import (UserError, keep_freed_memory, leave_process_group,
+                           prepare_cpu_processes, scale_schedule,
+                           use_checked_loader, user_errors)
+from mmbombo.utils.config_names import load_config
+
+
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Write the command-line options into the config."""
     cfg.setdefault('default_scope', 'mmbombo')
@@ -110,7 +116,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
 def train(cfg: Config) -> None:
     """Train, and let the runner go."""
-    runner = Runner.from_cfg(cfg)
+    runner = QuietRunner.from_cfg(cfg)
     if PASSIVE and get_device() == 'cpu':
         print_log(
             'OMP_WAIT_POLICY=PASSIVE is set: threads that wait leave the '
@@ -139,7 +145,7 @@ def warn_of_new_start(cfg: Config) -> None:
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
-    cfg = merge_args(Config.fromfile(args.config), args)
+    cfg = merge_args(load_config(args.config), args)
     if get_device() == 'cpu':
         keep_freed_memory()
     prepare_cpu_processes(cfg)

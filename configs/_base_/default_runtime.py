@@ -27,7 +27,8 @@ visualizer = dict(
     type='MultiTaskLocalVisualizer',
     vis_backends=vis_backends,
     name='visualizer')
-log_processor = dict(type='LogProcessor', window_size=20, by_epoch=False)
+log_processor = dict(
+    type='MultiTaskLogProcessor', window_size=20, by_epoch=False)
 
 log_level = 'INFO'
 load_from = None

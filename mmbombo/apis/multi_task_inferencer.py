@@ -6,6 +6,7 @@ import os.path as osp
 import re
 import warnings
 from contextlib import ExitStack
+from glob import glob
 from typing import (Callable, Dict, Iterator, List, NamedTuple, Optional,
                     Sequence, Tuple, Union)
 
@@ -27,8 +28,9 @@ from torch import nn
 
 from mmbombo.registry import INFERENCERS, TRANSFORMS, VISUALIZERS
 from mmbombo.structures import annotation_kinds
-from mmbombo.utils import MissingFileError, UserError
+from mmbombo.utils import UserError
 from mmbombo.utils.checkpoint import checked_loader
+from mmbombo.utils.config_names import load_config, published_weights
 from mmbombo.utils.stored_config import registered_types_only, stored_config
 from mmbombo.visualization import class_styles
 from mmbombo.visualization.palette import Color
@@ -53,11 +55,12 @@ class MultiTaskInferencer(BaseInferencer):
     """Predict boxes, maps and tags for images, folders and arrays.
 
     Args:
-        model (str | dict | Config, optional): Path of a config, or a config;
-            names of the model index are not looked up. Without it, the
-            config that is stored in ``weights`` is taken. Defaults to None.
-        weights (str, optional): Path of a checkpoint. Defaults to None: a
-            model that knows nothing.
+        model (str | dict | Config, optional): Path of a config, name of one
+            of ours, or a config. Without it, the config that is stored in
+            ``weights`` is taken. Defaults to None.
+        weights (str, optional): Path of a checkpoint. Defaults to None: what
+            the model index has for the name, else a model that knows
+            nothing.
         device (str, optional): Such as 'cuda:0' or 'cpu'. Defaults to None:
             what there is.
         palette (dict, optional): RGB color by class name, before the colors
@@ -84,8 +87,9 @@ class MultiTaskInferencer(BaseInferencer):
                  trust_checkpoint: bool = False,
                  scope: str = 'mmbombo') -> None:
         self.palette = palette
-        if isinstance(model, str) and not osp.isfile(model):
-            raise MissingFileError(f'there is no config file {model!r}')
+        if isinstance(model, str):
+            weights = weights or published_weights(model)
+            model = load_config(model)
         if isinstance(model, dict) and not isinstance(model, Config):
             model = Config(model)
         init_default_scope(scope)
@@ -111,6 +115,7 @@ class MultiTaskInferencer(BaseInferencer):
                  return_vis: bool = False,
                  return_datasamples: bool = False,
                  pred_score_thr: float = 0.3,
+                 topk: Optional[int] = None,
                  out_dir: str = '',
                  no_save_vis: bool = False,
                  no_save_pred: bool = False) -> dict:
@@ -118,8 +123,8 @@ class MultiTaskInferencer(BaseInferencer):
 
         Args:
             inputs (str | np.ndarray | list): An image file, a folder of
-                images, a BGR array (H, W, 3) as OpenCV reads it, or a list of
-                files and arrays.
+                images, a pattern such as 'photos/*.jpg', a BGR array
+                (H, W, 3) as OpenCV reads it, or a list of files and arrays.
             batch_size (int): Images per forward pass. Defaults to 1.
             return_vis (bool): Whether to return the pictures as RGB arrays.
                 Defaults to False.
@@ -127,6 +132,8 @@ class MultiTaskInferencer(BaseInferencer):
                 :obj:`DetDataSample` instead of dicts. Defaults to False.
             pred_score_thr (float): Lowest score of a box that is drawn; the
                 predictions hold all boxes. Defaults to 0.3.
+            topk (int, optional): Number of boxes of an image that are kept
+                and drawn, the most confident ones. Defaults to None: all.
             out_dir (str): Folder for the results: ``vis/*.png``,
                 ``preds/*.json`` and ``masks/*.png``. Defaults to '': nothing
                 is written.
@@ -151,6 +158,8 @@ class MultiTaskInferencer(BaseInferencer):
         for images in batches:
             samples = self.forward(
                 self.collate_fn([image.packed for image in images]))
+            if topk is not None:
+                keep_most_confident(samples, topk)
             results['visualization'] += self.visualize(
                 images, samples, return_vis, pred_score_thr,
                 '' if no_save_vis else out_dir)
@@ -253,7 +262,10 @@ class MultiTaskInferencer(BaseInferencer):
         """Return files and arrays; a folder stands for its images."""
         if isinstance(inputs, (str, os.PathLike)):
             path = osp.expanduser(inputs)
-            return list_images(path) if osp.isdir(path) else [path]
+            if osp.isdir(path):
+                return list_images(path)
+            found = [] if osp.exists(path) else sorted(glob(path))
+            return found or [path]
         return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
 
     def _init_pipeline(self, cfg: Config) -> Callable:
@@ -284,13 +296,22 @@ class MultiTaskInferencer(BaseInferencer):
         """Load the weights, and the class names that they come with."""
         stored: dict = {}
         if checkpoint is None:
-            warnings.warn('no weights are given: the model is not trained and '
-                          'its predictions mean nothing')
+            warnings.warn('no weights are given, and none are published: the '
+                          'model is not trained and its predictions mean '
+                          'nothing')
         else:
             check_weights(model, checkpoint)
             _load_checkpoint_to_model(model, checkpoint)
             stored = checkpoint.get('meta', {}).get('dataset_meta') or {}
         model.dataset_meta = merge_class_names(stored, cfg)
+
+
+def keep_most_confident(samples: Sequence[DetDataSample], topk: int) -> None:
+    """Drop all boxes of a sample but the ``topk`` with the highest scores."""
+    for sample in samples:
+        if 'pred_instances' in sample:
+            order = sample.pred_instances.scores.argsort(descending=True)
+            sample.pred_instances = sample.pred_instances[order[:topk]]
 
 
 def check_weights(model: nn.Module, checkpoint: dict) -> None:

@@ -35,7 +35,10 @@ class MixedSourceDataset(ConcatDataset):
                  lazy_init: bool = False) -> None:
         # Not the parent's, which demands the same metainfo of all sources.
         self.datasets = [
-            DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+            DATASETS.build({
+                **dataset,
+                **({'lazy_init': True} if lazy_init else {})
+            }) if isinstance(dataset, dict) else dataset
             for dataset in datasets
         ]
         _check_sources(self.datasets)

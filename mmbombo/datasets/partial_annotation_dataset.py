@@ -110,7 +110,25 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             raise self._error(f'unlisted_categories is {unlisted_categories!r}'
                               f', not one of {CHOICES}')
         self.unlisted_categories = unlisted_categories
-        metainfo = metainfo or {}
+        # MMDetection's inferencer asks a lazy data set for its colors, and
+        # has no data
+        self._unread = (dataset, metainfo or {}, seg_id_map, seg_ignore_ids,
+                        test_mode)
+        super().__init__(
+            metainfo=metainfo if kwargs.get('lazy_init') else self._read(),
+            pipeline=self.build_pipeline(pipeline, test_mode),
+            test_mode=test_mode,
+            **kwargs)
+
+    def full_init(self) -> None:
+        """Read the wrapped set, if that was put off, and load an image."""
+        if not hasattr(self, 'wrapped'):
+            self._metainfo = self._load_metainfo(self._read())
+        super().full_init()
+
+    def _read(self) -> dict:
+        """Build the wrapped set and list its images; the metainfo."""
+        dataset, metainfo, seg_id_map, seg_ignore_ids, test_mode = self._unread
         self._require_places(dataset)
         # tags are the classes of the objects
         has_tags = IMAGE_LABEL in self.annotation_kinds
@@ -134,11 +152,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                 self._infos[0],
                 getattr(self.wrapped, 'ignore_index', IGNORE_INDEX),
                 len(metainfo['seg_classes']), seg_id_map, seg_ignore_ids)
-        super().__init__(
-            metainfo=metainfo,
-            pipeline=self.build_pipeline(pipeline, test_mode),
-            test_mode=test_mode,
-            **kwargs)
+        return metainfo
 
     def _error(self, message: str) -> DatasetError:
         return DatasetError(f'source {self.source!r}: {message}')

@@ -90,7 +90,6 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
         self.declare(annotation_kinds, source
                      or osp.splitext(osp.basename(ann_file))[0], data_help,
                      incomplete_classes)
-        self.require_place(data_root, 'data_root')
         if IMAGE_LABEL in self.annotation_kinds:
             metainfo = self._with_tags(metainfo or {})
         metainfo = complete_metainfo(metainfo)
@@ -141,6 +140,7 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
     def load_data_list(self) -> List[dict]:
         """Read the list of images and the boxes that it may read."""
         self.place = self.ann_file
+        self.require_place(self.data_root, 'data_root')
         self.require_place(self.ann_file, 'ann_file')
         lines = read_ids(self.ann_file)
         self.require_images(lines, self.ann_file)

@@ -2,6 +2,7 @@
 import json
 import os.path as osp
 import pickle
+import shutil
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from mmbombo.apis import MultiTaskInferencer
 from mmbombo.apis.config_parts import find_dataset, inference_steps
 from mmbombo.apis.images import unique_names
 from mmbombo.apis.results import sample_to_dict
+from mmbombo.apis.videos import predict_video
 from mmbombo.registry import INFERENCERS
 from mmbombo.utils import UserError
 from mmbombo.utils.checkpoint import READS_SAFELY
@@ -362,4 +364,100 @@ def test_demo(config, checkpoint, photos, tmp_path, run_script, capsys,
     assert 'does not fit the config' in code
     code = run_demo(photos / 'd.jpg', '--weights', checkpoint)
     assert 'd.jpg: truncated or not an image' in code
-    assert run_demo(photos) == 2
+    assert 'no weights of' in run_demo(photos)
+
+
+def test_demo_needs_no_config(config, checkpoint, photos, tmp_path,
+                              run_script, capsys):
+    path = tmp_path / 'with_config.pth'
+    content = torch.load(checkpoint, weights_only=True)
+    content['meta']['cfg'] = config.pretty_text
+    torch.save(content, path)
+    config.dump(tmp_path / 'config.py')
+    out = tmp_path / 'out'
+    for arguments in ([tmp_path / 'config.py', checkpoint], [path],
+                      ['--weights', path]):
+        assert run_script('demo/image_demo.py', photos / 'a.png', *arguments,
+                          '--device', 'cpu', '--out-dir', out) == 0
+        assert (out / 'preds/a.json').is_file()
+        shutil.rmtree(out)
+    for arguments in ([], [path, '--cfg-options', 'a=1'],
+                      [path, '--topk', '-1']):
+        assert run_script('demo/image_demo.py', photos, *arguments) == 2
+
+
+def test_pattern(inferencer, photos):
+    results = inferencer(str(photos / '[ac].*'))
+    assert [osp.basename(x['img_path'])
+            for x in results['predictions']] == ['a.png', 'c.png']
+    save_as = photos / '[ac].png'
+    cv2.imwrite(str(save_as), np.zeros((8, 8, 3), np.uint8))
+    result, = inferencer(str(save_as))['predictions']
+    assert result['img_path'] == str(save_as)
+    with pytest.raises(UserError, match='no such file'):
+        inferencer(str(photos / '*.bmp'))
+
+
+@pytest.mark.parametrize('topk, scores', [(0, []), (1, [.875]),
+                                          (9, [.875, .2])])
+def test_most_confident_boxes(inferencer, photos, topk, scores):
+    results = inferencer(
+        str(photos / 'a.png'), topk=topk, return_vis=True, pred_score_thr=0.)
+    result, = results['predictions']
+    assert result['scores'] == pytest.approx(scores)
+    assert len(result['bboxes']) == len(scores)
+    everything = inferencer(
+        str(photos / 'a.png'), return_vis=True,
+        pred_score_thr=0.)['visualization'][0]
+    same = np.array_equal(results['visualization'][0], everything)
+    assert same == (topk == 9)
+
+
+@pytest.fixture
+def video(tmp_path):
+    """Seven frames, the red of which grows."""
+    path = tmp_path / 'clip.avi'
+    writer = cv2.VideoWriter(
+        str(path), cv2.VideoWriter_fourcc(*'MJPG'), 5., (64, 48))
+    for red in range(0, 210, 30):
+        frame = np.zeros((48, 64, 3), np.uint8)
+        frame[..., 2] = red
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def test_video(config, checkpoint, video, tmp_path, run_script, capsys,
+               monkeypatch):
+    config.dump(tmp_path / 'config.py')
+    given, call = [], MultiTaskInferencer.__call__
+
+    def watched(self, frames, *args, **kwargs):
+        given.append(len(frames))
+        return call(self, frames, *args, **kwargs)
+
+    monkeypatch.setattr(MultiTaskInferencer, '__call__', watched)
+    out = tmp_path / 'out'
+    assert run_script('demo/image_demo.py', video, tmp_path / 'config.py',
+                      checkpoint, '--device', 'cpu', '--out-dir', out,
+                      '--batch-size', 3, '--topk', 2) == 0
+    assert '7 frame(s) predicted' in capsys.readouterr().out
+    assert given == [3, 3, 1], 'no more than a batch is in memory'
+    lines = (out / 'preds/clip.jsonl').read_text().splitlines()
+    frames = [json.loads(line) for line in lines]
+    assert [frame['frame'] for frame in frames] == [*range(7)]
+    for red, frame in zip(range(0, 210, 30), frames):
+        assert frame['scores'] == pytest.approx(
+            sorted([.875, red / 255], reverse=True), abs=.02)
+    drawn = cv2.VideoCapture(str(out / 'vis/clip.mp4'))
+    pictures = [drawn.read()[1] for _ in range(8)]
+    assert pictures[6].shape[1] > 2 * 64 and pictures[7] is None
+    assert drawn.get(cv2.CAP_PROP_FPS) == 5
+    assert pictures[6][..., 2].mean() > pictures[0][..., 2].mean() + 20
+
+
+def test_what_is_no_video(inferencer, tmp_path):
+    path = tmp_path / 'x.mp4'
+    path.write_text('nothing')
+    with pytest.raises(UserError, match='x.mp4'):
+        predict_video(inferencer, str(path), str(tmp_path / 'out'))

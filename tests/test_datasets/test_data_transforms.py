@@ -207,7 +207,8 @@ def test_unknown_pseudo_mask_method():
 
 def test_loading_needs_declared_kinds():
     with pytest.raises(DatasetError, match='PartialAnnotationDataset'):
-        LoadPartialAnnotations()(dict(img_path='a.jpg', instances=[]))
+        LoadPartialAnnotations()(
+            dict(img_path='a.jpg', sample_idx=0, instances=[]))
 
 
 @pytest.mark.parametrize('border', [0, 255])

@@ -20,22 +20,10 @@ from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Set
 
 import numpy as np
-import torch
-from ablation_parts.bench import (Bench, Row, class_groups, data_digest,
-                                  fingerprint, load_config, read_bench)
-from ablation_parts.report import (GROUP_METRICS, METRICS, document, plot,
-                                   summarize, table)
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from provenance import command, commit, machine
-
-from mmbombo.utils.atomic_write import atomic_write
 
 ROOT = Path(__file__).resolve().parents[2]
-LOGGED = dict(
-    AP50='det/bbox_mAP_50', AP='det/bbox_mAP', mIoU='seg/mIoU')
-#: What PseudoLabelQualityHook logs.
-PSEUDO_LABELS = ('b4m/', 'm4b/', 'rectangles/')
 MAIN_ROWS = ('naive', 'oracle', 'bombo', 'det', 'seg', 'b4m', 'm4b')
 
 
@@ -69,6 +57,24 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     args.json = args.json or args.work_dir / 'ablation.json'
     return args
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+import torch
+from ablation_parts.bench import (Bench, Row, class_groups, data_digest,
+                                  fingerprint, load_config, read_bench)
+from ablation_parts.report import (GROUP_METRICS, METRICS, document, plot,
+                                   summarize, table)
+from provenance import command, commit, machine
+
+from mmbombo.utils.atomic_write import atomic_write
+
+LOGGED = dict(
+    AP50='det/bbox_mAP_50', AP='det/bbox_mAP', mIoU='seg/mIoU')
+#: What PseudoLabelQualityHook logs.
+PSEUDO_LABELS = ('b4m/', 'm4b/', 'rectangles/')
 
 
 def chosen_rows(bench: Bench, names: List[str]) -> List[Row]:

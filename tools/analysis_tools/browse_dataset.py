@@ -13,32 +13,13 @@ from typing import Dict, Iterator, Tuple
 
 import cv2
 import numpy as np
-import torch
-from mmdet.structures import DetDataSample
 from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
-from torch.utils.data import DataLoader
-
-from mmbombo.models.utils import unpadded_shape
-from mmbombo.registry import VISUALIZERS
-from mmbombo.structures import IGNORE_INDEX
-from mmbombo.utils import UserError, user_errors
-from mmbombo.visualization.layers import annotation_text, map_ids, pseudo_ids
-
-#: What is counted: words to fields of samples.
-INSTANCES = {
-    'boxes': 'gt_instances',
-    'ignored boxes': 'ignored_instances',
-    'components': 'components'
-}
-MAPS = {'mask': 'gt_sem_seg', 'pseudo mask': 'pseudo_sem_seg'}
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Draw what a data pipeline yields')
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument(
         '--phase',
         choices=['train', 'val', 'test'],
@@ -68,6 +49,31 @@ def parse_args() -> argparse.Namespace:
     if args.number < 1:
         parser.error('--number must be at least 1')
     return args
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from mmbombo.models.utils import unpadded_shape
+from mmbombo.registry import VISUALIZERS
+from mmbombo.structures import IGNORE_INDEX
+from mmbombo.utils import UserError, user_errors
+from mmbombo.utils.config_names import load_config
+from mmbombo.visualization.layers import annotation_text, map_ids, pseudo_ids
+
+#: What is counted: words to fields of samples.
+INSTANCES = {
+    'boxes': 'gt_instances',
+    'ignored boxes': 'ignored_instances',
+    'components': 'components'
+}
+MAPS = {'mask': 'gt_sem_seg', 'pseudo mask': 'pseudo_sem_seg'}
 
 
 def build_loader(cfg: Config, phase: str) -> DataLoader:
@@ -135,7 +141,7 @@ def describe(counts: Dict[str, int]) -> str:
 
 def browse(args: argparse.Namespace) -> Dict[tuple, Counter]:
     """Draw samples; return counts by (source, annotation kinds)."""
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmbombo'))

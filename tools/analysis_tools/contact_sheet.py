@@ -8,28 +8,14 @@ import os
 import os.path as osp
 from typing import List, Sequence, Tuple
 
-import mmcv
 import numpy as np
-from mmdet.structures import DetDataSample
-from mmengine.config import Config, DictAction
-from mmengine.dataset import BaseDataset
-
-from mmbombo.apis import MultiTaskInferencer
-from mmbombo.registry import DATASETS
-from mmbombo.utils import user_errors
-from mmbombo.visualization import MultiTaskLocalVisualizer
-from mmbombo.visualization.layers import Layer, gt_layer, pred_layer
-from mmbombo.visualization.layout import GAP, PAPER, pad_to, stack, text_bar
-
-CELL = (300, 340)
-FONT = 16
-HEADINGS = ('image', 'ground truth', 'prediction')
+from mmengine.config import DictAction
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Draw predictions on validation images in one picture')
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--out',
@@ -61,6 +47,27 @@ def parse_args() -> argparse.Namespace:
     if args.number < 1:
         parser.error('--number must be at least 1')
     return args
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+import mmcv
+from mmdet.structures import DetDataSample
+from mmengine.dataset import BaseDataset
+from mmengine.utils import track_iter_progress
+
+from mmbombo.apis import MultiTaskInferencer
+from mmbombo.registry import DATASETS
+from mmbombo.utils import user_errors
+from mmbombo.utils.config_names import load_config
+from mmbombo.visualization import MultiTaskLocalVisualizer
+from mmbombo.visualization.layers import Layer, gt_layer, pred_layer
+from mmbombo.visualization.layout import GAP, PAPER, pad_to, stack, text_bar
+
+CELL = (300, 340)
+FONT = 16
+HEADINGS = ('image', 'ground truth', 'prediction')
 
 
 def pick_evenly(total: int, number: int) -> List[int]:
@@ -124,7 +131,7 @@ def compose(images: List[List[np.ndarray]], title: str) -> List[np.ndarray]:
 
 def make_sheet(args: argparse.Namespace) -> np.ndarray:
     """Predict and draw."""
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     inferencer = MultiTaskInferencer(
@@ -136,7 +143,7 @@ def make_sheet(args: argparse.Namespace) -> np.ndarray:
     visualizer = MultiTaskLocalVisualizer(name='contact_sheet')
     visualizer.dataset_meta = inferencer.dataset_meta
     images, all_layers = [], []
-    for index in pick_evenly(len(dataset), args.number):
+    for index in track_iter_progress(pick_evenly(len(dataset), args.number)):
         image, sample = predict(inferencer, dataset, index)
         layers = [
             gt_layer(sample) or Layer(''),

@@ -13,18 +13,26 @@ MMEngine's ``get_model_complexity_info`` is not used: it really runs the
 network, and adds normalization, pooling and enlargement to the count, 0.2 % of
 these networks.
 """
-import argparse
 from typing import List, NamedTuple, Tuple
 
+from mmengine.config import Config
+from network_args import parse_args
+
+DESCRIPTION = 'Parameters and multiply-adds of a network, by part'
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args(DESCRIPTION)
+
 import torch
-from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmbombo.registry import MODELS
+from mmbombo.utils import user_errors
+from mmbombo.utils.config_names import load_config
 
 
 class Part(NamedTuple):
@@ -57,30 +65,9 @@ class Traffic(TorchDispatchMode):
         if not func.is_view and func is not self.UNMARKED_VIEW:
             self.total += sum(
                 x.numel() * x.element_size()
-                for x in tree_flatten((args, kwargs, result))[0]
+                for x in tree_leaves((args, kwargs, result))
                 if isinstance(x, torch.Tensor))
         return result
-
-
-def parse_args(description: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs='+',
-        default=[320, 320],
-        metavar='PIXELS',
-        help='height and width of an image, or one side of a square '
-        '(default: 320 320)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, key=value')
-    args = parser.parse_args()
-    args.shape = (args.shape[0], args.shape[-1])
-    return args
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -151,9 +138,10 @@ def table(parts: List[Part]) -> str:
     return '\n'.join(lines)
 
 
+@user_errors()
 def main() -> None:
-    args = parse_args('Parameters and multiply-adds of a network, by part')
-    cfg = Config.fromfile(args.config)
+    args = parse_args(DESCRIPTION)
+    cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     parts = complexity(build_model(cfg), args.shape)
     print(f'{args.config}, one image of {args.shape[0]} x {args.shape[1]}')

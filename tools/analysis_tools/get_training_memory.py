@@ -13,10 +13,20 @@ own tensors, the workspaces of cuDNN and what the allocator loses come on top.
 """
 from typing import Dict, List, Tuple
 
-import torch
-from get_flops import build_model, parse_args
 from mmengine.config import Config
+from network_args import parse_args
+
+DESCRIPTION = 'Memory that training a config takes, computed'
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args(DESCRIPTION)
+
+import torch
+from get_flops import build_model
 from torch import Tensor, nn
+
+from mmbombo.utils import user_errors
+from mmbombo.utils.config_names import load_config
 
 #: Numbers per parameter that an optimizer keeps.
 OPTIMIZER_STATE = dict(SGD=1, AdamW=2)
@@ -82,9 +92,10 @@ def images_of_step(
     return [group for group in groups if group[1]]
 
 
+@user_errors()
 def main() -> None:
-    args = parse_args('Memory that training a config takes, computed')
-    cfg = Config.fromfile(args.config)
+    args = parse_args(DESCRIPTION)
+    cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     model = build_model(cfg)
     total = parameter_bytes(model, cfg)

@@ -25,34 +25,14 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config, DictAction
-from mmengine.device import get_device
-from mmengine.model import ModuleList
-from mmengine.registry import init_default_scope
-from mmengine.runner import CheckpointLoader
 from mmengine.utils import track_iter_progress
-
-from mmbombo.apis.config_parts import base_type, inference_steps
-from mmbombo.engine.hooks.teacher_hook import load_all_weights
-from mmbombo.evaluation.pseudo_labels import (Dataset, PseudoLabelQuality,
-                                              build_pair,
-                                              compare_pseudo_labels)
-from mmbombo.models.detectors import MultiTaskDetector
-from mmbombo.models.weak_losses import BoxForMaskLoss, MaskForBoxLoss
-from mmbombo.registry import DATASETS, MODELS
-from mmbombo.structures import BBOX, SEM_SEG
-from mmbombo.utils import UserError, use_checked_loader, user_errors
-from mmbombo.utils.checkpoint_classes import (find_class_changes,
-                                              require_trained_classes)
-
-HOOK = 'PseudoLabelQualityHook'
-LOSSES = (BoxForMaskLoss, MaskForBoxLoss)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
     parser.add_argument(
         '--num-images',
@@ -73,6 +53,32 @@ def parse_args() -> argparse.Namespace:
     if args.num_images is not None and args.num_images < 1:
         parser.error('--num-images must be at least 1')
     return args
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from mmengine.device import get_device
+from mmengine.model import ModuleList
+from mmengine.registry import init_default_scope
+from mmengine.runner import CheckpointLoader
+
+from mmbombo.apis.config_parts import base_type, inference_steps
+from mmbombo.engine.hooks.teacher_hook import load_all_weights
+from mmbombo.evaluation.pseudo_labels import (Dataset, PseudoLabelQuality,
+                                              build_pair,
+                                              compare_pseudo_labels)
+from mmbombo.models.detectors import MultiTaskDetector
+from mmbombo.models.weak_losses import BoxForMaskLoss, MaskForBoxLoss
+from mmbombo.registry import DATASETS, MODELS
+from mmbombo.structures import BBOX, SEM_SEG
+from mmbombo.utils import UserError, use_checked_loader, user_errors
+from mmbombo.utils.checkpoint_classes import (find_class_changes,
+                                              require_trained_classes)
+from mmbombo.utils.config_names import load_config
+
+HOOK = 'PseudoLabelQualityHook'
+LOSSES = (BoxForMaskLoss, MaskForBoxLoss)
 
 
 def build_model(cfg: Config, checkpoint: Optional[str]) -> MultiTaskDetector:
@@ -231,7 +237,7 @@ def report(quality: PseudoLabelQuality) -> str:
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     init_default_scope(cfg.get('default_scope', 'mmbombo'))
     model = build_model(cfg, args.checkpoint)

@@ -23,15 +23,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Dict, List, Sequence, Union
 
-from mmbombo.datasets.coco_json import read_coco_json
-from mmbombo.datasets.errors import DatasetError
-from mmbombo.utils import user_errors
-from mmbombo.utils.atomic_write import atomic_write, file_sha256
-
-#: What remains of images and annotations.
-IMAGE_KEYS = ('id', 'file_name', 'height', 'width')
-ANNOTATION_KEYS = ('id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd')
-
 
 def parse_amount(text: str) -> Union[int, Fraction]:
     """A number of images ('14655'), a share ('1/8', '0.1') or '12.5%'."""
@@ -40,6 +31,42 @@ def parse_amount(text: str) -> Union[int, Fraction]:
     if text.endswith('%'):
         return Fraction(text[:-1]) / 100
     return Fraction(text)
+
+
+def parse_args(args=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('instances', type=Path, help='instances_*.json')
+    parser.add_argument(
+        '--det',
+        type=parse_amount,
+        default=Fraction(1, 8),
+        help='images with boxes: a number, or a share of the annotated '
+        'images such as 1/8, 0.1 or 5%% (default: 1/8)')
+    parser.add_argument(
+        '--seg',
+        type=parse_amount,
+        default=Fraction(1, 8),
+        help='images with masks (default: 1/8)')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='default: %(default)s')
+    parser.add_argument(
+        '--out', type=Path, help='folder (default: mmbombo beside the file)')
+    return parser.parse_args(args)
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from mmbombo.datasets.coco_json import read_coco_json
+from mmbombo.datasets.errors import DatasetError
+from mmbombo.utils import user_errors
+from mmbombo.utils.atomic_write import atomic_write, file_sha256
+
+#: What remains of images and annotations.
+IMAGE_KEYS = ('id', 'file_name', 'height', 'width')
+ANNOTATION_KEYS = ('id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd')
 
 
 def rank(ids: Sequence[int], seed: int) -> List[int]:
@@ -134,29 +161,6 @@ def describe(part: dict) -> dict:
 
 def write_json(path: Path, content: dict, **kwargs) -> None:
     atomic_write(path, (json.dumps(content, **kwargs) + '\n').encode())
-
-
-def parse_args(args=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('instances', type=Path, help='instances_*.json')
-    parser.add_argument(
-        '--det',
-        type=parse_amount,
-        default=Fraction(1, 8),
-        help='images with boxes: a number, or a share of the annotated '
-        'images such as 1/8, 0.1 or 5%% (default: 1/8)')
-    parser.add_argument(
-        '--seg',
-        type=parse_amount,
-        default=Fraction(1, 8),
-        help='images with masks (default: 1/8)')
-    parser.add_argument(
-        '--seed', type=int, default=0, help='default: %(default)s')
-    parser.add_argument(
-        '--out', type=Path, help='folder (default: mmbombo beside the file)')
-    return parser.parse_args(args)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -19,9 +19,38 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
-from coco_lists import read_named_images
 from mmengine.utils import track_iter_progress
 from PIL import Image
+
+
+def parse_args(args=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('instances', type=Path, help='instances_*.json')
+    parser.add_argument('out', type=Path, help='folder of the maps')
+    parser.add_argument(
+        '--only',
+        type=Path,
+        nargs='+',
+        metavar='JSON',
+        help='draw only the images of these files (of coco_lists.py)')
+    parser.add_argument(
+        '--any-classes',
+        action='store_true',
+        help='take the categories of the file in place of the 80 of COCO')
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=os.cpu_count(),
+        help='processes (default: all cores)')
+    return parser.parse_args(args)
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from coco_lists import read_named_images
 from pycocotools import mask as mask_utils
 
 from mmbombo.datasets.coco_json import (MAP_RECORD, category_names,
@@ -147,30 +176,6 @@ def write_record(out: Path, record: dict) -> None:
                            f'(see {path}): remove it, or choose another '
                            'folder')
     atomic_write(path, text.encode())
-
-
-def parse_args(args=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('instances', type=Path, help='instances_*.json')
-    parser.add_argument('out', type=Path, help='folder of the maps')
-    parser.add_argument(
-        '--only',
-        type=Path,
-        nargs='+',
-        metavar='JSON',
-        help='draw only the images of these files (of coco_lists.py)')
-    parser.add_argument(
-        '--any-classes',
-        action='store_true',
-        help='take the categories of the file in place of the 80 of COCO')
-    parser.add_argument(
-        '--jobs',
-        type=int,
-        default=os.cpu_count(),
-        help='processes (default: all cores)')
-    return parser.parse_args(args)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -14,24 +14,15 @@ import sys
 from typing import Callable, List, Tuple
 
 import cv2
-from mmengine.config import Config, DictAction
-from mmengine.registry import DefaultScope
+from mmengine.config import DictAction
 from mmengine.utils import track_iter_progress
-
-from mmbombo.datasets.transforms import LoadPseudoMask
-from mmbombo.registry import DATASETS
-from mmbombo.structures import BBOX, SEM_SEG
-from mmbombo.utils import user_errors
-
-#: What the worker processes work on; set before they are forked.
-JOBS: List[Tuple[Callable, int, List[Callable]]] = []
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument(
         '--jobs',
         type=int,
@@ -43,6 +34,21 @@ def parse_args() -> argparse.Namespace:
         action=DictAction,
         help='override settings of the config, key=value')
     return parser.parse_args()
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from mmengine.registry import DefaultScope
+
+from mmbombo.datasets.transforms import LoadPseudoMask
+from mmbombo.registry import DATASETS
+from mmbombo.structures import BBOX, SEM_SEG
+from mmbombo.utils import user_errors
+from mmbombo.utils.config_names import load_config
+
+#: What the worker processes work on; set before they are forked.
+JOBS: List[Tuple[Callable, int, List[Callable]]] = []
 
 
 def list_jobs(dataset) -> List[Tuple[Callable, int, List[Callable]]]:
@@ -73,7 +79,7 @@ def make_one(number: int) -> None:
 @user_errors()
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     DefaultScope.get_instance(
         'pseudo-masks', scope_name=cfg.get('default_scope', 'mmbombo'))

@@ -23,6 +23,26 @@ from typing import Optional, Sequence
 import numpy as np
 from mmengine.utils import track_iter_progress
 from PIL import Image
+
+
+def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        'sbd', type=Path, help='folder `dataset` of benchmark_RELEASE')
+    parser.add_argument('voc', type=Path, help='folder of VOC2012')
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=os.cpu_count(),
+        help='processes (default: all cores)')
+    return parser.parse_args(args)
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args(None)
+
 from scipy.io import loadmat
 
 from mmbombo.datasets.voc_metainfo import voc_palette
@@ -64,21 +84,6 @@ def make_mask(path: Path, out: Path) -> Optional[str]:
     except Exception as error:  # readers raise many types on a broken file
         return f'{path}: {type(error).__name__}: {error}'
     return None
-
-
-def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        'sbd', type=Path, help='folder `dataset` of benchmark_RELEASE')
-    parser.add_argument('voc', type=Path, help='folder of VOC2012')
-    parser.add_argument(
-        '--jobs',
-        type=int,
-        default=os.cpu_count(),
-        help='processes (default: all cores)')
-    return parser.parse_args(args)
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:

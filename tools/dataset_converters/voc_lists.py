@@ -37,11 +37,55 @@ import sys
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
+
+def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        'root', type=Path, help='folder that holds VOC2007 and VOC2012')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='default: %(default)s')
+    parser.add_argument(
+        '--det-share',
+        type=float,
+        default=49.68,
+        help='%% of the training images that train detection (default: '
+        '%(default)s, as in MXE)')
+    parser.add_argument(
+        '--subsets',
+        nargs='*',
+        default=['det2', 'seg2'],
+        help='parts to write: det2 is half of the detection list, seg8 an '
+        'eighth of the segmentation list, det10%% a tenth (default: det2 '
+        'seg2)')
+    parser.add_argument(
+        '--masks',
+        default='SegmentationClassAug',
+        help='folder of VOC2012 with the masks to train with; '
+        'SegmentationClass does without SBD (default: %(default)s)')
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        '--by-mask',
+        nargs='+',
+        metavar='LIST',
+        help='divide these lists, such as MXEdet/train, into images with and '
+        'without masks, and do nothing else')
+    instead.add_argument(
+        '--check',
+        nargs='+',
+        metavar='LIST',
+        help='check these lists, such as MXEdet/train, and write nothing')
+    return parser.parse_args(args)
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args(None)
+
 from voc_lists_parts.balance import measure_balance
 from voc_lists_parts.devkit import VOC2012, Devkit, YearLists
 from voc_lists_parts.leaks import count_test_twins, find_leaks
-from voc_lists_parts.split import (DET_SHARE, divide, divide_by_mask,
-                                   take_subset)
+from voc_lists_parts.split import divide, divide_by_mask, take_subset
 
 from mmbombo.datasets.errors import list_problems
 from mmbombo.utils import user_errors
@@ -140,47 +184,6 @@ def check(devkit: Devkit, names: Sequence[str]) -> int:
         print('nothing is listed twice, validated on or in VOC2007\'s test '
               'set')
     return 1 if leaks else 0
-
-
-def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        'root', type=Path, help='folder that holds VOC2007 and VOC2012')
-    parser.add_argument(
-        '--seed', type=int, default=0, help='default: %(default)s')
-    parser.add_argument(
-        '--det-share',
-        type=float,
-        default=100 * DET_SHARE,
-        help='%% of the training images that train detection (default: '
-        '%(default).4g)')
-    parser.add_argument(
-        '--subsets',
-        nargs='*',
-        default=['det2', 'seg2'],
-        help='parts to write: det2 is half of the detection list, seg8 an '
-        'eighth of the segmentation list, det10%% a tenth (default: det2 '
-        'seg2)')
-    parser.add_argument(
-        '--masks',
-        default='SegmentationClassAug',
-        help='folder of VOC2012 with the masks to train with; '
-        'SegmentationClass does without SBD (default: %(default)s)')
-    instead = parser.add_mutually_exclusive_group()
-    instead.add_argument(
-        '--by-mask',
-        nargs='+',
-        metavar='LIST',
-        help='divide these lists, such as MXEdet/train, into images with and '
-        'without masks, and do nothing else')
-    instead.add_argument(
-        '--check',
-        nargs='+',
-        metavar='LIST',
-        help='check these lists, such as MXEdet/train, and write nothing')
-    return parser.parse_args(args)
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:

@@ -13,21 +13,13 @@ import sys
 from typing import Iterator, List, Tuple
 
 from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
-
-from mmbombo.datasets import errors
-from mmbombo.datasets.checks.every_file import check_source
-from mmbombo.registry import DATASETS
-from mmbombo.utils import UserError, user_errors
-
-PHASES = ('train', 'val', 'test')
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument(
         '--jobs',
         type=int,
@@ -40,6 +32,21 @@ def parse_args() -> argparse.Namespace:
         action=DictAction,
         help='override settings of the config, key=value')
     return parser.parse_args()
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from mmengine.registry import init_default_scope
+from mmengine.utils import track_iter_progress
+
+from mmbombo.datasets import errors
+from mmbombo.datasets.checks.every_file import check_source
+from mmbombo.registry import DATASETS
+from mmbombo.utils import UserError, user_errors
+from mmbombo.utils.config_names import load_config
+
+PHASES = ('train', 'val', 'test')
 
 
 def sources_of(dataset: dict) -> Iterator[dict]:
@@ -85,12 +92,15 @@ def check(config: dict, jobs: int) -> Tuple[str, int, List[str]]:
 @user_errors()
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmbombo'))
     errors.MAX_LISTED = sys.maxsize
-    checked = [check(source, args.jobs) for source in list_sources(cfg)]
+    checked = [
+        check(source, args.jobs)
+        for source in track_iter_progress(list_sources(cfg), file=sys.stderr)
+    ]
     for name, _, problems in checked:
         if problems:
             print(

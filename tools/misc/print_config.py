@@ -2,14 +2,12 @@
 """Print a config with all its bases and command-line options merged."""
 import argparse
 
-from mmengine.config import Config, DictAction
-
-from mmbombo.utils import user_errors
+from mmengine.config import DictAction
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument(
         '--save-path',
         help='also write the config to this file (.py, .json or .yml)')
@@ -22,10 +20,17 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from mmbombo.utils import user_errors
+from mmbombo.utils.config_names import load_config
+
+
 @user_errors()
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     print(cfg.pretty_text)

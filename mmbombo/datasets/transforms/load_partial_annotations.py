@@ -60,6 +60,9 @@ class LoadPartialAnnotations(LoadAnnotations):
         Returns:
             dict: The same, with the annotations.
         """
+        if 'sample_idx' not in results:
+            # of no data set: MMDetection's inferencer hands in an image
+            results.setdefault('annotation_kinds', ())
         if 'annotation_kinds' not in results:
             raise DatasetError(
                 f'{results.get("img_path")}: its data set does not declare '

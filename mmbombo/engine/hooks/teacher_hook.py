@@ -3,7 +3,7 @@ import logging
 
 import torch
 from mmcv.cnn import fuse_conv_bn
-from mmengine.config import Config, ConfigDict
+from mmengine.config import ConfigDict
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
@@ -18,6 +18,7 @@ from mmbombo.structures.class_names import TaskClasses
 from mmbombo.utils import MissingFileError, UserError
 from mmbombo.utils.checkpoint_classes import (find_class_changes,
                                               require_trained_classes)
+from mmbombo.utils.config_names import load_config
 from mmbombo.utils.distributed import unwrapped
 from mmbombo.utils.stored_config import stored_preprocessor
 
@@ -38,9 +39,9 @@ class TeacherHook(Hook):
 
     Args:
         name (str): Name under which weak losses find the teacher.
-        config (str): Config that the teacher was trained with: one of ours,
-            of one task or several, a single-stage detector of MMDetection or
-            an encoder-decoder of MMSegmentation.
+        config (str): Config that the teacher was trained with, its path or
+            name: one of ours, of one task or several, a single-stage detector
+            of MMDetection or an encoder-decoder of MMSegmentation.
         checkpoint (str): Its checkpoint, a path or URL.
         fold_bn (bool): Whether to fold batch normalization into the
             convolution before it, which saves the teacher's time. Defaults to
@@ -84,7 +85,7 @@ class TeacherHook(Hook):
     def _load(self, classes: TaskClasses) -> MultiTaskDetector:
         """The frozen teacher, in evaluation mode, on the CPU."""
         where = f"teacher '{self.name}' ({self.config})"
-        cfg = Config.fromfile(self.config).model
+        cfg = load_config(self.config).model
         stock = is_stock_model(cfg)
         teacher = build_teacher(cfg, classes, where)
         try:

@@ -1,0 +1,176 @@
+# Copyright (c) mmbombo contributors.
+"""A runner that shows what its user needs, and logs the rest."""
+import copy
+import io
+import logging
+import platform
+import re
+import warnings
+from contextlib import redirect_stdout
+from importlib import import_module
+from inspect import signature
+from typing import Any, Optional, Tuple, Union
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+
+#: Keys of a config that the runner uses: its arguments, what it reads from
+#: ``runner.cfg``, and what MMDetection's tools and MMSegmentation's
+#: ``inference_model`` read.
+USED_KEYS = {
+    *signature(Runner.__init__).parameters, 'activation_checkpointing',
+    'compile', 'custom_imports', 'efficient_conv_bn_eval',
+    'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn',
+    'test_pipeline', 'tta_model', 'tta_pipeline'
+}
+#: Messages of the libraries that only the log file shows.
+FOR_THE_FILE = re.compile(
+    r'\n-+\nSystem environment|Config:\n|Hooks will be executed|'
+    r'paramwise_options|Distributed training is not used|Exp name:|'
+    r'Loads checkpoint by|Checkpoints will be saved to|'
+    r'"\w+" (will be deprecated|is the alias)|per class results:$|'
+    r'\S+ is skipped since its requires_grad=False')
+LIBRARIES = ('mmengine', 'mmcv', 'mmdet', 'mmseg')
+
+
+class UsedConfig(Config):
+    """A config whose text has what a run uses, and no helper variables.
+
+    MMEngine asks for the text four times before the first step, and again for
+    each checkpoint. It is formatted once.
+    """
+
+    @classmethod
+    def of(cls, config: Config) -> 'UsedConfig':
+        """The same config, with that text."""
+        used = cls.__new__(cls)
+        used.__dict__.update(copy.deepcopy(config).__dict__)
+        return used
+
+    @property
+    def pretty_text(self) -> str:
+        """str: Python code of the keys that the runner uses."""
+        used = {k: v for k, v in self.to_dict().items() if k in USED_KEYS}
+        known, text = self.__dict__.get('_formatted', (None, ''))
+        if known != used:
+            text = Config(copy.deepcopy(used)).pretty_text
+            self.__dict__['_formatted'] = used, text
+        return text
+
+
+class ScreenFilter(logging.Filter):
+    """Keeps from the screen what :data:`FOR_THE_FILE` names."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        shown = getattr(record, 'screen', True)
+        return shown and not FOR_THE_FILE.match(record.getMessage())
+
+
+class QuietRunner(Runner):
+    """The runner of our tools, which is MMEngine's but for the screen.
+
+    The log file has all that MMEngine writes. The screen has the versions,
+    the parameters and where the output goes in place of the environment, the
+    config and the hooks. Warnings that OpenMMLab's libraries give through
+    Python go to the log file; all others, and all errors, stay visible. What
+    is written to ``work_dir`` as config is what the run uses. TensorBoard is
+    among the backends where it is installed.
+    """
+
+    def __init__(self,
+                 *args: Any,
+                 cfg: Optional[Union[dict, Config]] = None,
+                 **kwargs: Any) -> None:
+        # it prints that parts which nobody asked for are not installed
+        with redirect_stdout(io.StringIO()):
+            import_module('mmdet.datasets')
+        config = cfg if isinstance(cfg, Config) else Config(cfg)
+        super().__init__(*args, cfg=UsedConfig.of(config), **kwargs)
+        self.logger.info(describe_parameters(self.model))
+        self.logger.info(f'output: {self.work_dir} (log: '
+                         f'{self.timestamp}/{self.timestamp}.log, scalars: '
+                         f'{self.timestamp}/vis_data/scalars.json)')
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> logging.Logger:
+        """Build the logger, whose screen shows less than its file."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(ScreenFilter())
+                handler.formatter.info_format = '%(asctime)s %(message)s'
+                handler.formatter.datefmt = '%H:%M:%S'
+        log_library_warnings(logger)
+        return logger
+
+    def build_visualizer(
+            self,
+            visualizer: Optional[Union[Visualizer,
+                                       dict]] = None) -> Visualizer:
+        """Build the visualizer, with TensorBoard if it is installed."""
+        if isinstance(visualizer, dict) and tensorboard_works():
+            backends = visualizer.get('vis_backends') or []
+            if not any('Tensorboard' in str(x['type']) for x in backends):
+                tensorboard = dict(type='TensorboardVisBackend')
+                visualizer = dict(
+                    visualizer, vis_backends=[*backends, tensorboard])
+        return super().build_visualizer(visualizer)
+
+    def _log_env(self, env_cfg: dict) -> None:
+        super()._log_env(env_cfg)
+        self.logger.info(describe_versions())
+
+
+def tensorboard_works() -> bool:
+    """Whether TensorBoard is installed, with a protobuf that it takes."""
+    try:
+        import_module('torch.utils.tensorboard')
+    except (ImportError, TypeError):
+        return False
+    return True
+
+
+def log_library_warnings(logger: logging.Logger) -> None:
+    """Send the warnings of OpenMMLab's libraries to the log file.
+
+    Most are deprecation notes that they give each other.
+    """
+    show = warnings.showwarning
+    places = tuple(f'/{library}/' for library in LIBRARIES)
+
+    def show_or_log(message: Union[Warning, str], category: type,
+                    filename: str, *args: Any, **kwargs: Any) -> None:
+        path = filename.replace('\\', '/').rpartition('site-packages')[2]
+        if path.startswith(places):
+            logger.info(
+                f'{category.__name__}: {message} ({filename})',
+                extra=dict(screen=False))
+        else:
+            show(message, category, filename, *args, **kwargs)
+
+    warnings.showwarning = show_or_log
+
+
+def describe_versions() -> str:
+    """One line for the screen; the log file has MMEngine's listing."""
+    names = ('mmbombo', 'torch', *LIBRARIES)
+    versions = ', '.join(f'{x} {import_module(x).__version__}' for x in names)
+    device = (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available() else platform.machine() + ' CPU')
+    return f'{versions}, Python {platform.python_version()}; {device}'
+
+
+def describe_parameters(model: torch.nn.Module) -> str:
+    """How many parameters there are, and how many of them are trained."""
+    total, trained = count_parameters(model)
+    return (f'{type(model).__name__}: {total / 1e6:.2f} M parameters, '
+            f'{trained / 1e6:.2f} M of them trained')
+
+
+def count_parameters(model: torch.nn.Module) -> Tuple[int, int]:
+    """All parameters of a model, and those that get a gradient."""
+    parameters = list(model.parameters())
+    return (sum(x.numel() for x in parameters),
+            sum(x.numel() for x in parameters if x.requires_grad))
