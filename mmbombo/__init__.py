@@ -9,6 +9,7 @@ modules and never the names of distributions.
 from importlib import import_module
 from typing import List, NamedTuple, Optional
 
+from .ops import provide_operators
 from .version import __version__
 
 
@@ -29,14 +30,17 @@ _LIBRARIES = (
 )
 
 _REMEDY = """
-Install one of the two families of libraries after PyTorch, each in an
-environment of its own because they overwrite each other's files. MMCV's
-operators are compiled meanwhile, which takes 10 to 20 minutes:
+Install one family of libraries after PyTorch, each in an environment of its
+own because they overwrite each other's files:
+  official: pip install "mmengine>=0.11.0rc3" mmcv-lite==2.1.0 mmdet==3.3.0 \
+mmsegmentation==1.2.2 ftfy regex "opencv-python-headless<5"
+With MMCV's compiled operators, which takes 10 to 20 minutes:
   first:    pip install "setuptools<81" wheel ninja psutil
+  official: pip install --no-build-isolation "mmengine>=0.11.0rc3" \
+mmcv==2.1.0 mmdet==3.3.0 mmsegmentation==1.2.2 ftfy regex \
+"opencv-python-headless<5"
   OneDL:    pip install --no-build-isolation onedl-mmengine onedl-mmcv \
 onedl-mmdetection onedl-mmsegmentation
-  official: pip install --no-build-isolation "mmengine>=0.11.0rc3" \
-mmcv==2.1.0 mmdet mmsegmentation ftfy regex opencv-python-headless
 In a clone of mmbombo, `bash tools/setup_env.sh` does all of this."""
 
 
@@ -81,6 +85,11 @@ def _check_libraries() -> None:
         # Nothing else can be imported, or compared, without MMEngine.
         if misfit is not None and library.module == 'mmengine':
             break
+    if not misfits:
+        try:
+            provide_operators()
+        except ImportError as error:
+            misfits.append(f'mmcv has broken compiled operators: {error}')
     if misfits:
         listing = '\n'.join(f'  - {misfit}' for misfit in misfits)
         raise ImportError(

@@ -7,6 +7,7 @@ from typing import Dict
 
 from mmengine.utils.dl_utils import collect_env as collect_base_env
 
+from mmbombo.ops import operators_in_use
 from mmbombo.version import __version__
 
 _LIBRARIES = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'cv2', 'numpy')
@@ -26,6 +27,7 @@ def collect_env() -> Dict[str, str]:
                             for owner in sorted(set(owners.get(name, ()))))
         env[name] = (f'{import_module(name).__version__} '
                      f'({listing or "no distribution"})')
+    env['operators'] = operators_in_use()
     env['mmbombo'] = __version__
     return env
 

@@ -1,0 +1,45 @@
+# Copyright (c) mmbombo contributors.
+"""Sigmoid focal loss without compiled operators."""
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def sigmoid_focal_loss_forward(logits: Tensor, target: Tensor, weight: Tensor,
+                               output: Tensor, gamma: float,
+                               alpha: float) -> None:
+    """Fill ``output`` with the loss of each logit.
+
+    Args:
+        logits (Tensor): Logits of the classes, shape (N, C).
+        target (Tensor): Class of each row, C for none, shape (N, ).
+        weight (Tensor): Weight of a row by its class, shape (C, ), or empty.
+        output (Tensor): Gets the losses, shape (N, C).
+        gamma (float): Exponent of the modulating factor.
+        alpha (float): Weight of the positives.
+    """
+    output.copy_(_loss(logits, target, weight, gamma, alpha))
+
+
+def sigmoid_focal_loss_backward(logits: Tensor, target: Tensor, weight: Tensor,
+                                grad_input: Tensor, gamma: float,
+                                alpha: float) -> None:
+    """Fill ``grad_input`` with the derivative of the summed loss."""
+    logits = logits.detach().requires_grad_()
+    with torch.enable_grad():
+        loss = _loss(logits, target, weight, gamma, alpha).sum()
+    grad_input.copy_(*torch.autograd.grad(loss, logits))
+
+
+def _loss(logits: Tensor, target: Tensor, weight: Tensor, gamma: float,
+          alpha: float) -> Tensor:
+    logits = logits.float()
+    positive = target[:, None] == torch.arange(
+        logits.size(1), device=logits.device)
+    # the log odds against what is true
+    wrong = torch.where(positive, -logits, logits)
+    loss = wrong.sigmoid().pow(gamma) * F.softplus(wrong)
+    loss = loss * torch.where(positive, alpha, 1 - alpha)
+    if weight.numel() > 0:
+        loss = loss * weight[target][:, None]
+    return loss
