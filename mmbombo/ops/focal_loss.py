@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .gradients import fill_gradients
+
 
 def sigmoid_focal_loss_forward(logits: Tensor, target: Tensor, weight: Tensor,
                                output: Tensor, gamma: float,
@@ -25,15 +27,13 @@ def sigmoid_focal_loss_backward(logits: Tensor, target: Tensor, weight: Tensor,
                                 grad_input: Tensor, gamma: float,
                                 alpha: float) -> None:
     """Fill ``grad_input`` with the derivative of the summed loss."""
-    logits = logits.detach().requires_grad_()
-    with torch.enable_grad():
-        loss = _loss(logits, target, weight, gamma, alpha).sum()
-    grad_input.copy_(*torch.autograd.grad(loss, logits))
+    fill_gradients(
+        lambda logits: _loss(logits, target, weight, gamma, alpha).sum(),
+        (logits, ), None, (grad_input, ))
 
 
 def _loss(logits: Tensor, target: Tensor, weight: Tensor, gamma: float,
           alpha: float) -> Tensor:
-    logits = logits.float()
     positive = target[:, None] == torch.arange(
         logits.size(1), device=logits.device)
     # the log odds against what is true

@@ -63,6 +63,5 @@ def _overlaps(box: np.ndarray, boxes: np.ndarray, offset: int) -> np.ndarray:
     inter = (high - low + offset).clip(0).prod(axis=1)
     areas = (boxes[:, 2:4] - boxes[:, :2] + offset).prod(axis=1)
     area = (box[2:4] - box[:2] + offset).prod()
-    # two boxes without an area: NaN, which suppresses nothing
-    with np.errstate(invalid='ignore'):
-        return inter / (area + areas - inter)
+    union = area + areas - inter
+    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)

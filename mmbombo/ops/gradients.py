@@ -1,0 +1,26 @@
+# Copyright (c) mmbombo contributors.
+from typing import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+
+def fill_gradients(function: Callable, inputs: Sequence[Tensor],
+                   grad_output: Tensor, grad_inputs: Sequence[Tensor]) -> None:
+    """Differentiate where MMCV calls the derivative of an operator by name.
+
+    Args:
+        function (Callable): From the inputs to the output.
+        inputs (Sequence[Tensor]): At which point.
+        grad_output (Tensor): Derivative by the output.
+        grad_inputs (Sequence[Tensor]): Get the derivatives by the inputs;
+            zero so far.
+    """
+    inputs = [point.detach().requires_grad_() for point in inputs]
+    with torch.enable_grad():
+        output = function(*inputs)
+    if not output.requires_grad:  # regions without an area
+        return
+    grads = torch.autograd.grad(output, inputs, grad_output)
+    for filled, grad in zip(grad_inputs, grads):
+        filled.copy_(grad)
