@@ -100,7 +100,7 @@ SEG_HEADS = dict(
 # Heads that smaller images are too small for.
 SIZES = dict(DDODHead=384, LRASPPHead=512)
 # Modules of these files need MMCV's compiled operators.
-OPERATORS = ('deform_conv', 'modulated_deform_conv', 'psa_mask')
+OPERATORS = ('modulated_deform_conv', 'psa_mask')
 YES = 'yes'
 YES_COMPILED = 'yes, with compiled operators'
 
