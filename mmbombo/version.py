@@ -1,3 +1,3 @@
 # Copyright (c) mmbombo contributors.
-"""The version of mmbombo, read by ``setup.py`` without importing the rest."""
+"""The version of mmbombo, which ``pyproject.toml`` names."""
 __version__ = '0.1.0'

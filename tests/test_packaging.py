@@ -20,6 +20,9 @@ from mmbombo.utils.collect_env import collect_env
 
 ROOT = Path(__file__).resolve().parents[1]
 MIM_FOLDERS = ('configs', 'demo', 'tools')
+# Tools that an installed package has no use for.
+DEVELOPMENT = re.compile(r'/ablation|/benchmark|/gpu_check|/provenance\.py|'
+                         r'tools/(setup_env|steps|quickstart|run_tests)\.sh')
 # What a working tree holds beside the sources; some of it is large.
 NOT_SOURCES = shutil.ignore_patterns('.git', '.venv*', 'build', 'dist', 'data',
                                      'checkpoints', 'work_dirs', 'tests',
@@ -54,7 +57,8 @@ def mim_files(tree):
         for folder in MIM_FOLDERS
         for path in (tree / folder).rglob('*') if path.is_file()
     }
-    return files | {'model-index.yml'}
+    used = {name for name in files if not DEVELOPMENT.search(name)}
+    return used | {'model-index.yml'}
 
 
 def test_wheel_holds_package_and_mim(tree, tmp_path):
@@ -69,6 +73,10 @@ def test_wheel_holds_package_and_mim(tree, tmp_path):
         metadata = archive.read(f'{info}/METADATA').decode()
     mim = {name for name in names if name.startswith('mmbombo/.mim/')}
     assert mim == {f'mmbombo/.mim/{name}' for name in mim_files(tree)}
+    assert {
+        f'mmbombo/.mim/tools/{name}'
+        for name in ('train.py', 'test.py', 'dist_train.sh', 'slurm_test.sh')
+    } <= mim
     assert index == (ROOT / 'model-index.yml').read_bytes()
     assert {
         path.relative_to(tree).as_posix()

@@ -230,7 +230,7 @@ install_libraries() {
 inputs_key() {
     fingerprint "$("$PY" -c 'import sys; print(sys.version)')" \
         "$(torch_version "$PY")" "${TORCH_SPEC:-}" "$REPO_ROOT" \
-        "$REPO_ROOT"/{setup.py,mmbombo/version.py,requirements/*.txt}
+        "$REPO_ROOT"/{setup.py,pyproject.toml,mmbombo/version.py,requirements/*.txt}
 }
 
 ensure_venv

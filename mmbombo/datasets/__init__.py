@@ -8,13 +8,14 @@ from .mixed_source_dataset import MixedSourceDataset
 from .partial_annotation_dataset import PartialAnnotationDataset
 from .partial_voc import PartialVOCDataset
 from .samplers import PartialAnnotationSampler
-from .transforms import (LabelComponents, LoadPartialAnnotations,
-                         LoadPseudoMask, PackMultiTaskInputs, RandomZoomCrop)
+from .transforms import (ImplyImageLabels, LabelComponents,
+                         LoadPartialAnnotations, LoadPseudoMask,
+                         PackMultiTaskInputs, RandomZoomCrop)
 
 __all__ = [
-    'ConcatSource', 'DatasetError', 'ImageLabelDataset', 'LabelComponents',
-    'LoadPartialAnnotations', 'LoadPseudoMask', 'MixedSourceDataset',
-    'PackMultiTaskInputs', 'PartialAnnotationDataset',
+    'ConcatSource', 'DatasetError', 'ImageLabelDataset', 'ImplyImageLabels',
+    'LabelComponents', 'LoadPartialAnnotations', 'LoadPseudoMask',
+    'MixedSourceDataset', 'PackMultiTaskInputs', 'PartialAnnotationDataset',
     'PartialAnnotationSampler', 'PartialVOCDataset', 'PipelineError',
     'RandomZoomCrop', 'SeededIndex', 'seeded_draw'
 ]

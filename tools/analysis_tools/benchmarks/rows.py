@@ -16,6 +16,10 @@ its quartiles, and the 95 % bootstrap interval of the median; less is better.
 Sides that should compute the same are compared before anything is timed. What
 misses its goal says **missed**.
 
+All of it was measured on CPUs. Nobody has run this on a GPU yet; until then
+there are no figures of one. `bash tools/misc/gpu_check.sh WHEELS`, 12 minutes
+without a network, writes them into `gpu_check.json`, which then stands here.
+
 | | ratio | quartiles | 95 % | goal | | what is compared | run |
 | --- | ---: | --- | --- | ---: | --- | --- | ---: |"""
 
