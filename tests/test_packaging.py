@@ -87,7 +87,8 @@ def test_wheel_holds_package_and_mim(tree, tmp_path):
     needs = re.findall(r'^Requires-Dist: (.*)$', metadata, re.MULTILINE)
     plain = [need for need in needs if 'extra ==' not in need]
     assert plain and not [need for need in plain if 'mm' in need]
-    for extra in ('all', 'tests', 'build', 'mim', 'onedl', 'optional'):
+    for extra in ('all', 'tests', 'build', 'compiled', 'mim', 'onedl',
+                  'optional'):
         assert f'Provides-Extra: {extra}\n' in metadata
 
 
