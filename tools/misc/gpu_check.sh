@@ -8,7 +8,9 @@
 # the machine with the GPU (a torch that its Python has already is used):
 #
 #   pip download -d WHEELS --only-binary :all: --python-version 3.12 \
-#       REQUIREMENTS (below), and "torch" if need be
+#       -r requirements/mminstall.txt -r requirements/runtime.txt
+#
+# and torch, if need be.
 set -euo pipefail
 
 if [ $# -lt 1 ]; then
@@ -18,10 +20,6 @@ fi
 wheels=$(realpath "$1")
 shift
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-# without compiled operators: mmbombo stands in for them
-REQUIREMENTS=('mmengine>=0.11.0rc3' 'mmcv-lite==2.1.0' 'mmdet==3.3.0'
-    'mmsegmentation==1.2.2' ftfy regex 'opencv-python-headless<5'
-    scikit-learn pillow)
 venv=work_dirs/gpu_check/venv
 python3 -m venv --system-site-packages "$venv"
 pip_install() {
@@ -29,6 +27,6 @@ pip_install() {
         --find-links "$wheels" "$@"
 }
 "$venv/bin/python" -c 'import torch' 2>/dev/null || pip_install torch
-pip_install "${REQUIREMENTS[@]}"
+pip_install -r requirements/mminstall.txt -r requirements/runtime.txt
 export PYTHON=$PWD/$venv/bin/python
 exec "$PYTHON" tools/misc/gpu_check.py "$@"

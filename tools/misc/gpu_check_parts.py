@@ -7,6 +7,20 @@ import time
 from collections import Counter
 from pathlib import Path
 
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('what', choices=['copies', 'loader'])
+    parser.add_argument('--config', required=True)
+    parser.add_argument('--device', default='cuda')
+    parser.add_argument('--size', type=int, default=320)
+    parser.add_argument('--out', type=Path, required=True)
+    return parser.parse_args()
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -95,12 +109,6 @@ def loader(args: argparse.Namespace) -> dict:
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('what', choices=['copies', 'loader'])
-    parser.add_argument('--config', required=True)
-    parser.add_argument('--device', default='cuda')
-    parser.add_argument('--size', type=int, default=320)
-    parser.add_argument('--out', type=Path, required=True)
-    args = parser.parse_args()
-    measure = dict(copies=copies, loader=loader)[args.what]
-    args.out.write_text(json.dumps(measure(args)))
+    options = parse_args()
+    measure = dict(copies=copies, loader=loader)[options.what]
+    options.out.write_text(json.dumps(measure(options)))
