@@ -13,7 +13,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ('torch', 'numpy', 'opencv-python', 'opencv-python-headless',
             'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection',
-            'onedl-mmsegmentation', 'mmengine', 'mmcv', 'mmdet',
+            'onedl-mmsegmentation', 'mmengine', 'mmcv', 'mmcv-lite', 'mmdet',
             'mmsegmentation')
 
 
@@ -59,8 +59,7 @@ def machine(device: str = 'cpu') -> Dict[str, object]:
         python=platform.python_version(),
         versions={
             package: found
-            for package in PACKAGES
-            if (found := _version(package)) is not None
+            for package in PACKAGES if (found := _version(package)) is not None
         })
 
 
