@@ -27,7 +27,7 @@ import torch
 from mmengine.registry import init_default_scope
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmbombo.registry import MODELS
@@ -63,10 +63,9 @@ class Traffic(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         if not func.is_view and func is not self.UNMARKED_VIEW:
-            self.total += sum(
-                x.numel() * x.element_size()
-                for x in tree_leaves((args, kwargs, result))
-                if isinstance(x, torch.Tensor))
+            self.total += sum(x.numel() * x.element_size()
+                              for x in tree_flatten((args, kwargs, result))[0]
+                              if isinstance(x, torch.Tensor))
         return result
 
 

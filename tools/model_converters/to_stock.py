@@ -176,7 +176,8 @@ def without_prefixes(value: Any) -> Any:
     """A config as within one library: no scope beside or before a type."""
     if isinstance(value, dict):
         return {
-            key: re.sub(r'^(mmdet|mmseg)\.', '', item)
+            key:
+            re.sub(r'^(mmdet|mmseg)\.', '', item)
             if key == 'type' else without_prefixes(item)
             for key, item in value.items() if key != '_scope_'
         }
@@ -192,8 +193,7 @@ def unknown_types(value: Any, scope: str) -> Iterator[str]:
     if isinstance(value, dict):
         name = value.get('type')
         nodes = [
-            root.children[scope]
-            for root in vars(mmengine.registry).values()
+            root.children[scope] for root in vars(mmengine.registry).values()
             if isinstance(root, Registry) and scope in root.children
         ]
         if isinstance(name, str) and name not in FUNCTIONS and not any(
@@ -242,13 +242,13 @@ def rename_backbone(weights: Dict[str, 'Tensor'],
 def check_answers(model: 'nn.Module', stock: 'nn.Module', task: str) -> None:
     """Raise ``UserError`` unless both answer alike to a random image."""
     import torch
-    from torch.utils._pytree import tree_leaves
+    from torch.utils._pytree import tree_flatten
 
     from mmbombo.utils import UserError
     image = torch.randn(1, 3, 128, 160, generator=torch.manual_seed(0))
     with torch.no_grad():
-        expected = tree_leaves(model.head(task)(model.extract_feat(image)))
-        answers = tree_leaves(stock(image, mode='tensor'))
+        expected = tree_flatten(model.head(task)(model.extract_feat(image)))[0]
+        answers = tree_flatten(stock(image, mode='tensor'))[0]
     if len(expected) != len(answers) or not all(
             a.shape == b.shape and torch.allclose(a, b, 1e-4, 1e-5)
             for a, b in zip(expected, answers)):
