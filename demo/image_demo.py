@@ -67,6 +67,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     args.weights = args.checkpoint or args.weights
     if args.config and args.config.endswith(CHECKPOINTS):
+        if args.weights:
+            parser.error('the config comes before the checkpoint')
         args.config, args.weights = None, args.config
     if not (args.config or args.weights):
         parser.error('give a checkpoint')

@@ -56,6 +56,7 @@ DEFAULT_TORCH=torch==2.13.0
 OLDEST_TORCH=2.0
 
 # A user's pip settings must not send packages elsewhere, ask, or chat.
+unset PIP_TARGET PIP_PREFIX PIP_ROOT
 export PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 NETWORK="read the log; most often the package index cannot be reached: check\

@@ -12,7 +12,7 @@ HEAD = """\
 
 `python docs/en/stat.py` writes this page from the `metafile.yml` of each
 folder of configs. A name is all that a tool or `MultiTaskInferencer` needs
-for a config.
+for a config, be it listed here or not: that of any file in `configs/`.
 
 Figures are percentages, mean ± sample deviation over three seeds, of a
 training of 300 iterations at 160 pixels, by the command below the table;

@@ -264,7 +264,8 @@ class MultiTaskInferencer(BaseInferencer):
             path = osp.expanduser(inputs)
             if osp.isdir(path):
                 return list_images(path)
-            found = [] if osp.exists(path) else sorted(glob(path))
+            found = [] if osp.exists(path) else sorted(
+                glob(path, recursive=True))
             return found or [path]
         return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
 

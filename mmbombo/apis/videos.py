@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from mmbombo.utils import UserError
+from mmbombo.utils import MissingFileError, UserError
 from mmbombo.visualization.layout import pad_to
 from .multi_task_inferencer import MultiTaskInferencer
 
@@ -40,6 +40,9 @@ def predict_video(inferencer: MultiTaskInferencer,
     Returns:
         int: Number of frames.
     """
+    if not Path(path).is_file():
+        raise MissingFileError(f'{path}: no such file; videos are predicted '
+                               'one at a time')
     capture = cv2.VideoCapture(path)
     batches = read_batches(capture, batch_size)
     total = math.ceil(capture.get(cv2.CAP_PROP_FRAME_COUNT) / batch_size)

@@ -35,11 +35,9 @@ class MixedSourceDataset(ConcatDataset):
                  lazy_init: bool = False) -> None:
         # Not the parent's, which demands the same metainfo of all sources.
         self.datasets = [
-            DATASETS.build({
-                **dataset,
-                **({'lazy_init': True} if lazy_init else {})
-            }) if isinstance(dataset, dict) else dataset
-            for dataset in datasets
+            DATASETS.build(
+                dict(dataset, lazy_init=True) if lazy_init else dataset)
+            if isinstance(dataset, dict) else dataset for dataset in datasets
         ]
         _check_sources(self.datasets)
         self._metainfo = merge_metainfo(self.datasets)

@@ -25,9 +25,8 @@ def provide_operators() -> None:
         from . import ext
         sys.modules[_EXT] = ext
         return
-    # the libraries that it is linked with
+    # linked with torch, which MMEngine has imported
     import mmcv._ext  # noqa: F401
-    import torch  # noqa: F401
 
 
 def operators_in_use() -> str:

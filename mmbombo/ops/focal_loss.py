@@ -41,5 +41,6 @@ def _loss(logits: Tensor, target: Tensor, weight: Tensor, gamma: float,
     loss = wrong.sigmoid().pow(gamma) * F.softplus(wrong)
     loss = loss * torch.where(positive, alpha, 1 - alpha)
     if weight.numel() > 0:
-        loss = loss * weight[target][:, None]
+        # a background target is beyond the classes
+        loss = loss * weight[target.clamp(max=weight.numel() - 1)][:, None]
     return loss

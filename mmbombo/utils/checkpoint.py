@@ -57,13 +57,11 @@ def load_checkpoint_safely(path: str,
         UserError: If there is no such file, or it cannot be read or refers to
             a class or function that is not allowed; the message names it.
     """
-    path = osp.expanduser(path)
-    if not osp.isfile(path):
-        tool = MADE_BY.get(osp.basename(path))
-        hint = f'; `python {tool} --out {path}` makes it' if tool else ''
-        raise MissingFileError(f"there is no checkpoint file '{path}'{hint}")
+    path = _existing(path)
     tensors = osp.splitext(path)[0] + '.safetensors'
     if path == tensors or not READS_SAFELY and osp.isfile(tensors):
+        if path != tensors:
+            print_log(f"'{tensors}' is read in place of '{path}'", 'current')
         return _load_tensors(tensors, map_location)
     if not READS_SAFELY:
         raise UserError(
@@ -130,9 +128,19 @@ def checked_loader(trust: bool = False) -> Iterator[None]:
         CheckpointLoader._schemes = before
 
 
+def _existing(path: str) -> str:
+    path = osp.expanduser(path)
+    if not osp.isfile(path):
+        tool = MADE_BY.get(osp.basename(path))
+        hint = f'; `python {tool} --out {path}` makes it' if tool else ''
+        raise MissingFileError(f"there is no checkpoint file '{path}'{hint}")
+    return path
+
+
 def _load_trusted(path: str, map_location: Optional[Any] = None) -> dict:
     # The one place that unpickles freely: after --trust-checkpoint, and, with
     # an old torch, what its own makers publish.
+    path = _existing(path)
     if path.endswith('.safetensors'):
         return load_checkpoint_safely(path, map_location)
     return torch.load(path, map_location=map_location, weights_only=False)
@@ -141,7 +149,7 @@ def _load_trusted(path: str, map_location: Optional[Any] = None) -> dict:
 def _load_tensors(path: str, map_location: Optional[Any] = None) -> dict:
     """Load safetensors; their metadata may hold ``meta`` as JSON."""
     from safetensors import safe_open
-    device = map_location or 'cpu'
+    device = 'cpu' if callable(map_location) else map_location or 'cpu'
     try:
         with safe_open(path, 'pt') as file:
             checkpoint = dict(
@@ -159,7 +167,7 @@ def _load_tensors(path: str, map_location: Optional[Any] = None) -> dict:
 def _is_published(url: str, path: str) -> bool:
     """Whether a file comes from its makers and has the hash in its name."""
     found = re.search(r'-([0-9a-f]{8,})\.pth$', url)
-    if not found or not url.startswith(PUBLISHERS):
+    if not found or not url.startswith(PUBLISHERS) or set(url) & set('?#'):
         return False
     with open(path, 'rb') as file:
         content = hashlib.sha256(file.read()).hexdigest()

@@ -10,8 +10,8 @@ and neither optimizer nor log.
 """
 import argparse
 import hashlib
+import io
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
 
@@ -39,28 +39,31 @@ def parse_args() -> argparse.Namespace:
 def publish(path: str, output: Path, config: Optional[str]) -> List[Path]:
     """Write what is published of a checkpoint; the files."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from mmbombo.utils import load_checkpoint_safely
-    from mmbombo.utils.atomic_write import atomic_file
+    from mmbombo.utils.atomic_write import atomic_write
     from mmbombo.utils.config_names import load_config
     from mmbombo.utils.stored_config import stored_config
     checkpoint = load_checkpoint_safely(path, 'cpu')
     cfg = load_config(config) if config else stored_config(checkpoint, path)
     weights = {
-        key: value.contiguous()
+        key: value.clone().contiguous()  # heads may share weights
         for key, value in checkpoint.get('state_dict', checkpoint).items()
     }
     meta = describe(cfg, checkpoint.get('meta') or {})
     output.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(output.with_suffix('.pth')) as unfinished:
-        torch.save(dict(state_dict=weights, meta=meta), unfinished)
-    digest = hashlib.sha256(output.with_suffix('.pth').read_bytes())
-    named = output.with_name(f'{output.stem}-{digest.hexdigest()[:8]}.pth')
-    os.replace(output.with_suffix('.pth'), named)
+    # In memory: a file's content names the file that it was written to.
+    pickled = io.BytesIO()
+    torch.save(dict(state_dict=weights, meta=meta), pickled)
+    digest = hashlib.sha256(pickled.getbuffer()).hexdigest()[:8]
+    stem = output.name.removesuffix('.pth')
+    named = output.with_name(f'{stem}-{digest}.pth')
+    atomic_write(named, pickled.getvalue())
     # One name for both: an old torch reads these instead of the pickle.
     tensors = named.with_suffix('.safetensors')
-    save_file(weights, tensors, dict(format='pt', meta=json.dumps(meta)))
+    content = save(weights, dict(format='pt', meta=json.dumps(meta)))
+    atomic_write(tensors, content)
     return [named, tensors]
 
 

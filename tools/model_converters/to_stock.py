@@ -40,7 +40,10 @@ def parse_args() -> argparse.Namespace:
         required=True,
         help='checkpoint to write, such as detector.pth; the config goes '
         'beside it')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.out.suffix != '.pth':
+        parser.error('--out must be a .pth file')
+    return args
 
 
 def convert(config: str, checkpoint: str, task: str, out: Path) -> None:

@@ -8,8 +8,8 @@ from mmengine.runner import LogProcessor
 
 from mmbombo.registry import LOG_PROCESSORS
 
-#: Metrics of one class, which the metrics show as a table.
-OF_ONE_CLASS = re.compile(r'_(AP|AP50|IoU|Acc)$')
+#: Metrics of one class, which the metrics show as a table; 'bbox_AP' is not.
+OF_ONE_CLASS = re.compile(r'(?<!bbox)(?<!segm)_(AP|AP50|IoU|Acc)$')
 
 
 @LOG_PROCESSORS.register_module()
@@ -76,9 +76,12 @@ class MultiTaskLogProcessor(LogProcessor):
         items = [_head(line)]
         for key, value in tag.items():
             name = self._remove_prefix(key, f'{mode}/')
-            if (isinstance(value, float) and not OF_ONE_CLASS.search(name)
-                    and name != 'data_time'):
+            if OF_ONE_CLASS.search(name) or name == 'data_time':
+                continue
+            if isinstance(value, float):
                 items.append(f'{name}: {value:.{self.num_digits}f}')
+            elif isinstance(value, int):
+                items.append(f'{name}: {value}')
         return tag, '  '.join(items)
 
 

@@ -29,7 +29,7 @@ USED_KEYS = {
 FOR_THE_FILE = re.compile(
     r'\n-+\nSystem environment|Config:\n|Hooks will be executed|'
     r'paramwise_options|Distributed training is not used|Exp name:|'
-    r'Loads checkpoint by|Checkpoints will be saved to|'
+    r'Checkpoints will be saved to|'
     r'"\w+" (will be deprecated|is the alias)|per class results:$|'
     r'\S+ is skipped since its requires_grad=False')
 LIBRARIES = ('mmengine', 'mmcv', 'mmdet', 'mmseg')
@@ -64,19 +64,22 @@ class ScreenFilter(logging.Filter):
     """Keeps from the screen what :data:`FOR_THE_FILE` names."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            return True
         shown = getattr(record, 'screen', True)
-        return shown and not FOR_THE_FILE.match(record.getMessage())
+        # unformatted: a filter must not stop at what does not fit
+        return shown and not FOR_THE_FILE.match(str(record.msg))
 
 
 class QuietRunner(Runner):
     """The runner of our tools, which is MMEngine's but for the screen.
 
-    The log file has all that MMEngine writes. The screen has the versions,
-    the parameters and where the output goes in place of the environment, the
-    config and the hooks. Warnings that OpenMMLab's libraries give through
-    Python go to the log file; all others, and all errors, stay visible. What
-    is written to ``work_dir`` as config is what the run uses. TensorBoard is
-    among the backends where it is installed.
+    The screen has the versions, the parameters and where the output goes in
+    place of the environment, the config and the hooks, which only the log
+    file has. Warnings that OpenMMLab's libraries give through Python, and of
+    frozen parameters, go to the log file; all others, and all errors, stay
+    visible. What is written to ``work_dir`` as config is what the run uses.
+    TensorBoard is among the backends where it is installed.
     """
 
     def __init__(self,
@@ -126,7 +129,7 @@ def tensorboard_works() -> bool:
     """Whether TensorBoard is installed, with a protobuf that it takes."""
     try:
         import_module('torch.utils.tensorboard')
-    except (ImportError, TypeError):
+    except Exception:  # an old one fails in many ways, and nobody asked
         return False
     return True
 
