@@ -15,6 +15,7 @@ from .checks.evaluation_pipeline import check_evaluation_pipeline
 from .checks.training_pipeline import check_training_pipeline
 from .draw_seed import seeded_draw
 from .errors import DatasetError
+from .image_list import keep_listed
 from .transforms.load_partial_annotations import LoadPartialAnnotations
 
 
@@ -119,6 +120,16 @@ class SourceMixin:
             except DatasetError as error:
                 raise DatasetError(
                     f'{error}. {self.data_help}'.rstrip('. ')) from error
+
+    def filter_data(self) -> List[dict]:
+        """The images that ``filter_cfg['image_list']`` names, or all."""
+        path = (self.filter_cfg or {}).get('image_list')
+        if path is None:
+            return super().filter_data()
+        try:
+            return keep_listed(self.data_list, path)
+        except DatasetError as error:
+            raise DatasetError(f'source {self.source!r}: {error}') from error
 
     def _check_incomplete_classes(self) -> None:
         """Refuse what is no list of detection classes."""

@@ -1,0 +1,194 @@
+# Copyright (c) mmbombo contributors.
+"""tools/new_config.py on fabricated layouts: what it says, and a training."""
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+from PIL import Image
+
+REPO = Path(__file__).resolve().parents[2]
+SIZE = (64, 96)
+#: Name of an object to its color in images, and its id in masks.
+COLORS = dict(car=(200, 40, 40), person=(40, 200, 40), bus=(40, 40, 200))
+IDS = dict(car=26, bus=26, person=24)
+#: The network in small.
+OPTIONS = {
+    'model.backbone.init_cfg': None,
+    'model.backbone.widen_factor': .25,
+    'model.neck.in_channels': [8, 8, 24, 80],
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.persistent_workers': False,
+    'val_dataloader.num_workers': 0,
+    'val_dataloader.persistent_workers': False,
+    'test_dataloader': None,
+    'test_evaluator': None,
+    'test_cfg': None,
+    'train_cfg.max_iters': 5,
+    'train_cfg.val_interval': 5,
+    'default_hooks.checkpoint.interval': 100
+}
+
+
+def draw(seed):
+    """A photograph, its two objects (name, box) and its mask."""
+    random = np.random.default_rng(seed)
+    image = random.integers(90, 130, (*SIZE, 3), dtype=np.uint8)
+    mask = np.zeros(SIZE, np.uint8)
+    mask[-8:], mask[0] = 7, 255
+    objects = []
+    for k, left in enumerate((0, 48)):
+        name = [*COLORS][(seed + k) % 3]
+        x, y = left + int(random.integers(10)), int(random.integers(2, 20))
+        image[y:y + 30, x:x + 30] = COLORS[name]
+        mask[y:y + 30, x:x + 30] = IDS[name]
+        objects.append((name, (x, y, 30, 30)))
+    return image, objects, mask
+
+
+def names(prefix, count=10):
+    return [f'{prefix}{k:02}' for k in range(count)]
+
+
+def write_images(folder, stems, suffix='.jpg', first=0):
+    """Images; what is in them, by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {}
+    for k, stem in enumerate(stems, start=first):
+        image, objects, mask = draw(k)
+        (folder / stem).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f'{stem}{suffix}')
+        drawn[stem] = objects, mask
+    return drawn
+
+
+def write_coco(path, drawn, suffix='.jpg', classes=('car', 'person', 'bus')):
+    images, annotations = [], []
+    for number, (stem, (objects, _)) in enumerate(drawn.items(), start=1):
+        images.append(
+            dict(
+                id=number, file_name=stem + suffix, height=SIZE[0],
+                width=SIZE[1]))
+        annotations += [
+            dict(
+                id=10 * number + k,
+                image_id=number,
+                category_id=classes.index(name) + 1,
+                bbox=list(box),
+                area=box[2] * box[3],
+                iscrowd=0) for k, (name, box) in enumerate(objects)
+        ]
+    categories = [dict(id=k, name=x) for k, x in enumerate(classes, start=1)]
+    path.write_text(
+        json.dumps(
+            dict(
+                images=images, annotations=annotations,
+                categories=categories)))
+
+
+def write_masks(folder, drawn, suffix='.png', palette=True):
+    for stem, (_, mask) in drawn.items():
+        path = folder / f'{stem}{suffix}'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(mask)
+        if palette:
+            image = image.convert('P')
+            image.putpalette([*range(256)] * 3)
+            image.putdata(mask.ravel().tolist())
+        image.save(path)
+
+
+def write_voc(root, stems):
+    drawn = write_images(root / 'JPEGImages', stems)
+    (root / 'Annotations').mkdir()
+    for stem, (objects, _) in drawn.items():
+        text = ''.join(
+            f'<object><name>{name}</name><bndbox><xmin>{x + 1}</xmin>'
+            f'<ymin>{y + 1}</ymin><xmax>{x + w}</xmax><ymax>{y + h}</ymax>'
+            '</bndbox></object>' for name, (x, y, w, h) in objects)
+        (root / f'Annotations/{stem}.xml').write_text(
+            f'<annotation>{text}</annotation>')
+
+
+@pytest.fixture
+def new_config(tmp_path, monkeypatch, capsys):
+    """Runs the tool in tmp_path; the config, or what it said."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(REPO / 'tools'))
+
+    def run(*args, out='street.py'):
+        monkeypatch.setattr(sys, 'argv',
+                            ['new_config.py', *map(str, args), '--out', out])
+        runpy.run_path(
+            str(REPO / 'tools/new_config.py'), run_name='__main__')
+        assert Path(out).with_suffix('.md').read_text() in capsys.readouterr(
+        ).out
+        assert len(Path(out).read_text().splitlines()) <= 60
+        return Config.fromfile(out)
+
+    return run
+
+
+def lines(path):
+    return Path(path).read_text().splitlines()
+
+
+def train(cfg):
+    """Train for five iterations; the metrics of the validation."""
+    cfg.merge_from_dict(OPTIONS)
+    for loader in ('test_dataloader', 'test_evaluator', 'test_cfg'):
+        cfg.pop(loader)
+    cfg.work_dir = 'work_dirs'
+    cfg.env_cfg.mp_cfg.opencv_num_threads = 1
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return runner.message_hub.log_scalars
+
+
+def mask_words():
+    return '--mask-classes', '0=background', '7=road', '24=Person', \
+        '26=vehicle'
+
+
+def write_street_and_city(same_names=False):
+    """Boxes in a COCO file, masks with a palette."""
+    write_coco(
+        Path('street/boxes.json') if Path('street').mkdir() else Path(
+            'street/boxes.json'), write_images(
+                Path('street/images'), names('s')))
+    stems = names('s' if same_names else 'c')
+    write_masks(
+        Path('city/labels'), write_images(Path('city/images'), stems, first=3))
+    return ('--boxes', 'street/boxes.json', '--masks', 'city/labels')
+
+
+def test_coco_and_palette_masks(new_config):
+    cfg = new_config(*write_street_and_city(), *mask_words(), '--map',
+                     'car=vehicle', 'bus=vehicle')
+    assert cfg.det_classes == ('car', 'person', 'bus')
+    assert cfg.class_map == dict(
+        det_classes=('car', 'person', 'bus'),
+        seg_classes=('background', 'road', 'Person', 'vehicle'),
+        background='background',
+        det_to_seg=dict(car='vehicle', bus='vehicle', person='Person'))
+    assert cfg.masks.seg_id_map == {0: 0, 7: 1, 24: 2, 26: 3}
+    assert [x['type'] for x in cfg.model.weak_losses] == [
+        'BoxForMaskLoss', 'MaskForBoxLoss'
+    ]
+    for source in ('boxes', 'masks'):
+        parts = [lines(f'street_lists/{source}_{x}.txt')
+                 for x in ('train', 'val')]
+        assert [len(x) for x in parts] == [9, 1]
+        assert len({*parts[0], *parts[1]}) == 10
+    report = Path('street.md').read_text()
+    assert '- car -> vehicle' in report
+    assert '- objects per class: car 7, person 7, bus 6' in report
+    scalars = train(cfg)
+    assert {'val/det/bbox_mAP', 'val/seg/mIoU',
+            'val/joint/score'} <= {*scalars}
+    assert {'train/b4m/loss_ce', 'train/loss'} <= {*scalars}
