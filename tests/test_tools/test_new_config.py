@@ -2,14 +2,15 @@
 """tools/new_config.py on fabricated layouts: what it says, and a training."""
 import json
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmengine.utils import get_installed_path
 from PIL import Image
 
 REPO = Path(__file__).resolve().parents[2]
@@ -115,8 +116,22 @@ def write_voc(root, stems):
             f'<annotation>{text}</annotation>')
 
 
+@pytest.fixture(scope='module')
+def linked():
+    """``.mim``, as ``pip install -e`` makes it, if it is not there."""
+    mim = Path(get_installed_path('mmbombo')) / '.mim'
+    if mim.exists():
+        yield
+        return
+    mim.mkdir()
+    for name in ('configs', 'model-index.yml'):
+        (mim / name).symlink_to(REPO / name)
+    yield
+    shutil.rmtree(mim)
+
+
 @pytest.fixture
-def new_config(tmp_path, monkeypatch, capsys):
+def new_config(tmp_path, linked, monkeypatch, capsys):
     """Runs the tool in tmp_path; the config, or what it said."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(REPO / 'tools'))

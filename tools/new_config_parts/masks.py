@@ -13,7 +13,7 @@ from PIL import Image
 from mmbombo.datasets.errors import DatasetError
 from .boxes import METAINFO
 from .files import list_files, list_images, pair
-from .found import Found
+from .found import Code, Found
 from .mask_names import IGNORED, name_ids
 
 #: Cityscapes' ``labelIds`` of its 19 classes.
@@ -60,7 +60,8 @@ def look_at_masks(name: str, place: str, images: Optional[str],
         type='mmseg.BaseSegDataset',
         data_prefix=dict(img_path=folder, seg_map_path=root),
         img_suffix=image_end,
-        seg_map_suffix=mask_end)
+        seg_map_suffix=mask_end,
+        metainfo=dict(classes=Code('seg_classes')))
     config = dict(
         type='PartialAnnotationDataset',
         annotation_kinds=('sem_seg', ),

@@ -1,13 +1,16 @@
 # Copyright (c) mmbombo contributors.
 """The config, as text."""
+import os
 import re
 import textwrap
+from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Sequence
 
 from .classes import Classes
 from .found import Code, Found
 from .split import Split
 
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 WIDTH = 118
 #: A Python string, in which no line is broken.
 STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
@@ -70,20 +73,30 @@ def write_config(plan: Plan) -> str:
 
 
 def header(plan: Plan) -> List[str]:
+    """What the config inherits."""
+    base = base_folder(plan.path)
     return [
         f'# Made by tools/new_config.py; {plan.name}.md says what was found '
         'and guessed. Now:',
         f'#     python tools/misc/check_data.py {plan.path}',
         f'#     python tools/train.py {plan.path}',
         '_base_ = [',
-        "    'mmbombo::_base_/models/mobilenetv2_fpn-gfl.py',   # small; or "
+        f"    '{base}/models/mobilenetv2_fpn-gfl.py',   # small; or "
         'r50_fpn-gfl.py, on a GPU',
-        "    'mmbombo::_base_/datasets/own_data.py',   # pipelines, loaders, metrics",
-        "    'mmbombo::_base_/schedules/adamw_300it.py', "
-        "'mmbombo::_base_/default_runtime.py']",
+        f"    '{base}/datasets/own_data.py',   # pipelines, loaders, metrics",
+        f"    '{base}/schedules/adamw_300it.py', "
+        f"'{base}/default_runtime.py']",
         f"lists = '{{{{ fileDirname }}}}/{plan.name}_lists/'   # images of "
         'training and validation',
     ]
+
+
+def base_folder(path: str) -> str:
+    """Our ``_base_`` as a config names it, from within our configs or not."""
+    folder = Path(path).resolve().parent
+    if CONFIGS not in (folder, *folder.parents):
+        return 'mmbombo::_base_'
+    return Path(os.path.relpath(CONFIGS / '_base_', folder)).as_posix()
 
 
 def classes_text(plan: Plan) -> List[str]:
