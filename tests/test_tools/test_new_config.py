@@ -172,10 +172,8 @@ def mask_words():
 
 def write_street_and_city(same_names=False):
     """Boxes in a COCO file, masks with a palette."""
-    write_coco(
-        Path('street/boxes.json') if Path('street').mkdir() else Path(
-            'street/boxes.json'), write_images(
-                Path('street/images'), names('s')))
+    drawn = write_images(Path('street/images'), names('s'))
+    write_coco(Path('street/boxes.json'), drawn)
     stems = names('s' if same_names else 'c')
     write_masks(
         Path('city/labels'), write_images(Path('city/images'), stems, first=3))
@@ -207,3 +205,116 @@ def test_coco_and_palette_masks(new_config):
     assert {'val/det/bbox_mAP', 'val/seg/mIoU',
             'val/joint/score'} <= {*scalars}
     assert {'train/b4m/loss_ce', 'train/loss'} <= {*scalars}
+
+
+def test_voc_folder_alone(new_config):
+    write_voc(Path('voc'), names('v'))
+    cfg = new_config('--boxes', 'voc', '--classes', 'car', 'person')
+    # in the order of the names
+    assert cfg.det_classes == ('car', 'person')
+    assert cfg.boxes.unlisted_classes == ['bus']
+    assert [*cfg.model.task_heads] == ['det']
+    assert 'weak_losses' not in cfg.model
+    parts = [lines(f'street_lists/boxes_{x}.txt') for x in ('train', 'val')]
+    assert sorted(parts[0] + parts[1]) == names('v')
+    assert 'val/det/bbox_mAP' in train(cfg)
+
+
+def test_cityscapes_names_and_its_validation_folder(new_config):
+    for part, count in (('train', 4), ('val', 2), ('test', 1)):
+        stems = [f'{part}/aachen/{x}' for x in names(f'{part}_', count)]
+        drawn = write_images(
+            Path('leftImg8bit'), [f'{x}_leftImg8bit' for x in stems], '.png')
+        write_masks(
+            Path('gtFine'),
+            {x: drawn[f'{x}_leftImg8bit'] for x in stems},
+            '_gtFine_labelIds.png',
+            palette=False)
+    cfg = new_config('--masks', 'gtFine')
+    assert cfg.seg_classes[:2] == ('road', 'sidewalk')
+    assert len(cfg.seg_classes) == 19
+    assert (cfg.masks.seg_id_map[7], cfg.masks.seg_id_map[26]) == (0, 13)
+    assert cfg.masks.seg_ignore_ids == (0, )
+    # by the folders; what is for testing is in neither
+    assert len(lines('street_lists/masks_train.txt')) == 4
+    assert lines('street_lists/masks_val.txt') == [
+        f'val/aachen/val_0{k}_leftImg8bit.png' for k in range(2)
+    ]
+    assert 'val/seg/mIoU' in train(cfg)
+
+
+def test_shared_names_and_tags(new_config):
+    write_images(Path('tagged/images'), names('t'))
+    Path('tagged/tags.csv').write_text('file,labels\n' + ''.join(
+        f'{x}.jpg,car;person\n' for x in names('t')))
+    cfg = new_config(*write_street_and_city(same_names=True), '--tags',
+                     'tagged/tags.csv', '--mask-classes', '0=background',
+                     '7=road', '24=Person', '26=CAR')
+    assert cfg.class_map.det_to_seg == dict(car='CAR', person='Person')
+    assert cfg.cls_classes == ('car', 'person')
+    held = [lines(f'street_lists/{x}_val.txt') for x in ('boxes', 'masks')]
+    assert held[0] == held[1]
+    assert '- 10 images have the name of one of masks' in Path(
+        'street.md').read_text()
+    assert {'val/det/bbox_mAP', 'val/seg/mIoU', 'train/cls/loss_bce'
+            } <= {*train(cfg)}
+
+
+def test_given_validation(new_config):
+    args = write_street_and_city()
+    write_coco(
+        Path('street/later.json'),
+        write_images(Path('street/images'), names('later', 3)))
+    cfg = new_config(*args, *mask_words(), '--val-boxes', 'street/later.json')
+    assert len(lines('street_lists/boxes_train.txt')) == 10
+    assert [x.source for x in cfg.val_dataloader.dataset.datasets
+            ] == ['val_masks', 'val_boxes']
+
+
+def test_same_seed_same_files(new_config):
+    args = (*write_street_and_city(), *mask_words())
+    texts = []
+    for out, seed in (('a/x.py', 1), ('b/x.py', 1), ('c/x.py', 2)):
+        new_config(*args, '--seed', seed, out=out)
+        texts.append([(Path(out).parent / x).read_text()
+                      for x in ('x_lists/boxes_val.txt', 'x.py')])
+    for text, letter in zip(texts, 'abc'):
+        text[1] = text[1].replace(f' {letter}/x.py', '')
+    assert texts[0] == texts[1]
+    assert texts[0][0] != texts[2][0]
+
+
+@pytest.mark.parametrize('args, said', [
+    ((), "no name for the id\\(s\\) \\[0, 7, 24, 26\\].*--mask-classes 0=NAME"),
+    (mask_words()[:-1], 'no name for the id.*\\[26\\]'),
+    ((*mask_words(), '--map', 'car=van'), '--map car=van: not BOX=MASK'),
+    ((*mask_words(), '--classes', 'cow'), "--classes \\['cow'\\]"),
+    (('--mask-classes', '0=CAR', '7=C_ar', '24=a', '26=b'),
+     "'car' of the boxes may be any of \\['CAR', 'C_ar'\\].*--map car="),
+    ((*mask_words(), '--images', 'city'), 'name the folder .* with --images'),
+    ((*mask_words(), '--mask-images', 'street/images'),
+     'no PNG file is named as an image .*--mask-images'),
+    ((*mask_words(), '--boxes', 'city/labels'), 'neither a COCO JSON file'),
+    ((*mask_words(), '--mask-images', 'a', 'b'), '1 place.*2 folder'),
+])
+def test_what_is_ambiguous_is_asked(new_config, args, said):
+    with pytest.raises(SystemExit, match=said):
+        new_config(*write_street_and_city(), *args)
+    assert not list(Path().glob('street[._]*'))
+
+
+def test_nothing_is_overwritten(new_config):
+    args = (*write_street_and_city(), *mask_words())
+    new_config(*args)
+    text = Path('street.py').read_text()
+    with pytest.raises(SystemExit, match='street.py exists'):
+        new_config(*args)
+    assert Path('street.py').read_text() == text
+
+
+def test_a_config_among_ours_names_its_bases_by_paths(monkeypatch):
+    monkeypatch.syspath_prepend(str(REPO / 'tools'))
+    from new_config_parts.writer import base_folder
+    assert base_folder(str(REPO / 'configs/street.py')) == '_base_'
+    assert base_folder(str(REPO / 'configs/my/street.py')) == '../_base_'
+    assert base_folder('/tmp/street.py') == 'mmbombo::_base_'

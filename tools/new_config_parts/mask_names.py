@@ -36,12 +36,12 @@ def name_ids(folder: str, given: Optional[Sequence[str]],
             for file in BESIDE if osp.isfile(osp.join(place, file))
         ]
         names = read_names(beside[0]) if beside else {}
-        source = beside[0] if beside else 'no file beside it'
+        source = beside[0] if beside else 'classes.txt or legend.csv'
     missing = [x for x in ids if x not in names]
     if missing:
         raise DatasetError(
-            f'{folder}: {source} has no name for the id(s) {missing} of the '
-            f'masks; name all ids with --mask-classes, such as '
+            f'{folder}: no name for the id(s) {missing} of the masks in {source}; '
+            'name all ids with --mask-classes, such as '
             + ' '.join(f'{x}=NAME' for x in ids[:4]) +
             ' (NAME "ignore" for what no class is), or with a file of lines '
             '"id,name"')

@@ -125,13 +125,14 @@ def pipelines(plan: Plan) -> List[str]:
     """Pieces of own_data.py, put together."""
     side = plan.side
     lines = [
-        '', f'short_side = {side}   # {plan.reason}',
-        'scale = (2 * short_side, short_side)'
+        '', f'scale, crop_size = {(2 * side, side)}, {(side, side)}   # '
+        f'{plan.reason}'
     ]
-    make_masks, find_objects, imply = [], [], []
+    make_masks, find_objects, end = [], [], ['    _base_.pack]']
     if plan.weak:
-        lines.append('min_area = round(80 * (short_side / 224)**2)   # the '
-                     'smallest region of a mask that is an object')
+        min_area = round(80 * (side / 224)**2)
+        lines.append(f'min_area = {min_area}   # pixels; a smaller region of '
+                     'a mask is no object')
         make_masks = [
             "    dict(type='LoadPseudoMask', class_map=class_map, cache_dir="
             f"'data/pseudo_masks/{plan.name}'),   # masks from boxes"
@@ -141,15 +142,15 @@ def pipelines(plan: Plan) -> List[str]:
             'min_area=min_area),   # boxes from masks'
         ]
     if implies_tags(plan):
-        imply = [
-            "    dict(type='ImplyImageLabels', class_map=class_map),   # tags "
-            'from boxes and masks'
+        end = [
+            "    dict(type='ImplyImageLabels', class_map=class_map), "
+            '_base_.pack]   # tags from boxes and masks'
         ]
     return [
         *lines, 'train_pipeline = [*_base_.load,', *make_masks,
         '    dict(_base_.resize, scale=scale), dict(_base_.crop, '
-        'crop_size=(short_side, short_side)),', '    *_base_.flip_and_colors,',
-        *find_objects, *imply, '    _base_.pack]',
+        'crop_size=crop_size), *_base_.flip_and_colors,', *find_objects,
+        *end,
         'test_pipeline = [_base_.load[0], dict(_base_.test_resize, '
         'scale=scale), _base_.load[1], _base_.pack]',
         'val = dict(test_mode=True, pipeline=test_pipeline)'
@@ -215,22 +216,19 @@ def loaders(plan: Plan) -> List[str]:
     return [
         '', f'batch_size = {plan.batch}   # images in a step, as many of each '
         'source; halve it if memory runs out',
-        'train_dataloader = dict(',
-        '    batch_size=batch_size, sampler=dict(batch_size=batch_size, '
-        f'source_ratio={ratio}),',
-        f'    dataset=dict(datasets=[{", ".join(train)}]))',
+        'train_dataloader = dict(batch_size=batch_size, dataset=dict('
+        f'datasets=[{", ".join(train)}]),',
+        f'    sampler=dict(batch_size=batch_size, source_ratio={ratio}))',
         f'val_dataloader = dict(dataset=dict(datasets=[{", ".join(val)}]))',
-        'test_dataloader = val_dataloader',
         f'val_evaluator = dict(metrics=dict({metrics}))',
-        'test_evaluator = val_evaluator', *save,
+        'test_dataloader, test_evaluator = val_dataloader, val_evaluator',
+        *save,
         f'max_iters = {plan.iters}   # about 24 rounds over the images; '
         'train.py --iters N scales the whole schedule',
         'train_cfg = dict(max_iters=max_iters, val_interval='
         f'{max(plan.iters // 10, 100)})',
         'param_scheduler = [_base_.param_scheduler[0], '
-        'dict(_base_.param_scheduler[1], end=max_iters)]',
-        'optim_wrapper = dict(optimizer=dict(lr=1e-3 * batch_size / 12))',
-        'auto_scale_lr = dict(base_batch_size=batch_size)'
+        'dict(_base_.param_scheduler[1], end=max_iters)]'
     ]
 
 
@@ -260,9 +258,8 @@ def model(plan: Plan) -> List[str]:
                      ', '.join(f'{x}={x}_classes' for x in tasks) + ')')
     if plan.weak:
         lines += [
-            "model.weak_losses = [",
-            "    dict(type='BoxForMaskLoss', loss_weight=1.0),   # boxes "
-            'teach masks',
+            "model.weak_losses = [dict(type='BoxForMaskLoss', "
+            'loss_weight=1.0),   # boxes teach masks',
             "    dict(type='MaskForBoxLoss', loss_weight=1.0, "
             "predictor='self', min_area=min_area)]   # masks teach boxes"
         ]
