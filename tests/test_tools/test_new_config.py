@@ -243,6 +243,79 @@ def test_cityscapes_names_and_its_validation_folder(new_config):
     assert 'val/seg/mIoU' in train(cfg)
 
 
+def test_yolo_and_cityscapes(new_config):
+    drawn = write_images(Path('yolo/images'), names('y'))
+    Path('yolo/labels').mkdir()
+    Path('yolo/data.yaml').write_text('names: [car, person, bus]\n')
+    for stem, (objects, _) in drawn.items():
+        Path(f'yolo/labels/{stem}.txt').write_text(''.join(
+            f'{[*COLORS].index(name)} {(x + w / 2) / SIZE[1]} '
+            f'{(y + h / 2) / SIZE[0]} {w / SIZE[1]} {h / SIZE[0]}\n'
+            for name, (x, y, w, h) in objects))
+    cities = write_images(
+        Path('leftImg8bit/train/ulm'),
+        [f'{x}_leftImg8bit' for x in names('u')], '.png', 3)
+    write_masks(
+        Path('gtFine/train/ulm'), {
+            x.replace('_leftImg8bit', ''): (objects, mask % 19)
+            for x, (objects, mask) in cities.items()
+        }, '_gtFine_labelTrainIds.png', palette=False)
+    cfg = new_config('--boxes', 'yolo', '--masks', 'gtFine')
+    assert cfg.det_classes == ('car', 'person', 'bus')
+    assert cfg.class_map.background is None
+    # Cityscapes has classes of these names
+    assert cfg.class_map.det_to_seg == {}
+    assert 'seg_id_map' not in cfg.masks
+    assert '- car -> car' in Path('street.md').read_text()
+    assert {'val/det/bbox_mAP', 'val/seg/mIoU'} <= {*train(cfg)}
+
+
+def test_labelme_and_tags(new_config):
+    drawn = write_images(Path('labelme'), names('l'))
+    for stem, (objects, _) in drawn.items():
+        shapes = [
+            dict(
+                label=name, shape_type='rectangle',
+                points=[[x, y], [x + w, y + h]])
+            for name, (x, y, w, h) in objects
+        ]
+        Path(f'labelme/{stem}.json').write_text(
+            json.dumps(dict(imagePath=f'{stem}.jpg', shapes=shapes)))
+    write_images(Path('tagged/images'), names('t'))
+    Path('tagged/tags.csv').write_text(''.join(
+        f'{x}.jpg,car;person\n' for x in names('t')))
+    cfg = new_config('--boxes', 'labelme', '--tags', 'tagged/tags.csv')
+    assert cfg.det_classes == ('bus', 'car', 'person')
+    assert cfg.cls_classes == ('car', 'person')
+    parts = [lines(f'street_lists/boxes_{x}.txt') for x in ('train', 'val')]
+    assert sorted(parts[0] + parts[1]) == [f'{x}.jpg' for x in names('l')]
+    assert {'val/det/bbox_mAP', 'train/cls/loss_cls'} <= {*train(cfg)}
+
+
+def test_colored_masks_and_coco_of_the_same_images(new_config):
+    args = write_street_and_city(same_names=True)
+    legend = {0: ('nothing', (0, 0, 0)), 7: ('road', (128, 64, 128)),
+              24: ('person', (220, 20, 60)), 26: ('car', (0, 0, 142)),
+              255: ('void', (9, 9, 9))}
+    for path in Path('city/labels').glob('*.png'):
+        ids = np.array(Image.open(path))
+        colors = np.zeros((*SIZE, 3), np.uint8)
+        for number, (_, color) in legend.items():
+            colors[ids == number] = color
+        Image.fromarray(colors).save(path)
+    Path('city/legend.csv').write_text('name,r,g,b\n' + ''.join(
+        f'{name},{r},{g},{b}\n' for name, (r, g, b) in legend.values()))
+    cfg = new_config(*args)
+    # in the order of the colors
+    assert cfg.seg_classes == ('nothing', 'car', 'road', 'person')
+    assert cfg.masks.seg_ignore_ids == (4, )
+    assert cfg.masks.seg_colors[3:] == [(220, 20, 60), (9, 9, 9)]
+    assert '- bus -> no mask shows it' in Path('street.md').read_text()
+    held = [lines(f'street_lists/{x}_val.txt') for x in ('boxes', 'masks')]
+    assert held[0] == held[1]
+    assert {'val/det/bbox_mAP', 'val/seg/mIoU'} <= {*train(cfg)}
+
+
 def test_shared_names_and_tags(new_config):
     write_images(Path('tagged/images'), names('t'))
     Path('tagged/tags.csv').write_text('file,labels\n' + ''.join(
@@ -256,7 +329,7 @@ def test_shared_names_and_tags(new_config):
     assert held[0] == held[1]
     assert '- 10 images have the name of one of masks' in Path(
         'street.md').read_text()
-    assert {'val/det/bbox_mAP', 'val/seg/mIoU', 'train/cls/loss_bce'
+    assert {'val/det/bbox_mAP', 'val/seg/mIoU', 'train/cls/loss_cls'
             } <= {*train(cfg)}
 
 
@@ -285,7 +358,8 @@ def test_same_seed_same_files(new_config):
 
 
 @pytest.mark.parametrize('args, said', [
-    ((), "no name for the id\\(s\\) \\[0, 7, 24, 26\\].*--mask-classes 0=NAME"),
+    ((), 'no name for the id.* \\[0, 7, 24, 26\\] .*--mask-classes, such as '
+     '0=NAME'),
     (mask_words()[:-1], 'no name for the id.*\\[26\\]'),
     ((*mask_words(), '--map', 'car=van'), '--map car=van: not BOX=MASK'),
     ((*mask_words(), '--classes', 'cow'), "--classes \\['cow'\\]"),

@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
-"""Looking at boxes: COCO's JSON files and VOC's folders."""
+"""Looking at boxes: COCO's JSON files and VOC's folders; others are in
+label_files."""
 import os.path as osp
 import sys
 from collections import Counter
@@ -11,9 +12,9 @@ from mmbombo.datasets.coco_json import category_names, read_coco_json
 from mmbombo.datasets.errors import DatasetError
 from mmbombo.datasets.voc_xml import parse_xml
 from .files import find_images, list_files, list_images
-from .found import Code, Found
-
-METAINFO = Code('metainfo')
+from .found import Found
+from .label_files import (METAINFO, is_labelme, look_at_labelme,
+                          look_at_yolo)
 
 
 def look_at_boxes(name: str, place: str, images: Optional[str]) -> Found:
@@ -28,9 +29,13 @@ def look_at_boxes(name: str, place: str, images: Optional[str]) -> Found:
         return look_at_coco(name, place, images)
     if list_files(place, ('.xml', )):
         return look_at_voc(name, place, images)
+    if is_labelme(place):
+        return look_at_labelme(name, place, 'bbox')
+    if list_files(place, ('.txt', )):
+        return look_at_yolo(name, place, images)
     raise DatasetError(
-        f'--boxes {place}: neither a COCO JSON file nor a folder with XML '
-        'files of VOC')
+        f'--boxes {place}: neither a COCO JSON file nor a folder of VOC, YOLO '
+        'or LabelMe')
 
 
 def look_at_coco(name: str, place: str, images: Optional[str]) -> Found:

@@ -65,9 +65,12 @@ def box_classes(sources: Sequence[Found],
         raise DatasetError(f'--classes {unknown}: the boxes have {names}')
     kept = [
         x for x in names if (x in wanted if wanted else any(
-            source.classes[x] for source in sources))
+            source.classes[x] or source.all_classes for source in sources))
     ]
     for source in sources:
+        if source.all_classes and kept != [*source.classes]:
+            raise DatasetError(f'{source.place} can be read for its classes '
+                               f'{[*source.classes]} only, not for {kept}')
         lacking = [x for x in kept if x not in source.classes]
         if lacking and not source.validation:
             alike = [x for x in source.classes if plain(x) == plain(lacking[0])]

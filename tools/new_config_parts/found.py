@@ -27,6 +27,7 @@ class Found:
         id_map (dict[int, str]): Id in the masks to class.
         ids_in_list (bool): Whether the list of images is ``ann_file``, as in
             VOC's layout.
+        all_classes (bool): Whether it cannot be read for some of its classes.
         validation (bool): Whether all of it is for validation.
         notes (list[str]): What was guessed.
     """
@@ -38,6 +39,7 @@ class Found:
     classes: Counter
     id_map: Dict[int, str] = field(default_factory=dict)
     ids_in_list: bool = False
+    all_classes: bool = False
     validation: bool = False
     notes: List[str] = field(default_factory=list)
     sizes: List[Tuple[int, int]] = field(default_factory=list)

@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-"""Looking at masks: ids in gray or palette PNG files, Cityscapes' names."""
+"""Looking at masks: ids or colors in PNG files, Cityscapes' names."""
 import os.path as osp
 import sys
 from collections import Counter
@@ -14,8 +14,11 @@ from mmbombo.datasets.errors import DatasetError
 from .boxes import METAINFO
 from .files import list_files, list_images, pair
 from .found import Code, Found
+from .label_files import is_labelme, look_at_labelme
 from .mask_names import IGNORED, name_ids
 
+#: More are a photograph, or a JPEG file's.
+MAX_COLORS = 255
 #: Cityscapes' ``labelIds`` of its 19 classes.
 CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28,
                   31, 32, 33)
@@ -32,6 +35,8 @@ def look_at_masks(name: str, place: str, images: Optional[str],
         given (Sequence[str], optional): Names of the ids.
     """
     root = osp.normpath(place)
+    if is_labelme(root):
+        return look_at_labelme(name, root, 'sem_seg')
     if osp.isdir(osp.join(root, 'SegmentationClass')):
         root = osp.join(root, 'SegmentationClass')
     folder = images or find_folder(root)
@@ -43,8 +48,13 @@ def look_at_masks(name: str, place: str, images: Optional[str],
             f'{root}: no PNG file is named as an image in {folder}; name the '
             'folder of the images with --mask-images')
     counts = count_ids([osp.join(root, mask) for mask in pairs.values()])
+    colors = sorted(x for x in counts if isinstance(x, tuple))
     names = city_names(mask_end, counts) or name_ids(
-        root, given, sorted(set(counts) - {255}))
+        root, given, colors or sorted(set(counts) - {255}))
+    if colors:
+        order = sorted(colors, key=lambda x: names[x].lower() in IGNORED)
+        names = {k: names[x] for k, x in enumerate(order)}
+        counts = Counter({k: counts[x] for k, x in enumerate(order)})
     ignored = sorted(
         x for x, title in names.items()
         if title.lower() in IGNORED and x != 255)
@@ -69,6 +79,8 @@ def look_at_masks(name: str, place: str, images: Optional[str],
         metainfo=METAINFO)
     if ignored:
         config['seg_ignore_ids'] = tuple(ignored)
+    if colors:
+        config['seg_colors'] = order
     result = Found(
         name, 'sem_seg', place,
         {image: osp.join(folder, image)
@@ -89,15 +101,24 @@ def find_folder(root: str) -> str:
 
 
 def count_ids(paths: Sequence[str]) -> Counter:
-    """In how many masks an id occurs."""
+    """In how many masks an id, or a color (r, g, b), occurs."""
     counts: Counter = Counter()
     for path in track_iter_progress(paths, file=sys.stderr):
         with Image.open(path) as image:
-            if image.mode not in ('L', 'P'):
+            if image.mode in ('L', 'P'):
+                found = np.unique(np.asarray(image)).tolist()
+            else:
+                colors = image.convert('RGB').getcolors(MAX_COLORS)
+                found = [color for _, color in colors or ()]
+            counts.update(found)
+            if not found:
                 raise DatasetError(
-                    f'{path}: a mask of mode {image.mode}; ids are read from '
-                    'gray or palette PNG files')
-            counts.update(np.unique(np.asarray(image)).tolist())
+                    f'{path}: a mask of mode {image.mode} with many values; '
+                    'ids (gray or palette) or at most 255 colors are read')
+    kinds = {type(x) for x in counts}
+    if len(kinds) > 1:
+        raise DatasetError(f'{osp.dirname(paths[0])}: some masks have colors, '
+                           'some ids; give them as two --masks')
     return counts
 
 

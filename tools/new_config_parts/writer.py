@@ -143,8 +143,8 @@ def pipelines(plan: Plan) -> List[str]:
         ]
     if implies_tags(plan):
         end = [
-            "    dict(type='ImplyImageLabels', class_map=class_map), "
-            '_base_.pack]   # tags from boxes and masks'
+            "    dict(type='ImplyImageLabels', class_map=class_map, "
+            'classes=cls_classes), _base_.pack]   # tags from both'
         ]
     return [
         *lines, 'train_pipeline = [*_base_.load,', *make_masks,
@@ -250,12 +250,16 @@ def model(plan: Plan) -> List[str]:
         lines.append(
             "model.task_heads.cls = dict(type='ClsTaskHead', "
             'num_classes=len(cls_classes), in_channels=64, in_index=2)')
-    if 'det' in tasks and 'seg' in tasks:
+    maps = {'det', 'seg'} <= {*tasks}  # the map has classes of both
+    classes = 'dict(' + ', '.join(f'{x}={x}_classes' for x in tasks
+                                  if x == 'cls' or not maps) + ')'
+    if not maps:
+        lines.append(f'model.classes = {classes}')
+    elif 'cls' in tasks:
+        lines.append(
+            f'model.class_map, model.classes = class_map, {classes}')
+    else:
         lines.append('model.class_map = class_map')
-        tasks = [x for x in tasks if x == 'cls']  # the map has the others
-    if tasks:
-        lines.append('model.classes = dict(' +
-                     ', '.join(f'{x}={x}_classes' for x in tasks) + ')')
     if plan.weak:
         lines += [
             "model.weak_losses = [dict(type='BoxForMaskLoss', "
@@ -281,6 +285,7 @@ def assign(name: str,
     if len(text + comment) <= WIDTH:
         return [text + comment]
     whole = STRING.sub(lambda x: x.group().replace(' ', HARD_SPACE), text)
+    whole = re.sub('(?<!,) ', HARD_SPACE, whole)  # after commas only
     lines = textwrap.wrap(
         whole,
         WIDTH,
