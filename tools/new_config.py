@@ -74,8 +74,8 @@ from new_config_parts.classes import gather_classes
 from new_config_parts.found import Found
 from new_config_parts.masks import look_at_masks
 from new_config_parts.report import write_report
-from new_config_parts.sizes import (ask_budget, choose_sizes,
-                                    count_iterations, read_sizes)
+from new_config_parts.sizes import (ask_budget, choose_sizes, count_iterations,
+                                    read_sizes)
 from new_config_parts.split import split
 from new_config_parts.tags import look_at_tags
 from new_config_parts.writer import Plan, list_name, write_config
@@ -111,8 +111,8 @@ def look_at_all(args: argparse.Namespace) -> List[Found]:
         raise UserError('give --boxes, --masks, or both')
     val = [
         *look('val_boxes', args.val_boxes, args.val_images, look_at_boxes),
-        *look('val_masks', args.val_masks, args.val_mask_images,
-              look_at_masks, args.mask_classes)
+        *look('val_masks', args.val_masks, args.val_mask_images, look_at_masks,
+              args.mask_classes)
     ]
     for source in val:
         source.validation = True
@@ -129,8 +129,7 @@ def make_plan(args: argparse.Namespace, out: Path) -> Plan:
     budget = ask_budget()
     side, batch = choose_sizes([x for s in train for x in s.sizes], budget,
                                len(train))
-    iters = count_iterations([len(splits[x.name].train) for x in train],
-                             batch)
+    iters = count_iterations([len(splits[x.name].train) for x in train], batch)
     return Plan(
         name=out.stem,
         path=str(out),

@@ -37,8 +37,9 @@ def keep_listed(data_list: List[dict], path: str) -> List[dict]:
     ]
     if problems:
         raise DatasetError(
-            list_problems(f'{path}: lines that are not one image of the source',
-                          problems))
+            list_problems(
+                f'{path}: lines that are not one image of the source',
+                problems))
     kept = {id(infos[0]) for infos in found.values()}
     return [info for info in data_list if id(info) in kept]
 

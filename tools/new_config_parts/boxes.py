@@ -13,8 +13,7 @@ from mmbombo.datasets.errors import DatasetError
 from mmbombo.datasets.voc_xml import parse_xml
 from .files import find_images, list_files, list_images
 from .found import Found
-from .label_files import (METAINFO, is_labelme, look_at_labelme,
-                          look_at_yolo)
+from .label_files import METAINFO, is_labelme, look_at_labelme, look_at_yolo
 
 
 def look_at_boxes(name: str, place: str, images: Optional[str]) -> Found:
@@ -52,9 +51,7 @@ def look_at_coco(name: str, place: str, images: Optional[str]) -> Found:
     classes = Counter(dict.fromkeys(category_names(content), 0))
     classes.update(by_id[x['category_id']] for x in content['annotations'])
     wrapped = dict(
-        type='mmdet.CocoDataset',
-        ann_file=place,
-        data_prefix=dict(img=folder))
+        type='mmdet.CocoDataset', ann_file=place, data_prefix=dict(img=folder))
     return Found(
         name, 'bbox', place,
         {file: osp.join(folder, file)
@@ -97,14 +94,17 @@ def look_at_voc(name: str, place: str, images: Optional[str]) -> Found:
         data_prefix=dict(img_path=folder, ann_path=root),
         img_suffix=suffix,
         metainfo=METAINFO)
-    notes = [f'{len(xml) - len(there)} XML files without an image {suffix} '
-             'were left out'] if len(there) < len(xml) else []
+    notes = [
+        f'{len(xml) - len(there)} XML files without an image {suffix} '
+        'were left out'
+    ] if len(there) < len(xml) else []
     return Found(
         name,
         'bbox',
         place, {x: osp.join(folder, x + suffix)
                 for x in there},
         config,
-        Counter({x: classes[x] for x in sorted(classes)}),
+        Counter({x: classes[x]
+                 for x in sorted(classes)}),
         ids_in_list=True,
         notes=notes)

@@ -73,7 +73,9 @@ def box_classes(sources: Sequence[Found],
                                f'{[*source.classes]} only, not for {kept}')
         lacking = [x for x in kept if x not in source.classes]
         if lacking and not source.validation:
-            alike = [x for x in source.classes if plain(x) == plain(lacking[0])]
+            alike = [
+                x for x in source.classes if plain(x) == plain(lacking[0])
+            ]
             raise DatasetError(
                 f'{source.place} has no boxes of {lacking}, which other boxes '
                 'have: objects of these classes in its images would be taught '

@@ -18,8 +18,7 @@ def list_files(folder: str, suffixes: Sequence[str]) -> List[str]:
     if not osp.isdir(folder):
         raise DatasetError(f'{folder} is not a folder')
     return sorted(
-        path.relative_to(folder).as_posix()
-        for path in Path(folder).rglob('*')
+        path.relative_to(folder).as_posix() for path in Path(folder).rglob('*')
         if path.suffix.lower() in suffixes and path.is_file())
 
 

@@ -81,8 +81,10 @@ def look_through(name: str, kind: str, place: str, wrapped: dict,
         info = dataset.get_data_info(index)
         key = osp.relpath(info['img_path'], folder).replace('../', '')
         images[key] = osp.normpath(info['img_path'])
-        shown = [classes[x['bbox_label']] for x in info['instances']
-                 if not x['ignore_flag']]
+        shown = [
+            classes[x['bbox_label']] for x in info['instances']
+            if not x['ignore_flag']
+        ]
         counts.update(shown if kind == 'bbox' else set(shown))
     config = dict(
         type='PartialAnnotationDataset',

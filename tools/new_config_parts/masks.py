@@ -55,13 +55,11 @@ def look_at_masks(name: str, place: str, images: Optional[str],
         order = sorted(colors, key=lambda x: names[x].lower() in IGNORED)
         names = {k: names[x] for k, x in enumerate(order)}
         counts = Counter({k: counts[x] for k, x in enumerate(order)})
-    ignored = sorted(
-        x for x, title in names.items()
-        if title.lower() in IGNORED and x != 255)
+    ignored = sorted(x for x, title in names.items()
+                     if title.lower() in IGNORED and x != 255)
     id_map = {
         x: title
-        for x, title in sorted(names.items())
-        if x not in ignored and x != 255
+        for x, title in sorted(names.items()) if x not in ignored and x != 255
     }
     classes: Counter = Counter(dict.fromkeys(id_map.values(), 0))
     for number, title in id_map.items():
@@ -81,10 +79,9 @@ def look_at_masks(name: str, place: str, images: Optional[str],
         config['seg_ignore_ids'] = tuple(ignored)
     if colors:
         config['seg_colors'] = order
-    result = Found(
-        name, 'sem_seg', place,
-        {image: osp.join(folder, image)
-         for image in pairs}, config, classes, id_map)
+    result = Found(name, 'sem_seg', place,
+                   {image: osp.join(folder, image)
+                    for image in pairs}, config, classes, id_map)
     if len(pairs) < len(found):
         result.notes.append(f'{len(found) - len(pairs)} images in {folder} '
                             'without a mask are not used')

@@ -31,8 +31,7 @@ def describe(source: Found, plan: Plan) -> List[str]:
         f'{len(parts.val)} for validation',
         f'- sizes: {min(widths)} to {max(widths)} wide, {min(heights)} to '
         f'{max(heights)} high, median {median(widths):g} x '
-        f'{median(heights):g}',
-        f'- {UNITS[source.kind]} per class: {shown}',
+        f'{median(heights):g}', f'- {UNITS[source.kind]} per class: {shown}',
         *shared_lines(source, plan), ''
     ]
 

@@ -108,8 +108,8 @@ def classes_text(plan: Plan) -> List[str]:
         lines += assign(f'{task}_classes', tuple(getattr(classes, task)),
                         comments[task])
     keys = dict(det='classes', seg='seg_classes', cls='cls_classes')
-    lines.append('metainfo = dict(' + ', '.join(
-        f'{keys[task]}={task}_classes' for task in plan.tasks) + ')')
+    lines.append('metainfo = dict(' + ', '.join(f'{keys[task]}={task}_classes'
+                                                for task in plan.tasks) + ')')
     if 'det' in plan.tasks and 'seg' in plan.tasks:
         lines += assign(
             'class_map',
@@ -149,8 +149,7 @@ def pipelines(plan: Plan) -> List[str]:
     return [
         *lines, 'train_pipeline = [*_base_.load,', *make_masks,
         '    dict(_base_.resize, scale=scale), dict(_base_.crop, '
-        'crop_size=crop_size), *_base_.flip_and_colors,', *find_objects,
-        *end,
+        'crop_size=crop_size), *_base_.flip_and_colors,', *find_objects, *end,
         'test_pipeline = [_base_.load[0], dict(_base_.test_resize, '
         'scale=scale), _base_.load[1], _base_.pack]',
         'val = dict(test_mode=True, pipeline=test_pipeline)'
@@ -243,21 +242,19 @@ def model(plan: Plan) -> List[str]:
     for task in ('det', 'seg'):
         lines.append(
             f'model.task_heads.{task}.head.num_classes = len({task}_classes)'
-            if task in
-            tasks else f"model.task_heads.pop('{task}')   # nothing teaches it"
-        )
+            if task in tasks else
+            f"model.task_heads.pop('{task}')   # nothing teaches it")
     if 'cls' in tasks:
         lines.append(
             "model.task_heads.cls = dict(type='ClsTaskHead', "
             'num_classes=len(cls_classes), in_channels=64, in_index=2)')
     maps = {'det', 'seg'} <= {*tasks}  # the map has classes of both
-    classes = 'dict(' + ', '.join(f'{x}={x}_classes' for x in tasks
-                                  if x == 'cls' or not maps) + ')'
+    classes = 'dict(' + ', '.join(
+        f'{x}={x}_classes' for x in tasks if x == 'cls' or not maps) + ')'
     if not maps:
         lines.append(f'model.classes = {classes}')
     elif 'cls' in tasks:
-        lines.append(
-            f'model.class_map, model.classes = class_map, {classes}')
+        lines.append(f'model.class_map, model.classes = class_map, {classes}')
     else:
         lines.append('model.class_map = class_map')
     if plan.weak:
@@ -298,8 +295,8 @@ def assign(name: str,
 
 def show(value: Any) -> str:
     """A value as Python; dicts with names as ``dict(key=value)``."""
-    if isinstance(value, dict) and all(isinstance(x, str) and x.isidentifier()
-                                       for x in value) and value:
+    if isinstance(value, dict) and all(
+            isinstance(x, str) and x.isidentifier() for x in value) and value:
         return f'dict({items(value)})'
     return repr(value)
 
