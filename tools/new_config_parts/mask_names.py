@@ -43,8 +43,8 @@ def name_ids(folder: str, given: Optional[Sequence[str]],
     missing = [x for x in ids if x not in names]
     if missing:
         raise DatasetError(
-            f'{folder}: no name for the id(s) {missing} of the masks in {source}; '
-            'name all ids with --mask-classes, such as ' +
+            f'{folder}: no name for the id(s) {missing} of the masks in '
+            f'{source}; name all ids with --mask-classes, such as ' +
             ' '.join(f'{show(x)}=NAME' for x in ids[:4]) +
             ' (NAME "ignore" for what no class is), or with a file of lines '
             '"id,name" or "name,r,g,b"')
