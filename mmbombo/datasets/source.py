@@ -39,6 +39,7 @@ class SourceMixin:
             of a larger data set.
         seg_id_table (np.ndarray, optional): Meaning of the ids in mask files;
             None without the kind ``sem_seg``.
+        seg_colors (Sequence, optional): Color of each id in mask files.
     """
     annotation_kinds: Sequence[str]
     source: str
@@ -48,6 +49,7 @@ class SourceMixin:
     incomplete_classes: Sequence[str] = ()
     index_offset: int = 0
     seg_id_table: Optional[np.ndarray] = None
+    seg_colors: Optional[Sequence[Sequence[int]]] = None
 
     def declare(self,
                 annotation_kinds: Sequence[str],
@@ -190,6 +192,8 @@ class SourceMixin:
         if SEM_SEG in self.annotation_kinds:
             data_info['seg_id_table'] = self.seg_id_table
             data_info['seg_classes'] = self._metainfo['seg_classes']
+            if self.seg_colors is not None:
+                data_info['seg_colors'] = self.seg_colors
         return data_info
 
     def prepare_data(self, idx: int) -> Any:
