@@ -4,6 +4,7 @@ from .concat_source import ConcatSource
 from .draw_seed import SeededIndex, seeded_draw
 from .errors import DatasetError
 from .image_label_dataset import ImageLabelDataset
+from .labelme_dataset import LabelMeDataset
 from .mixed_source_dataset import MixedSourceDataset
 from .partial_annotation_dataset import PartialAnnotationDataset
 from .partial_voc import PartialVOCDataset
@@ -11,11 +12,13 @@ from .samplers import PartialAnnotationSampler
 from .transforms import (ImplyImageLabels, LabelComponents,
                          LoadPartialAnnotations, LoadPseudoMask,
                          PackMultiTaskInputs, RandomZoomCrop)
+from .yolo_dataset import YOLODataset
 
 __all__ = [
     'ConcatSource', 'DatasetError', 'ImageLabelDataset', 'ImplyImageLabels',
-    'LabelComponents', 'LoadPartialAnnotations', 'LoadPseudoMask',
-    'MixedSourceDataset', 'PackMultiTaskInputs', 'PartialAnnotationDataset',
-    'PartialAnnotationSampler', 'PartialVOCDataset', 'PipelineError',
-    'RandomZoomCrop', 'SeededIndex', 'seeded_draw'
+    'LabelComponents', 'LabelMeDataset', 'LoadPartialAnnotations',
+    'LoadPseudoMask', 'MixedSourceDataset', 'PackMultiTaskInputs',
+    'PartialAnnotationDataset', 'PartialAnnotationSampler',
+    'PartialVOCDataset', 'PipelineError', 'RandomZoomCrop', 'SeededIndex',
+    'YOLODataset', 'seeded_draw'
 ]

@@ -15,7 +15,7 @@ from mmbombo.structures.image_labels import image_labels
 from .checks.image_size_check import is_known
 from .coco_json import check_map_record
 from .errors import DatasetError
-from .seg_ids import build_wrapped_id_table
+from .seg_ids import build_wrapped_id_table, check_colors
 from .source import SourceMixin
 from .unlisted_categories import CHOICES, IGNORE, UNLISTED_KEY
 from .wrapped_set import build_wrapped
@@ -50,6 +50,10 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         seg_ignore_ids (Sequence[int]): Ids in the mask files to ignore,
             besides 255; only with ``seg_id_map``, or where the wrapped set
             translates nothing. Defaults to ().
+        seg_colors (Sequence[tuple[int, int, int]], optional): Color (r, g, b)
+            of each id, in order, of mask files that show colors; further
+            ones than classes for what `seg_ignore_ids` names. Defaults to
+            None, pixels are ids.
         drop_bad_boxes (bool): Whether boxes that are inverted, degenerate or
             outside the image are left out instead of refused when the sample
             is loaded. Large public sets hold a few. Defaults to False.
@@ -93,6 +97,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                  metainfo: Optional[dict] = None,
                  seg_id_map: Optional[Dict[int, int]] = None,
                  seg_ignore_ids: Sequence[int] = (),
+                 seg_colors: Optional[Sequence[Sequence[int]]] = None,
                  drop_bad_boxes: bool = False,
                  ignore_listed_sizes: bool = False,
                  unlisted_categories: str = IGNORE,
@@ -104,6 +109,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self.declare(annotation_kinds, source
                      or dataset['type'].split('.')[-1], data_help,
                      incomplete_classes)
+        self.seg_colors = seg_colors and check_colors(seg_colors)
         self.drop_bad_boxes = drop_bad_boxes
         self.ignore_listed_sizes = ignore_listed_sizes
         if unlisted_categories not in CHOICES:
@@ -112,8 +118,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self.unlisted_categories = unlisted_categories
         # MMDetection's inferencer asks a lazy data set for its colors, and
         # has no data
-        self._unread = (dataset, metainfo or {}, seg_id_map, seg_ignore_ids,
-                        test_mode)
+        self._unread = (dataset, metainfo
+                        or {}, seg_id_map, seg_ignore_ids, test_mode)
         super().__init__(
             metainfo=metainfo if kwargs.get('lazy_init') else self._read(),
             pipeline=self.build_pipeline(pipeline, test_mode),
@@ -132,8 +138,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         self._require_places(dataset)
         # tags are the classes of the objects
         has_tags = IMAGE_LABEL in self.annotation_kinds
-        classes = metainfo.get('classes') or (
-            metainfo.get('cls_classes') if has_tags else None)
+        classes = metainfo.get('classes') or (metainfo.get('cls_classes')
+                                              if has_tags else None)
         try:
             self.wrapped = build_wrapped(
                 dataset, has_tags or BBOX in self.annotation_kinds, classes,

@@ -123,6 +123,39 @@ def build_wrapped_id_table(info: dict, ignore_index: int, num_classes: int,
                                 ignore_index)
 
 
+def check_colors(colors: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
+    """Refuse what are no distinct colors (r, g, b); return them."""
+    array = np.asarray(colors, dtype=object)
+    if array.ndim != 2 or array.shape[1] != 3 or len(array) > 255 or any(
+            not isinstance(x, int) or not 0 <= x <= 255 for x in array.flat):
+        raise DatasetError('seg_colors must be at most 255 colors (r, g, b) of'
+                           ' numbers in 0..255, one per id')
+    if len(set(map(tuple, colors))) < len(colors):
+        raise DatasetError('seg_colors names a color twice; give each id its '
+                           'own')
+    return colors
+
+
+def colors_to_ids(path: str, image: np.ndarray,
+                  colors: Sequence[Sequence[int]]) -> np.ndarray:
+    """Ids (H, W) of an image of colors (H, W, 3)."""
+    pack = np.array([1 << 16, 1 << 8, 1])
+    codes = np.asarray(colors) @ pack
+    order = np.argsort(codes)
+    red, green, blue = np.moveaxis(image.astype(np.int32), 2, 0)
+    pixels = red << 16 | green << 8 | blue
+    found = np.searchsorted(codes[order], pixels).clip(max=len(codes) - 1)
+    ids = order[found].astype(np.uint8)
+    wrong = codes[ids] != pixels
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise DatasetError(
+            f'{path}: the color {tuple(image[row, column].tolist())} at x '
+            f'{column}, y {row} is not one of seg_colors; add it there, and '
+            'its id to `seg_ignore_ids` if it is no class')
+    return ids
+
+
 def unknown_ids(ids: Iterable[int], table: np.ndarray) -> List[int]:
     """Those of ``ids`` that ``table`` says must not occur."""
     return [int(index) for index in ids if table[index] == UNKNOWN_ID]

@@ -15,6 +15,7 @@ from .checks.evaluation_pipeline import check_evaluation_pipeline
 from .checks.training_pipeline import check_training_pipeline
 from .draw_seed import seeded_draw
 from .errors import DatasetError
+from .image_list import keep_listed
 from .transforms.load_partial_annotations import LoadPartialAnnotations
 
 
@@ -38,6 +39,7 @@ class SourceMixin:
             of a larger data set.
         seg_id_table (np.ndarray, optional): Meaning of the ids in mask files;
             None without the kind ``sem_seg``.
+        seg_colors (Sequence, optional): Color of each id in mask files.
     """
     annotation_kinds: Sequence[str]
     source: str
@@ -47,6 +49,7 @@ class SourceMixin:
     incomplete_classes: Sequence[str] = ()
     index_offset: int = 0
     seg_id_table: Optional[np.ndarray] = None
+    seg_colors: Optional[Sequence[Sequence[int]]] = None
 
     def declare(self,
                 annotation_kinds: Sequence[str],
@@ -120,6 +123,16 @@ class SourceMixin:
                 raise DatasetError(
                     f'{error}. {self.data_help}'.rstrip('. ')) from error
 
+    def filter_data(self) -> List[dict]:
+        """The images that ``filter_cfg['image_list']`` names, or all."""
+        path = (self.filter_cfg or {}).get('image_list')
+        if path is None:
+            return super().filter_data()
+        try:
+            return keep_listed(self.data_list, path)
+        except DatasetError as error:
+            raise DatasetError(f'source {self.source!r}: {error}') from error
+
     def _check_incomplete_classes(self) -> None:
         """Refuse what is no list of detection classes."""
         names = self.incomplete_classes
@@ -179,6 +192,8 @@ class SourceMixin:
         if SEM_SEG in self.annotation_kinds:
             data_info['seg_id_table'] = self.seg_id_table
             data_info['seg_classes'] = self._metainfo['seg_classes']
+            if self.seg_colors is not None:
+                data_info['seg_colors'] = self.seg_colors
         return data_info
 
     def prepare_data(self, idx: int) -> Any:

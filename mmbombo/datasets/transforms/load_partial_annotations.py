@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from io import BytesIO
-from typing import Optional
+from typing import Optional, Sequence
 
 import cv2
 import numpy as np
@@ -12,7 +12,9 @@ from mmbombo.registry import ANNOTATION_LOADERS, TRANSFORMS
 from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
 from ..boxes import fit_instances
 from ..errors import DatasetError
-from ..seg_ids import UNKNOWN_ID, describe_unknown_ids, unknown_ids
+from ..labelme_dataset import paint_shapes
+from ..seg_ids import (UNKNOWN_ID, colors_to_ids, describe_unknown_ids,
+                       unknown_ids)
 from ..unlisted_categories import unlisted_instances
 
 #: Modes of a mask with one number per pixel.
@@ -87,7 +89,11 @@ class LoadPartialAnnotations(LoadAnnotations):
     def load_map(self, results: dict) -> None:
         """Read a mask as ids of the segmentation classes."""
         path = results['seg_map_path']
-        seg_map = self._read_ids(path)
+        if path.endswith('.json'):
+            seg_map = paint_shapes(path, results['seg_classes'],
+                                   results['ori_shape'])
+        else:
+            seg_map = self._read_ids(path, results.get('seg_colors'))
         if seg_map.shape != tuple(results['ori_shape']):
             height, width = results['ori_shape']
             raise DatasetError(
@@ -105,16 +111,21 @@ class LoadPartialAnnotations(LoadAnnotations):
         results['gt_seg_map'] = seg_map
         results['ignore_index'] = IGNORE_INDEX
 
-    def _read_ids(self, path: str) -> np.ndarray:
+    def _read_ids(self,
+                  path: str,
+                  colors: Optional[Sequence] = None) -> np.ndarray:
         content = get(path, backend_args=self.backend_args)
         try:
             with Image.open(BytesIO(content)) as mask:
+                if colors:
+                    return colors_to_ids(path, np.array(mask.convert('RGB')),
+                                         colors)
                 if mask.mode not in MASK_MODES:
                     raise DatasetError(
                         f'{path}: the mask is stored as {mask.mode} pixels, '
                         'where an 8-bit palette (P) or gray (L) image with one'
-                        ' class id per pixel is due; convert colors to class '
-                        'ids first')
+                        ' class id per pixel is due; name the colors in '
+                        '`seg_colors`')
                 return np.array(mask)
         except (OSError, SyntaxError) as error:
             raise DatasetError(f'{path}: the mask cannot be decoded '

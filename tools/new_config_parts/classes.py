@@ -1,0 +1,112 @@
+# Copyright (c) mmbombo contributors.
+"""Classes of all sources, and which of boxes and masks are the same."""
+import re
+from typing import Dict, List, NamedTuple, Optional, Sequence
+
+from mmbombo.datasets.errors import DatasetError
+from .found import Found
+
+BACKGROUNDS = ('background', 'bg')
+
+
+class Classes(NamedTuple):
+    """Classes per task.
+
+    Attributes:
+        det (list[str]): Of boxes.
+        seg (list[str]): Of masks, id = position.
+        cls (list[str]): Of tags.
+        background (str, optional): The segmentation class of no object.
+        det_to_seg (dict[str, str]): What belongs together besides equal
+            names.
+    """
+    det: List[str]
+    seg: List[str]
+    cls: List[str]
+    background: Optional[str]
+    det_to_seg: Dict[str, str]
+
+    def shown_by(self, name: str) -> Optional[str]:
+        """The segmentation class that shows a class of boxes."""
+        return self.det_to_seg.get(name, name if name in self.seg else None)
+
+    @property
+    def shared(self) -> List[str]:
+        """Classes of boxes that masks show."""
+        return [x for x in self.det if self.shown_by(x)]
+
+
+def gather_classes(sources: Sequence[Found], wanted: Optional[Sequence[str]],
+                   told: Sequence[str]) -> Classes:
+    """Gather the classes and propose the map between them.
+
+    Args:
+        sources (Sequence[Found]): The sources.
+        wanted (Sequence[str], optional): Classes of boxes to keep.
+        told (Sequence[str]): ``box class=mask class``, where names differ.
+    """
+    det = box_classes([x for x in sources if x.kind == 'bbox'], wanted)
+    seg = union(x for x in sources if x.kind == 'sem_seg')
+    cls = union(x for x in sources if x.kind == 'image_label')
+    background = next((x for x in seg if plain(x) in BACKGROUNDS), None)
+    return Classes(det, seg, cls, background, map_classes(det, seg, told))
+
+
+def union(sources: Sequence[Found]) -> List[str]:
+    return list(dict.fromkeys(x for source in sources for x in source.classes))
+
+
+def box_classes(sources: Sequence[Found],
+                wanted: Optional[Sequence[str]]) -> List[str]:
+    """Those of which there are objects, in the order of the first source."""
+    names = union(sources)
+    unknown = sorted({*(wanted or ())} - {*names})
+    if unknown:
+        raise DatasetError(f'--classes {unknown}: the boxes have {names}')
+    kept = [
+        x for x in names if (x in wanted if wanted else any(
+            source.classes[x] or source.all_classes for source in sources))
+    ]
+    for source in sources:
+        if source.all_classes and kept != [*source.classes]:
+            raise DatasetError(f'{source.place} can be read for its classes '
+                               f'{[*source.classes]} only, not for {kept}')
+        lacking = [x for x in kept if x not in source.classes]
+        if lacking and not source.validation:
+            alike = [
+                x for x in source.classes if plain(x) == plain(lacking[0])
+            ]
+            raise DatasetError(
+                f'{source.place} has no boxes of {lacking}, which other boxes '
+                'have: objects of these classes in its images would be taught '
+                'as background. ' +
+                (f'If {alike[0]!r} is the same as {lacking[0]!r}, rename it'
+                 if alike else 'Name the classes that all have with '
+                 '--classes'))
+    return kept
+
+
+def map_classes(det: Sequence[str], seg: Sequence[str],
+                told: Sequence[str]) -> Dict[str, str]:
+    """What is told, and names that differ in case or separators only."""
+    mapping = {}
+    for word in told:
+        name, _, shown = word.partition('=')
+        if name not in det or shown not in seg:
+            raise DatasetError(f'--map {word}: not BOX=MASK with BOX of {det} '
+                               f'and MASK of {seg}')
+        mapping[name] = shown
+    for name in det:
+        alike = [x for x in seg if plain(x) == plain(name)]
+        if name in mapping or name in seg or not alike:
+            continue
+        if len(alike) > 1:
+            raise DatasetError(f'{name!r} of the boxes may be any of {alike} '
+                               f'of the masks: say which, --map {name}=...')
+        mapping[name] = alike[0]
+    return mapping
+
+
+def plain(name: str) -> str:
+    """A name without case and separators."""
+    return re.sub(r'[\W_]+', '', name.lower())

@@ -1,0 +1,90 @@
+# Copyright (c) mmbombo contributors.
+"""Finding files, and which of them belong together."""
+import os.path as osp
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+
+from mmbombo.datasets.errors import DatasetError
+from mmbombo.datasets.image_label_dataset import IMAGE_SUFFIXES
+
+#: How names of images and of their masks may end, besides being equal.
+TAILS = (('', ''), ('_leftImg8bit', '_gtFine_labelTrainIds'),
+         ('_leftImg8bit', '_gtFine_labelIds'), ('', '_mask'), ('', '_seg'),
+         ('', '_label'), ('', '_labels'))
+
+
+def list_files(folder: str, suffixes: Sequence[str]) -> List[str]:
+    """Files below a folder, relative to it, sorted."""
+    if not osp.isdir(folder):
+        raise DatasetError(f'{folder} is not a folder')
+    return sorted(
+        path.relative_to(folder).as_posix() for path in Path(folder).rglob('*')
+        if path.suffix.lower() in suffixes and path.is_file())
+
+
+def list_images(folder: str) -> List[str]:
+    """Images below a folder, relative to it, sorted."""
+    return list_files(folder, IMAGE_SUFFIXES)
+
+
+def find_images(given: Optional[str], standard: Sequence[str],
+                files: Sequence[str], option: str) -> str:
+    """The folder of the images: what was given, or a standard place.
+
+    Args:
+        given (str, optional): What the user named.
+        standard (Sequence[str]): Where they usually are.
+        files (Sequence[str]): Names of images, of which one must be there.
+        option (str): What names the folder, for the message.
+    """
+    for folder in [given] if given else standard:
+        if any(osp.isfile(osp.join(folder, file)) for file in files[:9]):
+            return osp.normpath(folder)
+    looked = given or ', '.join(map(osp.normpath, standard))
+    raise DatasetError(f'{files[0] if files else "no image"} is not in '
+                       f'{looked}: name the folder of the images with '
+                       f'{option}')
+
+
+def split_tail(path: str, tail: str) -> Optional[Tuple[str, str]]:
+    """Path without a tail, and tail with suffix; None if it ends otherwise."""
+    stem, suffix = osp.splitext(path)
+    if not stem.endswith(tail):
+        return None
+    return stem[:len(stem) - len(tail)], tail + suffix
+
+
+def pair(images: Sequence[str],
+         masks: Sequence[str]) -> Tuple[Dict[str, str], str, str]:
+    """Which mask belongs to which image.
+
+    Args:
+        images (Sequence[str]): Images, relative to their folder.
+        masks (Sequence[str]): Masks, relative to theirs.
+
+    Returns:
+        tuple: Image to mask, and how their names end (``_leftImg8bit.png``).
+        Of several endings that with the most pairs.
+    """
+    best: Tuple[Dict[str, str], str, str] = ({}, '', '')
+    for image_tail, mask_tail in TAILS:
+        for image_end, by_image in by_ending(images, image_tail):
+            for mask_end, by_mask in by_ending(masks, mask_tail):
+                pairs = {
+                    by_image[stem]: by_mask[stem]
+                    for stem in by_image if stem in by_mask
+                }
+                if len(pairs) > len(best[0]):
+                    best = pairs, image_end, mask_end
+    return best
+
+
+def by_ending(paths: Sequence[str],
+              tail: str) -> Iterator[Tuple[str, Dict[str, str]]]:
+    """Ending, and stem to path of those that end so."""
+    found: Dict[str, Dict[str, str]] = {}
+    for path in paths:
+        parts = split_tail(path, tail)
+        if parts:
+            found.setdefault(parts[1], {})[parts[0]] = path
+    return iter(sorted(found.items()))
