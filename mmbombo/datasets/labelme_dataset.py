@@ -154,8 +154,8 @@ def paint_shapes(path: str, seg_classes: Sequence[str],
     for label, points in read_labelme(path)[1]:
         if label not in ids:
             raise DatasetError(_unknown(path, label, seg_classes))
-        # a pixel's center is at a half
-        outline = np.rint(np.clip(points - .5, -1e4, 1e5)).astype(np.int32)
+        # pixel 3 covers 3 to 4; cv2 paints the pixels of the outline too
+        outline = np.floor(np.clip(points, -1e4, 1e5)).astype(np.int32)
         cv2.fillPoly(seg_map, [outline], ids[label])
     return seg_map
 
