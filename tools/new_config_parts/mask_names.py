@@ -52,7 +52,9 @@ def name_ids(folder: str, given: Optional[Sequence[str]],
 
 
 def parse_names(given: Sequence[str]) -> Dict[Value, str]:
-    """Names, or ``id=name``."""
+    """Names, or ``id=name``; names may stand in one word, ``road,car``."""
+    if len(given) == 1 and '=' not in given[0]:
+        given = given[0].split(',')
     if not any('=' in word for word in given):
         return dict(enumerate(given))
     names = {}

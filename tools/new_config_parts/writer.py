@@ -111,13 +111,13 @@ def classes_text(plan: Plan) -> List[str]:
     lines.append('metainfo = dict(' + ', '.join(f'{keys[task]}={task}_classes'
                                                 for task in plan.tasks) + ')')
     if 'det' in plan.tasks and 'seg' in plan.tasks:
-        lines += assign(
-            'class_map',
-            dict(
-                det_classes=Code('det_classes'),
-                seg_classes=Code('seg_classes'),
-                background=classes.background,
-                det_to_seg=classes.det_to_seg))
+        class_map = dict(
+            det_classes=Code('det_classes'),
+            seg_classes=Code('seg_classes'),
+            background=classes.background)
+        if classes.det_to_seg:
+            class_map.update(det_to_seg=classes.det_to_seg)
+        lines += assign('class_map', class_map)
     return lines
 
 
@@ -265,8 +265,9 @@ def model(plan: Plan) -> List[str]:
             "predictor='self', min_area=min_area)]   # masks teach boxes"
         ]
     if not plan.weights:
-        lines.append('model.backbone.init_cfg = None   # delete this line '
-                     'after python tools/model_converters/mobilenet_v2.py')
+        lines.append(
+            'model.backbone.update(init_cfg=None, frozen_stages=-1)   # delete'
+            ' after python tools/model_converters/mobilenet_v2.py')
     return [*lines, 'model._delete_ = True   # takes the place of the base\'s']
 
 
