@@ -5,9 +5,10 @@
         --images data/street/images --masks data/city/labels \\
         --mask-images data/city/images --out configs/street.py
 
-Boxes are COCO JSON files or folders with VOC's XML files; masks are folders
-of PNG files; tags are CSV files of lines ``file,label;label``. Folders of
-images pair up with them in their order. Beside the config are a report
+Boxes are COCO JSON files or folders of VOC, YOLO or LabelMe; masks are
+folders of PNG files with ids or colors, or of LabelMe; tags are CSV files of
+lines ``file,label;label``. Folders of images pair up with them in their
+order. Beside the config are a report
 (street.md) and the lists of images for training and validation
 (street_lists/). Nothing is overwritten, and the data are only read.
 """

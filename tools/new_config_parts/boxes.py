@@ -12,8 +12,8 @@ from mmbombo.datasets.coco_json import category_names, read_coco_json
 from mmbombo.datasets.errors import DatasetError
 from mmbombo.datasets.voc_xml import parse_xml
 from .files import find_images, list_files, list_images
-from .found import Found
-from .label_files import METAINFO, is_labelme, look_at_labelme, look_at_yolo
+from .found import METAINFO, Found
+from .label_files import is_labelme, look_at_labelme, look_at_yolo
 
 
 def look_at_boxes(name: str, place: str, images: Optional[str]) -> Found:

@@ -12,6 +12,9 @@ class Code(str):
         return str(self)
 
 
+METAINFO = Code('metainfo')
+
+
 @dataclass
 class Found:
     """A source.
@@ -30,6 +33,7 @@ class Found:
         all_classes (bool): Whether it cannot be read for some of its classes.
         validation (bool): Whether all of it is for validation.
         notes (list[str]): What was guessed.
+        sizes (list[tuple[int, int]]): Width and height of some images.
     """
     name: str
     kind: str

@@ -8,9 +8,8 @@ from typing import Optional
 from mmbombo.datasets.errors import DatasetError
 from mmbombo.registry import DATASETS
 from .files import find_images, list_files, list_images
-from .found import Code, Found
+from .found import METAINFO, Found
 
-METAINFO = Code('metainfo')
 NAMES = ('data.yaml', 'data.yml', 'dataset.yaml', 'classes.txt', 'obj.names')
 
 

@@ -11,9 +11,8 @@ from mmseg.datasets import CityscapesDataset
 from PIL import Image
 
 from mmbombo.datasets.errors import DatasetError
-from .boxes import METAINFO
 from .files import list_files, list_images, pair
-from .found import Code, Found
+from .found import METAINFO, Code, Found
 from .label_files import is_labelme, look_at_labelme
 from .mask_names import IGNORED, name_ids
 

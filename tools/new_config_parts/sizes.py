@@ -24,7 +24,7 @@ class Budget(NamedTuple):
 
     Attributes:
         device (str): The device, in words.
-        memory (int): Its free bytes.
+        memory (int): Free bytes of a GPU, all bytes of a computer.
         side (int): The largest side of a crop that is not slow on it.
         batch (int): The most images of a step.
     """
@@ -48,11 +48,11 @@ def read_sizes(source: Found) -> None:
 
 
 def ask_budget() -> Budget:
-    """The memory of the GPU, or else what is free of the main memory."""
+    """The free memory of the GPU, or else the main memory."""
     if torch.cuda.is_available():
         return Budget('GPU', torch.cuda.mem_get_info()[0], 640, 16)
-    pages = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-    return Budget('CPU', pages, 320, 8)
+    memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    return Budget('CPU', memory, 320, 8)
 
 
 def choose_sizes(sizes: Iterable[Tuple[int, int]], budget: Budget,

@@ -5,9 +5,8 @@ import os.path as osp
 from collections import Counter
 from typing import Optional
 
-from .boxes import METAINFO
 from .files import find_images
-from .found import Found
+from .found import METAINFO, Found
 
 
 def look_at_tags(name: str, place: str, images: Optional[str]) -> Found:

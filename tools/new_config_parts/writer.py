@@ -30,7 +30,7 @@ class Plan(NamedTuple):
         side (int): Of a crop.
         batch (int): Images in a step.
         iters (int): Of the training.
-        reason (str): Where side and batch come from.
+        reason (str): Where the side comes from.
         weights (bool): Whether there are pretrained weights.
     """
     name: str
