@@ -1,4 +1,5 @@
 # Copyright (c) mmbombo contributors.
+from collections import defaultdict
 from typing import (TYPE_CHECKING, Any, Callable, Dict, List, Optional,
                     Sequence, Tuple)
 
@@ -38,6 +39,9 @@ class StepContext:
 
     Attributes:
         plan (dict[str, list[int]]): Per head, the images it runs on.
+        pseudo_labels (dict[str, dict[int, Tensor]]): Per task, what the weak
+            losses that ran before have made of an image: class ids
+            ``(1, H, W)`` in input pixels, 255 where nothing is known.
     """
 
     def __init__(self, model: 'MultiTaskDetector', inputs: Tensor,
@@ -52,6 +56,7 @@ class StepContext:
         self._outputs: Dict[str, Any] = {}
         self._others: Dict[str, Optional[TeacherOutputs]] = {}
         self._views: Dict[tuple, View] = {}
+        self.pseudo_labels: Dict[str, Dict[int, Tensor]] = defaultdict(dict)
 
     def _plan(self) -> Dict[str, List[int]]:
         plan = {
