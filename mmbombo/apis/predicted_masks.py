@@ -9,12 +9,14 @@ from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
 
-from mmbombo.models.utils import evaluation_mode
+from mmbombo.models.context.view import View, resize
+from mmbombo.models.utils import evaluation_mode, unpadded_shape
 from mmbombo.structures import IGNORE_INDEX, ClassMap
 from mmbombo.structures.image_labels import ABSENT
 from mmbombo.utils import UserError
 from mmbombo.utils.atomic_write import atomic_file
 from mmbombo.visualization import class_styles
+from mmbombo.weak_labels.cam import mean_cam, normalize_cam
 from mmbombo.weak_labels.implied_labels import ImpliedLabels
 from .results import label_map_image
 
@@ -72,13 +74,18 @@ def write_predicted_masks(model: nn.Module,
             possible = possible_classes(model, samples, rules)
             maps = scores(model, batch['inputs'], samples, possible)
             for i, score in zip(indices, maps):
-                best, ids = score.max(dim=0)
-                # not a number, where no class is possible, reaches nothing
-                ids[~(best >= threshold)] = IGNORE_INDEX
+                ids = label_ids(score, threshold).cpu().numpy()
                 with atomic_file(files[i]) as unfinished:
-                    label_map_image(ids.cpu().numpy(), styles).save(
-                        unfinished, format='PNG')
+                    label_map_image(ids, styles).save(unfinished, 'PNG')
     return len(due)
+
+
+def label_ids(scores: Tensor, threshold: float) -> Tensor:
+    """The best class ``(H, W)`` of scores ``(C, H, W)``, or 255."""
+    best, ids = scores.max(dim=0)
+    # not a number, where no class is possible, reaches nothing
+    ids[~(best >= threshold)] = IGNORE_INDEX
+    return ids
 
 
 def mask_files(dataset: BaseDataset, folder: Path) -> List[Path]:
@@ -100,10 +107,11 @@ def mask_files(dataset: BaseDataset, folder: Path) -> List[Path]:
 
 def tag_rules(model: nn.Module, dataset: BaseDataset) -> Tensor:
     """Which tag ``(T, C)`` may belong to which segmentation class."""
-    tags: Sequence[str] = dataset.metainfo.get('cls_classes', ())
-    class_map = model.class_map or ClassMap((), model.classes['seg'], None)
+    tags = dataset.metainfo.get('cls_classes', ())
+    names = model.classes['seg']
     if not tags:
-        return torch.zeros(0, class_map.num_seg_classes, dtype=torch.bool)
+        return torch.zeros(0, len(names), dtype=torch.bool)
+    class_map = model.class_map or ClassMap(tags, names, background=None)
     return torch.from_numpy(ImpliedLabels(class_map, tags).may_seg)
 
 
@@ -133,3 +141,55 @@ def seg_scores(model: nn.Module, inputs: Tensor, samples: SampleList,
     maps = head.full_logits(feats, inputs, samples, model.extract_feat)
     for logits, row in zip(maps, possible.to(inputs.device)):
         yield logits.masked_fill(~row[:, None, None], -torch.inf).softmax(0)
+
+
+class CamScores:
+    """Class activation maps of the classes that the tags of an image leave.
+
+    A pixel is background where no map reaches the threshold, as in what is
+    called CAM in tables of weakly supervised segmentation.
+
+    Args:
+        rules (Tensor): What :func:`tag_rules` gave.
+        threshold (float): Of maps with a maximum of 1. Defaults to 0.3.
+        scales (Sequence[float]): Sizes of the image whose maps are averaged,
+            each mirrored too. Defaults to (0.5, 1, 1.5, 2).
+    """
+
+    def __init__(
+        self,
+        rules: Tensor,
+        threshold: float = .3,
+        scales: Sequence[float] = (.5, 1., 1.5, 2.)
+    ) -> None:
+        self.rules = rules
+        self.threshold = threshold
+        self.views = [(x, flip) for x in scales for flip in (False, True)]
+
+    def __call__(self, model: nn.Module, inputs: Tensor, samples: SampleList,
+                 possible: Tensor) -> Iterable[Tensor]:
+        rest = ~self.rules.any(0)
+        maps = []
+        for scale, flip in self.views:
+            view = View(model, inputs, samples, scale, flip, None, False,
+                        False)
+            found = view.outputs('cls')[1]
+            maps.append(view.restore(found, found.shape[-2:]))
+        for sample, cam in zip(samples, mean_cam(maps, inputs.shape[-2:])):
+            if 'gt_image_label' not in sample:
+                raise UserError(
+                    f'{sample.img_path} has no tags, which say whose maps '
+                    'count (boxes give some with ImplyImageLabels in the test '
+                    'pipeline)')
+            height, width = unpadded_shape(sample)
+            cam = resize(cam[None, :, :height, :width], sample.ori_shape[:2])
+            tags = sample.gt_image_label.label[None] != ABSENT
+            cam, = normalize_cam(cam, tags, torch.ones_like(cam[:, :1]) > 0)
+            scores = torch.stack([
+                cam[rule].amax(0) if rule.any() else torch.zeros_like(cam[0])
+                for rule in self.rules.T
+            ])
+            # of several classes without tags none is known: 255
+            scores[rest] = self.threshold if rest.sum() == 1 else -1.
+            scores[:, scores.amax(0) < self.threshold] = -1.
+            yield scores

@@ -1,18 +1,22 @@
 # Copyright (c) mmbombo contributors.
 """A network writes masks of its training images; another one reads them."""
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.structures import LabelData
 from mmseg.datasets import BaseSegDataset
 from PIL import Image
 
+from mmbombo.apis.predicted_masks import CamScores, label_ids, tag_rules
 from mmbombo.apis.results import label_map_image
 from mmbombo.registry import DATASETS, MODELS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, load_script, tiny_model_cfg,
-                             write_voc)
+from mmbombo.testing import (CLASSES, SEG_CLASSES, load_script, make_sample,
+                             tiny_model_cfg, write_voc)
+from mmbombo.utils import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = str(ROOT / 'tools/dataset_converters/predicted_masks.py')
@@ -49,7 +53,11 @@ def place(tmp_path):
     root = write_voc(tmp_path / 'voc', num_images=3)
     (root / 'tags.csv').write_text(TAGS)
     cfg = tiny_model_cfg()
-    cfg['task_heads'] = dict(seg=cfg['task_heads']['seg'])
+    cfg['task_heads'] = dict(
+        seg=cfg['task_heads']['seg'],
+        cls=dict(
+            type='ClsTaskHead', num_classes=3, in_channels=16, in_index=1))
+    cfg['classes'] = dict(cls=CLASSES)
     (tmp_path / 'config.py').write_text(
         CONFIG.format(
             model=cfg,
@@ -110,6 +118,74 @@ def test_no_class_is_possible(run, place):
                                                  f'cls_classes={SEG_CLASSES}'))
     masks = run()
     assert (masks['000'] == 1).all() and (masks['002'] == 255).all()
+
+
+def test_activation_maps_by_the_tool(run):
+    masks = run('--cam-threshold', '.9')
+    shown = [set(np.unique(masks[name])) for name in IMAGES]
+    assert shown[0] <= {0, 1} and shown[1] <= {0, 2, 3}
+    assert shown[2] == {0} != shown[0]
+
+
+class ColorNetwork(torch.nn.Module):
+    """The activation map of class k is color k, at half of the size."""
+
+    classes = dict(cls=CLASSES, seg=SEG_CLASSES)
+    class_map = None
+
+    def __init__(self):
+        super().__init__()
+        self.task_heads = dict(cls=torch.nn.Module())
+        self.task_heads['cls'].forward = lambda feats, samples: (None, feats)
+
+    def extract_feat(self, inputs):
+        return torch.nn.functional.avg_pool2d(inputs, 2)
+
+    def head_name(self, name):
+        return name
+
+
+@pytest.mark.parametrize('seg_classes, elsewhere', [
+    (SEG_CLASSES, 0),
+    (('sky', 'road') + CLASSES, 255),
+])
+def test_activation_maps(seg_classes, elsewhere):
+    """A cat at the left and a dog at the right, half as bright; padding
+    that would be a cow, or the brightest cat."""
+    inputs = torch.zeros(1, 3, 64, 80)
+    inputs[0, 0, 16:32, 8:24] = 4.
+    inputs[0, 1, 16:32, 40:56] = 2.
+    inputs[0, :, :, 76:] = 9.
+    sample = make_sample(
+        ('image_label', ),
+        gt_image_label=LabelData(label=torch.tensor([1, 1, 0])))
+    sample.set_metainfo(
+        dict(
+            img_shape=(64, 64),
+            ori_shape=(128, 128),
+            batch_input_shape=(64, 80),
+            scale_factor=(.5, .5)))
+    model = ColorNetwork()
+    model.classes = dict(cls=CLASSES, seg=seg_classes)
+    rules = tag_rules(model,
+                      SimpleNamespace(metainfo=dict(cls_classes=CLASSES)))
+
+    scores, = CamScores(rules, .5)(model, inputs, [sample], None)
+    assert scores.shape == (len(seg_classes), 128, 128)
+    ids = label_ids(scores, 0.)
+    cat = len(seg_classes) - 3
+    assert (ids[34:62, 18:46] == cat).all()
+    assert (ids[34:62, 82:110] == cat + 1).all()
+    ids[28:68, 12:52] = ids[28:68, 76:116] = elsewhere
+    assert (ids == elsewhere).all()
+
+
+def test_activation_maps_need_tags():
+    scores = CamScores(torch.eye(3) > 0)
+    with pytest.raises(UserError, match='0.jpg has no tags'):
+        list(
+            scores(ColorNetwork(), torch.zeros(1, 3, 64, 64),
+                   [make_sample((), size=64)], None))
 
 
 def test_interrupted_run_continues(run, place, capsys):

@@ -34,6 +34,11 @@ def parse_args() -> argparse.Namespace:
         help='a pixel is 255 where no class reaches this probability '
         '(default: %(default)s)')
     parser.add_argument(
+        '--cam-threshold',
+        type=float,
+        help='write the class activation maps of the task cls instead, with '
+        'background where none of them reaches this, such as 0.3')
+    parser.add_argument(
         '--ignore-tags',
         action='store_true',
         help='write classes that the tags of an image rule out, too')
@@ -67,7 +72,8 @@ from mmengine.dataset import BaseDataset
 
 from mmbombo.apis import MultiTaskInferencer
 from mmbombo.apis.config_parts import find_dataset
-from mmbombo.apis.predicted_masks import write_predicted_masks
+from mmbombo.apis.predicted_masks import (CamScores, tag_rules,
+                                          write_predicted_masks)
 from mmbombo.registry import DATASETS
 from mmbombo.structures import SEM_SEG
 from mmbombo.utils import UserError, user_errors
@@ -113,10 +119,15 @@ def main() -> None:
         device=args.device,
         trust_checkpoint=args.trust_checkpoint)
     dataset = build_sources(cfg, args.sources)
+    scores = None
+    if args.cam_threshold is not None:
+        scores = CamScores(
+            tag_rules(inferencer.model, dataset), args.cam_threshold)
     written = write_predicted_masks(
         inferencer.model,
         dataset,
         args.out,
+        scores,
         threshold=args.threshold,
         use_tags=not args.ignore_tags,
         batch_size=args.batch_size)
