@@ -20,7 +20,7 @@ from mmbombo.utils import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = str(ROOT / 'tools/dataset_converters/predicted_masks.py')
-TWO_STEP = ROOT / 'configs/rrm/two-step_mobilenetv2_fpn-gfl_photo-stamps.py'
+TWO_STEP = ROOT / 'configs/rrm/two-step_mobilenetv2_fpn_photo-stamps.py'
 IMAGES = [f'{i:03d}' for i in range(3)]
 #: An image of cats, one of dogs and cows, and one of nothing.
 TAGS = '000.jpg,cat\n001.jpg,dog;cow\n002.jpg,\n'
@@ -218,7 +218,8 @@ def test_the_second_step_reads_them(run, place):
     source.update(
         data_root=str(place / 'voc'),
         data_prefix=dict(seg_map_path=str(place / 'out')),
-        metainfo=dict(classes=CLASSES, seg_classes=SEG_CLASSES),
+        metainfo=dict(
+            classes=CLASSES, seg_classes=SEG_CLASSES, cls_classes=CLASSES),
         pipeline=[*source.pipeline[:2], source.pipeline[-1]])
     ours = DATASETS.build(source)
     stock = BaseSegDataset(
@@ -250,6 +251,6 @@ def test_configured_second_step():
     """It learns from what the tool has written, and is judged by the truth."""
     config = Config.fromfile(TWO_STEP)
     source, = config.train_dataloader.dataset.datasets
-    assert source.annotation_kinds == ('sem_seg', )
+    assert source.annotation_kinds == ('sem_seg', 'image_label')
     assert source.data_prefix == dict(seg_map_path='predicted_masks')
     assert 'data_prefix' not in config.val_dataloader.dataset
