@@ -50,7 +50,11 @@ def test_energy_and_both_gradients_equal_their_formulas():
                               (True, -gate * near - gated)):
         probs.grad = None
         energy = dense_energy(
-            probs.requires_grad_(), images, inside, gate, **SIGMAS,
+            probs.requires_grad_(),
+            images,
+            inside,
+            gate,
+            **SIGMAS,
             exact_grad=exact_grad)
         wanted = -(gate * shown * near).sum(dim=(1, 2, 3))
         torch.testing.assert_close(energy, wanted)
