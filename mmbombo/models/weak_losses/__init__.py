@@ -4,7 +4,9 @@ from .box_for_mask_loss import BoxForMaskLoss
 from .box_projection_loss import BoxProjectionLoss
 from .distillation import *  # noqa: F401,F403
 from .mask_for_box_loss import MaskForBoxLoss
+from .tag_for_mask_loss import TagForMaskLoss
 
 __all__ = [
-    'BaseWeakLoss', 'BoxForMaskLoss', 'BoxProjectionLoss', 'MaskForBoxLoss'
+    'BaseWeakLoss', 'BoxForMaskLoss', 'BoxProjectionLoss', 'MaskForBoxLoss',
+    'TagForMaskLoss'
 ]
