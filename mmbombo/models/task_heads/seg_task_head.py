@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Callable, List, Sequence, Tuple, Union
+from typing import Callable, Iterator, List, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -130,6 +130,20 @@ class SegTaskHead(BaseTaskHead):
     def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
                         samples: SampleList, extract_feat: Callable) -> None:
         """Store ``pred_sem_seg`` at the original size in the samples."""
+        for sample, logits in zip(
+                samples, self.full_logits(feats, inputs, samples,
+                                          extract_feat)):
+            ids = self._class_ids(logits)
+            sample.pred_sem_seg = PixelData(sem_seg=ids, data=ids)
+
+    @torch.no_grad()
+    def full_logits(self, feats: Tuple[Tensor, ...], inputs: Tensor,
+                    samples: SampleList,
+                    extract_feat: Callable) -> Iterator[Tensor]:
+        """Logits ``(C, H, W)`` of each image at its original size.
+
+        See :meth:`add_predictions`.
+        """
         if self.test_cfg['mode'] == 'slide':
             logits = self._slide(inputs, extract_feat)
         else:
@@ -137,8 +151,7 @@ class SegTaskHead(BaseTaskHead):
         # one at a time: all classes at full resolution take much memory
         for sample, logit in zip(samples, logits):
             logit = self._resize(logit[None], inputs.shape[-2:])[0]
-            ids = self._class_ids(self._restore(logit, sample))
-            sample.pred_sem_seg = PixelData(sem_seg=ids, data=ids)
+            yield self._restore(logit, sample)
 
     def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Logits ``(n, C, h, w)`` at another size, or as they are."""
