@@ -10,9 +10,9 @@ ImageNet's mean and standard deviation. It is read without MXNet, and its
 tensors get the names that they have in PSA's checkpoints. Those, such as
 ``res38_cls.pth``, need no conversion.
 
-The names are those of PSA's code and of ademxapp's, the format is that of
-MXNet's, and files that MXNet 1.9.1 writes are read; the published file itself
-was not at hand when this was written.
+The names are those of PSA's code and of ademxapp's. A file that MXNet 1.9.1
+wrote of a network of these layers and names gives the features that MXNet
+computes; the published file itself was not at hand when this was written.
 """
 import argparse
 import re
