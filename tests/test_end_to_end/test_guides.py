@@ -9,7 +9,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from mmbombo.apis.predicted_masks import CamScores
+from mmbombo.datasets import ImageLabelDataset
+from mmbombo.registry import MODELS
+from mmbombo.testing import make_sample, tiny_model_cfg
+from mmbombo.utils import UserError
 
 GUIDES = 'docs/en/user_guides/'
 #: Ids in the guide's JSON and PNG files.
@@ -221,3 +228,56 @@ def test_tags_beside_boxes_and_masks(place, logs):
     scalars = logs.read_scalars(place.root / 'work_dirs/my_mix')
     check_losses(scalars, 'det/loss_cls', 'seg/loss_ce', 'cls/loss_cls',
                  'b4m/loss_ce', 'm4b/loss_cls', 't4m/loss_ce')
+
+
+def read_csv(folder, *lines):
+    (folder / 'tags.csv').write_text('\n'.join(lines))
+    ImageLabelDataset(
+        data_prefix=dict(img_path='.'), ann_file='tags.csv',
+        data_root=str(folder), metainfo=dict(cls_classes=('vehicle', )))
+
+
+def build_model(cls=None, **kwargs):
+    cfg = tiny_model_cfg(weak_losses=[dict(type='TagForMaskLoss', **kwargs)])
+    if cls:
+        cfg['classes'] = dict(cls=cls)
+        cfg['task_heads']['cls'] = dict(
+            type='ClsTaskHead', num_classes=1, in_channels=16, in_index=1)
+    MODELS.build(cfg)
+
+
+def ask_without_tags(folder):
+    sample = make_sample((), size=64)
+    sample.set_metainfo(dict(img_path='0001.jpg'))
+    model = MODELS.build(
+        tiny_model_cfg(
+            classes=dict(cls=('cat', )),
+            task_heads=dict(cls=dict(
+                type='ClsTaskHead', num_classes=1, in_channels=16,
+                in_index=1))))
+    scores = CamScores(torch.ones(1, 1) > 0, scales=(1, ))
+    list(scores(model, torch.zeros(1, 3, 64, 64), [sample], None))
+
+
+#: Makes the mistake of each row of the guide's table.
+MISTAKES = [
+    lambda folder: read_csv(folder, *(f'{i}.jpg,' for i in range(6)),
+                            '6.jpg,vehcile'),
+    lambda folder: read_csv(folder, *(f'{i:04d}.jpg,' for i in (3, 4, 5, 1)),
+                            *(f'{i}.jpg,' for i in range(4)), '0001.jpg,'),
+    lambda folder: build_model(),
+    lambda folder: build_model(cls=('Car', )),
+    lambda folder: build_model(cls=('cat', ), crf='rrm'),
+    ask_without_tags
+]
+
+
+def test_messages_of_the_guide_to_tags(repo, tmp_path):
+    text = (repo / GUIDES / 'training_from_tags.md').read_text()
+    table = text.partition('| mistake |')[2]
+    messages = re.findall(r'^\|[^|]+\| `(.*)` \|$', table, re.M)
+    assert len(messages) == len(MISTAKES)
+    for message, mistake in zip(messages, MISTAKES):
+        with pytest.raises(UserError) as error:
+            mistake(tmp_path)
+        assert message.rstrip('.') in str(error.value)
