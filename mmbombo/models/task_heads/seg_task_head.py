@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Callable, List, Sequence, Tuple, Union
+from typing import Callable, Iterator, List, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -136,6 +136,20 @@ class SegTaskHead(BaseTaskHead):
     def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
                         samples: SampleList, extract_feat: Callable) -> None:
         """Store ``pred_sem_seg`` at the original size in the samples."""
+        for sample, logits in zip(
+                samples, self.full_logits(feats, inputs, samples,
+                                          extract_feat)):
+            ids = self._class_ids(logits)
+            sample.pred_sem_seg = PixelData(sem_seg=ids, data=ids)
+
+    @torch.no_grad()
+    def full_logits(self, feats: Tuple[Tensor, ...], inputs: Tensor,
+                    samples: SampleList,
+                    extract_feat: Callable) -> Iterator[Tensor]:
+        """Logits ``(C, H, W)`` of each image at its original size.
+
+        Behind a CRF they are the logarithms of its probabilities. See :meth:`add_predictions`.
+        """
         if self.test_cfg['mode'] == 'slide':
             logits = self._slide(inputs, extract_feat)
         else:
@@ -146,9 +160,9 @@ class SegTaskHead(BaseTaskHead):
             logit = self._restore(logit, sample)
             if self.crf is not None:
                 image = self._restore(self.raw_images(image[None])[0], sample)
-                logit = DenseCRF(image, self.crf)(-logit.log_softmax(dim=0))
-            ids = self._class_ids(logit)
-            sample.pred_sem_seg = PixelData(sem_seg=ids, data=ids)
+                crf = DenseCRF(image, self.crf)
+                logit = crf(-logit.log_softmax(dim=0)).clamp(min=1e-30).log()
+            yield logit
 
     def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Logits ``(n, C, h, w)`` at another size, or as they are."""

@@ -4,14 +4,18 @@ from torch import Tensor
 
 
 def raw_images(inputs: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
-    """RGB images ``(N, 3, H, W)`` in 0..255 of a network's normalized inputs.
+    """The images in RGB, 0 to 255, that a network gets normalized.
 
     Args:
-        inputs (Tensor): Images ``(N, 3, H, W)``, of files that were read as
-            BGR, which is how MMCV reads.
+        inputs (Tensor): ``(N, 3, H, W)``, of files that were read as BGR,
+            which is how MMCV reads.
         preprocessor (:obj:`BaseDataPreprocessor`): What made them.
+
+    Returns:
+        Tensor: ``(N, 3, H, W)`` float32.
     """
+    images = inputs.detach().float()
     if getattr(preprocessor, '_enable_normalize', False):
-        inputs = inputs * preprocessor.std + preprocessor.mean
+        images = images * preprocessor.std + preprocessor.mean
     swapped = getattr(preprocessor, '_channel_conversion', False)
-    return inputs if swapped else inputs.flip(1)
+    return images if swapped else images.flip(1)
