@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--json', type=Path,
         help='results; default: ablation.json in the work directory. The '
-        'table and the plot are written beside it')
+        'table is written beside it')
     args = parser.parse_args()
     args.json = args.json or args.work_dir / 'ablation.json'
     return args
@@ -66,7 +66,7 @@ import torch
 from ablation_parts.bench import (Bench, Row, class_groups, data_digest,
                                   filled_in, fingerprint, load_config,
                                   read_bench)
-from ablation_parts.report import (METRICS, SOME_METRICS, document, plot,
+from ablation_parts.report import (METRICS, SOME_METRICS, document,
                                    summarize, table)
 from provenance import command, commit, machine
 
@@ -207,10 +207,7 @@ def write_results(runs: List[dict], today: Set[tuple], bench: Bench,
     about = meta(bench, args)
     content = dict(meta=about, rows=summary, runs=runs)
     atomic_write(args.json, (json.dumps(content, indent=1) + '\n').encode())
-    picture = args.json.with_suffix('.png')
-    plot(summary, picture, bench.baseline)
-    args.json.with_suffix('.md').write_text(
-        document(about, summary, picture.name))
+    args.json.with_suffix('.md').write_text(document(about, summary))
     return table(summary)
 
 

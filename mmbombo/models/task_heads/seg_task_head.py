@@ -18,6 +18,7 @@ from mmbombo.structures import IGNORE_INDEX, SEM_SEG
 from mmbombo.structures.candidate_map import CandidateMap
 from mmbombo.structures.class_names import TaskClasses
 from mmbombo.utils import UserError
+from mmbombo.weak_labels.crf import DenseCRF, crf_params
 from .base_task_head import (BaseTaskHead, library_scope, overridden,
                              require_num_classes)
 from .decode_head_loss import decode_head_loss
@@ -38,7 +39,10 @@ class SegTaskHead(BaseTaskHead):
         auxiliary_head (dict | list[dict], optional): Heads that only train.
             Defaults to None.
         test_cfg (dict): ``mode='whole'``, or ``mode='slide'`` with
-            ``crop_size`` and ``stride``, both (height, width) in pixels.
+            ``crop_size`` and ``stride``, both (height, width) in pixels. With
+            ``crf``, the name of a preset or a dict of
+            :class:`~mmbombo.weak_labels.crf.CRFParams`, a dense CRF refines
+            the predictions at the original size, not pseudo labels.
             Defaults to ``dict(mode='whole')``.
         init_cfg (dict, optional): Initialization config. Defaults to None.
     """
@@ -62,6 +66,8 @@ class SegTaskHead(BaseTaskHead):
             build_decode_head(cfg) for cfg in auxiliary_head)
         self.test_cfg = dict(test_cfg or dict(mode='whole'))
         check_test_cfg(self.test_cfg)
+        crf = self.test_cfg.get('crf')
+        self.crf = None if crf is None else crf_params(crf)
 
     @property
     def predicts_from_features(self) -> bool:
@@ -142,16 +148,21 @@ class SegTaskHead(BaseTaskHead):
                     extract_feat: Callable) -> Iterator[Tensor]:
         """Logits ``(C, H, W)`` of each image at its original size.
 
-        See :meth:`add_predictions`.
+        Behind a CRF they are the logarithms of its probabilities. See :meth:`add_predictions`.
         """
         if self.test_cfg['mode'] == 'slide':
             logits = self._slide(inputs, extract_feat)
         else:
             logits = self(feats)[0]
         # one at a time: all classes at full resolution take much memory
-        for sample, logit in zip(samples, logits):
+        for sample, logit, image in zip(samples, logits, inputs):
             logit = self._resize(logit[None], inputs.shape[-2:])[0]
-            yield self._restore(logit, sample)
+            logit = self._restore(logit, sample)
+            if self.crf is not None:
+                image = self._restore(self.raw_images(image[None])[0], sample)
+                crf = DenseCRF(image, self.crf)
+                logit = crf(-logit.log_softmax(dim=0)).clamp(min=1e-30).log()
+            yield logit
 
     def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Logits ``(n, C, h, w)`` at another size, or as they are."""

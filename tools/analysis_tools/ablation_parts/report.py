@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
-"""What the runs of an ablation say: means, deviations, gaps, a plot."""
+"""What the runs of an ablation say: means, deviations, gaps."""
 import statistics
-from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 METRICS = ('AP50', 'AP', 'mIoU')
@@ -122,9 +121,9 @@ QUALITIES = {
 }
 
 
-def document(meta: dict, summary: Dict[str, dict], picture: str) -> str:
-    """All that there is to say of an ablation, as Markdown: its summary, a
-    picture beside the file, and with what the runs were made."""
+def document(meta: dict, summary: Dict[str, dict]) -> str:
+    """All that there is to say of an ablation, as Markdown: its summary, and
+    with what the runs were made."""
     groups = ''
     if set(GROUP_METRICS) <= set(shown(summary)[0]):
         groups = (' `things` is the mean IoU of the classes that boxes show, '
@@ -134,8 +133,7 @@ def document(meta: dict, summary: Dict[str, dict], picture: str) -> str:
         table(summary), 'Mean and sample deviation over seeds; '
         'AP is the COCO-style AP .5:.95. The gap is that between '
         f'`{meta.get("baseline", "naive")}` and `oracle` (every image has all '
-        'annotations), over the seeds that a row has.' + groups,
-        f'![AP and mIoU]({picture})'
+        'annotations), over the seeds that a row has.' + groups
     ]
     for prefix, keys in QUALITIES.items():
         lines = quality_table(summary, prefix, keys)
@@ -178,38 +176,3 @@ def cell(values: Optional[dict]) -> str:
 def percent(share: Optional[float]) -> str:
     """A share as a percentage, empty without one."""
     return '' if share is None else f'{round(100 * share)} %'
-
-
-def plot(summary: Dict[str, dict], path: Path, baseline: str = 'naive') -> None:
-    """Draw the metrics of every row whose closed gap is shown, with
-    deviations, as a PNG file."""
-    import matplotlib
-    matplotlib.use('Agg')
-    from matplotlib import pyplot as plt
-    metrics = shown(summary)[1] or ['tags']
-    figure, axes = plt.subplots(
-        1, len(metrics), sharey=True, figsize=(9, 1 + .32 * len(summary)))
-    names = list(summary)[::-1]
-    for axis, metric in zip(axes, metrics):
-        rows = [name for name in names if metric in summary[name]]
-        values = [summary[name][metric] for name in rows]
-        axis.barh(
-            rows, [value['mean'] for value in values],
-            xerr=[value['std'] or 0 for value in values],
-            color=[
-                '#9aa7b5' if name in (baseline, ORACLE) else '#3b6ea5'
-                for name in rows
-            ])
-        for name, style in ((baseline, ':'), (ORACLE, '--')):
-            if metric in summary.get(name, {}):
-                axis.axvline(
-                    summary[name][metric]['mean'],
-                    color='black',
-                    lw=.8,
-                    ls=style)
-        low = min((value['mean'] for value in values), default=0)
-        axis.set_xlim(left=max(0, low - 10))
-        axis.set_xlabel(metric)
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
