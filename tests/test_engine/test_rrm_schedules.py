@@ -8,25 +8,16 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
 from mmbombo.registry import MODELS, PARAM_SCHEDULERS
+from mmbombo.testing import model_of_config
 
 FOLDER = Path(__file__).parents[2] / 'configs/rrm'
 SCHEDULES = {'rrm_wrn38_voc': 20000, 'rrm_wrn38_voc-from-imagenet': 31728}
 
 
-def small(name):
-    """The config of a network of 1/8 width without its weak losses."""
-    cfg = Config.fromfile(FOLDER / f'{name}.py')
-    cfg.model.weak_losses = []
-    cfg.model.backbone.width = 1 / 8
-    cfg.model.task_heads.cls.in_channels = 512
-    cfg.model.task_heads.seg.head.in_channels = 512
-    return cfg
-
-
 @pytest.fixture(params=SCHEDULES)
 def built(request):
-    cfg = small(request.param)
-    model = MODELS.build(cfg.model)
+    cfg = Config.fromfile(FOLDER / f'{request.param}.py')
+    model = model_of_config(cfg, 64)
     return request.param, cfg, model, build_optim_wrapper(
         model, cfg.optim_wrapper)
 
