@@ -90,8 +90,12 @@ def run(place, monkeypatch):
     return main
 
 
-def test_tags_rule_classes_out(run):
-    masks = run()
+CRF = ('--cfg-options', 'model.task_heads.seg.test_cfg.crf=rrm_infer')
+
+
+@pytest.mark.parametrize('options', [(), CRF])
+def test_tags_rule_classes_out(run, options):
+    masks = run(*options)
     assert sorted(masks) == IMAGES
     for name, label in zip(IMAGES, (1, 2, 0)):
         assert masks[name].shape == (80, 96)
@@ -111,12 +115,13 @@ def test_unsure_pixels_are_ignored(run, threshold, found):
             for name in IMAGES] == [[label] for label in found]
 
 
-def test_no_class_is_possible(run, place):
+@pytest.mark.parametrize('options', [(), CRF])
+def test_no_class_is_possible(run, place, options):
     """The tags name the background too, and one image shows nothing."""
     config = place / 'config.py'
     config.write_text(config.read_text().replace(f'cls_classes={CLASSES}',
                                                  f'cls_classes={SEG_CLASSES}'))
-    masks = run()
+    masks = run(*options)
     assert (masks['000'] == 1).all() and (masks['002'] == 255).all()
 
 
