@@ -47,23 +47,27 @@ def reliable_regions(cam: Tensor, crf: Callable[[Tensor], Tensor]) -> Tensor:
     scores = [torch.cat([rest**power, cam]) for power in (_LOW, _HIGH)]
     low, high = [crf(-x.clamp(min=_SMALLEST).log()) for x in scores]
     labels = low.argmax(0)
+    sure = _sure_pixels(scores[1], labels)
+    sure &= torch.cat([high[:1], low[1:]]).amax(0) >= _SURE
     labels[labels == 0] = IGNORE_INDEX
     labels[high.argmax(0) == 0] = 0
-    confidence = torch.cat([high[:1], low[1:]]).amax(0)
-    sure = _sure_pixels(scores[1]) & (confidence >= _SURE)
     return labels.masked_fill(~sure, IGNORE_INDEX)
 
 
-def _sure_pixels(scores: Tensor) -> Tensor:
-    """Where the largest of scores ``(1 + K, H, W)`` is large for its class."""
+def _sure_pixels(scores: Tensor, labels: Tensor) -> Tensor:
+    """Where the largest of scores ``(1 + K, H, W)`` is large for its class.
+
+    Classes that are no pixel's label are passed over.
+    """
     winner = scores.argmax(0)
-    classes = torch.arange(1, len(scores), device=scores.device)
-    won = winner == classes[:, None, None]
+    classes = torch.arange(len(scores), device=scores.device)[:, None, None]
+    won = winner == classes
+    won &= (labels == classes).flatten(1).any(1)[:, None, None]
     values = scores[1:]
-    seen = (won & (values > _SEEN)).flatten(1)
+    seen = (won[1:] & (values > _SEEN)).flatten(1)
     # others last, so that no class waits for the device to count
     ordered = values.flatten(1).masked_fill(~seen, torch.inf).sort().values
     rank = (seen.sum(1, keepdim=True).double() * _QUANTILE).long()
     threshold = ordered.gather(1, rank)[..., None]
-    sure = (won & (values > threshold)).any(0)
-    return sure | (winner == 0) & (scores[0] > _SURE)
+    sure = (won[1:] & (values > threshold)).any(0)
+    return sure | won[0] & (scores[0] > _SURE)

@@ -118,7 +118,7 @@ class MultiTaskDetector(BaseDetector):
             head.check_classes(self.classes)
             check_needs(head, self.task_heads)
             head.raw_images = partial(
-                raw_images, data_preprocessor=self.data_preprocessor)
+                raw_images, preprocessor=self.data_preprocessor)
         for weak_loss in self.weak_losses:
             weak_loss.check_model(self)
         feats = probe_features(self)

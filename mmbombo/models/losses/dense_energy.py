@@ -1,12 +1,22 @@
 # Copyright (c) mmbombo contributors.
+from collections import defaultdict
+from typing import Tuple
+
 import torch
 from torch import Tensor
 
+from mmbombo.weak_labels.permutohedral_lattice import PermutohedralLattice
 from .dist_mean import full_precision
+
+#: Largest maps that are filtered exactly, on a CPU and on a GPU.
+EXACT_PIXELS = defaultdict(lambda: 160 * 160, cpu=64 * 64)
 
 #: Pairs of pixels that are looked at together: what stays in a core's cache,
 #: and what keeps a GPU busy.
-BLOCK = dict(cpu=2**19, cuda=2**26)
+BLOCK = defaultdict(lambda: 2**26, cpu=2**19)
+
+#: Pixels whose exact sums set the amplitude of the lattice.
+PROBED_PIXELS = 128
 
 
 def dense_energy(probs: Tensor,
@@ -15,7 +25,8 @@ def dense_energy(probs: Tensor,
                  gate: Tensor,
                  sigma_xy: float,
                  sigma_rgb: float,
-                 exact_grad: bool = False) -> Tensor:
+                 exact_grad: bool = False,
+                 method: str = 'auto') -> Tensor:
     """How far pixels alike in color and place agree, with a minus.
 
     ``E = - sum_i S_i sum_c P_ci (G P_c)_i`` with the Gaussian ``G_ij =
@@ -35,6 +46,8 @@ def dense_energy(probs: Tensor,
         sigma_rgb (float): Of the colors.
         exact_grad (bool): Whether the gradient is that of ``E``. Defaults to
             False, the published one.
+        method (str): 'exact', 'lattice', or 'auto', which is exact up to
+            ``EXACT_PIXELS``. Defaults to 'auto'.
 
     Returns:
         Tensor: ``(N, )`` energies.
@@ -45,12 +58,11 @@ def dense_energy(probs: Tensor,
             points = affinity_points(images.to(probs), sigma_xy, sigma_rgb)
             gate = gate.to(probs)
             if exact_grad:
-                near, gated = gaussian_filter(
-                    torch.cat([probs, gate * probs], dim=1),
-                    points).chunk(2, 1)
+                both = torch.cat([probs, gate * probs], dim=1)
+                near, gated = gaussian_filter(both, points, method).chunk(2, 1)
                 slope = -gate * near - gated
             else:
-                slope = -2 * gate * gaussian_filter(probs, points)
+                slope = -2 * gate * gaussian_filter(probs, points, method)
         # the energy is quadratic: half of its slope times where we are
         linear = (slope * probs).flatten(1).sum(dim=1)
         return linear - linear.detach() / 2
@@ -69,25 +81,65 @@ def affinity_points(images: Tensor, sigma_xy: float,
     return points - points.mean(dim=1, keepdim=True)
 
 
-def gaussian_filter(values: Tensor, points: Tensor) -> Tensor:
-    """Sum of values ``(N, C, H, W)``, each times a Gaussian of the distance.
+def gaussian_filter(values: Tensor,
+                    points: Tensor,
+                    method: str = 'auto') -> Tensor:
+    """Sum of all pixels' values, each times a Gaussian of the distance.
 
-    Exact. ``G`` is symmetric: half of it is computed, block by block, and
-    none is kept.
+    Args:
+        values (Tensor): ``(N, C, H, W)``.
+        points (Tensor): ``(N, H * W, D)`` in standard deviations.
+        method (str): 'exact', 'lattice' or 'auto'.
+
+    Returns:
+        Tensor: ``(N, C, H, W)``.
     """
-    num, _, height, width = values.shape
-    size = height * width
-    rows = max(1, BLOCK.get(values.device.type, BLOCK['cuda']) // size)
-    square = -points.square().sum(dim=2, keepdim=True) / 2
-    left = torch.cat([points, square, torch.ones_like(square)], dim=2)
-    right = torch.cat([points, torch.ones_like(square), square], dim=2)
-    right = right.transpose(1, 2).contiguous()
+    if method == 'auto':
+        small = points.shape[1] <= EXACT_PIXELS[values.device.type]
+        method = 'exact' if small else 'lattice'
+    run = dict(exact=exact_filter, lattice=lattice_filter)[method]
     given = values.flatten(2).transpose(1, 2).contiguous()
-    total = torch.zeros_like(given)
-    for i in range(num):
-        for start in range(0, size, rows):
-            end = start + rows
-            weights = (left[i, start:end] @ right[i, :, start:]).exp_()
-            total[i, start:end] += weights @ given[i, start:]
-            total[i, end:] += weights[:, rows:].T @ given[i, start:end]
-    return total.transpose(1, 2).reshape_as(values)
+    filtered = torch.stack([run(*image) for image in zip(given, points)])
+    return filtered.transpose(1, 2).reshape_as(values)
+
+
+def exact_filter(values: Tensor, points: Tensor) -> Tensor:
+    """Values ``(P, C)`` of one image, filtered.
+
+    The Gaussians are symmetric: half of them are computed, block by block,
+    and none is kept.
+    """
+    size = len(points)
+    rows = max(1, BLOCK[values.device.type] // size)
+    left, right = gaussian_factors(points)
+    total = torch.zeros_like(values)
+    for start in range(0, size, rows):
+        end = start + rows
+        weights = (left[start:end] @ right[:, start:]).exp_()
+        total[start:end] += weights @ values[start:]
+        total[end:] += weights[:, rows:].T @ values[start:end]
+    return total
+
+
+def lattice_filter(values: Tensor, points: Tensor) -> Tensor:
+    """Values ``(P, C)`` of one image, filtered approximately.
+
+    A lattice has too large an amplitude where the image is flat, so the exact
+    sums of a few pixels set it.
+    """
+    filtered = PermutohedralLattice(points).filter(values).to(values)
+    spread = torch.arange(PROBED_PIXELS, device=points.device) * 0.6180339887
+    probed = (spread % 1 * len(points)).long()
+    left, right = gaussian_factors(points)
+    exact = (left[probed] @ right).exp_() @ values.sum(dim=1)
+    approximate = filtered[probed].sum()
+    return filtered * (exact.sum() / approximate.clamp(min=1e-6))
+
+
+def gaussian_factors(points: Tensor) -> Tuple[Tensor, Tensor]:
+    """``(P, D + 2)`` and ``(D + 2, P)``: exp of the product is Gaussian."""
+    square = -points.square().sum(dim=1, keepdim=True) / 2
+    one = torch.ones_like(square)
+    left = torch.cat([points, square, one], dim=1)
+    right = torch.cat([points, one, square], dim=1)
+    return left, right.T.contiguous()

@@ -10,8 +10,10 @@ from mmbombo.registry import MODELS
 class AtrousFCNHead(FCNHead):
     """:class:`mmseg.FCNHead` whose last convolution is like the others.
 
-    So is the segmentation branch of RRM: 3x3 convolutions with a bias and
-    dilation 12 at stride 8, the first to 512 channels, the last to classes.
+    So are the segmentation heads of `Wider or Deeper
+    <https://arxiv.org/abs/1611.10080>`_ and of RRM: 3x3 convolutions with a
+    bias and dilation 12 at stride 8, the first to 512 channels, the last to
+    classes.
 
     Args:
         num_convs (int): Convolutions before the last. Defaults to 1.

@@ -64,7 +64,7 @@ class SegTaskHead(BaseTaskHead):
         self.head = build_decode_head(head)
         self.auxiliary_heads = ModuleList(
             build_decode_head(cfg) for cfg in auxiliary_head)
-        self.test_cfg = dict(test_cfg or dict(mode='whole'))
+        self.test_cfg = {'mode': 'whole', **(test_cfg or {})}
         check_test_cfg(self.test_cfg)
         crf = self.test_cfg.get('crf')
         self.crf = None if crf is None else crf_params(crf)
@@ -151,7 +151,7 @@ class SegTaskHead(BaseTaskHead):
                     possible: Optional[Tensor] = None) -> Iterator[Tensor]:
         """Logits ``(C, H, W)`` of each image at its original size.
 
-        With a CRF, logarithms of its probabilities. See
+        Behind a CRF they are the logarithms of its probabilities. See
         :meth:`add_predictions`; ``possible`` ``(N, C)`` bool are the classes
         that an image may show, None for all.
         """
@@ -169,7 +169,7 @@ class SegTaskHead(BaseTaskHead):
             if self.crf is not None:
                 image = self.raw_images(inputs[i][None])[0]
                 crf = DenseCRF(self._restore(image, sample), self.crf)
-                logit = crf(-logit.log_softmax(dim=0)).log()
+                logit = crf(-logit.log_softmax(dim=0)).clamp(min=1e-30).log()
             yield logit
 
     def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:

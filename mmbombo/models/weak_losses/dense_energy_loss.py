@@ -14,6 +14,9 @@ from mmbombo.structures import IGNORE_INDEX, IMAGE_LABEL
 from mmbombo.utils import UserError
 from .base_weak_loss import BaseWeakLoss
 
+#: The ``scale_factor`` at which the pairs of pixels are counted.
+PUBLISHED_SCALE = 0.5
+
 #: What ``gate`` can be.
 GATES = ('labeled', 'ones')
 
@@ -23,14 +26,14 @@ class DenseEnergyLoss(BaseWeakLoss):
     """Make pixels alike in color and place show the same class.
 
     The dense energy of RRM (Zhang et al., AAAI 2020), see
-    :func:`~mmbombo.models.losses.dense_energy.dense_energy`: a mean over the
-    images of a sum over all pairs of pixels, which is negative and grows with
-    the square of their number; hence the published weight of 1e-7 for maps of
-    160 x 160, 0.5 of a crop of 321.
+    :func:`~mmbombo.models.losses.dense_energy.dense_energy`: a sum over all
+    pairs of pixels, hence large, negative, and of a small weight. It is
+    counted as if on maps of half the input's size, as published, so that one
+    weight serves for all ``scale_factor``. The published filter has about half
+    the amplitude of ours: its strength at 1e-7 is that of 5e-8 here.
 
-    Where another weak loss, before this one in the list, has made a label in
-    the same step, the gate is the doubt of the network, ``1 - max_c P_c``;
-    elsewhere it is 1.
+    Where a weak loss before this one in the list has made a label, the gate
+    is the doubt of the network, ``1 - max_c P_c``; elsewhere it is 1.
 
     Args:
         source_kind (str, optional): Annotation kind of the images, such as
@@ -43,7 +46,7 @@ class DenseEnergyLoss(BaseWeakLoss):
         scale_factor (float): Size of the maps that are compared to that of
             the input. Defaults to 0.25; published is 0.5.
         gate (str): 'labeled' or 'ones', 1 everywhere. Defaults to 'labeled'.
-        exact_grad (bool): Whether the gradient is that of the energy, where
+        exact_grad (bool): Whether the gradient is that of the energy where
             the gate is not 1. Defaults to False, the published one.
         **kwargs: ``start`` and ``ramp``.
     """
@@ -94,7 +97,8 @@ class DenseEnergyLoss(BaseWeakLoss):
         energy = dense_energy(probs, colors, inside, gate,
                               self.sigma_xy * self.scale_factor,
                               self.sigma_rgb, self.exact_grad)
-        return dict(loss_energy=energy.mean())
+        pairs = (PUBLISHED_SCALE / self.scale_factor)**4
+        return dict(loss_energy=energy.mean() * pairs)
 
     def _gate(self, ctx: StepContext, images: List[int], probs: Tensor,
               inside: Tensor) -> Tensor:

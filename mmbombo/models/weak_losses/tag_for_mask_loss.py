@@ -10,7 +10,7 @@ from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX
 from mmbombo.structures.candidate_map import CandidateMap
-from mmbombo.structures.image_labels import ABSENT, IMAGE_LABEL
+from mmbombo.structures.image_labels import ABSENT, IMAGE_LABEL, PRESENT
 from mmbombo.utils import UserError
 from mmbombo.weak_labels.cam import mean_cam, normalize_cam
 from mmbombo.weak_labels.crf import CRFParams, DenseCRF, crf_params
@@ -29,8 +29,8 @@ class TagForMaskLoss(BaseWeakLoss):
     pixels whose class is beyond doubt, see :func:`reliable_regions`. The loss
     is the segmentation head's own on the pixels of tags, plus its own on the
     rest of the reliable ones, which show some class that no tag is about:
-    each a mean over its pixels, and 0 without any. A tag that is no class of
-    the segmentation leaves the pixels of its map out.
+    each a mean over its pixels, and 0 without any. A tag that is unknown, or no
+    class of the segmentation, leaves the pixels of its map out.
 
     From `Reliability Does Matter <https://arxiv.org/abs/1911.08039>`_ (RRM)
     and its published code, whose rest is the background. What becomes of
@@ -149,9 +149,9 @@ class TagForMaskLoss(BaseWeakLoss):
     def _mask(self, cam: Tensor, image: Tensor, tags: Tensor) -> Tensor:
         """Reliable region ``(H, W)`` of one image, without its padding."""
         shown = (tags != ABSENT).nonzero()[:, 0]
-        numbers = torch.cat([shown.new_zeros(1), 1 + shown])
-        crf = DenseCRF(image, self.crf)
-        found = reliable_regions(cam[shown], crf)
+        numbers = (1 + shown).masked_fill(tags[shown] != PRESENT, IGNORE_INDEX)
+        numbers = torch.cat([shown.new_zeros(1), numbers])
+        found = reliable_regions(cam[shown], DenseCRF(image, self.crf))
         unknown = found == IGNORE_INDEX
         found = numbers[found.masked_fill(unknown, 0)]
         return found.masked_fill(unknown, IGNORE_INDEX)

@@ -186,7 +186,7 @@ def plot(summary: Dict[str, dict], path: Path, baseline: str = 'naive') -> None:
     import matplotlib
     matplotlib.use('Agg')
     from matplotlib import pyplot as plt
-    metrics = shown(summary)[1]
+    metrics = shown(summary)[1] or ['tags']
     figure, axes = plt.subplots(
         1, len(metrics), sharey=True, figsize=(9, 1 + .32 * len(summary)))
     names = list(summary)[::-1]
