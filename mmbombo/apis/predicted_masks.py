@@ -138,9 +138,9 @@ def seg_scores(model: nn.Module, inputs: Tensor, samples: SampleList,
     feats = ()
     if head.predicts_from_features:
         feats = model.extract_feat(inputs)
-    maps = head.full_logits(feats, inputs, samples, model.extract_feat)
-    for logits, row in zip(maps, possible.to(inputs.device)):
-        yield logits.masked_fill(~row[:, None, None], -torch.inf).softmax(0)
+    for logits in head.full_logits(feats, inputs, samples, model.extract_feat,
+                                   possible.to(inputs.device)):
+        yield logits.softmax(0)
 
 
 class CamScores:

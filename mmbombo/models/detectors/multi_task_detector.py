@@ -165,7 +165,8 @@ class MultiTaskDetector(BaseDetector):
     def extract_feat(self, batch_inputs: Tensor) -> Tuple[Tensor, ...]:
         """Feature maps ``(N, C, H_l, W_l)`` of backbone and neck."""
         feats = self.backbone(batch_inputs)
-        if isinstance(feats, Tensor):  # of a single map, some in MMSegmentation
+        if isinstance(feats,
+                      Tensor):  # of a single map, some in MMSegmentation
             feats = (feats, )
         return feats if self.neck is None else self.neck(feats)
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Callable, Iterator, List, Sequence, Tuple, Union
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -64,7 +64,7 @@ class SegTaskHead(BaseTaskHead):
         self.head = build_decode_head(head)
         self.auxiliary_heads = ModuleList(
             build_decode_head(cfg) for cfg in auxiliary_head)
-        self.test_cfg = dict(test_cfg or dict(mode='whole'))
+        self.test_cfg = {'mode': 'whole', **(test_cfg or {})}
         check_test_cfg(self.test_cfg)
         crf = self.test_cfg.get('crf')
         self.crf = None if crf is None else crf_params(crf)
@@ -143,24 +143,32 @@ class SegTaskHead(BaseTaskHead):
             sample.pred_sem_seg = PixelData(sem_seg=ids, data=ids)
 
     @torch.no_grad()
-    def full_logits(self, feats: Tuple[Tensor, ...], inputs: Tensor,
+    def full_logits(self,
+                    feats: Tuple[Tensor, ...],
+                    inputs: Tensor,
                     samples: SampleList,
-                    extract_feat: Callable) -> Iterator[Tensor]:
+                    extract_feat: Callable,
+                    possible: Optional[Tensor] = None) -> Iterator[Tensor]:
         """Logits ``(C, H, W)`` of each image at its original size.
 
-        Behind a CRF they are the logarithms of its probabilities. See :meth:`add_predictions`.
+        Behind a CRF they are the logarithms of its probabilities. See
+        :meth:`add_predictions`; ``possible`` ``(N, C)`` bool are the classes
+        that an image may show, None for all.
         """
         if self.test_cfg['mode'] == 'slide':
             logits = self._slide(inputs, extract_feat)
         else:
             logits = self(feats)[0]
         # one at a time: all classes at full resolution take much memory
-        for sample, logit, image in zip(samples, logits, inputs):
-            logit = self._resize(logit[None], inputs.shape[-2:])[0]
+        for i, sample in enumerate(samples):
+            logit = self._resize(logits[i][None], inputs.shape[-2:])[0]
             logit = self._restore(logit, sample)
+            if possible is not None:
+                logit = logit.masked_fill(~possible[i][:, None, None],
+                                          -torch.inf)
             if self.crf is not None:
-                image = self._restore(self.raw_images(image[None])[0], sample)
-                crf = DenseCRF(image, self.crf)
+                image = self.raw_images(inputs[i][None])[0]
+                crf = DenseCRF(self._restore(image, sample), self.crf)
                 logit = crf(-logit.log_softmax(dim=0)).clamp(min=1e-30).log()
             yield logit
 
