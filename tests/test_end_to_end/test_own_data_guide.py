@@ -133,7 +133,7 @@ def test_commands_of_the_guide(place, commands, logs):
         assert done.returncode == 0, done.output[-5000:]
 
     assert len(list((place.root / 'browse').glob('*.png'))) == 4
-    assert len(list((place.root / 'data/pseudo_masks').rglob('*.png'))) == 4
+    assert len(list((place.root / 'data/pseudo_masks').rglob('*.npz'))) == 4
     work_dir = place.root / 'work_dirs/trial'
     scalars = logs.read_scalars(work_dir)
     assert len(scalars.train) == 2
