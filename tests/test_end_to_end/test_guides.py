@@ -191,7 +191,7 @@ def test_own_data(place, logs):
         place.run(words, options)
 
     assert len(list((place.root / 'browse').glob('*.png'))) == 4
-    assert len(list((place.root / 'data/pseudo_masks').rglob('*.png'))) == 4
+    assert len(list((place.root / 'data/pseudo_masks').rglob('*.npz'))) == 4
     work_dir = place.root / 'work_dirs/trial'
     scalars = logs.read_scalars(work_dir)
     check_losses(scalars, 'det/loss_cls', 'seg/loss_ce', 'b4m/loss_ce',
