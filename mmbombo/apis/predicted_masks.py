@@ -151,17 +151,13 @@ class CamScores:
 
     Args:
         rules (Tensor): What :func:`tag_rules` gave.
-        threshold (float): Of maps with a maximum of 1. Defaults to 0.3.
+        threshold (float): Of maps with a maximum of 1.
         scales (Sequence[float]): Sizes of the image whose maps are averaged,
-            each mirrored too. Defaults to (0.5, 1, 1.5, 2).
+            each mirrored too.
     """
 
-    def __init__(
-        self,
-        rules: Tensor,
-        threshold: float = .3,
-        scales: Sequence[float] = (.5, 1., 1.5, 2.)
-    ) -> None:
+    def __init__(self, rules: Tensor, threshold: float,
+                 scales: Sequence[float]) -> None:
         self.rules = rules
         self.threshold = threshold
         self.views = [(x, flip) for x in scales for flip in (False, True)]
