@@ -6,6 +6,9 @@ from typing import Tuple
 import torch
 from torch import Tensor
 
+# not around the call: lattices are built in threads
+warnings.filterwarnings('ignore', 'Sparse CSR tensor support is in beta')
+
 #: Blurring loses what would pass through vertices that no point touches. This
 #: factor makes up for it, on average over photographs.
 _AMPLITUDE = 1.28
@@ -122,7 +125,8 @@ def csr_matrix(counts: Tensor, columns: Tensor, values: Tensor,
                num_columns: int) -> Tensor:
     """A sparse matrix of rows with ``counts`` entries each."""
     rows = torch.cat([counts.new_zeros(1), counts.cumsum(dim=0)])
-    with warnings.catch_warnings():  # "CSR support is in beta state"
-        warnings.simplefilter('ignore', UserWarning)
-        return torch.sparse_csr_tensor(rows.int(), columns.int(), values,
-                                       (len(counts), num_columns))
+    return torch.sparse_csr_tensor(
+        rows.int(),
+        columns.int(),
+        values, (len(counts), num_columns),
+        check_invariants=False)
