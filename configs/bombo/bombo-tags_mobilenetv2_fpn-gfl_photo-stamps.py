@@ -16,6 +16,7 @@ test_pipeline = [
 tag_loss = dict(
     type='TagForMaskLoss',
     start=0.3,
+    labels='both',
     scales=(1., 2.),
     crf=dict(
         gaussian_sxy=1.5,

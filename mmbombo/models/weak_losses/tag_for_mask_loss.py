@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import TYPE_CHECKING, Dict, List, Sequence, Union
+from typing import TYPE_CHECKING, Dict, List, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,8 @@ from .base_weak_loss import BaseWeakLoss
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector
 
+#: What ``labels`` can be.
+LABELS = ('regions', 'predictions', 'both')
 #: Smallest probability of a prediction that is a label.
 _SURE = 0.8
 
@@ -53,6 +55,12 @@ class TagForMaskLoss(BaseWeakLoss):
             False.
         crf (str | dict): Parameters of the CRF, see :class:`CRFParams`.
             Defaults to 'rrm_label'.
+        labels (str): What the labels are. 'regions' as published;
+            'predictions', what segmentation itself is sure of among the
+            classes that the tags leave; or 'both': these, but where a region
+            of a tag is, its class if segmentation agrees, and nothing if not.
+            The last two are ours, for a segmentation that some masks or boxes
+            teach. Defaults to 'regions'.
     """
 
     name = 't4m'
@@ -69,6 +77,9 @@ class TagForMaskLoss(BaseWeakLoss):
                  crf: Union[str, dict] = 'rrm_label',
                  labels: str = 'regions') -> None:
         super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
+        if labels not in LABELS:
+            raise UserError(f'labels of TagForMaskLoss must be one of {LABELS}'
+                            f', not {labels!r}')
         self.labels = labels
         mirrored = (False, True) if flip else (False, )
         self.views = [(scale, x) for scale in scales for x in mirrored]
@@ -124,32 +135,39 @@ class TagForMaskLoss(BaseWeakLoss):
         """
         tags = torch.stack(
             [ctx.samples[i].gt_image_label.label for i in images])
-        if self.labels == 'predictions':
-            masks = self._predictions(ctx, images, tags, _SURE)
-        else:
+        if self.labels == 'regions':
             masks = self._regions(ctx, images, tags)
+        else:
+            masks, likely = self._predictions(ctx, images, tags)
         if self.labels == 'both':
-            agreed = self._predictions(ctx, images, tags, 0.)
-            masks[masks != agreed] = IGNORE_INDEX
+            regions = self._regions(ctx, images, tags)
+            is_tag = (regions > 0) & (regions != IGNORE_INDEX)
+            agreed = regions.where(regions == likely, IGNORE_INDEX)
+            masks = agreed.where(is_tag, masks)
         # what a tag is unknown, or no class of the segmentation, says nothing
         silent = F.pad(tags != PRESENT, (1, 0)) | ~self.candidates.any(1)
         index = masks.masked_fill(masks == IGNORE_INDEX, 0)
         silent = silent.gather(1, index.flatten(1)).view_as(masks)
         return masks.masked_fill(silent, IGNORE_INDEX)[:, None]
 
-    def _predictions(self, ctx: StepContext, images: List[int], tags: Tensor,
-                     threshold: float) -> Tensor:
-        """What segmentation says ``(n, H, W)``, of the tags that may be."""
+    def _predictions(self, ctx: StepContext, images: List[int],
+                     tags: Tensor) -> Tuple[Tensor, Tensor]:
+        """What segmentation says of what the tags leave possible.
+
+        Returns:
+            tuple[Tensor]: Both ``(n, H, W)`` int64: labels of the pixels that
+            it is sure of, and of all.
+        """
         probs = full_precision(ctx.logits(self.task, images)).softmax(1)
-        rows = self.candidates & F.pad(
-            tags != ABSENT, (1, 0), value=True)[..., None]
-        probs = torch.einsum('nts,nshw->nthw', rows.to(probs), probs)
+        possible = F.pad(tags != ABSENT, (1, 0), value=True)
+        rows = (self.candidates & possible[..., None]).to(probs)
+        probs = torch.einsum('nts,nshw->nthw', rows, probs)
         probs = F.interpolate(
-            probs / probs.sum(1, keepdim=True),
+            probs / probs.sum(1, keepdim=True).clamp(min=1e-6),
             size=ctx.inputs.shape[-2:],
             mode='bilinear')
-        best, numbers = probs.max(1)
-        return numbers.masked_fill(best < threshold, IGNORE_INDEX)
+        best, likely = probs.max(1)
+        return likely.masked_fill(best < _SURE, IGNORE_INDEX), likely
 
     def _regions(self, ctx: StepContext, images: List[int],
                  tags: Tensor) -> Tensor:
