@@ -9,7 +9,7 @@ from mmbombo.weak_labels.permutohedral_lattice import PermutohedralLattice
 from .dist_mean import full_precision
 
 #: Largest maps that are filtered exactly, on a CPU and on a GPU.
-EXACT_PIXELS = defaultdict(lambda: 160 * 160, cpu=64 * 64)
+EXACT_PIXELS = defaultdict(lambda: 160 * 160, cpu=48 * 48)
 
 #: Pairs of pixels that are looked at together: what stays in a core's cache,
 #: and what keeps a GPU busy.
@@ -109,7 +109,7 @@ def exact_filter(values: Tensor, points: Tensor) -> Tensor:
     and none is kept.
     """
     size = len(points)
-    rows = max(1, BLOCK[values.device.type] // size)
+    rows = max(32, BLOCK[values.device.type] // size)
     left, right = gaussian_factors(points)
     total = torch.zeros_like(values)
     for start in range(0, size, rows):
