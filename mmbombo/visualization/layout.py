@@ -35,16 +35,10 @@ def text_bar(text: str, width: int, size: int) -> np.ndarray:
     return np.array(picture)
 
 
-def pad_to(image: np.ndarray,
-           height: int,
-           width: int,
-           center: bool = False) -> np.ndarray:
-    """Place an image at the top left, or in the middle, of a sheet."""
-    own_height, own_width = image.shape[:2]
-    top = (height - own_height) // 2 if center else 0
-    left = (width - own_width) // 2 if center else 0
+def pad_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Place an image at the top left of a sheet."""
     sheet = _paper(height, width)
-    sheet[top:top + own_height, left:left + own_width] = image
+    sheet[:image.shape[0], :image.shape[1]] = image
     return sheet
 
 

@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """Visualizer of samples that hold boxes, maps, both or neither."""
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 import cv2
 import mmcv
@@ -115,23 +115,15 @@ class MultiTaskLocalVisualizer(Visualizer):
 
     def image_panel(self,
                     image: np.ndarray,
-                    data_sample: Optional[DetDataSample] = None,
-                    size: Optional[Tuple[int, int]] = None) -> Panel:
-        """Return the bare image, captioned with its source if it has one.
-
-        The panel has the ``size`` (height, width), or else that of the image,
-        but at least ``min_size``.
-        """
+                    data_sample: Optional[DetDataSample] = None) -> Panel:
+        """Return the bare image, captioned with its source if it has one."""
         source = data_sample.get('source') if data_sample is not None else None
         caption = f'image (source: {source})' if source else 'image'
-        return Panel(caption, self._canvas(image, size))
+        return Panel(caption, self._canvas(image))
 
-    def layer_panel(self,
-                    image: np.ndarray,
-                    layer: Layer,
-                    size: Optional[Tuple[int, int]] = None) -> Panel:
+    def layer_panel(self, image: np.ndarray, layer: Layer) -> Panel:
         """Draw one layer, in pixels of ``image``, over the image."""
-        canvas = self._canvas(image, size)
+        canvas = self._canvas(image)
         height, width = canvas.shape[:2]
         det_styles, seg_styles = class_styles(self.dataset_meta, self.colors)
         if layer.ids is not None:
@@ -184,19 +176,15 @@ class MultiTaskLocalVisualizer(Visualizer):
         unnamed = sorted(set(found) - set(order))
         return [found[name] for name in (*order, *unnamed) if name in found]
 
-    def _canvas(self, image: np.ndarray,
-                size: Optional[Tuple[int, int]]) -> np.ndarray:
+    def _canvas(self, image: np.ndarray) -> np.ndarray:
         """Return the image to draw on, enlarged if it is small."""
         image = np.ascontiguousarray(np.clip(image, 0, 255), dtype=np.uint8)
         height, width = image.shape[:2]
-        if size is None:
-            scale = max(1, self.min_size / max(height, width))
-            size = round(height * scale), round(width * scale)
-        size = max(1, size[0]), max(1, size[1])
-        if size == (height, width):
+        scale = self.min_size / max(height, width)
+        if scale <= 1:
             return image
-        method = cv2.INTER_AREA if size[0] < height else cv2.INTER_CUBIC
-        return cv2.resize(image, size[::-1], interpolation=method)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
 
 
 def write_tags(picture: np.ndarray, tags: Dict[str, List[int]],

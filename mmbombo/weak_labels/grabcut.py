@@ -26,8 +26,8 @@ one, left the painted masks as they were or made them worse.
 
 The cut was chosen on the PhotoStamps training images whose identifiers have
 an even hash, the votes on these and on 69 photographs of COCO.
-``tools/analysis_tools/benchmark.py pseudo_masks`` measures time and quality
-against plain ``cv2.grabCut`` on the whole image, on the other PhotoStamps.
+On the other PhotoStamps plain ``cv2.grabCut`` on the whole image took ten
+times as long and was less often right (docs/en/notes/performance.md).
 """
 from typing import Tuple
 

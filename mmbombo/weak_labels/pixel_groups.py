@@ -12,8 +12,8 @@ There are two ways to use them, with the same result:
 
 - :func:`_group_everywhere` looks at every pixel of the map, in tensors of a
   fixed size, so that an accelerator need not wait for a number.
-- :func:`_group_in_tiles` looks at the rectangles of the components that have
-  boxes, and is several times faster on a CPU, where nothing waits.
+- :func:`_group_by_component` looks at the rectangles of the components that
+  have boxes, and is several times faster on a CPU, where nothing waits.
 """
 from typing import NamedTuple, Tuple
 
@@ -21,17 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: Side of the tiles that rectangles are cut into, in pixels.
-_TILE = 32
-#: Tiles in memory at a time. A float of each pixel stays below the 128 KiB
-#: from which the C library asks the system for fresh pages, each time.
-_CHUNK = 28
 #: Farthest pixel that a box gets, from its center, in its width or height.
 _REACH = 0.75
 #: More than any distance of such a pixel.
 _FAR = 4.
-#: Less than any position.
-_NOWHERE = -2**31
 
 
 class PixelGroups(NamedTuple):
@@ -65,8 +58,8 @@ def group_pixels(component_map: Tensor, numbers: Tensor, rectangles: Tensor,
         arbitrary where no box of the component does.
     """
     if component_map.device.type == 'cpu':
-        return _group_in_tiles(component_map, numbers, rectangles, boxes,
-                               active, home, slot)
+        return _group_by_component(component_map, numbers, rectangles, boxes,
+                                   active, home, slot)
     return _group_everywhere(component_map, numbers, boxes, active, home, slot,
                              num_slots)
 
@@ -108,8 +101,7 @@ def _group_everywhere(component_map: Tensor, numbers: Tensor, boxes: Tensor,
     row_of = _rows_by_slot(
         (numbers.gather(1, home) + first[:, None]).flatten(), slot.flatten(),
         active.flatten(), num * num_numbers, num_slots)
-    far = _distances(
-        boxes.flatten(0, 1), active.flatten(), max(height, width))
+    far = _distances(boxes.flatten(0, 1), active.flatten(), max(height, width))
     _, rows, size = far.shape
     far_x, far_y = far.flatten(1)
 
@@ -163,151 +155,34 @@ def _extents(seen: Tensor) -> Tuple[Tensor, Tensor]:
 
 
 # ------------------------------------------------------- pixels that matter
-class _Tiles(NamedTuple):
-    """Squares of pixels, of T x T."""
-
-    comp: Tensor  # (L,)
-    x: Tensor  # (L, T) columns, none of them beyond the rectangle
-    y: Tensor  # (L, T) rows, likewise
-    in_x: Tensor  # (L, T) bool, the column is no stand-in for one beyond
-    in_y: Tensor  # (L, T) bool, likewise
-
-
-def _group_in_tiles(component_map: Tensor, numbers: Tensor, rectangles: Tensor,
-                    boxes: Tensor, active: Tensor, home: Tensor,
-                    slot: Tensor) -> PixelGroups:
-    """:func:`group_pixels` where boxes are; its sizes depend on the data."""
+def _group_by_component(component_map: Tensor, numbers: Tensor,
+                        rectangles: Tensor, boxes: Tensor, active: Tensor,
+                        home: Tensor, slot: Tensor) -> PixelGroups:
+    """:func:`group_pixels` in the rectangles of components with boxes."""
+    num_boxes = active.size(1)
+    of_boxes, of_rests = (
+        torch.zeros(*x.shape, 5, dtype=torch.long) for x in (active, numbers))
+    far = _distances(
+        boxes.flatten(0, 1), active.flatten(), max(component_map.shape[1:]))
     image, box = active.nonzero(as_tuple=True)
-    measures = home.new_zeros(*active.shape, 5)
-    rest = home.new_zeros(numbers.numel(), 5)
-    if len(box) > 0:
-        _, height, width = component_map.shape
-        comps, comp = torch.unique(
-            image * numbers.size(1) + home[image, box], return_inverse=True)
-        slot = slot[image, box]
-        row_of = _rows_by_slot(comp, slot, active[image, box], len(comps),
-                               int(slot.max()) + 1)
-        far = _distances(boxes[image, box], active[image, box],
-                         max(height, width))
-        start = comps.div(numbers.size(1), rounding_mode='floor')
-        measures[image, box], rest[comps] = _measure_components(
-            component_map.flatten(), width, start * (height * width),
-            numbers.flatten()[comps], rectangles.flatten(0, 1)[comps].long(),
-            far, row_of)
-    rest = rest.view(*numbers.shape, 5)
-    return PixelGroups(
-        *(x for each in (measures, rest)
-          for x in (each[..., 0],
-                    torch.cat([-each[..., 1:3], each[..., 3:]],
-                              dim=2).double())))
-
-
-def _measure_components(pixels: Tensor, width: int, start: Tensor,
-                        number: Tensor, rectangles: Tensor, far: Tensor,
-                        row_of: Tensor) -> Tuple[Tensor, Tensor]:
-    """Measure C components, tile by tile.
-
-    Args:
-        pixels (Tensor): (N * H * W,) numbers of components.
-        width (int): W.
-        start (Tensor): (C,) first pixel of the component's image.
-        number (Tensor): (C,) number of the component.
-        rectangles (Tensor): (C, 4) int64.
-        far (Tensor): (2, R + 1, size) distances of the boxes.
-        row_of (Tensor): (slots, C) rows of the components' boxes.
-
-    Returns:
-        tuple: (R, 5) int64: the pixels of each box, and the extents x1, y1,
-        x2, y2, the first two negated so that the largest of all tiles counts;
-        and (C, 5), the same of the components' rests.
-    """
-    tiles = _cut(rectangles)
-    row = row_of[:, tiles.comp]
-    num_rows = far.size(1)
-    far_x = far[0][row[..., None], tiles.x]
-    far_y = far[1][row[..., None], tiles.y]
-    line = (start[tiles.comp, None] + tiles.y * width)[..., None]
-    wanted = number[tiles.comp, None].to(pixels.dtype)
-    wanted = wanted.where(tiles.in_y, wanted.new_tensor(-1))[..., None]
-    shares = []
-    for i in range(0, len(line), _CHUNK):
-        part = slice(i, i + _CHUNK)
-        at = line[part] + tiles.x[part, None]
-        found = pixels.index_select(0, at.flatten()).view_as(at)
-        member = (found == wanted[part]) & tiles.in_x[part, None]
-        shares.append(_share(member, far_x[:, part], far_y[:, part]))
-    columns, lines = (torch.cat(x, dim=1) for x in zip(*shares))
-    measures = torch.stack([
-        columns.sum(dim=2).long(),
-        _last(-tiles.x, columns),
-        _last(-tiles.y, lines),
-        _last(tiles.x + 1, columns),
-        _last(tiles.y + 1, lines)
-    ], dim=2)
-    row = torch.cat([row, num_rows + tiles.comp[None]])
-    measures = _sum_up(row.flatten(), measures.flatten(0, 1),
-                       num_rows + len(number))
-    return measures[:num_rows - 1], measures[num_rows:]
-
-
-def _cut(rectangles: Tensor) -> _Tiles:
-    """Cut rectangles (C, 4) into tiles, the last ones reaching beyond."""
-    low, high = rectangles[:, :2], rectangles[:, 2:]
-    num_x, num_y = (high - low + _TILE - 1).div(
-        _TILE, rounding_mode='floor').T
-    num = num_x * num_y
-    comp = torch.arange(len(num)).repeat_interleave(num)
-    place = torch.arange(len(comp)) - (num.cumsum(0) - num)[comp]
-    step = torch.stack([
-        place % num_x[comp],
-        place.div(num_x[comp], rounding_mode='floor')
-    ])
-    at = low.T[:, comp, None] + step[..., None] * _TILE + torch.arange(_TILE)
-    end = high.T[:, comp, None]
-    return _Tiles(comp, *torch.minimum(at, end - 1), *(at < end))
-
-
-def _share(member: Tensor, far_x: Tensor,
-           far_y: Tensor) -> Tuple[Tensor, Tensor]:
-    """Give the pixels of each tile to the boxes of its component.
-
-    Args:
-        member (Tensor): (L, T, T) bool, pixels of the component.
-        far_x (Tensor): (slots, L, T) distances along the columns.
-        far_y (Tensor): (slots, L, T) distances along the rows.
-
-    Returns:
-        tuple: Each box's pixels by column and by row, (slots + 1, L, T)
-        float32 each, the last ones being nobody's.
-    """
-    distances = [
-        _distance(x[:, None], y[..., None]) for x, y in zip(far_x, far_y)
-    ]
-    best = distances[0].clamp(max=_FAR)
-    for distance in distances[1:]:
-        torch.minimum(best, distance, out=best)
-    left = member.float()
-    columns, lines = [], []
-    for distance in distances:
-        mine = distance.eq_(best).mul_(left)
-        left.sub_(mine)
-        columns.append(mine.sum(dim=1))
-        lines.append(mine.sum(dim=2))
-    columns.append(left.sum(dim=1))
-    lines.append(left.sum(dim=2))
-    return torch.stack(columns), torch.stack(lines)
-
-
-def _last(position: Tensor, count: Tensor) -> Tensor:
-    """Largest position (L, T) that counts (slots, L, T) are not 0 at."""
-    return position.masked_fill(count == 0, _NOWHERE).amax(dim=2)
-
-
-def _sum_up(rows: Tensor, measures: Tensor, num_rows: int) -> Tensor:
-    """Join the tiles of each row; (rows, 5) int64, as of the tiles."""
-    counts = measures.new_zeros(num_rows, 1)
-    counts.index_add_(0, rows, measures[:, :1])
-    extents = measures.new_full((num_rows, 4), _NOWHERE)
-    extents.scatter_reduce_(0, rows[:, None].expand(-1, 4), measures[:, 1:],
-                            'amax')
-    return torch.cat([counts, extents], dim=1)
+    both = torch.stack([image, home[image, box]])
+    for n, k in both.unique(dim=1).T.tolist():
+        rows = (active[n] & (home[n] == k)).nonzero()[:, 0]
+        rows = rows[slot[n, rows].argsort()]
+        x1, y1, x2, y2 = rectangles[n, k].long().tolist()
+        member = component_map[n, y1:y2, x1:x2] == numbers[n, k]
+        distance = _distance(far[0, n * num_boxes + rows, None, x1:x2],
+                             far[1, n * num_boxes + rows, y1:y2, None])
+        nearest, owner = distance.min(dim=0)
+        owner[nearest >= _FAR] = len(rows)
+        slots = torch.arange(len(rows) + 1)[:, None, None]
+        pixels = member & (owner == slots)
+        left, right = _extents(pixels.any(dim=1))
+        top, bottom = _extents(pixels.any(dim=2))
+        measures = torch.stack([
+            pixels.sum(dim=(1, 2)), x1 + left, y1 + top, x1 + right,
+            y1 + bottom
+        ], 1)
+        of_boxes[n, rows], of_rests[n, k] = measures[:-1], measures[-1]
+    return PixelGroups(*(x for each in (of_boxes, of_rests)
+                         for x in (each[..., 0], each[..., 1:].double())))

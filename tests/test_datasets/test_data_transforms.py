@@ -193,7 +193,7 @@ def test_cached_pseudo_masks(voc, tmp_path, monkeypatch):
     # Another method or option is another mask; a truncated one is remade.
     read(iterations=1)
     assert len(made) == 12
-    victim = sorted((tmp_path / 'c').rglob('*.png'))[0]
+    victim = sorted((tmp_path / 'c').rglob('*.npz'))[0]
     victim.write_bytes(victim.read_bytes()[:60])
     again = read()
     read(iterations=1)

@@ -111,13 +111,6 @@ def test_convolutions_and_matrix_products_are_counted(get_flops):
     assert outputs.shape == (1, 10)
     assert part.parameters == 8 * 27 + 8 + 16 + 1280
     assert part.multiply_adds == 16 * 8 * 27 + 1280
-    image, feats, inputs, outputs = 3 * 64, 8 * 16, 128, 10
-    norm = (4 + 2) * 8  # mean, variance, weight, bias; mean, deviation
-    assert part.traffic == 4 * (
-        image + net[0].weight.numel() + 8 + feats  # convolution
-        + feats + norm + feats  # normalization
-        + feats + feats  # ReLU
-        + inputs + 1280 + outputs)  # flattening copies nothing
 
 
 class Attention(nn.Module):
@@ -129,9 +122,7 @@ class Attention(nn.Module):
 def test_attention_is_counted(get_flops):
     tokens = torch.empty(1, 7, 5, device='meta')
     _, part = get_flops.count('attention', Attention(), tokens)
-    tokens, weights = 4 * 7 * 5, 4 * 7 * 7
-    traffic = 2 * tokens + weights + 2 * weights + weights + 2 * tokens
-    assert part == ('attention', 0, 2 * 7 * 7 * 5, traffic)
+    assert part == ('attention', 0, 2 * 7 * 7 * 5)
 
 
 def test_command_prints_the_split(get_flops, monkeypatch, capsys):
@@ -151,5 +142,5 @@ def test_command_prints_the_split(get_flops, monkeypatch, capsys):
     assert total[5] == '100.0%'
     assert sum(float(row[5][:-1]) for row in rows) == pytest.approx(
         100, abs=.3)
-    assert sum(int(row[6]) for row in rows) == pytest.approx(
-        int(total[6]), abs=2)
+    assert sum(float(row[1]) for row in rows) == pytest.approx(
+        float(total[1]), abs=.03)

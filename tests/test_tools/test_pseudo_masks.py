@@ -57,7 +57,7 @@ def test_masks_are_made_ahead_and_then_only_read(config, run, tmp_path,
                                                  capsys):
     run()
     assert '6 pseudo masks' in capsys.readouterr().out
-    files = sorted((tmp_path / 'cache').rglob('*.png'))
+    files = sorted((tmp_path / 'cache').rglob('*.npz'))
     assert len(files) == 6
     times = [file.stat().st_mtime_ns for file in files]
 
@@ -67,7 +67,7 @@ def test_masks_are_made_ahead_and_then_only_read(config, run, tmp_path,
         mask = class_ids(sample.pseudo_sem_seg.sem_seg, sample.pseudo_classes)
         assert (mask == 0).any() and mask.shape == (1, 80, 96)
         assert np.isin(mask, [0, 1, 2, 3, 255]).all()
-    assert sorted((tmp_path / 'cache').rglob('*.png')) == files
+    assert sorted((tmp_path / 'cache').rglob('*.npz')) == files
     assert [file.stat().st_mtime_ns for file in files] == times
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmbombo.testing import box_area, box_iou, box_overlap
-from mmbombo.weak_labels import label_components, pixel_groups, refine_boxes
+from mmbombo.weak_labels import label_components, refine_boxes
 
 # Segmentation ids: 0 background, 1 and 2 one detection class each (0 and 1),
 # 3 shows the classes 2 and 3, 4 shows none; class 0 is in 5 too.
@@ -533,20 +533,9 @@ def test_looking_at_all_pixels_changes_nothing(on_accelerator):
         check([random_image(rng) for _ in range(4)])
 
 
-@pytest.mark.parametrize('tile, chunk', [(1, 7), (3, 2), (5, 1), (64, 9)])
-def test_size_of_the_tiles_changes_nothing(monkeypatch, tile, chunk):
-    monkeypatch.setattr(pixel_groups, '_TILE', tile)
-    monkeypatch.setattr(pixel_groups, '_CHUNK', chunk)
-    rng = np.random.default_rng(tile)
-    seen = []
-    for _ in range(40):
-        seen += check([random_image(rng) for _ in range(4)])[0]
-    assert 'split' in seen
-
-
 @pytest.mark.parametrize('dtype', [torch.int16, torch.int32, torch.int64])
 def test_both_ways_group_large_images_alike(request, dtype):
-    """Rectangles of many tiles, and ties between boxes."""
+    """Ties between boxes, too."""
     rng = np.random.default_rng(4)
     images = []
     for height, width in ((90, 130), (131, 70), (64, 64)):

@@ -6,7 +6,7 @@
 import argparse
 import os
 import os.path as osp
-from typing import List, Sequence, Tuple
+from typing import List
 
 import numpy as np
 from mmengine.config import DictAction
@@ -53,8 +53,6 @@ if __name__ == '__main__':  # --help waits for no library
     parse_args()
 
 import mmcv
-from mmdet.structures import DetDataSample
-from mmengine.dataset import BaseDataset
 from mmengine.utils import track_iter_progress
 
 from mmbombo.apis import MultiTaskInferencer
@@ -62,12 +60,10 @@ from mmbombo.registry import DATASETS
 from mmbombo.utils import user_errors
 from mmbombo.utils.config_names import load_config
 from mmbombo.visualization import MultiTaskLocalVisualizer
-from mmbombo.visualization.layers import Layer, gt_layer, pred_layer
-from mmbombo.visualization.layout import GAP, PAPER, pad_to, stack, text_bar
+from mmbombo.visualization.layout import pad_to, stack, text_bar
 
-CELL = (300, 340)
-FONT = 16
-HEADINGS = ('image', 'ground truth', 'prediction')
+#: Width of an image with its panels in pixels, and height of the title.
+WIDTH, FONT = 1080, 16
 
 
 def pick_evenly(total: int, number: int) -> List[int]:
@@ -76,57 +72,15 @@ def pick_evenly(total: int, number: int) -> List[int]:
     return [(2 * place + 1) * total // (2 * number) for place in range(number)]
 
 
-def predict(inferencer: MultiTaskInferencer, dataset: BaseDataset,
-            index: int) -> Tuple[np.ndarray, DetDataSample]:
-    """Return an image, RGB, and its sample with both truth and prediction."""
-    sample, = inferencer.forward(inferencer.collate_fn([dataset[index]]))
-    return mmcv.imread(sample.img_path, channel_order='rgb'), sample
-
-
-def fit(image: np.ndarray) -> Tuple[int, int]:
-    """Return height and width of the largest panel that fits a cell."""
-    scale = min(cell / side for cell, side in zip(CELL, image.shape))
-    return int(image.shape[0] * scale), int(image.shape[1] * scale)
-
-
-def draw_panels(visualizer: MultiTaskLocalVisualizer, image: np.ndarray,
-                layers: List[Layer]) -> List[np.ndarray]:
-    """Return the pictures of one image, as large as a cell allows."""
-    size = fit(image)
-    panels = [visualizer.image_panel(image, size=size)]
-    panels += [visualizer.layer_panel(image, layer, size) for layer in layers]
-    return [panel.image for panel in panels]
-
-
-def join(cells: List[np.ndarray], gap: int = GAP) -> np.ndarray:
-    """Set pictures of one height side by side."""
-    space = np.full((len(cells[0]), gap, 3), PAPER, dtype=np.uint8)
-    joined = [part for cell in cells for part in (cell, space)]
-    return np.concatenate(joined[:-1], axis=1)
-
-
-def join_groups(groups: Sequence[List[np.ndarray]]) -> np.ndarray:
-    """Set the panels of one or two images side by side, in cells."""
-    height = max(panel.shape[0] for group in groups for panel in group)
-    cells = [
-        join([pad_to(panel, height, CELL[1], center=True) for panel in group])
-        for group in groups
-    ]
-    return join(cells, 3 * GAP)
-
-
-def compose(images: List[List[np.ndarray]], title: str) -> List[np.ndarray]:
-    """Set images, with their panels, under a title and headings.
-
-    Two images share a line, so that the sheet is not much higher than wide.
-    """
-    heading = join([text_bar(text, CELL[1], FONT) for text in HEADINGS])
-    lines = [join([heading] * min(len(images), 2), 3 * GAP)]
-    lines += [
-        join_groups(images[place:place + 2])
-        for place in range(0, len(images), 2)
-    ]
-    return [text_bar(title, lines[0].shape[1], FONT), *lines]
+def grid(pictures: List[np.ndarray]) -> List[np.ndarray]:
+    """Set pictures of one width side by side, two to a line."""
+    lines = []
+    for place in range(0, len(pictures), 2):
+        pair = pictures[place:place + 2]
+        height = max(picture.shape[0] for picture in pair)
+        lines.append(
+            np.concatenate([pad_to(x, height, WIDTH) for x in pair], axis=1))
+    return lines
 
 
 def make_sheet(args: argparse.Namespace) -> np.ndarray:
@@ -142,20 +96,18 @@ def make_sheet(args: argparse.Namespace) -> np.ndarray:
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
     visualizer = MultiTaskLocalVisualizer(name='contact_sheet')
     visualizer.dataset_meta = inferencer.dataset_meta
-    images, all_layers = [], []
+    pictures = []
     for index in track_iter_progress(pick_evenly(len(dataset), args.number)):
-        image, sample = predict(inferencer, dataset, index)
-        layers = [
-            gt_layer(sample) or Layer(''),
-            pred_layer(sample, args.pred_score_thr) or Layer('')
-        ]
-        images.append(draw_panels(visualizer, image, layers))
-        all_layers += layers
-    title = (f'{osp.basename(args.config)}, {osp.basename(args.checkpoint)}, '
-             f'boxes with score ≥ {args.pred_score_thr:g}')
-    lines = compose(images, title)
-    return stack(lines +
-                 visualizer.legend(all_layers, lines[0].shape[1], FONT))
+        sample, = inferencer.forward(inferencer.collate_fn([dataset[index]]))
+        image = mmcv.imread(sample.img_path, channel_order='rgb')
+        picture = visualizer.draw(
+            image, sample, pred_score_thr=args.pred_score_thr)
+        height = round(picture.shape[0] * WIDTH / picture.shape[1])
+        pictures.append(
+            mmcv.imresize(picture, (WIDTH, height), interpolation='area'))
+    title = f'{osp.basename(args.config)}, {osp.basename(args.checkpoint)}'
+    lines = grid(pictures)
+    return stack([text_bar(title, lines[0].shape[1], FONT), *lines])
 
 
 @user_errors()

@@ -1,33 +1,52 @@
 # Copyright (c) mmbombo contributors.
-"""Parameters, multiply-adds and memory traffic of a network, by part.
+"""Parameters and multiply-adds of a network, by part.
 
     python tools/analysis_tools/get_flops.py CONFIG --shape 320 320
 
 For one image. Counted are convolutions and matrix products, attention
 included, by PyTorch's own ``FlopCounterMode``, and one multiply-add is one:
 what papers call FLOPs is this number or twice it. Shapes alone are sent
-through the network, so that this takes no time and no memory. The traffic is
-what all operators read and write, each by itself, in float32.
+through the network, so that this takes no time and no memory.
 
 MMEngine's ``get_model_complexity_info`` is not used: it really runs the
 network, and adds normalization, pooling and enlargement to the count, 0.2 % of
 these networks.
 """
+import argparse
 from typing import List, NamedTuple, Tuple
 
-from mmengine.config import Config
-from network_args import parse_args
+from mmengine.config import Config, DictAction
 
-DESCRIPTION = 'Parameters and multiply-adds of a network, by part'
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file, or a name of ours')
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs='+',
+        default=[320, 320],
+        metavar='PIXELS',
+        help='height and width of an image, or one side of a square '
+        '(default: 320 320)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, key=value')
+    args = parser.parse_args()
+    args.shape = (args.shape[0], args.shape[-1])
+    return args
+
 
 if __name__ == '__main__':  # --help waits for no library
-    parse_args(DESCRIPTION)
+    parse_args()
 
 import torch
 from mmengine.registry import init_default_scope
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmbombo.registry import MODELS
@@ -42,31 +61,10 @@ class Part(NamedTuple):
         name (str): Such as 'backbone' or 'task_heads.det'.
         parameters (int): Number of parameters, frozen ones included.
         multiply_adds (int): For one image.
-        traffic (int): Bytes that operators read and write, for one image.
     """
     name: str
     parameters: int
     multiply_adds: int
-    traffic: int
-
-
-class Traffic(TorchDispatchMode):
-    """Adds up the bytes of inputs and outputs of operators, views aside."""
-
-    #: No view by its schema, for autograd's sake; it copies nothing.
-    UNMARKED_VIEW = torch.ops.aten._unsafe_view.default
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        if not func.is_view and func is not self.UNMARKED_VIEW:
-            self.total += sum(x.numel() * x.element_size()
-                              for x in tree_flatten((args, kwargs, result))[0]
-                              if isinstance(x, torch.Tensor))
-        return result
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -115,31 +113,28 @@ def complexity(model: nn.Module, shape: Tuple[int, int]) -> List[Part]:
 @torch.no_grad()
 def count(name: str, module: nn.Module, inputs) -> Tuple[object, Part]:
     """Run one part and count."""
-    counter, traffic = FlopCounterMode(display=False), Traffic()
-    with counter, traffic:
+    with FlopCounterMode(display=False) as counter:
         outputs = module(inputs)
     parameters = sum(p.numel() for p in module.parameters())
-    return outputs, Part(name, parameters,
-                         counter.get_total_flops() // 2, traffic.total)
+    return outputs, Part(name, parameters, counter.get_total_flops() // 2)
 
 
 def table(parts: List[Part]) -> str:
     """The counts as text, with shares and a sum."""
     total = Part('sum', *(sum(column) for column in list(zip(*parts))[1:]))
-    titles = (f'{"parameters":>14}{"multiply-adds":>16}{"share":>8}'
-              f'{"traffic":>14}')
-    lines = [f'{"part":<16}{titles}']
-    for name, parameters, multiply_adds, traffic in (*parts, total):
+    lines = [
+        f'{"part":<16}{"parameters":>14}{"multiply-adds":>16}{"share":>8}'
+    ]
+    for name, parameters, multiply_adds in (*parts, total):
         lines.append(f'{name:<16}{parameters / 1e6:>12.2f} M'
                      f'{multiply_adds / 1e9:>14.2f} G'
-                     f'{multiply_adds / total.multiply_adds:>8.1%}'
-                     f'{traffic / 1e6:>11.0f} MB')
+                     f'{multiply_adds / total.multiply_adds:>8.1%}')
     return '\n'.join(lines)
 
 
 @user_errors()
 def main() -> None:
-    args = parse_args(DESCRIPTION)
+    args = parse_args()
     cfg = load_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
     parts = complexity(build_model(cfg), args.shape)

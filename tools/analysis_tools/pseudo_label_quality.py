@@ -22,7 +22,7 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config, DictAction
 from mmengine.utils import track_iter_progress
@@ -163,57 +163,26 @@ def build_truth(source: dict) -> Dataset:
         ) from None
 
 
-def table(head: str, rows: List[Tuple]) -> str:
-    """A table in Markdown; floats are percentages, None is nothing."""
-    names = head.split()
-    lines = [names, ['---', *['---:'] * (len(names) - 1)]]
-    for row in rows:
-        lines.append([
-            '' if x is None else
-            f'{100 * x:.1f}' if isinstance(x, float) else str(x) for x in row
-        ])
+def table(groups: Dict[str, dict]) -> str:
+    """Groups by size, case and class in Markdown; shares are percentages."""
+    rows = {
+        name: values
+        for names in groups.values()
+        for name, values in names.items()
+    }
+    keys = list(
+        dict.fromkeys(key for values in rows.values() for key in values))
+    lines = [['box', *keys], ['---', *['---:'] * len(keys)]]
+    for name, values in rows.items():
+        lines.append([name, *(show(values.get(key)) for key in keys)])
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
-def group_rows(groups: Dict[str, dict]) -> List[Tuple[str, str]]:
-    """Groups and names; classes by their number of objects."""
-    rows = []
-    for group, names in groups.items():
-        order = list(names)
-        if group == 'class':
-            order.sort(key=lambda name: -names[name]['objects'])
-        rows += [(group, name) for name in order]
-    return rows
-
-
-def mask_report(summary: dict, groups: Dict[str, dict]) -> List[str]:
-    """Tables about Box-for-Mask."""
-    keys = ('labeled', 'accuracy', 'mIoU', 'limited', 'limited_accuracy')
-    boxes = groups['b4m']
-    ious = ', '.join(f'{name} {100 * iou:.1f}'
-                     for name, iou in groups['class_ious'].items())
-    return [
-        table(f'pixels {" ".join(keys)}',
-              [('all', *(summary.get(f'b4m/{key}') for key in keys))]),
-        f'IoU of labeled pixels: {ious}',
-        table('box objects IoU precision recall',
-              [(name,
-                *(boxes[group][name].get(key)
-                  for key in ('objects', 'mean_iou', 'precision', 'recall')))
-               for group, name in group_rows(boxes)])
-    ]
-
-
-def box_report(groups: Dict[str, dict]) -> List[str]:
-    """The table about Mask-for-Box, beside the rectangles as they are."""
-    parts = [groups['m4b'], groups['rectangles']]
-    keys = ('ignored', 'recall', 'mean_iou', 'targets', 'precision')
-    rows = [(name, groups['m4b'][group][name]['objects'],
-             *(part[group].get(name, {}).get(key) for part in parts
-               for key in keys)) for group, name in group_rows(groups['m4b'])]
-    head = ('box objects ignored recall@.5 IoU targets precision '
-            'rectangles:ignored recall@.5 IoU targets precision')
-    return [table(head, rows)]
+def show(value: Union[None, int, float]) -> str:
+    """A count, a share as a percentage, or nothing."""
+    if value is None:
+        return ''
+    return f'{100 * value:.1f}' if isinstance(value, float) else str(value)
 
 
 def report(quality: PseudoLabelQuality) -> str:
@@ -221,14 +190,21 @@ def report(quality: PseudoLabelQuality) -> str:
     summary, groups = quality.summary(), quality.by_group()
     parts = []
     if quality.num_images['b4m']:
+        pixels = ', '.join(f'{key[4:]} {show(value)}'
+                           for key, value in summary.items()
+                           if key.startswith('b4m/'))
+        ious = ', '.join(f'{name} {show(iou)}'
+                         for name, iou in groups['class_ious'].items())
         parts += [
             f'Box-for-Mask, {quality.num_images["b4m"]} images, in percent',
-            *mask_report(summary, groups)
+            f'pixels: {pixels}', f'IoU of labeled pixels: {ious}',
+            table(groups['b4m'])
         ]
     if quality.num_images['m4b']:
         parts += [
             f'Mask-for-Box, {quality.num_images["m4b"]} images, in percent',
-            *box_report(groups)
+            table(groups['m4b']), 'The rectangles of all components',
+            table(groups['rectangles'])
         ]
     return '\n\n'.join(parts)
 

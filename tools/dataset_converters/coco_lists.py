@@ -6,8 +6,8 @@
 
 writes ``det_train.json`` and ``seg_train.json``, files of instances without
 the polygons (so that they load fast) that have no image in common, and
-``lists.json``, the record of how they were made with hashes of the lists and
-the balance of the classes. They go to ``mmbombo`` beside the file.
+``lists.json``, the record of how they were made. They go to ``mmbombo`` beside
+the file.
 
 The annotated images are ranked by the hash of the seed and their id, so the
 lists depend on nothing else. Detection takes from the front of this order and
@@ -18,19 +18,14 @@ images each) were not published; these are our reconstruction.
 import argparse
 import hashlib
 import json
-from collections import Counter
 from fractions import Fraction
 from pathlib import Path
-from typing import Dict, List, Sequence, Union
+from typing import Dict, List, Sequence
 
 
-def parse_amount(text: str) -> Union[int, Fraction]:
+def parse_amount(text: str) -> Fraction:
     """A number of images ('14655'), a share ('1/8', '0.1') or '12.5%'."""
-    if text.isdigit():
-        return int(text)
-    if text.endswith('%'):
-        return Fraction(text[:-1]) / 100
-    return Fraction(text)
+    return Fraction(text.rstrip('%')) / (100 if text.endswith('%') else 1)
 
 
 def parse_args(args=None) -> argparse.Namespace:
@@ -75,25 +70,22 @@ def rank(ids: Sequence[int], seed: int) -> List[int]:
         ids, key=lambda i: hashlib.sha256(f'{seed} {i}'.encode()).digest())
 
 
-def divide(ids: Sequence[int], amounts: Dict[str, Union[int, Fraction]],
+def divide(ids: Sequence[int], amounts: Dict[str, Fraction],
            seed: int) -> Dict[str, List[int]]:
     """Take the detection list from the front, the other from the end.
 
     Args:
         ids (Sequence[int]): Image ids.
-        amounts (dict[str, int | Fraction]): How many images, or which share
-            of them (rounded down), 'det' and 'seg' get.
+        amounts (dict[str, Fraction]): How many images 'det' and 'seg' get;
+            below 1, which share of them, rounded down.
         seed (int): The seed.
 
     Returns:
         dict[str, list[int]]: Sorted ids of 'det' and 'seg'.
-
-    Raises:
-        DatasetError: If the images do not suffice, or a list is empty.
     """
     order = rank(ids, seed)
     det, seg = (
-        amount if isinstance(amount, int) else int(amount * len(order))
+        int(amount if amount >= 1 else amount * len(order))
         for amount in (amounts['det'], amounts['seg']))
     if min(det, seg) < 1 or det + seg > len(order):
         raise DatasetError(
@@ -137,28 +129,6 @@ def restrict(content: dict, ids: Sequence[int]) -> dict:
         categories=content['categories'])
 
 
-def describe(part: dict) -> dict:
-    """Numbers and the hash of a list."""
-    ids = sorted(image['id'] for image in part['images'])
-    objects = [ann for ann in part['annotations'] if not ann['iscrowd']]
-    pairs = {(ann['image_id'], ann['category_id']) for ann in objects}
-    per_class = Counter(ann['category_id'] for ann in objects)
-    images_per_class = Counter(category for _, category in pairs)
-    return dict(
-        images=len(ids),
-        objects=len(objects),
-        crowd_regions=len(part['annotations']) - len(objects),
-        ids_sha256=hashlib.sha256('\n'.join(map(str,
-                                                ids)).encode()).hexdigest(),
-        classes={
-            category['name']:
-            dict(
-                images=images_per_class[category['id']],
-                objects=per_class[category['id']])
-            for category in part['categories']
-        })
-
-
 def write_json(path: Path, content: dict, **kwargs) -> None:
     atomic_write(path, (json.dumps(content, **kwargs) + '\n').encode())
 
@@ -182,7 +152,10 @@ def run(args: argparse.Namespace) -> None:
         lists={})
     for name, ids in lists.items():
         part = restrict(content, ids)
-        record['lists'][name] = describe(part)
+        record['lists'][name] = dict(
+            images=len(ids),
+            ids_sha256=hashlib.sha256('\n'.join(map(
+                str, ids)).encode()).hexdigest())
         write_json(out / f'{name}_train.json', part)
         print(f'{out / f"{name}_train.json"}: {len(ids)} of '
               f'{len(annotated)} annotated images')

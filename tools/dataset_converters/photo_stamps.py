@@ -18,7 +18,6 @@ have no cut-out and no background in common. ``sha256sum --check
 files.sha256`` in the folder tells whether all files are as they were drawn.
 """
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -125,13 +124,7 @@ def main(args=None) -> None:
         drawn = make_tree(args.out, options, gather, args.jobs)
     except PhotoStampsError as error:
         sys.exit(f'photo_stamps: error: {error}')
-    manifest = json.loads((args.out / 'manifest.json').read_text())
-    print(f'{args.out}: {"drawn" if drawn else "is there already"}, classes '
-          f'{", ".join(manifest["classes"])}')
-    for part, numbers in manifest['statistics'].items():
-        print(f'  {part}: {numbers["images"]} images, '
-              f'{numbers["objects"]} objects, {numbers["touching"]} images '
-              'with touching objects of one class')
+    print(f'{args.out}: {"drawn" if drawn else "is there already"}')
 
 
 if __name__ == '__main__':

@@ -12,17 +12,11 @@ writes ``ImageSets/mmbombo`` of both years:
 - ``val1449.txt``: VOC2012's segmentation validation list; ``val.txt``: the
   1,443 images of it that have boxes too;
 
-and a record of seed, counts, hashes and classes, ``mmbombo_lists.json``. With
-VOC and SBD complete, det_train has 7,558 images and seg_train 7,656, in the
-structure of the authors' MXE lists; which of SBD's images go where is our
-reconstruction. The masks are needed: run ``sbd_masks.py`` first.
-
-    python tools/dataset_converters/voc_lists.py data/VOCdevkit \
-        --check MXEdet/train MXEseg/train
-
-checks lists that are there, named as in ``ImageSets``: photographs listed
-twice, in two lists, in the validation list, or in VOC2007's test set, under
-whichever name (``2007_000032`` of VOC2012 is ``000032`` of VOC2007).
+and a record of seed, counts and hashes, ``mmbombo_lists.json``. With VOC and
+SBD complete, det_train has 7,558 images and seg_train 7,656, in the structure
+of the authors' MXE lists (which are counted in their repository); which of
+SBD's images go where is our reconstruction. The masks are needed: run
+``sbd_masks.py`` first.
 
     python tools/dataset_converters/voc_lists.py data/VOCdevkit \
         --by-mask MXEdet/train
@@ -33,9 +27,10 @@ writes the two lists for an oracle, ``MXEdet/train_masked.txt`` and
 import argparse
 import hashlib
 import json
-import sys
+import math
+import re
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set
 
 
 def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
@@ -51,7 +46,7 @@ def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
         type=float,
         default=49.68,
         help='%% of the training images that train detection (default: '
-        '%(default)s, as in MXE)')
+        '%(default)s: 7,558 of 15,214, as in MXE)')
     parser.add_argument(
         '--subsets',
         nargs='*',
@@ -64,142 +59,255 @@ def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
         default='SegmentationClassAug',
         help='folder of VOC2012 with the masks to train with; '
         'SegmentationClass does without SBD (default: %(default)s)')
-    instead = parser.add_mutually_exclusive_group()
-    instead.add_argument(
+    parser.add_argument(
         '--by-mask',
         nargs='+',
         metavar='LIST',
         help='divide these lists, such as MXEdet/train, into images with and '
         'without masks, and do nothing else')
-    instead.add_argument(
-        '--check',
-        nargs='+',
-        metavar='LIST',
-        help='check these lists, such as MXEdet/train, and write nothing')
     return parser.parse_args(args)
 
 
 if __name__ == '__main__':  # --help waits for no library
     parse_args(None)
 
-from voc_lists_parts.balance import measure_balance
-from voc_lists_parts.devkit import VOC2012, Devkit, YearLists
-from voc_lists_parts.leaks import count_test_twins, find_leaks
-from voc_lists_parts.split import divide, divide_by_mask, take_subset
-
-from mmbombo.datasets.errors import list_problems
+from mmbombo.datasets.errors import DatasetError
 from mmbombo.utils import user_errors
 from mmbombo.utils.atomic_write import atomic_write
 
 FOLDER = 'mmbombo'
+YEARS = VOC2007, VOC2012 = 'VOC2007', 'VOC2012'
+#: Of the 1,449 images of VOC2012's segmentation validation list, those that
+#: the authors' validation list leaves out; VOC's detection lists do not have
+#: them.
+WITHOUT_BOXES = ('2008_000763', '2008_004172', '2008_004562', '2008_005145',
+                 '2008_005262', '2008_008051')
+SUBSET = re.compile(r'(det|seg)(\d+)(%?)')
+
+#: Image ids of each year.
+YearLists = Dict[str, List[str]]
 
 
-def file_content(ids: Sequence[str]) -> bytes:
-    return ''.join(f'{image_id}\n' for image_id in ids).encode()
+class Photo(NamedTuple):
+    """A photograph: the year that it first appeared in, and its id there."""
+    year: str
+    name: str
 
 
-def write_lists(devkit: Devkit, lists: Dict[str, YearLists]) -> None:
-    """Write one file per list, named as in ``ImageSets``, and year."""
-    for name, years in lists.items():
-        for year, ids in years.items():
-            atomic_write(devkit.list_path(year, name), file_content(ids))
+def identify(year: str, image_id: str) -> Photo:
+    """The photograph of an image: ``2007_000032`` of VOC2012 is ``000032`` of
+    VOC2007."""
+    if year == VOC2012 and image_id.startswith('2007_'):
+        return Photo(VOC2007, image_id[len('2007_'):])
+    return Photo(year, image_id)
 
 
-def describe(years: YearLists) -> dict:
-    """Counts and hashes of a list, for the record."""
+class Devkit(NamedTuple):
+    """The folder ``root`` that holds VOC2007 and VOC2012, and the folder of
+    VOC2012 with the ``masks`` that may be trained with."""
+    root: Path
+    masks: str
+
+    def list_path(self, year: str, name: str) -> Path:
+        """File of a list such as ``'Main/trainval'``."""
+        return self.root / year / 'ImageSets' / f'{name}.txt'
+
+    def read(self, year: str, name: str) -> List[str]:
+        """Image ids of a list of one year, in its order."""
+        path = self.list_path(year, name)
+        if not path.is_file():
+            raise DatasetError(
+                f'{path} does not exist: it comes with {year}; give the '
+                'folder that holds VOC2007 and VOC2012 (VOCdevkit)')
+        return path.read_text(encoding='utf-8').split()
+
+    def with_mask(self) -> Set[str]:
+        """Images of VOC2012 with a mask that may be trained with."""
+        folder = self.root / VOC2012 / self.masks
+        found = {path.stem for path in folder.glob('*.png')}
+        if not found:
+            raise DatasetError(
+                f'{folder} holds no mask. Make it from SBD with: python '
+                'tools/dataset_converters/sbd_masks.py '
+                f'benchmark_RELEASE/dataset {self.root / VOC2012}; or use the '
+                'official masks alone, with --masks SegmentationClass')
+        return found
+
+
+def divide(devkit: Devkit, seed: int,
+           det_share: float) -> Dict[str, YearLists]:
+    """Divide the training images in two, and list those for validation.
+
+    Validation: VOC2012's segmentation validation list; its photographs train
+    nothing, under neither of their names.
+
+    VOC2007: images of its segmentation list train segmentation, the other
+    ones detection. VOC2012: images with an official mask train segmentation,
+    those without any mask detection; those with a mask of SBD are drawn so
+    that detection gets its share of all. Photographs of VOC2007 are used
+    under their name there only.
+
+    Returns:
+        dict[str, dict]: ``det_train``, ``seg_train``, ``val`` and
+        ``val1449``, each by year.
+    """
+    val = devkit.read(VOC2012, 'Segmentation/val')
+    held_out = {identify(VOC2012, image_id) for image_id in val}
+
+    def usable(year: str, ids: Iterable[str]) -> List[str]:
+        photos = {identify(year, image_id) for image_id in ids} - held_out
+        return sorted(photo.name for photo in photos if photo.year == year)
+
+    official = set(devkit.read(VOC2007, 'Segmentation/trainval'))
+    others = set(devkit.read(VOC2007, 'Main/trainval')) - official
+    seg = {VOC2007: usable(VOC2007, official)}
+    det = {VOC2007: usable(VOC2007, others)}
+    boxed = set(usable(VOC2012, devkit.read(VOC2012, 'Main/trainval')))
+    masked = set(usable(VOC2012, devkit.with_mask()))
+    official = set(devkit.read(VOC2012, 'Segmentation/train'))
+    free = (masked & boxed) - official
+    only_det, only_seg = boxed - masked, masked - free
+
+    fixed = len(det[VOC2007]) + len(only_det)
+    total = fixed + len(free) + len(seg[VOC2007]) + len(only_seg)
+    num_drawn = round(det_share * total) - fixed
+    if not 0 <= num_drawn <= len(free):
+        raise DatasetError(
+            f'--det-share {100 * det_share:g} must be from '
+            f'{100 * fixed / total:.1f} to '
+            f'{100 * (fixed + len(free)) / total:.1f} %, because {fixed} of '
+            f'the {total} training images have boxes only. For fewer images '
+            'of one task take a subset, such as --subsets det10%')
+    drawn = set(draw(free, seed, 'divide')[:num_drawn])
+    det[VOC2012] = sorted(only_det | drawn)
+    seg[VOC2012] = sorted(only_seg | (free - drawn))
+    return dict(
+        det_train=det,
+        seg_train=seg,
+        val={VOC2012: [i for i in val if i not in WITHOUT_BOXES]},
+        val1449={VOC2012: val})
+
+
+def divide_by_mask(name: str, years: YearLists,
+                   devkit: Devkit) -> Dict[str, YearLists]:
+    """A list in two, for an oracle that trains with all that there is:
+    ``<name>_masked``, the images of VOC2012 that have a mask, and
+    ``<name>_unmasked``, all others; each by year."""
+    masked = devkit.with_mask()
+    new = years.get(VOC2012, [])
+    without = dict(years, VOC2012=[i for i in new if i not in masked])
     return {
-        'images': sum(map(len, years.values())),
-        **{
-            year: {
-                'images': len(ids),
-                'sha256': hashlib.sha256(file_content(ids)).hexdigest()
-            }
-            for year, ids in years.items()
-        }
+        f'{name}_masked': dict(VOC2012=[i for i in new if i in masked]),
+        f'{name}_unmasked': without
     }
 
 
-def make(devkit: Devkit, seed: int, det_share: float,
-         subsets: Sequence[str]) -> dict:
-    """Make and write the lists and their record, which is returned; the
-    arguments are those of :func:`divide` and :func:`take_subset`."""
-    lists = divide(devkit, seed, det_share)
-    lists.update([take_subset(name, lists, seed) for name in subsets])
-    for name in [x for x in lists if x.startswith('det')]:
-        lists.update(divide_by_mask(name, lists[name], devkit))
-    balance = {
-        name: measure_balance(devkit, years, name[:3])
-        for name, years in lists.items() if name.endswith('_train')
-    }
-    write_lists(devkit, {f'{FOLDER}/{x}': y for x, y in lists.items()})
-    record = dict(
-        seed=seed,
-        det_share=det_share,
-        mask_folder=devkit.mask_folders[VOC2012],
-        lists={
-            name: describe(years)
-            for name, years in lists.items()
-        },
-        class_balance=balance,
-        val_images_in_voc2007_test=count_test_twins(lists['val'], devkit),
-        made_from=devkit.hashes)
-    atomic_write(devkit.root / f'{FOLDER}_lists.json',
-                 (json.dumps(record, indent=2) + '\n').encode())
+def draw(ids: Iterable[str], seed: int, purpose: str) -> List[str]:
+    """Shuffle by the hash of seed, purpose and id.
+
+    The order of two ids depends on nothing else, such as the other ids or the
+    version of a library. Draws for different purposes are independent.
+    """
+    return sorted(
+        ids,
+        key=lambda image_id: hashlib.sha256(f'{seed} {purpose} {image_id}'.
+                                            encode()).digest())
+
+
+def take_subset(name: str, lists: Dict[str, YearLists],
+                seed: int) -> Dict[str, YearLists]:
+    """A part of a training list, the same share of each year; smaller subsets
+    are contained in larger ones.
+
+    Args:
+        name (str): Such as ``'det2'``, half of the detection list, or
+            ``'seg10%'``, a tenth of the segmentation list.
+        lists (dict): What :func:`divide` returned.
+        seed (int): Seed of the draw.
+
+    Returns:
+        dict[str, dict]: The list, named such as ``'det2_train'`` or
+        ``'seg10pct_train'``, by year.
+    """
+    match = SUBSET.fullmatch(name)
+    share = 0.
+    if match:
+        task, number, percent = match.groups()
+        share = int(number) / 100 if percent else 1 / max(int(number), 1)
+    if not 0 < share < 1:
+        raise DatasetError(
+            f'--subsets {name}: write det2 for half of the detection list, '
+            'seg8 for an eighth of the segmentation list, or det10% for a '
+            'tenth')
+    subset = {}
+    for year, ids in lists[f'{task}_train'].items():
+        # a hair more than the product: 0.29 * 100 is 28.999999999999996
+        count = math.floor(share * len(ids) + 1e-9)
+        subset[year] = sorted(draw(ids, seed, 'subset')[:count])
+    return {f'{name.replace("%", "pct")}_train': subset}
+
+
+def write_lists(devkit: Devkit, lists: Dict[str, YearLists]) -> dict:
+    """Write one file per list, named as in ``ImageSets``, and year; returns
+    their counts and hashes."""
+    record: Dict[str, dict] = {}
+    for name, years in lists.items():
+        record[name] = {}
+        for year, ids in years.items():
+            content = ''.join(f'{image_id}\n' for image_id in ids).encode()
+            atomic_write(devkit.list_path(year, name), content)
+            record[name][year] = dict(
+                images=len(ids), sha256=hashlib.sha256(content).hexdigest())
+        counts = {year: len(ids) for year, ids in years.items()}
+        shown = ', '.join(f'{year} {count}' for year, count in counts.items())
+        print(f'{name}: {sum(counts.values())} images ({shown})')
     return record
 
 
-def print_record(record: dict) -> None:
-    """How long the lists are; the classes in them are in the file."""
-    for name, numbers in record['lists'].items():
-        years = ', '.join(f'{year} {entry["images"]}'
-                          for year, entry in numbers.items()
-                          if isinstance(entry, dict))
-        print(f'{FOLDER}/{name}: {numbers["images"]} images ({years})')
-    print(f'{FOLDER}_lists.json: counts, hashes and classes')
-    print(f'{record["val_images_in_voc2007_test"]} validation images are test '
-          'images of VOC2007 too')
+def make(devkit: Devkit, seed: int, det_share: float,
+         subsets: Sequence[str]) -> None:
+    """Make and write the lists and their record."""
+    lists = divide(devkit, seed, det_share)
+    for name in subsets:
+        lists.update(take_subset(name, lists, seed))
+    for name in [x for x in lists if x.startswith('det')]:
+        lists.update(divide_by_mask(name, lists[name], devkit))
+    record = dict(
+        seed=seed,
+        det_share=det_share,
+        mask_folder=devkit.masks,
+        lists=write_lists(devkit, {
+            f'{FOLDER}/{x}': y
+            for x, y in lists.items()
+        }))
+    path = devkit.root / f'{FOLDER}_lists.json'
+    atomic_write(path, (json.dumps(record, indent=2) + '\n').encode())
+    print(f'{path}: seed, counts and hashes')
 
 
 def write_by_mask(devkit: Devkit, names: Sequence[str]) -> None:
     """Write and count the two parts of lists that are there."""
     for name in names:
-        parts = divide_by_mask(name, devkit.read_years(name), devkit)
-        write_lists(devkit, parts)
-        for part, years in parts.items():
-            print(f'{part}: {sum(map(len, years.values()))} images')
+        years = {
+            year: devkit.read(year, name)
+            for year in YEARS if devkit.list_path(year, name).is_file()
+        }
+        if not years:
+            raise DatasetError(f'there is no list {name!r}: '
+                               f'{devkit.list_path(VOC2012, name)} does not '
+                               'exist, nor does that of VOC2007')
+        write_lists(devkit, divide_by_mask(name, years, devkit))
 
 
-def check(devkit: Devkit, names: Sequence[str]) -> int:
-    """Print what is wrong with lists that are there; returns the exit
-    status."""
-    lists = {name: devkit.read_years(name) for name in names}
-    for name, years in lists.items():
-        counts = ', '.join(f'{year} {len(ids)}' for year, ids in years.items())
-        print(f'{name}: {counts}')
-    val = {VOC2012: devkit.read(VOC2012, 'Segmentation/val')}
-    leaks = find_leaks(lists, devkit, val)
-    for what, images in leaks.items():
-        print(list_problems(what, images))
-    if not leaks:
-        print('nothing is listed twice, validated on or in VOC2007\'s test '
-              'set')
-    return 1 if leaks else 0
-
-
-def main(args: Optional[Sequence[str]] = None) -> int:
-    """Run the command; returns its exit status."""
+@user_errors()
+def main(args: Optional[Sequence[str]] = None) -> None:
     args = parse_args(args)
     devkit = Devkit(args.root, args.masks)
-    with user_errors():
-        if args.check:
-            return check(devkit, args.check)
-        if args.by_mask:
-            write_by_mask(devkit, args.by_mask)
-        else:
-            print_record(
-                make(devkit, args.seed, args.det_share / 100, args.subsets))
-    return 0
+    if args.by_mask:
+        write_by_mask(devkit, args.by_mask)
+    else:
+        make(devkit, args.seed, args.det_share / 100, args.subsets)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

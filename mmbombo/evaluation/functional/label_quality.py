@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """How good pseudo labels are, where the truth happens to be known."""
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 from mmdet.evaluation import bbox_overlaps
@@ -13,15 +13,8 @@ SINGLE, TOUCHING, OCCLUDED = CASES = ('single', 'touching', 'occluded')
 #: Areas of boxes in pixels, from and below, with the names of COCO.
 SIZES = dict(small=(0, 32**2), medium=(32**2, 96**2), large=(96**2, np.inf))
 
-#: Columns of what is judged: class, :data:`CASES` and area of a box;
-BOX = [('label', int), ('case', 'U8'), ('area', float)]
-#: of an object: its best IoU with a target, whether it is ignored instead;
-OBJECT = BOX + [('iou', float), ('ignored', bool)]
-#: of a target: whether an object is there;
-TARGET = BOX + [('right', bool)]
-#: of an object in a pseudo mask: pixels of its class in its box.
-FOREGROUND = BOX + [('pseudo', int), ('true', int), ('both', int)]
-
+#: A value ``(n, )`` of each box, by name.
+Columns = Dict[str, np.ndarray]
 #: Group ('all', 'size', 'case', 'class') and name to values.
 Grouped = Dict[str, Dict[str, Dict[str, float]]]
 
@@ -64,8 +57,8 @@ class BoxQuality:
     """
 
     def __init__(self) -> None:
-        self.objects = [_table(OBJECT, [])]
-        self.targets = [_table(TARGET, [])]
+        self.objects: List[Columns] = []
+        self.targets: List[Columns] = []
 
     def add(self,
             pseudo_boxes: np.ndarray,
@@ -92,34 +85,25 @@ class BoxQuality:
             ious[1:, 1:] = bbox_overlaps(boxes, pseudo_boxes)
             ious[1:, 1:] *= labels[:, None] == pseudo_labels[None]
         best = ious.max(axis=1)[1:]
-        if ignored is not None:
-            ignored = ignored & (best < .5)
+        if ignored is None:
+            ignored = np.zeros(len(boxes), dtype=bool)
         self.objects.append(
-            _table(
-                OBJECT,
-                boxes,
-                label=labels,
-                case=cases,
-                iou=best,
-                ignored=ignored))
+            _columns(
+                boxes, labels, cases, iou=best, ignored=ignored & (best < .5)))
         # that of the object that it shows best
         cases = np.array(['', *cases])[ious.argmax(axis=0)[1:]]
+        right = ious.max(axis=0)[1:] >= .5
         self.targets.append(
-            _table(
-                TARGET,
-                pseudo_boxes,
-                label=pseudo_labels,
-                case=cases,
-                right=ious.max(axis=0)[1:] >= .5))
+            _columns(pseudo_boxes, pseudo_labels, cases, right=right))
 
     def summary(self) -> Dict[str, float]:
         """``precision`` and ``recall`` at IoU 0.5, ``mean_iou`` of the true
         boxes and ``mean_iou_{case}``; what is undefined is left out."""
         groups = self.by_group()
         kept = ('precision', 'recall', 'mean_iou')
-        values = groups['all'].get('all', {})
+        values = groups.get('all', {}).get('all', {})
         summary = {key: values[key] for key in kept if key in values}
-        for case, values in groups['case'].items():
+        for case, values in groups.get('case', {}).items():
             if 'mean_iou' in values:
                 summary[f'mean_iou_{case}'] = values['mean_iou']
         return summary
@@ -132,20 +116,19 @@ class BoxQuality:
         object that they show best.
         """
 
-        def measure(objects: np.ndarray, targets: np.ndarray) -> dict:
+        def measure(objects: Columns, targets: Columns) -> dict:
             values: Dict[str, float] = dict(
-                objects=len(objects), targets=len(targets))
-            if len(targets):
+                objects=len(objects['label']), targets=len(targets['label']))
+            if values['targets']:
                 values['precision'] = float(targets['right'].mean())
-            if len(objects):
+            if values['objects']:
                 values.update(
                     recall=float((objects['iou'] >= .5).mean()),
                     mean_iou=float(objects['iou'].mean()),
                     ignored=float(objects['ignored'].mean()))
             return values
 
-        return _by_group(measure, classes, np.concatenate(self.objects),
-                         np.concatenate(self.targets))
+        return _by_group(measure, classes, self.objects, self.targets)
 
 
 class MaskQuality:
@@ -224,7 +207,7 @@ class ForegroundQuality:
     """Agreement of pseudo masks with true masks in each box, over images."""
 
     def __init__(self) -> None:
-        self.objects = [_table(FOREGROUND, [])]
+        self.objects: List[Columns] = []
 
     def add(self, pseudo: np.ndarray, pseudo_shows: np.ndarray,
             truth: np.ndarray, true_shows: np.ndarray, boxes: np.ndarray,
@@ -252,22 +235,15 @@ class ForegroundQuality:
             is_pseudo &= ids != IGNORE_INDEX
             row[:] = is_pseudo.sum(), is_true.sum(), (is_pseudo
                                                       & is_true).sum()
-        self.objects.append(
-            _table(
-                FOREGROUND,
-                boxes,
-                label=labels,
-                case=cases,
-                pseudo=counts[:, 0],
-                true=counts[:, 1],
-                both=counts[:, 2]))
+        pixels = dict(zip(('pseudo', 'true', 'both'), counts.T))
+        self.objects.append(_columns(boxes, labels, cases, **pixels))
 
     def by_group(self, classes: Sequence[str] = ()) -> Grouped:
         """``mean_iou`` of boxes, and ``precision`` and ``recall`` of their
         foreground pixels, by size, case and class."""
 
-        def measure(objects: np.ndarray) -> Dict[str, float]:
-            values: Dict[str, float] = dict(objects=len(objects))
+        def measure(objects: Columns) -> Dict[str, float]:
+            values: Dict[str, float] = dict(objects=len(objects['label']))
             pseudo, true, both = (
                 objects[key] for key in ('pseudo', 'true', 'both'))
             union = pseudo + true - both
@@ -280,54 +256,54 @@ class ForegroundQuality:
                 values['recall'] = float(both.sum() / true.sum())
             return values
 
-        return _by_group(measure, classes, np.concatenate(self.objects))
+        return _by_group(measure, classes, self.objects)
 
 
-def _table(columns: List[Tuple[str, type]], boxes: Sequence,
-           **values) -> np.ndarray:
-    """A structured array with a row per box; what is None is 0."""
-    table = np.zeros(len(boxes), dtype=columns)
-    if len(boxes):
-        width, height = (boxes[:, 2:] - boxes[:, :2]).T
-        table['area'] = width * height
-    for key, value in values.items():
-        if value is not None:
-            table[key] = value
-    return table
+def _columns(boxes: np.ndarray, labels: np.ndarray, cases: np.ndarray,
+             **columns: np.ndarray) -> Columns:
+    """What is known of the boxes of an image."""
+    width, height = (boxes[:, 2:] - boxes[:, :2]).T
+    return dict(label=labels, case=cases, area=width * height, **columns)
 
 
 def _by_group(measure: Callable[..., Dict[str, float]], classes: Sequence[str],
-              *tables: np.ndarray) -> Grouped:
+              *tables: List[Columns]) -> Grouped:
     """Measure the rows of all tables, and those of each group that has any."""
-    members = [_members(table, classes) for table in tables]
+    if not tables[0]:
+        return {}
+    joined = [{
+        key: np.concatenate([part[key] for part in parts])
+        for key in parts[0]
+    } for parts in tables]
+    members = [_members(table, classes) for table in joined]
     grouped: Grouped = {}
     for group, names in members[0].items():
         grouped[group] = {}
         for name in names:
-            parts = [
-                table[x[group][name]] for table, x in zip(tables, members)
-            ]
-            if any(len(part) for part in parts):
-                grouped[group][name] = measure(*parts)
+            chosen = [x[group][name] for x in members]
+            if any(x.any() for x in chosen):
+                grouped[group][name] = measure(*({
+                    key: values[rows]
+                    for key, values in table.items()
+                } for table, rows in zip(joined, chosen)))
     return grouped
 
 
-def _members(table: np.ndarray,
+def _members(table: Columns,
              classes: Sequence[str]) -> Dict[str, Dict[str, np.ndarray]]:
     """Group and name to the rows ``(n, )`` bool that belong there."""
     area = table['area']
-    return {
-        'all': dict(all=np.ones(len(table), dtype=bool)),
-        'size': {
+    return dict(
+        all=dict(all=np.ones(len(area), dtype=bool)),
+        size={
             name: (area >= low) & (area < high)
             for name, (low, high) in SIZES.items()
         },
-        'case': {
-            case: table['case'] == case
-            for case in CASES
-        },
-        'class': {
-            name: table['label'] == label
-            for label, name in enumerate(classes)
-        }
-    }
+        case={case: table['case'] == case
+              for case in CASES},
+        **{
+            'class': {
+                name: table['label'] == label
+                for label, name in enumerate(classes)
+            }
+        })

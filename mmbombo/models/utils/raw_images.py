@@ -1,21 +1,21 @@
 # Copyright (c) mmbombo contributors.
-from torch import Tensor, nn
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
 
 
-def raw_images(inputs: Tensor, data_preprocessor: nn.Module) -> Tensor:
+def raw_images(inputs: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
     """The images in RGB, 0 to 255, that a network gets normalized.
 
     Args:
-        inputs (Tensor): ``(N, 3, H, W)``, normalized.
-        data_preprocessor (nn.Module): What normalized them. Without a
-            conversion of colors they are BGR, as MMCV reads them.
+        inputs (Tensor): ``(N, 3, H, W)``, of files that were read as BGR,
+            which is how MMCV reads.
+        preprocessor (:obj:`BaseDataPreprocessor`): What made them.
 
     Returns:
         Tensor: ``(N, 3, H, W)`` float32.
     """
     images = inputs.detach().float()
-    if data_preprocessor._enable_normalize:
-        images = images * data_preprocessor.std + data_preprocessor.mean
-    if not data_preprocessor._channel_conversion:
-        images = images.flip(1)
-    return images
+    if getattr(preprocessor, '_enable_normalize', False):
+        images = images * preprocessor.std + preprocessor.mean
+    swapped = getattr(preprocessor, '_channel_conversion', False)
+    return images if swapped else images.flip(1)

@@ -8,7 +8,7 @@ from torch import Tensor
 from mmbombo.models.context import StepContext
 from mmbombo.models.losses.dense_energy import dense_energy
 from mmbombo.models.losses.dist_mean import full_precision
-from mmbombo.models.utils import raw_images, select_images, valid_cells
+from mmbombo.models.utils import select_images, valid_cells
 from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX, IMAGE_LABEL
 from mmbombo.utils import UserError
@@ -87,9 +87,7 @@ class DenseEnergyLoss(BaseWeakLoss):
         size = [max(1, round(x * self.scale_factor)) for x in full]
         probs = full_precision(ctx.logits(self.task, images)).softmax(dim=1)
         probs = F.interpolate(probs, size, mode='bilinear')
-        colors = raw_images(
-            select_images(ctx.inputs, images, len(ctx.samples)),
-            ctx.model.data_preprocessor)
+        colors = select_images(ctx.raw_images, images, len(ctx.samples))
         colors = F.interpolate(colors, size, mode='area')
         inside = valid_cells(ctx.metas(images), size, full, probs.device)
         inside = inside[:, None].to(probs)

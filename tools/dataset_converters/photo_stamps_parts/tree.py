@@ -5,7 +5,6 @@ import json
 import multiprocessing
 import platform
 import shutil
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Tuple, Union
@@ -16,8 +15,7 @@ import PIL
 from mmengine.utils import track_iter_progress
 
 from . import voc
-from .material import (BACKGROUND, PARTS, Material, PhotoStampsError, Pool,
-                       divide)
+from .material import BACKGROUND, PARTS, Material, PhotoStampsError, divide
 from .scene import Scene, draw_scene
 
 MANIFEST = 'manifest.json'
@@ -107,7 +105,7 @@ def _draw(root: Path, options: dict, material: Material, jobs: int) -> None:
     _write(root / PROVENANCE, _dump(provenance))
     hashes = _hash_files(root)
     _write(root / HASHES, hashes)
-    manifest = _describe(options, material, pools, provenance)
+    manifest = _describe(options, material)
     manifest['digest'] = hashlib.sha256(hashes.encode()).hexdigest()
     _write(root / MANIFEST, _dump(manifest))
 
@@ -164,11 +162,8 @@ def _write_lists(root: Path, image_ids: List[str]) -> None:
         _write(root / voc.LISTS / f'{name}.txt', '\n'.join(ids) + '\n')
 
 
-def _describe(options: dict, material: Material, pools: Dict[str, Pool],
-              provenance: Dict[str, dict]) -> dict:
+def _describe(options: dict, material: Material) -> dict:
     """The manifest without its digest."""
-    seg_classes = [*material.stuff, *material.classes]
-    palette = voc.color_map()[:len(seg_classes)].tolist()
     return dict(
         options=options,
         # versions of what decides the pixels
@@ -178,47 +173,8 @@ def _describe(options: dict, material: Material, pools: Dict[str, Pool],
             opencv=cv2.__version__,
             pillow=PIL.__version__),
         packages=material.packages,
-        material_sha256=_material_digest(material),
         classes=list(material.classes),
-        palette=palette[len(material.stuff):],
-        seg_classes=seg_classes,
-        seg_palette=palette,
-        pools={
-            part:
-            dict(
-                cutouts={
-                    name: sorted(c.name for c in pool.cutouts[label])
-                    for label, name in enumerate(material.classes)
-                },
-                backgrounds=sorted(b.name
-                                   for some in pool.backgrounds.values()
-                                   for b in some))
-            for part, pool in pools.items()
-        },
-        statistics={
-            part:
-            _statistics([p for p in provenance.values() if p['part'] == part])
-            for part in PARTS
-        })
-
-
-def _material_digest(material: Material) -> str:
-    digest = hashlib.sha256()
-    for item in [*material.cutouts, *material.backgrounds]:
-        digest.update(f'{item.name} {item.pixels.shape}\n'.encode())
-        digest.update(np.ascontiguousarray(item.pixels).tobytes())
-    return digest.hexdigest()
-
-
-def _statistics(images: List[dict]) -> dict:
-    things = [t for image in images for t in image['objects']]
-    return dict(
-        images=len(images),
-        touching=sum(image['touching'] for image in images),
-        objects=len(things),
-        truncated=sum(t['truncated'] for t in things),
-        occluded=sum(t['occluded'] for t in things),
-        per_class=dict(sorted(Counter(t['label'] for t in things).items())))
+        seg_classes=[*material.stuff, *material.classes])
 
 
 def _hash_files(root: Path) -> str:
