@@ -21,8 +21,18 @@ model.task_heads.cls = dict(
     in_channels=64,
     in_index=1,
     bias=False)
+# The published numbers are for 321 pixels; these are for 160.
 model.weak_losses = [
-    dict(type='TagForMaskLoss'),
+    dict(
+        type='TagForMaskLoss',
+        scales=(1., 2.),
+        crf=dict(
+            gaussian_sxy=1.5,
+            gaussian_compat=3,
+            bilateral_sxy=40,
+            bilateral_srgb=13,
+            bilateral_compat=10)),
+    dict(type='DenseEnergyLoss', loss_weight=1e-6, sigma_xy=50.)
 ]
 
 metainfo = dict(_base_.metainfo, cls_classes=tag_classes)

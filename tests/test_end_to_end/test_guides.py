@@ -255,7 +255,7 @@ def ask_without_tags(folder):
             task_heads=dict(cls=dict(
                 type='ClsTaskHead', num_classes=1, in_channels=16,
                 in_index=1))))
-    scores = CamScores(torch.ones(1, 1) > 0, scales=(1, ))
+    scores = CamScores(torch.ones(1, 1) > 0, threshold=.5, scales=(1, ))
     list(scores(model, torch.zeros(1, 3, 64, 64), [sample], None))
 
 

@@ -177,7 +177,7 @@ def test_activation_maps(seg_classes, elsewhere):
     rules = tag_rules(model,
                       SimpleNamespace(metainfo=dict(cls_classes=CLASSES)))
 
-    scores, = CamScores(rules, .5)(model, inputs, [sample], None)
+    scores, = CamScores(rules, .5, (.5, 1.))(model, inputs, [sample], None)
     assert scores.shape == (len(seg_classes), 128, 128)
     ids = label_ids(scores, 0.)
     cat = len(seg_classes) - 3
@@ -188,7 +188,7 @@ def test_activation_maps(seg_classes, elsewhere):
 
 
 def test_activation_maps_need_tags():
-    scores = CamScores(torch.eye(3) > 0)
+    scores = CamScores(torch.eye(3) > 0, .3, (1., ))
     with pytest.raises(UserError, match='0.jpg has no tags'):
         list(
             scores(ColorNetwork(), torch.zeros(1, 3, 64, 64),

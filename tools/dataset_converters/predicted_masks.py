@@ -39,6 +39,13 @@ def parse_args() -> argparse.Namespace:
         help='write the class activation maps of the task cls instead, with '
         'background where none of them reaches this, such as 0.3')
     parser.add_argument(
+        '--cam-scales',
+        nargs='+',
+        type=float,
+        default=[.5, 1, 1.5, 2],
+        help='sizes of the image whose maps are averaged, each mirrored too '
+        '(default: %(default)s)')
+    parser.add_argument(
         '--ignore-tags',
         action='store_true',
         help='write classes that the tags of an image rule out, too')
@@ -122,7 +129,8 @@ def main() -> None:
     scores = None
     if args.cam_threshold is not None:
         scores = CamScores(
-            tag_rules(inferencer.model, dataset), args.cam_threshold)
+            tag_rules(inferencer.model, dataset), args.cam_threshold,
+            args.cam_scales)
     written = write_predicted_masks(
         inferencer.model,
         dataset,

@@ -2,10 +2,11 @@
 from typing import TYPE_CHECKING, Dict, List, Sequence, Union
 
 import torch
-from mmdet.structures import DetDataSample
+import torch.nn.functional as F
 from torch import Tensor
 
 from mmbombo.models.context import StepContext
+from mmbombo.models.losses.dist_mean import full_precision
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX
@@ -19,6 +20,9 @@ from .base_weak_loss import BaseWeakLoss
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector
+
+#: Smallest probability of a prediction that is a label.
+_SURE = 0.8
 
 
 @MODELS.register_module()
@@ -62,8 +66,10 @@ class TagForMaskLoss(BaseWeakLoss):
                  start: float = 0.,
                  scales: Sequence[float] = (1., ),
                  flip: bool = False,
-                 crf: Union[str, dict] = 'rrm_label') -> None:
+                 crf: Union[str, dict] = 'rrm_label',
+                 labels: str = 'regions') -> None:
         super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
+        self.labels = labels
         mirrored = (False, True) if flip else (False, )
         self.views = [(scale, x) for scale in scales for x in mirrored]
         self.crf: CRFParams = crf_params(crf)
@@ -112,27 +118,58 @@ class TagForMaskLoss(BaseWeakLoss):
 
     @torch.no_grad()
     def pseudo_masks(self, ctx: StepContext, images: List[int]) -> Tensor:
-        """Reliable regions ``(n, 1, H, W)`` int64 of n images.
+        """Labels ``(n, 1, H, W)`` int64 of n images.
 
         0 is the rest, k is tag k - 1, and 255 unreliable.
         """
+        tags = torch.stack(
+            [ctx.samples[i].gt_image_label.label for i in images])
+        if self.labels == 'predictions':
+            masks = self._predictions(ctx, images, tags, _SURE)
+        else:
+            masks = self._regions(ctx, images, tags)
+        if self.labels == 'both':
+            agreed = self._predictions(ctx, images, tags, 0.)
+            masks[masks != agreed] = IGNORE_INDEX
+        # what a tag is unknown, or no class of the segmentation, says nothing
+        silent = F.pad(tags != PRESENT, (1, 0)) | ~self.candidates.any(1)
+        index = masks.masked_fill(masks == IGNORE_INDEX, 0)
+        silent = silent.gather(1, index.flatten(1)).view_as(masks)
+        return masks.masked_fill(silent, IGNORE_INDEX)[:, None]
+
+    def _predictions(self, ctx: StepContext, images: List[int], tags: Tensor,
+                     threshold: float) -> Tensor:
+        """What segmentation says ``(n, H, W)``, of the tags that may be."""
+        probs = full_precision(ctx.logits(self.task, images)).softmax(1)
+        rows = self.candidates & F.pad(
+            tags != ABSENT, (1, 0), value=True)[..., None]
+        probs = torch.einsum('nts,nshw->nthw', rows.to(probs), probs)
+        probs = F.interpolate(
+            probs / probs.sum(1, keepdim=True),
+            size=ctx.inputs.shape[-2:],
+            mode='bilinear')
+        best, numbers = probs.max(1)
+        return numbers.masked_fill(best < threshold, IGNORE_INDEX)
+
+    def _regions(self, ctx: StepContext, images: List[int],
+                 tags: Tensor) -> Tensor:
+        """Reliable regions ``(n, H, W)``."""
         size = ctx.inputs.shape[-2:]
         inside = valid_cells(
             ctx.metas(images), size, size, ctx.inputs.device)[:, None]
-        tags = torch.stack(
-            [ctx.samples[i].gt_image_label.label for i in images])
         cams = normalize_cam(
             mean_cam(self._maps(ctx, images), size), tags != ABSENT, inside)
         masks = cams.new_full((len(images), *size), IGNORE_INDEX).long()
         for i, mask, cam, label in zip(images, masks, cams, tags):
             height, width = ctx.samples[i].img_shape[:2]
-            place = (slice(height), slice(width))
-            mask[place] = self._mask(cam[..., place[0], place[1]],
-                                     ctx.raw_images[i][..., place[0], place[1]],
-                                     label)
-        without_class = ~self.candidates.any(1)
-        rows = masks.masked_fill(masks == IGNORE_INDEX, 0)
-        return masks.masked_fill(without_class[rows], IGNORE_INDEX)[:, None]
+            image = ctx.raw_images[i, :, :height, :width]
+            shown = (label != ABSENT).nonzero()[:, 0]
+            found = reliable_regions(cam[shown, :height, :width],
+                                     DenseCRF(image, self.crf))
+            numbers = F.pad(1 + shown, (1, 256 - 1 - len(shown)))
+            numbers[IGNORE_INDEX] = IGNORE_INDEX
+            mask[:height, :width] = numbers[found]
+        return masks
 
     def _maps(self, ctx: StepContext, images: List[int]) -> List[Tensor]:
         """Class activation maps ``(n, C, h_i, w_i)`` of each view."""
@@ -145,16 +182,6 @@ class TagForMaskLoss(BaseWeakLoss):
             found = view.outputs('cls')[1]
             maps.append(view.restore(found, found.shape[-2:]))
         return maps
-
-    def _mask(self, cam: Tensor, image: Tensor, tags: Tensor) -> Tensor:
-        """Reliable region ``(H, W)`` of one image, without its padding."""
-        shown = (tags != ABSENT).nonzero()[:, 0]
-        numbers = (1 + shown).masked_fill(tags[shown] != PRESENT, IGNORE_INDEX)
-        numbers = torch.cat([shown.new_zeros(1), numbers])
-        found = reliable_regions(cam[shown], DenseCRF(image, self.crf))
-        unknown = found == IGNORE_INDEX
-        found = numbers[found.masked_fill(unknown, 0)]
-        return found.masked_fill(unknown, IGNORE_INDEX)
 
 
 def candidates_of_tags(tags: Sequence[str], names: Sequence[str]) -> Tensor:
