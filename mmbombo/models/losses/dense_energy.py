@@ -9,11 +9,11 @@ from mmbombo.weak_labels.permutohedral_lattice import PermutohedralLattice
 from .dist_mean import full_precision
 
 #: Largest maps that are filtered exactly, on a CPU and on a GPU.
-EXACT_PIXELS = defaultdict(lambda: 160 * 160, cpu=64 * 64)
+EXACT_PIXELS = defaultdict(lambda: 160 * 160, cpu=48 * 48)
 
 #: Pairs of pixels that are looked at together: what stays in a core's cache,
 #: and what keeps a GPU busy.
-BLOCK = defaultdict(lambda: 2**26, cpu=2**19)
+BLOCK = defaultdict(lambda: 2**26, cpu=2**18)
 
 #: Pixels whose exact sums set the amplitude of the lattice.
 PROBED_PIXELS = 128
@@ -98,41 +98,40 @@ def gaussian_filter(values: Tensor,
         small = points.shape[1] <= EXACT_PIXELS[values.device.type]
         method = 'exact' if small else 'lattice'
     run = dict(exact=exact_filter, lattice=lattice_filter)[method]
-    given = values.flatten(2).transpose(1, 2).contiguous()
-    filtered = torch.stack([run(*image) for image in zip(given, points)])
-    return filtered.transpose(1, 2).reshape_as(values)
+    filtered = [run(*image) for image in zip(values.flatten(2), points)]
+    return torch.stack(filtered).view_as(values)
 
 
 def exact_filter(values: Tensor, points: Tensor) -> Tensor:
-    """Values ``(P, C)`` of one image, filtered.
+    """Values ``(C, P)`` of one image, filtered.
 
     The Gaussians are symmetric: half of them are computed, block by block,
     and none is kept.
     """
     size = len(points)
-    rows = max(1, BLOCK[values.device.type] // size)
+    rows = max(32, BLOCK[values.device.type] // size)
     left, right = gaussian_factors(points)
     total = torch.zeros_like(values)
     for start in range(0, size, rows):
         end = start + rows
         weights = (left[start:end] @ right[:, start:]).exp_()
-        total[start:end] += weights @ values[start:]
-        total[end:] += weights[:, rows:].T @ values[start:end]
+        total[:, start:end] += values[:, start:] @ weights.T
+        total[:, end:] += values[:, start:end] @ weights[:, rows:]
     return total
 
 
 def lattice_filter(values: Tensor, points: Tensor) -> Tensor:
-    """Values ``(P, C)`` of one image, filtered approximately.
+    """Values ``(C, P)`` of one image, filtered approximately.
 
     A lattice has too large an amplitude where the image is flat, so the exact
     sums of a few pixels set it.
     """
-    filtered = PermutohedralLattice(points).filter(values).to(values)
+    filtered = PermutohedralLattice(points).filter(values.T).T.to(values)
     spread = torch.arange(PROBED_PIXELS, device=points.device) * 0.6180339887
     probed = (spread % 1 * len(points)).long()
     left, right = gaussian_factors(points)
-    exact = (left[probed] @ right).exp_() @ values.sum(dim=1)
-    approximate = filtered[probed].sum()
+    exact = (left[probed] @ right).exp_() @ values.sum(dim=0)
+    approximate = filtered[:, probed].sum()
     return filtered * (exact.sum() / approximate.clamp(min=1e-6))
 
 
