@@ -108,8 +108,8 @@ def look_at_all(args: argparse.Namespace) -> List[Found]:
               args.mask_classes),
         *look('tags', args.tags, args.tag_images, look_at_tags)
     ]
-    if not args.boxes and not args.masks:
-        raise UserError('give --boxes, --masks, or both')
+    if not sources:
+        raise UserError('give --boxes, --masks or --tags')
     val = [
         *look('val_boxes', args.val_boxes, args.val_images, look_at_boxes),
         *look('val_masks', args.val_masks, args.val_mask_images, look_at_masks,

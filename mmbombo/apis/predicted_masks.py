@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Optional, Sequence
 
 import torch
-from mmdet.structures import SampleList
+from mmdet.structures import DetDataSample, SampleList
 from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
@@ -64,14 +64,15 @@ def write_predicted_masks(model: nn.Module,
     due = [i for i, file in enumerate(files) if not file.exists()]
     styles = class_styles(
         dict(dataset.metainfo, seg_classes=seg_classes(model, dataset)))[1]
-    rules = tag_rules(model, dataset) if use_tags else None
+    rules = tag_rules(model, dataset)
     batches = [due[i:i + batch_size] for i in range(0, len(due), batch_size)]
     with evaluation_mode(model):
         for indices in track_iter_progress(batches):
             batch = pseudo_collate([dataset[i] for i in indices])
             batch = model.data_preprocessor(batch)
             samples = batch['data_samples']
-            possible = possible_classes(model, samples, rules)
+            possible = torch.stack(
+                [possible_classes(x, rules & use_tags) for x in samples])
             maps = scores(model, batch['inputs'], samples, possible)
             for i, score in zip(indices, maps):
                 ids = label_ids(score, threshold).cpu().numpy()
@@ -107,12 +108,18 @@ def mask_files(dataset: BaseDataset, folder: Path) -> List[Path]:
 
 def seg_classes(model: nn.Module, dataset: BaseDataset) -> Sequence[str]:
     """Names of the ids: the model's, or the data set's of a classifier."""
-    return model.classes.get('seg') or dataset.metainfo['seg_classes']
+    names = model.classes.get('seg') or dataset.metainfo.get('seg_classes')
+    if not names:
+        raise UserError(
+            "masks need the names of their ids: give the source metainfo="
+            "dict(seg_classes=('background', ...))")
+    return names
 
 
 def tag_rules(model: nn.Module, dataset: BaseDataset) -> Tensor:
     """Which tag ``(T, C)`` may belong to which segmentation class."""
-    tags = dataset.metainfo.get('cls_classes', ())
+    tags = (
+        dataset.metainfo.get('cls_classes') or model.classes.get('cls', ()))
     names = seg_classes(model, dataset)
     if not tags:
         return torch.zeros(0, len(names), dtype=torch.bool)
@@ -120,22 +127,16 @@ def tag_rules(model: nn.Module, dataset: BaseDataset) -> Tensor:
     return torch.from_numpy(ImpliedLabels(class_map, tags).may_seg)
 
 
-def possible_classes(model: nn.Module,
-                     samples: SampleList,
-                     rules: Optional[Tensor] = None) -> Tensor:
-    """Segmentation classes ``(n, C)`` that the tags of n images leave.
+def possible_classes(sample: DetDataSample, rules: Tensor) -> Tensor:
+    """Segmentation classes ``(C, )`` that the tags of an image leave.
 
     A class is ruled out if there are tags for it, and all are absent.
     """
-    num_classes = len(model.classes.get('seg', ()))
-    if rules is not None:
-        num_classes = rules.size(1)
-    possible = torch.ones(len(samples), num_classes, dtype=torch.bool)
-    for row, sample in zip(possible, samples):
-        if rules is not None and 'gt_image_label' in sample:
-            seen = sample.gt_image_label.label.cpu() != ABSENT
-            row &= ~rules.any(0) | rules[seen].any(0)
-    return possible
+    may_be = ~rules.any(0)
+    if 'gt_image_label' not in sample:
+        return torch.ones_like(may_be)
+    seen = sample.gt_image_label.label.cpu() != ABSENT
+    return may_be | rules[seen].any(0)
 
 
 def seg_scores(model: nn.Module, inputs: Tensor, samples: SampleList,

@@ -341,6 +341,33 @@ def test_shared_names_and_tags(new_config):
     assert {'val/det/bbox_mAP', 'val/seg/mIoU', 'val/cls/mAP'} <= {*train(cfg)}
 
 
+def write_tags():
+    drawn = write_images(Path('tagged/images'), names('t'))
+    Path('tagged/tags.csv').write_text(''.join(
+        f'{x}.jpg,{";".join(name for name, _ in objects)}\n'
+        for x, (objects, _) in drawn.items()))
+    return '--tags', 'tagged/tags.csv'
+
+
+def test_tags_alone(new_config):
+    cfg = new_config(*write_tags())
+    assert cfg.seg_classes == ('background', *cfg.cls_classes)
+    scalars = train(cfg)
+    assert {'train/t4m/loss_ce', 'train/energy/loss_energy',
+            'val/cls/mAP'} <= {*scalars}
+    assert 'val/seg/mIoU' not in scalars
+
+
+def test_tags_alone_with_masks_to_judge_by(new_config):
+    write_street_and_city()
+    cfg = new_config(*write_tags(), '--val-masks', 'city/labels',
+                     '--val-mask-images', 'city/images', '--mask-classes',
+                     '0=background', '7=road', '24=person', '26=car')
+    assert cfg.seg_classes == ('background', 'road', 'person', 'car')
+    assert {*cfg.val_evaluator.metrics} == {'seg', 'cls'}
+    assert cfg.default_hooks.checkpoint.save_best == 'seg/mIoU'
+
+
 def test_given_validation(new_config):
     args = write_street_and_city()
     write_coco(

@@ -195,6 +195,12 @@ def test_activation_maps_need_tags():
                    [make_sample((), size=64)], None))
 
 
+def test_ids_need_names():
+    data = SimpleNamespace(metainfo=dict(cls_classes=CLASSES))
+    with pytest.raises(UserError, match='names of their ids'):
+        tag_rules(SimpleNamespace(classes=dict(cls=CLASSES)), data)
+
+
 def test_interrupted_run_continues(run, place, capsys):
     run()
     before = (place / 'out/001.png').stat().st_mtime_ns

@@ -48,6 +48,8 @@ def gather_classes(sources: Sequence[Found], wanted: Optional[Sequence[str]],
     det = box_classes([x for x in sources if x.kind == 'bbox'], wanted)
     seg = union(x for x in sources if x.kind == 'sem_seg')
     cls = union(x for x in sources if x.kind == 'image_label')
+    if not det and not seg:  # tags teach masks
+        seg = ['background', *cls]
     background = next((x for x in seg if plain(x) in BACKGROUNDS), None)
     return Classes(det, seg, cls, background, map_classes(det, seg, told))
 

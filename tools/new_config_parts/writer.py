@@ -15,6 +15,7 @@ WIDTH = 118
 #: A Python string, in which no line is broken.
 STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 HARD_SPACE = '\0'
+KINDS = dict(det='bbox', seg='sem_seg', cls='image_label')
 METRICS = dict(det='box_metric', seg='mask_metric', cls='tag_metric')
 
 
@@ -53,6 +54,11 @@ class Plan(NamedTuple):
     def weak(self) -> bool:
         """Whether boxes and masks can teach each other."""
         return bool(self.classes.shared)
+
+    @property
+    def tags_alone(self) -> bool:
+        """Whether there is nothing but tags to learn masks from."""
+        return {x.kind for x in self.used('train')} == {'image_label'}
 
     def used(self, part: str) -> List[Found]:
         """The sources that have images for 'train' or 'val'."""
@@ -208,9 +214,13 @@ def loaders(plan: Plan) -> List[str]:
         x.name if x.validation else 'val_' + x.name for x in plan.used('val')
     ]
     ratio = [1] * len(train)
-    metrics = ', '.join(f'{x}=_base_.{METRICS[x]}' for x in plan.tasks)
+    judged = [
+        x for x in plan.tasks if not plan.tags_alone
+        or KINDS[x] in [y.kind for y in plan.used('val')]
+    ]
+    metrics = ', '.join(f'{x}=_base_.{METRICS[x]}' for x in judged)
     save = [] if {*plan.tasks} >= {'det', 'seg'} else [
-        f'default_hooks = dict(checkpoint=dict(save_best={best(plan)!r}))'
+        f'default_hooks = dict(checkpoint=dict(save_best={best(judged)!r}))'
     ]
     return [
         '', f'batch_size = {plan.batch}   # images in a step, as many of each '
@@ -231,8 +241,9 @@ def loaders(plan: Plan) -> List[str]:
     ]
 
 
-def best(plan: Plan) -> str:
-    return 'det/bbox_mAP' if 'det' in plan.tasks else 'seg/mIoU'
+def best(tasks: Sequence[str]) -> str:
+    scores = dict(det='det/bbox_mAP', seg='seg/mIoU', cls='cls/mAP')
+    return next(scores[x] for x in scores if x in tasks)
 
 
 def model(plan: Plan) -> List[str]:
@@ -245,9 +256,9 @@ def model(plan: Plan) -> List[str]:
             if task in tasks else
             f"model.task_heads.pop('{task}')   # nothing teaches it")
     if 'cls' in tasks:
-        lines.append(
-            "model.task_heads.cls = dict(type='ClsTaskHead', "
-            'num_classes=len(cls_classes), in_channels=64, in_index=2)')
+        lines.append("model.task_heads.cls = dict(type='ClsTaskHead', "
+                     'num_classes=len(cls_classes), in_channels=64, '
+                     f'in_index={1 if plan.tags_alone else 2})')
     maps = {'det', 'seg'} <= {*tasks}  # the map has classes of both
     classes = 'dict(' + ', '.join(
         f'{x}={x}_classes' for x in tasks if x == 'cls' or not maps) + ')'
@@ -263,6 +274,12 @@ def model(plan: Plan) -> List[str]:
             'loss_weight=1.0),   # boxes teach masks',
             "    dict(type='MaskForBoxLoss', loss_weight=1.0, "
             "predictor='self', min_area=min_area)]   # masks teach boxes"
+        ]
+    if plan.tags_alone:
+        lines += [
+            "model.weak_losses = [dict(type='TagForMaskLoss', start=0.5),   "
+            '# tags teach masks',
+            "    dict(type='DenseEnergyLoss', start=0.5)]   # colors, too"
         ]
     if not plan.weights:
         lines.append(
