@@ -63,7 +63,7 @@ def write_predicted_masks(model: nn.Module,
     Path(out_dir).mkdir(parents=True, exist_ok=True)
     due = [i for i, file in enumerate(files) if not file.exists()]
     styles = class_styles(
-        dict(dataset.metainfo, seg_classes=model.classes['seg']))[1]
+        dict(dataset.metainfo, seg_classes=seg_classes(model, dataset)))[1]
     rules = tag_rules(model, dataset) if use_tags else None
     batches = [due[i:i + batch_size] for i in range(0, len(due), batch_size)]
     with evaluation_mode(model):
@@ -105,10 +105,15 @@ def mask_files(dataset: BaseDataset, folder: Path) -> List[Path]:
     return [folder / f'{image.stem}.png' for image in images]
 
 
+def seg_classes(model: nn.Module, dataset: BaseDataset) -> Sequence[str]:
+    """Names of the ids: the model's, or the data set's of a classifier."""
+    return model.classes.get('seg') or dataset.metainfo['seg_classes']
+
+
 def tag_rules(model: nn.Module, dataset: BaseDataset) -> Tensor:
     """Which tag ``(T, C)`` may belong to which segmentation class."""
     tags = dataset.metainfo.get('cls_classes', ())
-    names = model.classes['seg']
+    names = seg_classes(model, dataset)
     if not tags:
         return torch.zeros(0, len(names), dtype=torch.bool)
     class_map = model.class_map or ClassMap(tags, names, background=None)
@@ -122,7 +127,9 @@ def possible_classes(model: nn.Module,
 
     A class is ruled out if there are tags for it, and all are absent.
     """
-    num_classes = len(model.classes['seg'])
+    num_classes = len(model.classes.get('seg', ()))
+    if rules is not None:
+        num_classes = rules.size(1)
     possible = torch.ones(len(samples), num_classes, dtype=torch.bool)
     for row, sample in zip(possible, samples):
         if rules is not None and 'gt_image_label' in sample:

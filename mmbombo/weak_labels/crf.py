@@ -63,16 +63,22 @@ class DenseCRF:
 
     @torch.no_grad()
     def __call__(self, unary: Tensor) -> Tensor:
-        """Probabilities of energies ``-log p``, both ``(C, H, W)``."""
+        """Probabilities of energies ``-log p``, both ``(..., C, H, W)``.
+
+        Several unaries of the image cost less together.
+        """
         # no pixel may exclude all classes
-        scores = -unary.float().clamp(max=1e4).movedim(0, -1).contiguous()
-        probs = scores.softmax(dim=-1)
+        scores = -unary.float().clamp(max=1e4)
         with torch.autocast(unary.device.type, enabled=False):
+            # over a dimension of a few classes in the end it would be slow
+            probs = scores.softmax(dim=-3)
             for _ in range(self.params.iterations):
-                message = self._bilateral(probs) * self.params.bilateral_compat
-                message += self._gaussian(probs) * self.params.gaussian_compat
-                probs = (scores + message).softmax(dim=-1)
-        return probs.movedim(-1, 0)
+                values = probs.flatten(0, -3).movedim(0, -1).contiguous()
+                message = self._bilateral(values) * self.params.bilateral_compat
+                message += self._gaussian(values) * self.params.gaussian_compat
+                message = message.movedim(-1, 0).reshape(scores.shape)
+                probs = message.add_(scores).softmax(dim=-3)
+        return probs
 
     def _bilateral(self, probs: Tensor) -> Tensor:
         """Messages ``(H, W, C)`` by position and color."""

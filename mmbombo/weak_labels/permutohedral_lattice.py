@@ -6,6 +6,9 @@ from typing import Tuple
 import torch
 from torch import Tensor
 
+# not around the call: lattices are built in threads
+warnings.filterwarnings('ignore', 'Sparse CSR tensor support is in beta')
+
 #: Blurring loses what would pass through vertices that no point touches. This
 #: factor makes up for it, on average over photographs.
 _AMPLITUDE = 1.28
@@ -80,25 +83,22 @@ def lattice_vertices(features: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
     rank = offset.argsort(dim=1, descending=True).argsort(dim=1)
     rank += nearest.sum(dim=1, keepdim=True)
     wrap = (rank < 0).long() - (rank > d).long()
-    nearest, offset, rank = nearest + wrap, offset - wrap, rank + wrap * (
-        d + 1)
+    nearest += wrap
+    offset -= wrap
+    rank += wrap * (d + 1)
     ascending = torch.empty_like(offset).scatter_(1, d - rank, offset)
     weights = ascending.diff(dim=1, prepend=ascending[:, -1:] - 1)
 
-    # corner k adds k to every coordinate and takes d + 1 from the k last in
-    # the order; the last coordinate follows from the others
+    # the last coordinate follows from the others; from corner to corner it is
+    # one step, the first along the direction with the smallest offset
     nearest = nearest[:, :d] * (d + 1)
     extent = nearest.amax(dim=0) - nearest.amin(dim=0) + 4 * (d + 1)
     strides = torch.cat([extent.new_ones(1), extent.cumprod(dim=0)])
     strides[d] = 0
     steps = strides.sum() - (d + 1) * strides
-    lowered = torch.zeros_like(rank).scatter_(1, d - rank,
-                                              steps.expand_as(rank))
-    codes = (nearest * strides[:d]).sum(
-        dim=1, keepdim=True) + torch.cat(
-            [lowered.new_zeros(len(rank), 1),
-             lowered.cumsum(dim=1)[:, :d]],
-            dim=1)
+    taken = torch.zeros_like(rank).scatter_(1, d - rank, steps.expand_as(rank))
+    first = (nearest * strides[:d]).sum(dim=1, keepdim=True)
+    codes = torch.cat([first, first + taken.cumsum(dim=1)[:, :d]], dim=1)
     codes, order = codes.sort(dim=1)
     return codes, weights.gather(1, order), steps
 
@@ -110,12 +110,10 @@ def blur_matrix(vertices: Tensor, step: Tensor) -> Tensor:
     following = torch.searchsorted(vertices, vertices + step)
     following.clamp_(max=len(vertices) - 1)
     found = vertices[following] == vertices + step
-    columns = torch.stack([
-        torch.full_like(index, -1), index,
-        following.where(found, index.new_tensor(-1))
-    ],
-                          dim=1)
-    columns[following[found], 0] = index[found]
+    previous = torch.full_like(index, -1)
+    previous[following[found]] = index[found]
+    following[~found] = -1
+    columns = torch.stack([previous, index, following], dim=1)
     kept = columns >= 0
     weights = torch.tensor([.25, .5, .25], device=index.device)
     return csr_matrix(
@@ -127,7 +125,8 @@ def csr_matrix(counts: Tensor, columns: Tensor, values: Tensor,
                num_columns: int) -> Tensor:
     """A sparse matrix of rows with ``counts`` entries each."""
     rows = torch.cat([counts.new_zeros(1), counts.cumsum(dim=0)])
-    with warnings.catch_warnings():  # "CSR support is in beta state"
-        warnings.simplefilter('ignore', UserWarning)
-        return torch.sparse_csr_tensor(rows.int(), columns.int(), values,
-                                       (len(counts), num_columns))
+    return torch.sparse_csr_tensor(
+        rows.int(),
+        columns.int(),
+        values, (len(counts), num_columns),
+        check_invariants=False)

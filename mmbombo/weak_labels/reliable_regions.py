@@ -36,7 +36,7 @@ def reliable_regions(cam: Tensor, crf: Callable[[Tensor], Tensor]) -> Tensor:
     Args:
         cam (Tensor): ``(K, H, W)`` float32 in [0, 1], of the K >= 0 classes
             that the image may show.
-        crf (Callable): Maps energies ``(1 + K, H, W)`` to probabilities.
+        crf (Callable): Maps energies ``(2, 1 + K, H, W)`` to probabilities.
 
     Returns:
         Tensor: ``(H, W)`` int64: 0 background, k class k - 1, 255 unreliable.
@@ -44,8 +44,9 @@ def reliable_regions(cam: Tensor, crf: Callable[[Tensor], Tensor]) -> Tensor:
     if not len(cam):
         return cam.new_zeros(cam.shape[1:], dtype=torch.long)
     rest = 1 - cam.amax(0, keepdim=True)
-    scores = [torch.cat([rest**power, cam]) for power in (_LOW, _HIGH)]
-    low, high = [crf(-x.clamp(min=_SMALLEST).log()) for x in scores]
+    scores = torch.stack(
+        [torch.cat([rest**power, cam]) for power in (_LOW, _HIGH)])
+    low, high = crf(-scores.clamp(min=_SMALLEST).log())
     labels = low.argmax(0)
     sure = _sure_pixels(scores[1], labels)
     sure &= torch.cat([high[:1], low[1:]]).amax(0) >= _SURE

@@ -42,7 +42,7 @@ def exact_mean_field(image, unary, params):
     return probs.reshape(unary.shape)
 
 
-def photograph(seed, height=40, width=48):
+def photograph(seed, height=32, width=36):
     """Shaded, noisy regions, and the region of each pixel."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
