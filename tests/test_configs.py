@@ -161,8 +161,9 @@ def check_step(cfg, teachers):
     assert all(p.grad is not None for p in learned.values())
     unread = ['backbone.']
     if len(model.task_heads) == 1:
-        # the detector alone does not read the finest level of the pyramid
-        unread += ['neck.fpn_convs.0.', 'neck.lateral_convs.0.']
+        # a detector alone does not read the finest level of the pyramid, a
+        # classifier reads one
+        unread += ['neck.fpn_convs.', 'neck.lateral_convs.0.']
     frozen = [n for n, _ in model.named_parameters() if n not in learned]
     assert all(name.startswith(tuple(unread)) for name in frozen)
 

@@ -127,23 +127,17 @@ class WideResNet38(BaseModule):
                                 (last, dilation), dropout))
                 channels, last = convs[-1][0], dilation
         self.bn7 = nn.BatchNorm2d(channels)
-        self._freeze(frozen_stages)
-
-    def _freeze(self, stages: int) -> None:
-        frozen = [f'b{stage}' for stage in range(2, stages + 1)]
-        for name, child in self.named_children():
-            if name.split('_')[0] in frozen or name == 'conv1a' and stages:
-                child.requires_grad_(False)
-        for layer in self.modules():
-            if isinstance(layer, nn.BatchNorm2d) and self.norm_eval:
-                layer.requires_grad_(False)
+        for name in ('conv1a', *self.blocks):
+            stage = 1 if name == 'conv1a' else int(name[1])
+            getattr(self, name).requires_grad_(stage > frozen_stages)
+        self.train()
 
     def train(self, mode: bool = True) -> 'WideResNet38':
         """Switch the mode of all but frozen normalization."""
         super().train(mode)
         for layer in self.modules():
             if isinstance(layer, nn.BatchNorm2d) and self.norm_eval:
-                layer.eval()
+                layer.eval().requires_grad_(False)
         return self
 
     def forward(self, x: Tensor) -> Tuple[Tensor]:
@@ -151,8 +145,7 @@ class WideResNet38(BaseModule):
         x = self.conv1a(x)
         for name in self.blocks:
             block = getattr(self, name)
-            if self.with_cp and x.requires_grad:
-                x = checkpoint(block, x, use_reentrant=False)
-            else:
-                x = block(x)
+            x = (
+                checkpoint(block, x, use_reentrant=False)
+                if self.with_cp else block(x))
         return (self.bn7(x).relu_(), )
