@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from typing import Dict, List, Tuple
 
-import torch
 from mmdet.utils import InstanceList
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -67,38 +66,18 @@ def split_by_score(found: InstanceList,
                    score_thr: float) -> Tuple[InstanceList, InstanceList]:
     """Part the boxes of a teacher into sure and doubtful ones.
 
-    Boxes without area, after clipping to the image, are neither. All images
-    are parted at once, since to count the boxes of a part is to wait for the
-    device.
+    Boxes without area, after clipping to the image, are neither.
 
     Returns:
         tuple[list[:obj:`InstanceData`]]: ``bboxes`` and ``labels`` of the sure
         and of the doubtful boxes of each image, in their order.
     """
-    boxes = torch.cat([x.bboxes for x in found])
-    labels = torch.cat([x.labels for x in found])
-    scores = torch.cat([x.scores for x in found])
-    with_area = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
-    sure = with_area & (scores > score_thr)
-    doubtful = with_area & ~sure
-    image = torch.cat(
-        [torch.full_like(x.labels, number) for number, x in enumerate(found)])
-    # image by image: the sure ones, the doubtful ones, those without area
-    order = (3 * image + 2 - 2 * sure.long() -
-             doubtful.long()).argsort(stable=True)
-    boxes, labels = boxes[order], labels[order]
-    sizes = [len(x) for x in found]
-    counts = torch.stack([
-        part.sum() for flags in (sure, doubtful) for part in flags.split(sizes)
-    ]).tolist()
     parts: Tuple[InstanceList, InstanceList] = ([], [])
-    start = 0
-    for number, size in enumerate(sizes):
-        first = start
-        for part, count in zip(parts, counts[number::len(sizes)]):
-            chosen = slice(first, first + count)
+    for x in found:
+        with_area = (x.bboxes[:, 2:] > x.bboxes[:, :2]).all(dim=1)
+        sure = x.scores > score_thr
+        for part, chosen in zip(parts, (sure, ~sure)):
+            chosen = chosen & with_area
             part.append(
-                InstanceData(bboxes=boxes[chosen], labels=labels[chosen]))
-            first += count
-        start += size
+                InstanceData(bboxes=x.bboxes[chosen], labels=x.labels[chosen]))
     return parts
