@@ -2,11 +2,12 @@
 from typing import Dict, List, Tuple
 
 from mmdet.utils import InstanceList
-from mmengine.structures import InstanceData
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from mmbombo.models.context import StepContext
-from mmbombo.models.task_heads.ignore_regions import IgnoreRegions
+from mmbombo.models.task_heads.ignore_regions import (IgnoreRegions, pad_boxes,
+                                                      split_boxes)
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
 from ..base_weak_loss import decode_cfg
@@ -72,12 +73,12 @@ def split_by_score(found: InstanceList,
         tuple[list[:obj:`InstanceData`]]: ``bboxes`` and ``labels`` of the sure
         and of the doubtful boxes of each image, in their order.
     """
-    parts: Tuple[InstanceList, InstanceList] = ([], [])
-    for x in found:
-        with_area = (x.bboxes[:, 2:] > x.bboxes[:, :2]).all(dim=1)
-        sure = x.scores > score_thr
-        for part, chosen in zip(parts, (sure, ~sure)):
-            chosen = chosen & with_area
-            part.append(
-                InstanceData(bboxes=x.bboxes[chosen], labels=x.labels[chosen]))
-    return parts
+    boxes, valid = pad_boxes([x.bboxes for x in found])
+    labels, scores = (
+        pad_sequence([x.get(key) for x in found], batch_first=True)
+        for key in ('labels', 'scores'))
+    valid = valid & (boxes[..., 2:] > boxes[..., :2]).all(dim=2)
+    sure = scores > score_thr
+    return (split_boxes(boxes, labels,
+                        valid & sure), split_boxes(boxes, labels,
+                                                   valid & ~sure))
