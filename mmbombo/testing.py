@@ -162,8 +162,15 @@ def add_weak_labels(sample, objects):
 
 
 def model_of_config(cfg, size):
-    """The model of a config, without pretrained weights, for small images."""
+    """The model of a config, without pretrained weights, for small images.
+
+    RRM's network has an eighth of its width.
+    """
     cfg.model.backbone.init_cfg = None
+    if cfg.model.backbone.type == 'WideResNet38':
+        cfg.model.backbone.width = 1 / 8
+        heads = cfg.model.task_heads
+        heads.cls.in_channels = heads.seg.head.in_channels = 512
     if 'batch_resize' in cfg.model:
         cfg.model.batch_resize.sizes = (size, )
     return MODELS.build(cfg.model)

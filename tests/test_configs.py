@@ -240,7 +240,8 @@ def test_preparing_a_weak_label_changes_no_augmentation(data, kind, tmp_path):
 
 
 @pytest.mark.parametrize('folder, prefix', [('bombo', 'bombo_'),
-                                            ('distillation', '')])
+                                            ('distillation', ''),
+                                            ('rrm', 'rrm_')])
 def test_metafile_and_readme_name_every_method(folder, prefix):
     folder = FOLDER / folder
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())

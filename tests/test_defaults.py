@@ -21,6 +21,9 @@ CLASSES = dict(
     BoxForMaskLoss=dict(
         loss_weight=1., ramp=0., stride=1, start=0.),
     BoxProjectionLoss=dict(loss_weight=1., ramp=0., outside=True),
+    DenseEnergyLoss=dict(
+        source_kind='image_label', loss_weight=1e-7, sigma_xy=100.,
+        sigma_rgb=15., scale_factor=.25, gate='labeled', exact_grad=False),
     MaskForBoxLoss=dict(
         loss_weight=1., ramp=.1, predictor='self', score_thr=.3,
         max_predictions=30, iou_thr=.5, containment_thr=.7, rest_thr=.2,

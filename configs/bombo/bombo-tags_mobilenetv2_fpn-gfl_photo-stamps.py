@@ -1,5 +1,6 @@
-# BoMBo with three sources: boxes, masks, and images of which only the tags are
-# read. Boxes and masks imply tags, so that all images train the classifier.
+# BoMBo with three sources: 100 images with boxes, 100 with masks, and 1,400 of
+# which only the tags are read. Boxes and masks imply tags, so that all images
+# train the classifier, whose activation maps teach masks where there are tags.
 _base_ = './bombo_mobilenetv2_fpn-gfl_photo-stamps.py'
 
 # after augmentation: a crop may lose an object
@@ -14,32 +15,39 @@ test_pipeline = [
 model = dict(
     classes=dict(cls=_base_.det_classes),
     task_heads=dict(
-        # of the pyramid's maps that of stride 16
+        # of the pyramid's maps that of stride 8, so that the activation maps
+        # have 20 x 20 cells at 160 pixels
         cls=dict(
             type='ClsTaskHead',
             num_classes=len(_base_.det_classes),
             in_channels=64,
-            in_index=2)))
+            in_index=1,
+            bias=False)),
+    weak_losses=[*_base_.model.weak_losses,
+                 dict(type='TagForMaskLoss', start=0.3)])
 
 metainfo = dict(_base_.metainfo, cls_classes=_base_.det_classes)
-# the second half of the images with boxes has tags only
+det_source = dict(
+    _base_.det_source, metainfo=metainfo, indices=100, pipeline=train_pipeline)
+seg_source = dict(
+    _base_.seg_source, metainfo=metainfo, indices=100, pipeline=train_pipeline)
+# the other 700 of each half
+parts = [dict(_base_.det_source), dict(_base_.seg_source)]
+for part in parts:
+    for key in ('pipeline', 'source', 'annotation_kinds'):
+        part.pop(key)
+    part.update(metainfo=metainfo, indices=-700)
+tag_source = dict(
+    type='ConcatSource',
+    datasets=parts,
+    source='tags',
+    annotation_kinds=('image_label', ),
+    pipeline=train_pipeline)
 train_dataloader = dict(
-    sampler=dict(source_ratio=[1, 1, 1]),
-    dataset=dict(datasets=[
-        dict(
-            _base_.det_source,
-            metainfo=metainfo,
-            indices=400,
-            pipeline=train_pipeline),
-        dict(_base_.seg_source, metainfo=metainfo, pipeline=train_pipeline),
-        dict(
-            _base_.det_source,
-            metainfo=metainfo,
-            source='tags',
-            annotation_kinds=('image_label', ),
-            indices=-400,
-            pipeline=train_pipeline)
-    ]))
+    batch_size=18,
+    sampler=dict(batch_size=18, source_ratio=[1, 1, 1]),
+    dataset=dict(datasets=[det_source, seg_source, tag_source]))
+auto_scale_lr = dict(base_batch_size=18)
 val_dataloader = dict(
     dataset=dict(metainfo=metainfo, pipeline=test_pipeline))
 test_dataloader = val_dataloader

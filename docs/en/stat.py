@@ -46,7 +46,9 @@ def section(metafile: dict) -> str:
         model['Metadata']['Training'] for model in metafile['Models']
         if 'Results' in model
     ]
-    return '\n'.join([*lines, '', '```bash', *commands, '```', ''])
+    if commands:
+        lines += ['', '```bash', *commands, '```']
+    return '\n'.join([*lines, ''])
 
 
 def row(model: dict) -> str:

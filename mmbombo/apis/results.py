@@ -77,6 +77,15 @@ def write_label_map(path: str, field: PixelData,
                     styles: Sequence[ClassStyle]) -> None:
     """Write a map of ids 0-255 as a palette PNG; its folder is made."""
     os.makedirs(osp.dirname(path), exist_ok=True)
-    image = Image.fromarray(map_ids(field).astype(np.uint8), mode='P')
-    image.putpalette([value for style in styles for value in style.color])
-    image.save(path)
+    label_map_image(map_ids(field), styles).save(path)
+
+
+def label_map_image(ids: np.ndarray,
+                    styles: Sequence[ClassStyle]) -> Image.Image:
+    """Ids ``(H, W)`` of 0-255 as a palette image, 255 in VOC's color of it."""
+    image = Image.fromarray(ids.astype(np.uint8), mode='P')
+    colors = [style.color for style in styles[:255]]
+    # with less than 256 colors Pillow would cut bits off
+    colors += [(0, 0, 0)] * (255 - len(colors)) + [(224, 224, 192)]
+    image.putpalette([value for color in colors for value in color])
+    return image

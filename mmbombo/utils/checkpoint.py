@@ -39,7 +39,10 @@ DOWNLOADED = ('http://', 'https://', 'torchvision://', 'open-mmlab://',
               'openmmlab://')
 # Weights that the configs name and a tool of ours makes.
 MADE_BY = {
-    'mobilenet_v2_imagenet.pth': 'tools/model_converters/mobilenet_v2.py'
+    'mobilenet_v2_imagenet.pth':
+    'tools/model_converters/mobilenet_v2.py',
+    'wide_resnet38_imagenet.pth':
+    'tools/model_converters/wide_resnet38.py FILE.params'
 }
 
 

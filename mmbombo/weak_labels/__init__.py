@@ -3,10 +3,13 @@ from .boxes_to_masks import METHODS, PseudoMask, boxes_to_mask, check_method
 from .cache import PseudoMaskCache
 from .components import label_components
 from .covered_cells import covered_cells, covered_pixels
+from .crf import CRF_PRESETS, CRFParams, DenseCRF
 from .masks_to_boxes import RefinedBoxes, refine_boxes
+from .permutohedral_lattice import PermutohedralLattice
 
 __all__ = [
-    'METHODS', 'PseudoMask', 'PseudoMaskCache', 'RefinedBoxes',
-    'boxes_to_mask', 'check_method', 'covered_cells', 'covered_pixels',
-    'label_components', 'refine_boxes'
+    'CRFParams', 'CRF_PRESETS', 'DenseCRF', 'METHODS', 'PermutohedralLattice',
+    'PseudoMask', 'PseudoMaskCache', 'RefinedBoxes', 'boxes_to_mask',
+    'check_method', 'covered_cells', 'covered_pixels', 'label_components',
+    'refine_boxes'
 ]

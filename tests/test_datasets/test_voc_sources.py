@@ -110,6 +110,37 @@ def test_both_years_are_read_for_what_they_are(prepared, config):
         assert 'gt_bboxes' not in sample
 
 
+@pytest.mark.parametrize('name', ['', '-from-imagenet'])
+def test_tags_come_from_the_boxes_files(root, config, name):
+    for folder in ('SegmentationClassAug', 'SegmentationClass'):
+        for image_id in voc_devkit.SEG_TRAIN_2012:  # no mask is read
+            (root / 'VOC2012' / folder / f'{image_id}.png').unlink()
+    cfg = config(root, f'rrm/rrm_wrn38_voc{name}')
+    data = DATASETS.build(cfg.train_dataloader.dataset)
+    train = {*voc_devkit.SEG_TRAIN_2012, *voc_devkit.SBD}
+    train -= {*voc_devkit.SEG_VAL_2012}
+    ids = [data.get_data_info(i)['img_id'] for i in range(len(data))]
+    assert ids == sorted(train)
+    for i, image_id in enumerate(ids):
+        sample = data[i]['data_samples']
+        labels = sample.gt_image_label.label
+        assert labels[voc_devkit.label(image_id)] == 1
+        # of a difficult object alone nothing is concluded
+        difficult = (voc_devkit.is_difficult(image_id)
+                     and voc_devkit.label(image_id) != voc_devkit.PERSON)
+        assert labels[voc_devkit.PERSON] == (-1 if difficult else int(
+            voc_devkit.label(image_id) == voc_devkit.PERSON))
+        assert 'gt_sem_seg' not in sample
+    val = DATASETS.build(cfg.val_dataloader.dataset)
+    assert [val.get_data_info(i)['img_id'] for i in range(len(val))
+            ] == voc_devkit.SEG_VAL_2012
+    sample = val[3]
+    assert sample['inputs'].shape[1:] == sample['data_samples'].ori_shape
+    np.testing.assert_array_equal(
+        sample['data_samples'].gt_sem_seg.sem_seg[0],
+        voc_devkit.official_mask(voc_devkit.SEG_VAL_2012[3]))
+
+
 def test_validation_is_official_and_at_full_size(prepared, config):
     cfg = config(prepared)
     val = DATASETS.build(cfg.val_dataloader.dataset)

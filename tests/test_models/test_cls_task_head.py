@@ -23,8 +23,9 @@ def head():
 def sample(labels, size=64, shape=None):
     found = make_sample((), size=size)
     found.set_metainfo(
-        dict(annotation_kinds=('image_label', ), img_shape=shape
-             or (size, size)))
+        dict(
+            annotation_kinds=('image_label', ),
+            img_shape=shape or (size, size)))
     found.gt_image_label = LabelData(label=torch.tensor(labels).to(torch.int8))
     return found
 
@@ -48,6 +49,24 @@ def test_padding_is_no_part_of_the_image(head):
     feats = torch.randn(1, 16, 8, 8), torch.randn(1, 16, 4, 4)
     logits, maps = head(feats, [sample([0, 0, 0], shape=(32, 48))])
     torch.testing.assert_close(logits, maps[..., :2, :3].mean((2, 3)))
+
+
+def test_dropout_is_for_the_logits_alone():
+    torch.manual_seed(0)
+    head = MODELS.build(dict(HEAD, dropout_ratio=.5, bias=False))
+    head.init_weights()
+    assert [*head.state_dict()] == ['classifier.weight']
+    feat = torch.randn(1, 16, 4, 4, requires_grad=True)
+    feats, samples = (None, feat), [sample([0, 0, 0])]
+    logits, maps = head.eval()(feats, samples)
+    torch.testing.assert_close(logits, maps.mean((2, 3)))
+    trained, same = head.train()(feats, samples)
+    assert torch.equal(same, maps)
+    # whole channels count twice or not at all
+    grad, = torch.autograd.grad(logits.sum(), feat)
+    ratio = torch.autograd.grad(trained.sum(), feat)[0] / grad
+    assert (ratio == ratio[..., :1, :1]).all()
+    assert set(ratio.round(decimals=4).unique().tolist()) == {0., 2.}
 
 
 def test_loss_is_that_of_torch_where_all_is_known(head):

@@ -1,4 +1,6 @@
 # Copyright (c) mmbombo contributors.
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -10,11 +12,11 @@ from mmbombo.models.task_heads.decode_head_loss import cell_accuracy
 from mmbombo.models.task_heads.labeled_pixels import (LabeledPixelMean,
                                                       LabeledPixelsOnly)
 from mmbombo.models.task_heads.seg_task_head import window_starts
-from mmbombo.models.utils import select_images
+from mmbombo.models.utils import raw_images, select_images
 from mmbombo.registry import MODELS, TRANSFORMS
 from mmbombo.structures.candidate_map import CandidateMap
 from mmbombo.testing import (SEG_CONFIGS, SIZE, make_feats, make_sample,
-                             seg_head_cfg, without_statistics)
+                             seg_head_cfg, tiny_model_cfg, without_statistics)
 from mmbombo.utils import UserError
 
 
@@ -436,3 +438,54 @@ def test_unknown_or_incomplete_test_mode_is_an_error():
             MODELS.build(
                 dict(cfg, test_cfg=dict(
                     mode='slide', crop_size=(64, 64), stride=stride)))
+
+
+def crf_model(**test_cfg):
+    """A whole network whose logits are given: right but for speckles."""
+    cfg = tiny_model_cfg()
+    cfg['task_heads']['seg']['test_cfg'] = dict(mode='whole', **test_cfg)
+    model = MODELS.build(cfg).eval()
+    truth = torch.zeros(96, 128, dtype=torch.long)
+    truth[20:70, 30:80] = 2
+    shown = truth.clone()
+    shown[::9, ::7] = 1
+    logits = 3. * F.one_hot(shown, 4).permute(2, 0, 1)[None]
+    model.task_heads['seg'].head.forward = lambda feats: logits
+    image = torch.full((3, 96, 128), 60, dtype=torch.uint8)
+    image[:, truth > 0] = torch.tensor([[20], [90], [220]], dtype=torch.uint8)
+    sample = make_sample(())
+    sample.set_metainfo(
+        dict(img_shape=(96, 128), ori_shape=(96, 128), scale_factor=(1., 1.)))
+    return model, dict(inputs=[image], data_samples=[sample]), truth
+
+
+def test_crf_sees_the_image_and_removes_speckles():
+    speckled = crf_model()
+    refined = crf_model(crf='rrm_infer')
+    copied = copy.deepcopy(refined[0]), *refined[1:]
+    for (model, data, truth), right in [(speckled, False), (refined, True),
+                                        (copied, True)]:
+        ids = model.test_step(data)[0].pred_sem_seg.data[0]
+        assert (ids == truth).all() == right
+
+
+@pytest.mark.parametrize('conversion', [dict(), dict(bgr_to_rgb=True)])
+@pytest.mark.parametrize(
+    'norm',
+    [dict(), dict(mean=[120., 110., 100.], std=[60., 50., 40.])])
+def test_raw_images_undo_the_preprocessor(conversion, norm):
+    preprocessor = MODELS.build(
+        dict(type='MultiTaskDataPreprocessor', **conversion, **norm))
+    bgr = torch.randint(256, (3, 8, 10), dtype=torch.uint8)
+    inputs = preprocessor(dict(inputs=[bgr], data_samples=[make_sample(
+        ())]))['inputs']
+    torch.testing.assert_close(
+        raw_images(inputs.float(), preprocessor)[0],
+        bgr.flip(0).float())
+
+
+@pytest.mark.parametrize('crf', ['rrm', dict(gaussian_sxy=3), 4])
+def test_wrong_crf_is_an_error(crf):
+    cfg = seg_head_cfg('fpn')
+    with pytest.raises(UserError, match='^crf=.* rrm_infer.*gaussian_compat'):
+        MODELS.build(dict(cfg, test_cfg=dict(mode='whole', crf=crf)))

@@ -54,8 +54,8 @@ def main(ablation, bench_file, tmp_path, monkeypatch):
     returns what it has trained and the JSON file."""
     trained = []
 
-    def train(config, work_dir, threads):
-        cfg = Config.fromfile(config)
+    def call(script, work_dir, threads):
+        cfg = Config.fromfile(script[1])
         trained.append((work_dir.name.split('_')[0], cfg))
         file = work_dir / str(len(trained)) / 'vis_data' / 'scalars.json'
         file.parent.mkdir(parents=True)
@@ -63,7 +63,7 @@ def main(ablation, bench_file, tmp_path, monkeypatch):
             json.dumps({'det/bbox_mAP': len(trained) / 100, 'seg/mIoU': 50.}))
         (work_dir / f'iter_{cfg.train_cfg.max_iters}.pth').touch()
 
-    monkeypatch.setattr(ablation, 'train', train)
+    monkeypatch.setattr(ablation, 'call', call)
 
     def run(rows, *options):
         monkeypatch.setattr('sys.argv', [
@@ -231,7 +231,7 @@ def test_a_failed_run_stops_those_that_have_not_begun(
     begun = []
     second_began, rest_canceled = threading.Event(), threading.Event()
 
-    def train(config, work_dir, threads):
+    def call(script, work_dir, threads):
         begun.append(work_dir.name)
         if len(begun) == 2:
             second_began.set()
@@ -247,7 +247,7 @@ def test_a_failed_run_stops_those_that_have_not_begun(
             rest_canceled.set()
             super().shutdown()
 
-    monkeypatch.setattr(ablation, 'train', train)
+    monkeypatch.setattr(ablation, 'call', call)
     monkeypatch.setattr(ablation, 'ThreadPoolExecutor', Pool)
     monkeypatch.setattr('sys.argv', [
         'ablation.py', '--bench', str(bench_file), '--work-dir',
@@ -273,7 +273,7 @@ def test_finished_runs_are_kept_and_changed_configs_are_not(main, tmp_path):
     assert content['rows']['naive']['AP']['seeds'] == [3.]
     assert [run['row'] for run in content['runs']] == ['naive', 'kd', 'naive']
     text = (tmp_path / 'ablation.md').read_text()
-    assert '| naive | 1 |  | 3.0 | 50.0 |' in text
+    assert '| naive | 1 | 3.0 | 50.0 |' in text
     assert '- bench: `bench.yml`\n- iters: `7`' in text
     trained, content = main('kd')
     assert trained == [] and list(content['rows']) == ['naive', 'kd']

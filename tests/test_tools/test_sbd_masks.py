@@ -47,7 +47,11 @@ def test_official_masks_go_over_those_of_sbd(roots, capsys):
         official = image_id not in voc_devkit.SBD[2:]
         truth = voc_devkit.official_mask if official else voc_devkit.sbd_mask
         np.testing.assert_array_equal(mask, truth(image_id))
-    assert f'SegmentationClassAug: {len(ALL)} masks' in capsys.readouterr().out
+    train = ALL - {*voc_devkit.SEG_VAL_2012}
+    said = f'SegmentationClassAug: {len(ALL)} masks, {len(train)} of them'
+    assert said in capsys.readouterr().out
+    listed = roots[1] / 'ImageSets/mmbombo/trainaug.txt'
+    assert listed.read_text().split() == sorted(train)
 
 
 def test_it_resumes_and_repairs_what_is_not_official(roots):

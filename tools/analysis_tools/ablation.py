@@ -64,15 +64,17 @@ if __name__ == '__main__':  # --help waits for no library
 
 import torch
 from ablation_parts.bench import (Bench, Row, class_groups, data_digest,
-                                  fingerprint, load_config, read_bench)
-from ablation_parts.report import (GROUP_METRICS, METRICS, document,
+                                  filled_in, fingerprint, load_config,
+                                  read_bench)
+from ablation_parts.report import (METRICS, SOME_METRICS, document,
                                    summarize, table)
 from provenance import command, commit, machine
 
 from mmbombo.utils.atomic_write import atomic_write
 
 LOGGED = dict(
-    AP50='det/bbox_mAP_50', AP='det/bbox_mAP', mIoU='seg/mIoU')
+    AP50='det/bbox_mAP_50', AP='det/bbox_mAP', mIoU='seg/mIoU',
+    tags='cls/mAP')
 #: What PseudoLabelQualityHook logs.
 PSEUDO_LABELS = ('b4m/', 'm4b/', 'rectangles/')
 
@@ -83,9 +85,15 @@ def chosen_rows(bench: Bench, names: List[str]) -> List[Row]:
     unknown = sorted(set(names) - set(bench.rows))
     if unknown:
         sys.exit(f'unknown rows {unknown}; the bench has {list(bench.rows)}')
-    needed = [need for name in names for need in bench.rows[name].needs]
-    # dict.fromkeys drops repetitions and keeps the order
-    return [bench.rows[name] for name in dict.fromkeys(needed + names)]
+    for name in names:  # grows meanwhile
+        names += bench.rows[name].needs
+    # in the order of the bench, where a row stands below those it needs
+    return [row for name, row in bench.rows.items() if name in names]
+
+
+def depth(bench: Bench, row: Row) -> int:
+    """How many rows have to be trained one after the other before a row."""
+    return max((1 + depth(bench, bench.rows[x]) for x in row.needs), default=0)
 
 
 class TrainingFailed(Exception):
@@ -101,12 +109,14 @@ class Run(NamedTuple):
         key (str): Fingerprint of config and data.
         work_dir (Path): Where it is trained.
         cfg (Config): What is trained.
+        before (list[str]): Script and arguments to run before, or nothing.
     """
     row: Row
     seed: int
     key: str
     work_dir: Path
     cfg: Config
+    before: List[str]
 
     @property
     def identity(self) -> tuple:
@@ -119,12 +129,9 @@ class Run(NamedTuple):
         return self.work_dir / f'iter_{self.cfg.train_cfg.max_iters}.pth'
 
 
-def train(config: Path, work_dir: Path, threads: int) -> None:
-    """Run ``tools/train.py`` in a process of its own, resuming if it can."""
-    command = [
-        sys.executable, str(ROOT / 'tools' / 'train.py'), str(config),
-        '--work-dir', str(work_dir), '--resume', 'auto'
-    ]
+def call(script: List[str], work_dir: Path, threads: int) -> None:
+    """Run a script of ours with arguments in a process of its own."""
+    command = [sys.executable, str(ROOT / script[0]), *script[1:]]
     path = os.pathsep.join(
         filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
     log = work_dir / 'stdout.log'
@@ -134,7 +141,7 @@ def train(config: Path, work_dir: Path, threads: int) -> None:
             env=dict(os.environ, PYTHONPATH=path,
                      OMP_NUM_THREADS=str(threads)))
     if code:
-        raise TrainingFailed(f'{config} failed, see {log}')
+        raise TrainingFailed(f'{script[0]} failed, see {log}')
 
 
 def finish(run: Run, threads: int) -> dict:
@@ -142,8 +149,12 @@ def finish(run: Run, threads: int) -> dict:
     print(f'training {run.row.name}, seed {run.seed}: {run.work_dir}',
           flush=True)
     run.work_dir.mkdir(parents=True, exist_ok=True)
-    run.cfg.dump(run.work_dir / 'config.py')
-    train(run.work_dir / 'config.py', run.work_dir, threads)
+    config = run.work_dir / 'config.py'
+    run.cfg.dump(config)
+    if run.before:
+        call(run.before, run.work_dir, threads)
+    call(['tools/train.py', str(config), '--work-dir', str(run.work_dir),
+          '--resume', 'auto'], run.work_dir, threads)
     return dict(row=run.row.name, seed=run.seed, config_hash=run.key,
                 commit=commit(), **read_log(run.work_dir,
                                             class_groups(run.cfg)))
@@ -177,7 +188,7 @@ def meta(bench: Bench, args: argparse.Namespace) -> dict:
     """On what, with what and how the runs are made."""
     return dict(
         command=command(), bench=args.bench.name, iters=bench.iters,
-        environment=bench.environment, data=data_digest(
+        environment=bench.environment, baseline=bench.baseline, data=data_digest(
             Config.fromfile(next(iter(bench.rows.values())).config)),
         threads=threads_of(args), jobs=args.jobs,
         **machine('cuda' if torch.cuda.is_available() else 'cpu'))
@@ -192,7 +203,7 @@ def write_results(runs: List[dict], today: Set[tuple], bench: Bench,
                   args: argparse.Namespace) -> str:
     """Write all runs, and the summary of those of today; return a table."""
     summary = summarize([run for run in runs if identity(run) in today],
-                        list(bench.rows))
+                        list(bench.rows), bench.baseline)
     about = meta(bench, args)
     content = dict(meta=about, rows=summary, runs=runs)
     atomic_write(args.json, (json.dumps(content, indent=1) + '\n').encode())
@@ -224,7 +235,8 @@ def prepare(bench: Bench, row: Row, seed: int, work_dir: Path) -> Run:
     }
     cfg = load_config(bench, row, seed, checkpoints)
     key = fingerprint(cfg)
-    return Run(row, seed, key, work_dir / f'{row.name}_{seed}_{key}', cfg)
+    return Run(row, seed, key, work_dir / f'{row.name}_{seed}_{key}', cfg,
+               filled_in(row.before, checkpoints))
 
 
 def read_results(file: Path) -> List[dict]:
@@ -236,18 +248,19 @@ def unfinished(runs: List[Run], results: List[dict]) -> List[Run]:
     """Runs without a result, and those whose lost checkpoint they need."""
     finished = {identity(result) for result in results}
     todo = [run for run in runs if run.identity not in finished]
-    needed = {(need, run.seed) for run in todo for need in run.row.needs}
-    return [
-        run for run in runs
-        if run in todo or ((run.row.name, run.seed) in needed
-                           and not run.checkpoint.is_file())
-    ]
+    for run in todo:  # grows meanwhile
+        needed = [(need, run.seed) for need in run.row.needs]
+        todo += [
+            x for x in runs if x not in todo and not x.checkpoint.is_file()
+            and (x.row.name, x.seed) in needed
+        ]
+    return [run for run in runs if run in todo]
 
 
 def show(result: dict) -> None:
     """Print the metrics of a run."""
     print(f'{result["row"]} {result["seed"]}: ' + ', '.join(
-        f'{name} {result[name]:.1f}' for name in METRICS + GROUP_METRICS
+        f'{name} {result[name]:.1f}' for name in METRICS + SOME_METRICS
         if name in result), flush=True)
 
 
@@ -284,8 +297,8 @@ def main() -> None:
             show(result)
     todo = unfinished(runs, results)
     # those that others need are trained before them
-    for waits in (False, True):
-        batch = [run for run in todo if bool(run.row.needs) == waits]
+    for level in sorted({depth(bench, run.row) for run in todo}):
+        batch = [run for run in todo if depth(bench, run.row) == level]
         for new in train_all(batch, args):
             results = [
                 result for result in results

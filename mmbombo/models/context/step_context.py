@@ -1,4 +1,5 @@
 # Copyright (c) mmbombo contributors.
+from collections import defaultdict
 from typing import (TYPE_CHECKING, Any, Callable, Dict, List, Optional,
                     Sequence, Tuple)
 
@@ -7,7 +8,7 @@ from mmdet.structures import SampleList
 from mmdet.utils import ConfigType
 from torch import Tensor
 
-from mmbombo.models.utils import (evaluation_mode, select_images,
+from mmbombo.models.utils import (evaluation_mode, raw_images, select_images,
                                   training_progress)
 from mmbombo.structures import ClassMap
 from mmbombo.structures.class_names import TaskClasses
@@ -38,6 +39,9 @@ class StepContext:
 
     Attributes:
         plan (dict[str, list[int]]): Per head, the images it runs on.
+        pseudo_labels (dict[str, dict[int, Tensor]]): Task and position of an
+            image to the labels that a weak loss has made for it in this step,
+            for losses after it: for 'seg' class ids ``(1, H, W)`` int64.
     """
 
     def __init__(self, model: 'MultiTaskDetector', inputs: Tensor,
@@ -46,12 +50,14 @@ class StepContext:
         self.inputs = inputs
         self.samples = samples
         self.plan = self._plan()
+        self.pseudo_labels: Dict[str, Dict[int, Tensor]] = defaultdict(dict)
         # who asks first may be making a pseudo label, without gradient
         self._with_grad = torch.is_grad_enabled()
         self._features: Optional[Tuple[Tensor, ...]] = None
         self._outputs: Dict[str, Any] = {}
         self._others: Dict[str, Optional[TeacherOutputs]] = {}
         self._views: Dict[tuple, View] = {}
+        self._raw_images: Optional[Tensor] = None
 
     def _plan(self) -> Dict[str, List[int]]:
         plan = {
@@ -84,6 +90,14 @@ class StepContext:
             with torch.set_grad_enabled(self._with_grad):
                 self._features = self.model.extract_feat(self.inputs)
         return self._features
+
+    @property
+    def raw_images(self) -> Tensor:
+        """Tensor: Images ``(N, 3, H, W)``, RGB in 0 to 255."""
+        if self._raw_images is None:
+            self._raw_images = raw_images(self.inputs,
+                                          self.model.data_preprocessor)
+        return self._raw_images
 
     @property
     def progress(self) -> float:

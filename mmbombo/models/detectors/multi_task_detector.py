@@ -1,4 +1,5 @@
 # Copyright (c) mmbombo contributors.
+from functools import partial
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmdet.models.detectors import BaseDetector
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from mmbombo.models.context import (StepContext, Teachers, group_images,
                                     mean_over_groups)
 from mmbombo.models.utils import (PROBE_SIZE, freeze_unreached_parameters,
-                                  probe_features, select_images, zero_loss)
+                                  probe_features, raw_images, select_images,
+                                  zero_loss)
 from mmbombo.registry import MODELS
 from mmbombo.structures.class_names import resolve_classes
 from mmbombo.utils import UserError
@@ -115,6 +117,8 @@ class MultiTaskDetector(BaseDetector):
         for head in self.task_heads.values():
             head.check_classes(self.classes)
             check_needs(head, self.task_heads)
+            head.raw_images = partial(
+                raw_images, preprocessor=self.data_preprocessor)
         for weak_loss in self.weak_losses:
             weak_loss.check_model(self)
         feats = probe_features(self)
@@ -161,6 +165,9 @@ class MultiTaskDetector(BaseDetector):
     def extract_feat(self, batch_inputs: Tensor) -> Tuple[Tensor, ...]:
         """Feature maps ``(N, C, H_l, W_l)`` of backbone and neck."""
         feats = self.backbone(batch_inputs)
+        if isinstance(feats,
+                      Tensor):  # of a single map, some in MMSegmentation
+            feats = (feats, )
         return feats if self.neck is None else self.neck(feats)
 
     def loss(self, batch_inputs: Tensor,

@@ -34,6 +34,8 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
     needs: Tuple[str, ...] = ()
     #: Whether :meth:`add_predictions` reads the features of whole images.
     predicts_from_features: bool = True
+    #: Maps inputs to RGB images in 0..255. The detector sets it.
+    raw_images: Callable[[Tensor], Tensor]
 
     def __init__(self, init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg=init_cfg)

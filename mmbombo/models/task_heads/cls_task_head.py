@@ -21,9 +21,10 @@ from .base_task_head import BaseTaskHead, require_num_classes
 class ClsTaskHead(BaseTaskHead):
     """Multi-label classification: which classes does an image show?
 
-    A 1x1 convolution and global average pooling, in this order, so that the
-    class activation maps are at hand: their mean over the image is the logit.
-    The padding of a batch is no part of the image.
+    Global average pooling and a 1x1 convolution. The same convolution of the
+    features before the pooling gives the class activation maps, whose mean
+    over the image is the logit (but for the dropout, which leaves the maps
+    alone). The padding of a batch is no part of the image.
 
     The loss is the multi-label soft margin loss (binary cross-entropy of each
     class), as a mean over all classes that are known to be present or absent,
@@ -34,6 +35,9 @@ class ClsTaskHead(BaseTaskHead):
         in_channels (int): Channels of the feature map.
         in_index (int): Which feature map the head reads.
         loss_weight (float): Weight of the loss. Defaults to 1.
+        dropout_ratio (float): Share of the channels that the logits do
+            without in training. Defaults to 0.
+        bias (bool): Whether the convolution has a bias. Defaults to True.
         init_cfg (dict, optional): Initialization config. Defaults to a normal
             distribution of deviation 0.01.
     """
@@ -47,6 +51,8 @@ class ClsTaskHead(BaseTaskHead):
         in_channels: int,
         in_index: int,
         loss_weight: float = 1.,
+        dropout_ratio: float = 0.,
+        bias: bool = True,
         init_cfg: OptMultiConfig = dict(
             type='Normal', layer='Conv2d', std=0.01)
     ) -> None:
@@ -54,7 +60,8 @@ class ClsTaskHead(BaseTaskHead):
         self.num_classes = num_classes
         self.in_index = in_index
         self.loss_weight = loss_weight
-        self.classifier = nn.Conv2d(in_channels, num_classes, 1)
+        self.dropout = nn.Dropout2d(dropout_ratio)
+        self.classifier = nn.Conv2d(in_channels, num_classes, 1, bias=bias)
 
     def check_classes(self, classes: TaskClasses) -> None:
         """Raise if the number of classes is not that of the task."""
@@ -81,16 +88,20 @@ class ClsTaskHead(BaseTaskHead):
             tuple[Tensor]: Logits ``(N, C)`` and class activation maps
             ``(N, C, h, w)``.
         """
-        maps = self.classifier(feats[self.in_index])
+        feat = feats[self.in_index]
         if samples is None:
-            return maps.mean((2, 3)), maps
-        metas = [sample.metainfo for sample in samples]
-        inside = valid_cells(metas, maps.shape[-2:],
-                             metas[0]['batch_input_shape'], maps.device)[:,
-                                                                         None]
-        # an image has a cell of its own, however small
-        count = inside.sum((2, 3)).clamp(min=1)
-        return (maps * inside).sum((2, 3)) / count, maps
+            pooled = feat.mean((2, 3), keepdim=True)
+        else:
+            metas = [sample.metainfo for sample in samples]
+            inside = valid_cells(metas, feat.shape[-2:],
+                                 metas[0]['batch_input_shape'], feat.device)
+            # an image has a cell of its own, however small
+            count = inside.sum((1, 2), keepdim=True).clamp(min=1)
+            share = (inside / count).to(feat)
+            # a sum of products, without a copy of the many channels
+            pooled = (feat.flatten(2) @ share.flatten(1)[..., None])[..., None]
+        logits = self.classifier(self.dropout(pooled)).flatten(1)
+        return logits, self.classifier(feat)
 
     def targets(self, task: str, samples: SampleList) -> Tuple[Tensor, None]:
         """Labels ``(n, C)`` int8: 1 present, 0 absent, -1 unknown."""

@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Callable, List, Sequence, Tuple, Union
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from mmbombo.structures import IGNORE_INDEX, SEM_SEG
 from mmbombo.structures.candidate_map import CandidateMap
 from mmbombo.structures.class_names import TaskClasses
 from mmbombo.utils import UserError
+from mmbombo.weak_labels.crf import DenseCRF, crf_params
 from .base_task_head import (BaseTaskHead, library_scope, overridden,
                              require_num_classes)
 from .decode_head_loss import decode_head_loss
@@ -38,7 +39,10 @@ class SegTaskHead(BaseTaskHead):
         auxiliary_head (dict | list[dict], optional): Heads that only train.
             Defaults to None.
         test_cfg (dict): ``mode='whole'``, or ``mode='slide'`` with
-            ``crop_size`` and ``stride``, both (height, width) in pixels.
+            ``crop_size`` and ``stride``, both (height, width) in pixels. With
+            ``crf``, the name of a preset or a dict of
+            :class:`~mmbombo.weak_labels.crf.CRFParams`, a dense CRF refines
+            the predictions at the original size, not pseudo labels.
             Defaults to ``dict(mode='whole')``.
         init_cfg (dict, optional): Initialization config. Defaults to None.
     """
@@ -60,8 +64,10 @@ class SegTaskHead(BaseTaskHead):
         self.head = build_decode_head(head)
         self.auxiliary_heads = ModuleList(
             build_decode_head(cfg) for cfg in auxiliary_head)
-        self.test_cfg = dict(test_cfg or dict(mode='whole'))
+        self.test_cfg = {'mode': 'whole', **(test_cfg or {})}
         check_test_cfg(self.test_cfg)
+        crf = self.test_cfg.get('crf')
+        self.crf = None if crf is None else crf_params(crf)
 
     @property
     def predicts_from_features(self) -> bool:
@@ -130,15 +136,41 @@ class SegTaskHead(BaseTaskHead):
     def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
                         samples: SampleList, extract_feat: Callable) -> None:
         """Store ``pred_sem_seg`` at the original size in the samples."""
+        for sample, logits in zip(
+                samples, self.full_logits(feats, inputs, samples,
+                                          extract_feat)):
+            ids = self._class_ids(logits)
+            sample.pred_sem_seg = PixelData(sem_seg=ids, data=ids)
+
+    @torch.no_grad()
+    def full_logits(self,
+                    feats: Tuple[Tensor, ...],
+                    inputs: Tensor,
+                    samples: SampleList,
+                    extract_feat: Callable,
+                    possible: Optional[Tensor] = None) -> Iterator[Tensor]:
+        """Logits ``(C, H, W)`` of each image at its original size.
+
+        Behind a CRF they are the logarithms of its probabilities. See
+        :meth:`add_predictions`; ``possible`` ``(N, C)`` bool are the classes
+        that an image may show, None for all.
+        """
         if self.test_cfg['mode'] == 'slide':
             logits = self._slide(inputs, extract_feat)
         else:
             logits = self(feats)[0]
         # one at a time: all classes at full resolution take much memory
-        for sample, logit in zip(samples, logits):
-            logit = self._resize(logit[None], inputs.shape[-2:])[0]
-            ids = self._class_ids(self._restore(logit, sample))
-            sample.pred_sem_seg = PixelData(sem_seg=ids, data=ids)
+        for i, sample in enumerate(samples):
+            logit = self._resize(logits[i][None], inputs.shape[-2:])[0]
+            logit = self._restore(logit, sample)
+            if possible is not None:
+                logit = logit.masked_fill(~possible[i][:, None, None],
+                                          -torch.inf)
+            if self.crf is not None:
+                image = self.raw_images(inputs[i][None])[0]
+                crf = DenseCRF(self._restore(image, sample), self.crf)
+                logit = crf(-logit.log_softmax(dim=0)).clamp(min=1e-30).log()
+            yield logit
 
     def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Logits ``(n, C, h, w)`` at another size, or as they are."""

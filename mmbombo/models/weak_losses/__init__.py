@@ -2,9 +2,12 @@
 from .base_weak_loss import BaseWeakLoss
 from .box_for_mask_loss import BoxForMaskLoss
 from .box_projection_loss import BoxProjectionLoss
+from .dense_energy_loss import DenseEnergyLoss
 from .distillation import *  # noqa: F401,F403
 from .mask_for_box_loss import MaskForBoxLoss
+from .tag_for_mask_loss import TagForMaskLoss
 
 __all__ = [
-    'BaseWeakLoss', 'BoxForMaskLoss', 'BoxProjectionLoss', 'MaskForBoxLoss'
+    'BaseWeakLoss', 'BoxForMaskLoss', 'BoxProjectionLoss', 'DenseEnergyLoss',
+    'MaskForBoxLoss', 'TagForMaskLoss'
 ]

@@ -59,6 +59,8 @@ class BoxForMaskLoss(BaseWeakLoss):
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
         """Losses of the segmentation head."""
         masks = self.pseudo_masks(ctx, images)
+        ctx.pseudo_labels[self.task].update(
+            zip(images, masks.single_classes()))
         return ctx.loss(self.task, masks.every(self.stride), images)
 
     def pseudo_masks(self, ctx: StepContext,

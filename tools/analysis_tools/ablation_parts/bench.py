@@ -14,7 +14,8 @@ from mmbombo.utils import scale_schedule
 
 #: Parts of a config that decide what is trained and measured.
 DECISIVE = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator',
-            'optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks')
+            'optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks',
+            'load_from')
 #: Keys that only draw or explain.
 INDIFFERENT = ('palette', 'seg_palette', 'data_help', 'num_workers',
                'persistent_workers')
@@ -30,11 +31,14 @@ class Row(NamedTuple):
             hold ``{NAME}``, the checkpoint of the row NAME with the same
             seed.
         needs (list[str]): Rows whose checkpoints the options name.
+        before (list[str]): Arguments of a Python script to run before, as
+            that which writes pseudo masks; texts as those of the options.
     """
     name: str
     config: Path
     options: Dict[str, Any]
     needs: List[str]
+    before: List[str]
 
 
 class Bench(NamedTuple):
@@ -46,16 +50,20 @@ class Bench(NamedTuple):
         options (dict): Values that replace those of every row's config; a
             row's own options come after them.
         rows (dict[str, Row]): By name, in the order of the table.
+        baseline (str): The row that the closed gap counts from; it ends with
+            the row 'oracle'.
     """
     environment: Dict[str, str]
     iters: int
     options: Dict[str, Any]
     rows: Dict[str, Row]
+    baseline: str
 
 
 def read_bench(path: Path) -> Bench:
     """Read a bench from a YAML file with ``iters``, ``rows`` and, if wanted,
-    ``environment`` and ``options``; configs are relative to the file.
+    ``environment``, ``options`` and ``baseline``; configs are relative to the
+    file.
 
     Raises:
         ValueError: If a row has an unknown key, or needs an unknown row.
@@ -63,20 +71,21 @@ def read_bench(path: Path) -> Bench:
     content = yaml.safe_load(path.read_text())
     rows = {}
     for name, row in content['rows'].items():
-        unknown = set(row) - {'config', 'options', 'needs'}
+        unknown = set(row) - {'config', 'options', 'needs', 'before'}
         missing = set(row.get('needs', [])) - set(rows)
         if unknown or missing:
             raise ValueError(f'{path}, row {name}: unknown keys '
                              f'{sorted(unknown)}, or needs rows that do not '
                              f'stand above it: {sorted(missing)}')
         rows[name] = Row(name, path.parent / row['config'],
-                         row.get('options', {}), row.get('needs', []))
+                         row.get('options', {}), row.get('needs', []),
+                         row.get('before', []))
     environment = {
         key: str(value)
         for key, value in content.get('environment', {}).items()
     }
     return Bench(environment, content['iters'], content.get('options', {}),
-                 rows)
+                 rows, content.get('baseline', 'naive'))
 
 
 def load_config(bench: Bench, row: Row, seed: int,
@@ -125,7 +134,7 @@ def fingerprint(cfg: Config) -> str:
     """Hash of all that a run depends on, apart from its seed and the code."""
     decisive = {
         key: without_indifferent(cfg[key])
-        for key in DECISIVE if key in cfg
+        for key in DECISIVE if cfg.get(key) is not None
     }
     text = json.dumps(decisive, sort_keys=True, default=str)
     return hashlib.sha256((text + data_digest(cfg)).encode()).hexdigest()[:12]

@@ -4,12 +4,13 @@ import statistics
 from typing import Dict, List, Optional, Sequence, Tuple
 
 METRICS = ('AP50', 'AP', 'mIoU')
-#: Mean IoU of the classes that boxes show and of the others, where a bench
-#: has both.
+#: Mean IoU of the classes that boxes show and of the others.
 GROUP_METRICS = ('things', 'stuff')
+#: ``tags`` is the mean AP of the tags.
+SOME_METRICS = GROUP_METRICS + ('tags', )
 #: Metrics of which the closed gap is reported.
 GAP_METRICS = ('AP', 'mIoU', 'things')
-BASELINE, ORACLE = 'naive', 'oracle'
+ORACLE = 'oracle'
 
 
 def values_of(runs: List[dict], row: str, metric: str) -> List[float]:
@@ -18,29 +19,32 @@ def values_of(runs: List[dict], row: str, metric: str) -> List[float]:
     return [run[metric] for run in sorted(found, key=lambda x: x['seed'])]
 
 
-def gap_closed(runs: List[dict], row: str, metric: str) -> Optional[float]:
-    """(row - naive) / (oracle - naive) of means over the seeds of all three.
+def gap_closed(runs: List[dict], row: str, metric: str,
+               baseline: str = 'naive') -> Optional[float]:
+    """(row - baseline) / (oracle - baseline) of means over the seeds of all three.
 
     Runs of a seed share their first weights and the order of the images, so
     only they are compared. None if undefined.
     """
-    here, naive, oracle = (
-        {run['seed']: run[metric] for run in runs
-         if run['row'] == name and metric in run}
-        for name in (row, BASELINE, ORACLE))
+    here, naive, oracle = ({
+        run['seed']: run[metric]
+        for run in runs if run['row'] == name and metric in run
+    } for name in (row, baseline, ORACLE))
     seeds = set(here) & set(naive) & set(oracle)
     gain = sum(here[seed] - naive[seed] for seed in seeds)
     gap = sum(oracle[seed] - naive[seed] for seed in seeds)
     return gain / gap if gap > 0 else None
 
 
-def summarize(runs: List[dict], rows: List[str]) -> Dict[str, dict]:
+def summarize(runs: List[dict], rows: List[str],
+              baseline: str = 'naive') -> Dict[str, dict]:
     """Each row's metrics over seeds and its gap closed.
 
     Args:
         runs (list[dict]): ``row``, ``seed``, metrics, and what was logged of
             the ``pseudo`` labels.
         rows (list[str]): Rows in the order of the table.
+        baseline (str): The row that the gap counts from.
 
     Returns:
         dict[str, dict]: Per row with a run: per metric ``mean``, ``std``
@@ -52,16 +56,16 @@ def summarize(runs: List[dict], rows: List[str]) -> Dict[str, dict]:
         if not any(run['row'] == row for run in runs):
             continue
         line: dict = {}
-        for metric in METRICS + GROUP_METRICS:
+        for metric in METRICS + SOME_METRICS:
             values = values_of(runs, row, metric)
             if values:
                 line[metric] = dict(
                     mean=statistics.mean(values),
                     std=statistics.stdev(values) if len(values) > 1 else None,
                     seeds=values)
-        if row not in (BASELINE, ORACLE):
+        if row not in (baseline, ORACLE):
             line['gap_closed'] = {
-                metric: gap_closed(runs, row, metric)
+                metric: gap_closed(runs, row, metric, baseline)
                 for metric in GAP_METRICS if metric in line
             }
         line['pseudo'] = pseudo_means(runs, row)
@@ -82,8 +86,8 @@ def pseudo_means(runs: List[dict], row: str) -> Dict[str, float]:
 def shown(summary: Dict[str, dict]) -> Tuple[List[str], List[str]]:
     """Metrics to show, and those of which the closed gap is shown."""
     metrics = [
-        *METRICS, *(metric for metric in GROUP_METRICS if any(
-            metric in line for line in summary.values()))
+        metric for metric in METRICS + SOME_METRICS
+        if any(metric in line for line in summary.values())
     ]
     return metrics, [metric for metric in GAP_METRICS if metric in metrics]
 
@@ -125,19 +129,19 @@ def document(meta: dict, summary: Dict[str, dict]) -> str:
         groups = (' `things` is the mean IoU of the classes that boxes show, '
                   '`stuff` that of the others.')
     sections = [
-        '# Ablation', table(summary), 'Mean and sample deviation over seeds; '
-        'AP is the COCO-style AP .5:.95. The gap is that between `naive` '
-        '(each head learns from its own annotations only) and `oracle` '
-        '(every image has boxes and mask), over the seeds that a row has.' +
-        groups
+        '# Ablation',
+        table(summary), 'Mean and sample deviation over seeds; '
+        'AP is the COCO-style AP .5:.95. The gap is that between '
+        f'`{meta.get("baseline", "naive")}` and `oracle` (every image has all '
+        'annotations), over the seeds that a row has.' + groups
     ]
     for prefix, keys in QUALITIES.items():
         lines = quality_table(summary, prefix, keys)
         if lines:
             sections += [f'## Pseudo labels: {prefix}', lines]
     sections += [
-        '## With what', '\n'.join(f'- {key}: `{value}`'
-                                  for key, value in meta.items())
+        '## With what',
+        '\n'.join(f'- {key}: `{value}`' for key, value in meta.items())
     ]
     return '\n\n'.join(sections) + '\n'
 
@@ -147,13 +151,14 @@ def quality_table(summary: Dict[str, dict], prefix: str,
     """Pseudo-label qualities of each row that has some, as Markdown."""
     rows = {
         row: [line['pseudo'].get(f'{prefix}/{key}') for key in keys]
-        for row, line in summary.items()
-        if any(name.startswith(f'{prefix}/') for name in line['pseudo'])
+        for row, line in summary.items() if any(
+            name.startswith(f'{prefix}/') for name in line['pseudo'])
     }
     if not rows:
         return ''
-    lines = ['| | ' + ' | '.join(keys) + ' |',
-             '| --- |' + ' ---: |' * len(keys)]
+    lines = [
+        '| | ' + ' | '.join(keys) + ' |', '| --- |' + ' ---: |' * len(keys)
+    ]
     for row, values in rows.items():
         cells = ['' if value is None else f'{value:.3f}' for value in values]
         lines.append(f'| {row} | ' + ' | '.join(cells) + ' |')

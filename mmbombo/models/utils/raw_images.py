@@ -1,0 +1,21 @@
+# Copyright (c) mmbombo contributors.
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+
+def raw_images(inputs: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
+    """The images in RGB, 0 to 255, that a network gets normalized.
+
+    Args:
+        inputs (Tensor): ``(N, 3, H, W)``, of files that were read as BGR,
+            which is how MMCV reads.
+        preprocessor (:obj:`BaseDataPreprocessor`): What made them.
+
+    Returns:
+        Tensor: ``(N, 3, H, W)`` float32.
+    """
+    images = inputs.detach().float()
+    if getattr(preprocessor, '_enable_normalize', False):
+        images = images * preprocessor.std + preprocessor.mean
+    swapped = getattr(preprocessor, '_channel_conversion', False)
+    return images if swapped else images.flip(1)

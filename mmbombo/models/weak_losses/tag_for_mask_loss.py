@@ -1,0 +1,176 @@
+# Copyright (c) mmbombo contributors.
+from typing import TYPE_CHECKING, Dict, List, Sequence, Union
+
+import torch
+from mmdet.structures import DetDataSample
+from torch import Tensor
+
+from mmbombo.models.context import StepContext
+from mmbombo.models.utils import valid_cells
+from mmbombo.registry import MODELS
+from mmbombo.structures import IGNORE_INDEX
+from mmbombo.structures.candidate_map import CandidateMap
+from mmbombo.structures.image_labels import ABSENT, IMAGE_LABEL, PRESENT
+from mmbombo.utils import UserError
+from mmbombo.weak_labels.cam import mean_cam, normalize_cam
+from mmbombo.weak_labels.crf import CRFParams, DenseCRF, crf_params
+from mmbombo.weak_labels.reliable_regions import reliable_regions
+from .base_weak_loss import BaseWeakLoss
+
+if TYPE_CHECKING:
+    from mmbombo.models.detectors import MultiTaskDetector
+
+
+@MODELS.register_module()
+class TagForMaskLoss(BaseWeakLoss):
+    """Supervise segmentation on images that have tags only.
+
+    The class activation maps of the task 'cls' and two dense CRFs mark the
+    pixels whose class is beyond doubt, see :func:`reliable_regions`. The loss
+    is the segmentation head's own on the pixels of tags, plus its own on the
+    rest of the reliable ones, which show some class that no tag is about:
+    each a mean over its pixels, and 0 without any. A tag that is unknown, or no
+    class of the segmentation, leaves the pixels of its map out.
+
+    From `Reliability Does Matter <https://arxiv.org/abs/1911.08039>`_ (RRM)
+    and its published code, whose rest is the background. What becomes of
+    other classes, and of tags beside boxes and masks, is ours.
+
+    Args:
+        loss_weight (float): Weight of the loss. Defaults to 1.
+        ramp (float): Share of the training over which the weight grows from
+            0. Defaults to 0.
+        start (float): Share of the training after which the loss begins; the
+            maps are noise before the classifier has learned. Defaults to 0.
+        scales (Sequence[float]): Sizes of the images whose maps are averaged,
+            1 being that of the step, which costs no forward pass of its own.
+            Published are ``(1, .5, 1.5, 2)``. Defaults to (1, ).
+        flip (bool): Whether to average over mirrored images too. Defaults to
+            False.
+        crf (str | dict): Parameters of the CRF, see :class:`CRFParams`.
+            Defaults to 'rrm_label'.
+    """
+
+    name = 't4m'
+    task = 'seg'
+    source_kind = IMAGE_LABEL
+    predictor = 'self'
+
+    def __init__(self,
+                 loss_weight: float = 1.,
+                 ramp: float = 0.,
+                 start: float = 0.,
+                 scales: Sequence[float] = (1., ),
+                 flip: bool = False,
+                 crf: Union[str, dict] = 'rrm_label') -> None:
+        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
+        mirrored = (False, True) if flip else (False, )
+        self.views = [(scale, x) for scale in scales for x in mirrored]
+        self.crf: CRFParams = crf_params(crf)
+
+    def check_model(self, model: 'MultiTaskDetector') -> None:
+        """Raise ``UserError`` if no head says which classes an image shows."""
+        super().check_model(model)
+        if 'cls' not in model.tasks:
+            raise UserError(
+                'TagForMaskLoss reads the class activation maps of the task '
+                "'cls': give the model a head for it, task_heads=dict(cls="
+                "dict(type='ClsTaskHead', ...))")
+        self.register_buffer(
+            'candidates',
+            candidates_of_tags(model.classes['cls'], model.classes['seg']),
+            persistent=False)
+
+    def images(self, ctx: StepContext) -> List[int]:
+        """Images with tags, no mask, and no pseudo mask from boxes."""
+        return [
+            i for i in super().images(ctx)
+            if 'pseudo_sem_seg' not in ctx.samples[i]
+        ]
+
+    def head_images(self, ctx: StepContext) -> Dict[str, List[int]]:
+        """The classifier says what segmentation learns."""
+        images = self.images(ctx)
+        return dict(cls=images, seg=images)
+
+    def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
+        """Losses of the segmentation head, and the share of labeled pixels."""
+        numbers = self.pseudo_masks(ctx, images)
+        table = self.candidates.expand(len(images), -1, -1)
+        labels = CandidateMap(numbers, table)
+        ctx.pseudo_labels[self.task].update(
+            zip(images, labels.single_classes()))
+        is_rest = numbers == 0
+        losses: Dict[str, Tensor] = {}
+        for part in (is_rest, ~is_rest):
+            part_of = labels._replace(
+                numbers=numbers.masked_fill(~part, IGNORE_INDEX))
+            for key, value in ctx.loss(self.task, part_of, images).items():
+                if 'loss' in key:
+                    losses[key] = losses.get(key, 0) + value
+        return dict(losses, labeled=labels.known.float().mean())
+
+    @torch.no_grad()
+    def pseudo_masks(self, ctx: StepContext, images: List[int]) -> Tensor:
+        """Reliable regions ``(n, 1, H, W)`` int64 of n images.
+
+        0 is the rest, k is tag k - 1, and 255 unreliable.
+        """
+        size = ctx.inputs.shape[-2:]
+        inside = valid_cells(
+            ctx.metas(images), size, size, ctx.inputs.device)[:, None]
+        tags = torch.stack(
+            [ctx.samples[i].gt_image_label.label for i in images])
+        cams = normalize_cam(
+            mean_cam(self._maps(ctx, images), size), tags != ABSENT, inside)
+        masks = cams.new_full((len(images), *size), IGNORE_INDEX).long()
+        for i, mask, cam, label in zip(images, masks, cams, tags):
+            height, width = ctx.samples[i].img_shape[:2]
+            place = (slice(height), slice(width))
+            mask[place] = self._mask(cam[..., place[0], place[1]],
+                                     ctx.raw_images[i][..., place[0], place[1]],
+                                     label)
+        without_class = ~self.candidates.any(1)
+        rows = masks.masked_fill(masks == IGNORE_INDEX, 0)
+        return masks.masked_fill(without_class[rows], IGNORE_INDEX)[:, None]
+
+    def _maps(self, ctx: StepContext, images: List[int]) -> List[Tensor]:
+        """Class activation maps ``(n, C, h_i, w_i)`` of each view."""
+        maps = []
+        for scale, flip in self.views:
+            if scale == 1 and not flip:
+                maps.append(ctx.outputs('cls', images)[1])
+                continue
+            view = ctx.view(images, scale, flip)
+            found = view.outputs('cls')[1]
+            maps.append(view.restore(found, found.shape[-2:]))
+        return maps
+
+    def _mask(self, cam: Tensor, image: Tensor, tags: Tensor) -> Tensor:
+        """Reliable region ``(H, W)`` of one image, without its padding."""
+        shown = (tags != ABSENT).nonzero()[:, 0]
+        numbers = (1 + shown).masked_fill(tags[shown] != PRESENT, IGNORE_INDEX)
+        numbers = torch.cat([shown.new_zeros(1), numbers])
+        found = reliable_regions(cam[shown], DenseCRF(image, self.crf))
+        unknown = found == IGNORE_INDEX
+        found = numbers[found.masked_fill(unknown, 0)]
+        return found.masked_fill(unknown, IGNORE_INDEX)
+
+
+def candidates_of_tags(tags: Sequence[str], names: Sequence[str]) -> Tensor:
+    """What a pixel may show that shows a tag, or none of them.
+
+    Args:
+        tags (Sequence[str]): The C classes of the task 'cls'.
+        names (Sequence[str]): The S classes of the task 'seg'.
+
+    Returns:
+        Tensor: ``(1 + C, S)`` bool. The first row has the classes that no tag
+        names.
+    """
+    rows = [[name == tag for name in names] for tag in tags]
+    shown = torch.tensor(rows).view(len(tags), len(names))
+    if not shown.any():
+        raise UserError(f'TagForMaskLoss: no tag of {list(tags)} is a class '
+                        f'of the segmentation, {list(names)}')
+    return torch.cat([~shown.any(0, keepdim=True), shown])

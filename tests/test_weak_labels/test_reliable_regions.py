@@ -1,0 +1,116 @@
+# Copyright (c) mmbombo contributors.
+import numpy as np
+import pytest
+import torch
+
+from mmbombo.weak_labels.cam import mean_cam, normalize_cam
+from mmbombo.weak_labels.reliable_regions import reliable_regions
+
+EMPTY = 255
+
+
+def no_crf(unary):
+    """Each pixel by itself."""
+    return torch.exp(-unary) / torch.exp(-unary).sum(0)
+
+
+def normalized(*maps):
+    cam = torch.tensor(maps, dtype=torch.float)[None, :, None]
+    candidates = torch.ones(1, len(maps)).bool()
+    return normalize_cam(cam, candidates, torch.ones(1, 1, 1, 1).bool())[0]
+
+
+def regions(*maps):
+    return reliable_regions(normalized(*maps), no_crf)[0].tolist()
+
+
+def published(cam, crf):
+    """The published code, pixel by pixel; two CRFs in, labels out."""
+    rest = 1 - cam.max(0)
+    low, high = [
+        np.asarray(crf(-torch.as_tensor(np.concatenate(
+            [rest[None]**power, cam])).clamp(min=1e-5).log()))
+        for power in (4, 32)]
+    cam_img = np.concatenate([rest[None]**32, cam]).argmax(0)
+    labels = np.full(rest.shape, EMPTY)
+    for place in np.ndindex(rest.shape):
+        if low[:, *place].argmax() > 0:
+            labels[place] = low[:, *place].argmax()
+        if high[:, *place].argmax() == 0:
+            labels[place] = 0
+        k = cam_img[place]
+        if k not in low.argmax(0):
+            sure = False
+        elif k == 0:
+            sure = rest[place]**32 > .8
+        else:
+            values = sorted(cam[k - 1][(cam_img == k) & (cam[k - 1] > .1)])
+            sure = bool(values) and (
+                cam[k - 1][place] > values[int(.6 * len(values))])
+        confidence = max(high[0][place], low[1:, *place].max())
+        if not sure or confidence < .8:
+            labels[place] = EMPTY
+    return labels
+
+
+def test_one_class():
+    values = [0, .003, .005, .01, .03, .08, .15, .3, .5, .7, .9, 1]
+    assert regions(values) == [0, 0, 0] + 7 * [EMPTY] + [1, 1]
+
+
+def test_two_classes():
+    first = [1, .9, .8, .7, .6, .4, .2, .05, 0, 0, 0, 0]
+    second = [0, 0, 0, 0, .05, .3, .5, .6, .8, 1, .2, 0]
+    assert regions(first, second) == [1, 1] + 7 * [EMPTY] + [2, EMPTY, 0]
+
+
+def test_nothing_active_is_background():
+    assert regions([0.] * 4) == [0] * 4
+
+
+def test_no_class_is_background():
+    cam = torch.zeros(0, 2, 3)
+    assert reliable_regions(cam, None).tolist() == [[0] * 3] * 2
+
+
+def test_a_class_that_wins_in_the_crf_alone_is_nowhere_reliable():
+    # the published code fails: no pixel has the second map as its largest
+    cam = torch.tensor([[[1., .9, .8, 0]], [[.5, .4, .3, 0]]])
+
+    def crf(unary):
+        return torch.tensor([.05, .05, .9])[:, None, None].expand_as(unary)
+
+    assert reliable_regions(cam, crf).tolist() == [[EMPTY] * 4]
+
+
+@pytest.mark.parametrize('num_classes', [1, 2, 4])
+@pytest.mark.parametrize('seed', range(5))
+def test_as_published(num_classes, seed):
+    generator = torch.Generator().manual_seed(seed)
+    cam = torch.rand(num_classes, 9, 11, generator=generator)**8
+    cam = cam / cam.amax((1, 2), keepdim=True).clamp(min=1e-5)
+
+    def crf(unary):  # some smoothing
+        probs = no_crf(unary)
+        around = torch.nn.functional.avg_pool2d(probs[None], 3, 1, 1)[0]
+        return .9 * probs + .1 * around
+
+    wanted = published(cam.double().numpy(), crf)
+    found = reliable_regions(cam.double(), crf).numpy()
+    assert np.array_equal(found, wanted)
+    assert (found != EMPTY).any()
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_maps_are_normalized_class_by_class(dtype):
+    maps = torch.tensor([[[[-2., 1, 4, 99]], [[3, 3, 3, 3]], [[-1] * 4]]])
+    inside = torch.tensor([True, True, True, False]).view(1, 1, 1, 4)
+    candidates = torch.tensor([[True, False, True]])
+    found = normalize_cam(maps.to(dtype), candidates, inside)
+    wanted = torch.tensor([[[[0, .25, 1, 0]], [[0] * 4], [[0] * 4]]])
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+
+
+def test_the_mean_of_scales_counts_what_speaks_for_a_class():
+    maps = [torch.tensor([[[[-8., 2.]]]]), torch.tensor([[[[4.]]]])]
+    assert mean_cam(maps, (1, 2)).tolist() == [[[[2., 3.]]]]
