@@ -12,11 +12,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
+from toolbox import SIZE, add_weak_labels, make_sample, tiny_model_cfg
 from torch.overrides import TorchFunctionMode
 
 import mmbombo
 from mmbombo.registry import MODELS
-from mmbombo.testing import SIZE, add_weak_labels, make_sample, tiny_model_cfg
 
 ROOT = Path(mmbombo.__file__).parent
 #: Whoever asks first on the way up from a question has asked it.

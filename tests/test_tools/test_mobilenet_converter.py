@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from toolbox import load_script
 
 from mmbombo.registry import MODELS
-from mmbombo.testing import load_script
 from mmbombo.utils import load_checkpoint_safely
 
 CONVERTER = (
