@@ -10,11 +10,11 @@ import pytest
 import torch
 import yaml
 from mmengine.config import Config
+from toolbox import (CLASSES, SEG_CLASSES, model_of_config, samples_of_config,
+                     write_voc)
 
 from mmbombo.datasets import SeededIndex
 from mmbombo.registry import DATASETS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, model_of_config,
-                             samples_of_config, write_voc)
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / 'configs'

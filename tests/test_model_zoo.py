@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from mmbombo.testing import load_script
+from toolbox import load_script
 
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())

@@ -7,9 +7,9 @@ import pytest
 import torch
 from mmdet.apis import DetInferencer, inference_detector, init_detector
 from mmengine.config import Config
+from toolbox import CLASSES, SEG_CLASSES, tiny_model, tiny_model_cfg
 
 from mmbombo.apis import MultiTaskInferencer
-from mmbombo.testing import CLASSES, SEG_CLASSES, tiny_model, tiny_model_cfg
 
 PALETTE = [(1, 2, 3), (4, 5, 6), (7, 8, 9)]
 METAINFO = dict(

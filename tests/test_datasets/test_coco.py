@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from toolbox import (CLASSES, coco_categories, det_head_cfg, make_feats,
+                     write_coco)
 
 from mmbombo.datasets import DatasetError, PartialAnnotationDataset
 from mmbombo.datasets.boxes import fit_instances
 from mmbombo.registry import MODELS
-from mmbombo.testing import (CLASSES, coco_categories, det_head_cfg,
-                             make_feats, write_coco)
 
 PIPELINE = [
     dict(type='LoadImageFromFile'),

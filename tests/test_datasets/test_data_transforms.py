@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from toolbox import class_ids
 
 from mmbombo.datasets import (DatasetError, PartialVOCDataset, PipelineError,
                               SeededIndex)
 from mmbombo.datasets.transforms import LoadPartialAnnotations, LoadPseudoMask
 from mmbombo.models.data_preprocessors import MultiTaskDataPreprocessor
 from mmbombo.registry import TRANSFORMS
-from mmbombo.testing import class_ids
 
 CLASS_MAP = dict(
     det_classes=('cat', 'dog'), seg_classes=('background', 'cat', 'dog'))

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from mmengine.dataset import Compose
 from PIL import Image
+from toolbox import write_coco
 
 from mmbombo.datasets import (ConcatSource, DatasetError, ImageLabelDataset,
                               PartialAnnotationDataset, PartialVOCDataset)
 from mmbombo.datasets.transforms import ImplyImageLabels
 from mmbombo.registry import TRANSFORMS
-from mmbombo.testing import write_coco
 
 PIPELINE = [
     dict(type='LoadImageFromFile'),

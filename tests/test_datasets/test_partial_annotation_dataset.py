@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from mmdet.datasets import CocoDataset
 from PIL import Image
+from toolbox import class_ids
 
 from mmbombo.datasets import (DatasetError, MixedSourceDataset,
                               PartialAnnotationDataset)
 from mmbombo.datasets.coco_json import MAP_RECORD
 from mmbombo.registry import DATASETS
 from mmbombo.structures import AnnotationKind, register_kind
-from mmbombo.testing import class_ids
 
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadPartialAnnotations')]
 CLASSES = ('tank', 'tree', 'tower')

@@ -4,10 +4,10 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from toolbox import class_ids
 
 from mmbombo.datasets import DatasetError, PartialVOCDataset
 from mmbombo.datasets.voc_metainfo import VOC_CLASSES, voc_palette
-from mmbombo.testing import class_ids
 
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadPartialAnnotations')]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toolbox import class_ids
 
 from mmbombo.datasets import PartialVOCDataset, SeededIndex
 from mmbombo.datasets.voc_metainfo import VOC_CLASSES
-from mmbombo.testing import class_ids
 from mmbombo.weak_labels import label_components
 
 NAME = 'labelme-6.3.1.tar.gz'

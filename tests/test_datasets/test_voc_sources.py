@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from toolbox import class_ids
 
 from mmbombo.datasets import (ConcatSource, DatasetError,
                               PartialAnnotationSampler, SeededIndex)
 from mmbombo.registry import DATASETS
 from mmbombo.structures import ClassMap
-from mmbombo.testing import class_ids
 
 pytest.importorskip('scipy')
 TESTS = Path(__file__).resolve().parents[1]

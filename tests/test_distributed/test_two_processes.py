@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from toolbox import (CLASSES, SEG_CLASSES, det_head_cfg, gloo_process,
+                     tiny_model_cfg, without_statistics, write_voc)
 from torch.nn.parallel import DistributedDataParallel
 
 from mmbombo.datasets.samplers import PartialAnnotationSampler
 from mmbombo.registry import DATASETS, MODELS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, det_head_cfg, gloo_process,
-                             tiny_model_cfg, without_statistics, write_voc)
 
 PAPER = str(
     Path(__file__).resolve().parents[2] /

@@ -7,9 +7,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from toolbox import gloo_process
 
 from mmbombo.datasets.samplers import PartialAnnotationSampler
-from mmbombo.testing import gloo_process
 
 IMAGES = 40
 

@@ -3,10 +3,10 @@
 import sys
 
 import torch
+from toolbox import SIZE, gloo_process, make_sample, tiny_model_cfg
 from torch.nn.parallel import DistributedDataParallel
 
 from mmbombo.registry import MODELS
-from mmbombo.testing import SIZE, gloo_process, make_sample, tiny_model_cfg
 
 ADAPT = dict(in_channels=16, out_channels=16, num_levels=4)
 WEAK_LOSSES = [

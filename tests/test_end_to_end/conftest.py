@@ -20,8 +20,8 @@ from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 from mmengine.utils import ManagerMixin
 from PIL import Image
+from toolbox import load_script
 
-from mmbombo.testing import load_script
 from mmbombo.utils.checkpoint import READS_SAFELY
 
 REPO = Path(__file__).resolve().parents[2]

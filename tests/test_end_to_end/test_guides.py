@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from toolbox import make_sample, tiny_model_cfg
 
 from mmbombo.apis.predicted_masks import CamScores
 from mmbombo.datasets import ImageLabelDataset
 from mmbombo.registry import MODELS
-from mmbombo.testing import make_sample, tiny_model_cfg
 from mmbombo.utils import UserError
 
 GUIDES = 'docs/en/user_guides/'

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-
-from mmbombo.testing import write_coco
+from toolbox import write_coco
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import voc_devkit  # noqa: E402

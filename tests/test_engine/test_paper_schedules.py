@@ -8,10 +8,10 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
+from toolbox import tiny_model_cfg
 from torch import nn
 
 from mmbombo.registry import MODELS
-from mmbombo.testing import tiny_model_cfg
 from mmbombo.utils import scale_schedule
 
 FOLDER = osp.join(

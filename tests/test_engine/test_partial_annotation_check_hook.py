@@ -10,6 +10,7 @@ from mmengine.dataset import (Compose, DefaultSampler, InfiniteSampler,
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
+from toolbox import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
 from torch.utils.data import DataLoader
 
 from mmbombo.datasets import DatasetError
@@ -24,7 +25,6 @@ from mmbombo.engine.hooks.partial_annotation_check_hook import (
 from mmbombo.evaluation import SourceSummary
 from mmbombo.registry import MODELS
 from mmbombo.structures import ClassMap
-from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
 from mmbombo.utils import UserError
 
 

@@ -9,11 +9,11 @@ import pytest
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from PIL import Image
+from toolbox import CLASSES, SEG_CLASSES, tiny_model_cfg, write_voc
 from torch.utils.data import DataLoader
 
 from mmbombo.datasets.samplers import PartialAnnotationSampler
 from mmbombo.registry import DATASETS, HOOKS, MODELS
-from mmbombo.testing import CLASSES, SEG_CLASSES, tiny_model_cfg, write_voc
 
 CLASS_MAP = dict(
     det_classes=CLASSES, seg_classes=SEG_CLASSES, background='background')

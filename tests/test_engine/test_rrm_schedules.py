@@ -6,9 +6,9 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
+from toolbox import model_of_config
 
 from mmbombo.registry import MODELS, PARAM_SCHEDULERS
-from mmbombo.testing import model_of_config
 
 FOLDER = Path(__file__).parents[2] / 'configs/rrm'
 SCHEDULES = {'rrm_wrn38_voc': 20000, 'rrm_wrn38_voc-from-imagenet': 31728}

@@ -10,9 +10,9 @@ from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS as MMSEG_MODELS
+from toolbox import tiny_model_cfg
 
 from mmbombo.registry import MODELS
-from mmbombo.testing import tiny_model_cfg
 
 
 def stock_detector(num_classes):

@@ -13,13 +13,13 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS as MMSEG_MODELS
+from toolbox import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
 from torch import nn
 from torch.utils._pytree import tree_flatten
 
 from mmbombo.engine.hooks.teacher_hook import build_teacher, load_all_weights
 from mmbombo.engine.initializers import stock_checkpoint_as_ours
 from mmbombo.registry import HOOKS, MODELS
-from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
 from mmbombo.utils import UserError
 
 REGISTRIES = dict(mmdet=MMDET_MODELS, mmseg=MMSEG_MODELS)

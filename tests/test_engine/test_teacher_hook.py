@@ -10,13 +10,13 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from toolbox import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
 from torch import nn
 from torch.utils._pytree import tree_flatten
 from torch.utils.data import DataLoader
 
 from mmbombo.engine.hooks.teacher_hook import fold_batch_norm
 from mmbombo.registry import HOOKS, MODELS
-from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
 from mmbombo.utils import load_checkpoint_safely
 
 SIZE = 64

@@ -10,12 +10,12 @@ from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from mmengine.visualization import Visualizer
+from toolbox import (CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg,
+                     write_voc)
 from torch.utils.data import DataLoader
 
 from mmbombo.models.detectors import MultiTaskDetector
 from mmbombo.registry import DATASETS, MODELS, VISUALIZERS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg,
-                             write_voc)
 
 
 @VISUALIZERS.register_module()

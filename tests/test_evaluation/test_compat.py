@@ -6,6 +6,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
+from toolbox import det_head_cfg, make_feats, make_sample, seg_head_cfg
 
 from mmbombo.evaluation import (BoxAPMetric, CompatSegIoUMetric,
                                 CompatVOCMetric, MultiTaskEvaluator,
@@ -13,7 +14,6 @@ from mmbombo.evaluation import (BoxAPMetric, CompatSegIoUMetric,
 from mmbombo.models.task_heads import CompatDetTaskHead, CompatSegTaskHead
 from mmbombo.models.task_heads.compat_task_heads import suppress_by_best_class
 from mmbombo.registry import MODELS
-from mmbombo.testing import det_head_cfg, make_feats, make_sample, seg_head_cfg
 
 CLASSES = ('cat', 'dog')
 SEG_CLASSES = ('background', ) + CLASSES

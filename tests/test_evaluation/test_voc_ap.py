@@ -2,10 +2,10 @@
 import numpy as np
 import pytest
 from mmdet.evaluation import eval_map
+from toolbox import box_iou
 
 from mmbombo.evaluation import VOCAPMetric
 from mmbombo.evaluation.functional import box_ious
-from mmbombo.testing import box_iou
 
 CLASSES = ('cat', 'dog', 'bus')
 CAT, HARD = (0, 0, 40, 40, 0, 0), (80, 0, 120, 40, 0, 1)

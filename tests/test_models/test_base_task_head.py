@@ -4,13 +4,13 @@ import copy
 
 import pytest
 import torch
+from toolbox import SIZE, make_sample, tiny_model_cfg
 from torch import nn
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.task_heads import BaseTaskHead, DerivedTaskHead
 from mmbombo.models.weak_losses import BaseWeakLoss
 from mmbombo.registry import MODELS
-from mmbombo.testing import SIZE, make_sample, tiny_model_cfg
 from mmbombo.utils import UserError
 
 KINDS = [('bbox', ), ('bbox', ), ('sem_seg', ), (), ('bbox', 'sem_seg')]

@@ -2,13 +2,13 @@
 """On which images which heads run for a weak loss, and since when."""
 import pytest
 import torch
+from toolbox import (CLASSES, SEG_CLASSES, SIZE, make_sample, tiny_model,
+                     tiny_model_cfg)
 from torch import nn
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.weak_losses import BaseWeakLoss
 from mmbombo.registry import MODELS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, SIZE, make_sample,
-                             tiny_model, tiny_model_cfg)
 from mmbombo.utils import UserError
 
 KINDS = [('bbox', ), ('sem_seg', ), (), ('bbox', 'sem_seg'), ()]

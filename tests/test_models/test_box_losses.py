@@ -5,11 +5,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.structures import InstanceData
+from toolbox import SIZE, make_sample, tiny_model
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.losses.projection_loss import projection_loss
 from mmbombo.models.weak_losses.padded_boxes import PaddedBoxes
-from mmbombo.testing import SIZE, make_sample, tiny_model
 
 
 def rand(*shape, seed=0):

@@ -2,11 +2,11 @@
 import pytest
 import torch
 from mmengine.structures import LabelData
+from toolbox import (CLASSES, SEG_CLASSES, add_weak_labels, make_sample,
+                     tiny_model_cfg)
 from torch.nn import functional as F
 
 from mmbombo.registry import MODELS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, add_weak_labels,
-                             make_sample, tiny_model_cfg)
 from mmbombo.utils import UserError
 
 HEAD = dict(type='ClsTaskHead', num_classes=3, in_channels=16, in_index=1)

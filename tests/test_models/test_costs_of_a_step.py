@@ -2,13 +2,13 @@
 """Counts that do not depend on the machine: what weak labels add to a step."""
 import numpy as np
 import torch
+from toolbox import SIZE, add_weak_labels, make_sample, tiny_model_cfg
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.losses import dist_mean
 from mmbombo.registry import MODELS
-from mmbombo.testing import SIZE, add_weak_labels, make_sample, tiny_model_cfg
 from mmbombo.weak_labels import label_components, refine_boxes
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from toolbox import SIZE, make_sample, tiny_model
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.losses.dense_energy import dense_energy
 from mmbombo.models.utils import raw_images
 from mmbombo.registry import MODELS
-from mmbombo.testing import SIZE, make_sample, tiny_model
 from mmbombo.utils import UserError
 
 SIGMAS = dict(sigma_xy=3., sigma_rgb=15.)

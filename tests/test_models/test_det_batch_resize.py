@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.structures import InstanceData, PixelData
+from toolbox import make_sample
 
 from mmbombo.models.data_preprocessors.det_batch_resize import (bilinear,
                                                                 nearest,
                                                                 resize_batch)
 from mmbombo.registry import MODELS
-from mmbombo.testing import make_sample
 
 SIZES = [48, 64, 80]
 

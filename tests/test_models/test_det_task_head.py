@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import InstanceData
+from toolbox import (CLASSES, DET_CONFIGS, SIZE, det_head_cfg, make_feats,
+                     make_sample, without_statistics)
 
 from mmbombo.models.task_heads.det_task_head import check_dense_head
 from mmbombo.models.task_heads.ignore_regions import (IGNORED_LOGIT,
@@ -10,8 +12,6 @@ from mmbombo.models.task_heads.ignore_regions import (IGNORED_LOGIT,
                                                       ignored_cells)
 from mmbombo.models.utils import select_images
 from mmbombo.registry import MODELS
-from mmbombo.testing import (CLASSES, DET_CONFIGS, SIZE, det_head_cfg,
-                             make_feats, make_sample, without_statistics)
 from mmbombo.utils import UserError
 
 

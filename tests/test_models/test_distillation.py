@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import InstanceData
+from toolbox import (CLASSES, SEG_CLASSES, SIZE, det_head_cfg, make_sample,
+                     tiny_model_cfg, without_statistics)
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.losses.kl_divergence import temperature_kl
@@ -14,8 +16,6 @@ from mmbombo.models.losses.soft_detection_loss import (binary_kl,
                                                        soft_score_loss)
 from mmbombo.models.weak_losses.distillation.pseudo_box import split_by_score
 from mmbombo.registry import MODELS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, SIZE, det_head_cfg,
-                             make_sample, tiny_model_cfg, without_statistics)
 from mmbombo.utils import UserError
 
 RAW = [

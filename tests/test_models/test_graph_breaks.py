@@ -12,11 +12,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
+from toolbox import SIZE, add_weak_labels, make_sample, tiny_model_cfg
 from torch.overrides import TorchFunctionMode
 
 import mmbombo
 from mmbombo.registry import MODELS
-from mmbombo.testing import SIZE, add_weak_labels, make_sample, tiny_model_cfg
 
 ROOT = Path(mmbombo.__file__).parent
 #: Whoever asks first on the way up from a question has asked it.
@@ -135,7 +135,7 @@ def test_a_step_waits_in_one_place(on_accelerator, predictor):
         log = model.train_step(weak_batch(), optim)
     assert log['m4b/num_kept'] + log['m4b/num_direct'] > 0
     assert questions.asked.pop('library') > 0
-    assert questions.asked == {'mask_for_box_loss.py: split_targets': 1}
+    assert questions.asked == {'ignore_regions.py: split_boxes': 1}
 
 
 @pytest.mark.parametrize('weak_loss, waits', [
@@ -145,7 +145,7 @@ def test_a_step_waits_in_one_place(on_accelerator, predictor):
     (dict(type='FeatureMSELoss', task='seg'), {}),
     (dict(type='SegmentationKLLoss'), {}),
     (dict(type='PseudoBoxLoss', score_thr=.006, doubt_thr=0.),
-     {'pseudo_box.py: split_by_score': 1}),
+     {'ignore_regions.py: split_boxes': 2}),
 ])
 def test_a_step_with_a_teacher_waits_for_boxes_only(weak_loss, waits):
     torch.manual_seed(0)

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from toolbox import tiny_model_cfg
 
 from mmbombo.models.task_heads.level_strides import check_level_strides
 from mmbombo.registry import MODELS
-from mmbombo.testing import tiny_model_cfg
 
 SIZE = 128
 ANCHOR_FREE = dict(

@@ -4,11 +4,11 @@ import copy
 import pytest
 import torch
 from mmengine.structures import InstanceData
+from toolbox import (SIZE, add_weak_labels, make_sample, seg_head_cfg,
+                     tiny_model, tiny_model_cfg)
 
 from mmbombo.models.context import StepContext
 from mmbombo.registry import MODELS
-from mmbombo.testing import (SIZE, add_weak_labels, make_sample, seg_head_cfg,
-                             tiny_model, tiny_model_cfg)
 from mmbombo.utils import UserError
 
 KINDS = [('bbox', ), ('bbox', ), ('sem_seg', ), (), ('bbox', 'sem_seg')]

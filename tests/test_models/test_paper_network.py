@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from toolbox import make_sample
 from torch import nn
 
 from mmbombo.registry import MODELS
-from mmbombo.testing import make_sample
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs/_base_/models'
 

@@ -11,11 +11,11 @@ from mmdet.models.losses.balanced_l1_loss import balanced_l1_loss
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import Config
 from mmengine.structures import InstanceData
+from toolbox import box_iou
 
 from mmbombo.models.dense_heads.per_level_anchor_head import flatten_levels
 from mmbombo.models.task_heads.ignore_regions import IgnoreRegions
 from mmbombo.registry import MODELS
-from mmbombo.testing import box_iou
 
 CONFIG = Path(__file__).resolve().parents[2] / \
     'configs/_base_/models/r18_cem-fpn_anchor.py'

@@ -6,10 +6,10 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from toolbox import make_sample, tiny_model_cfg
 from torch.utils.data import DataLoader
 
 from mmbombo.registry import MODELS
-from mmbombo.testing import make_sample, tiny_model_cfg
 
 ITERS = 10
 UNTIL = 8

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from mmengine.dataset import Compose
 from mmseg.models.losses import CrossEntropyLoss, accuracy
+from toolbox import (SEG_CONFIGS, SIZE, make_feats, make_sample, seg_head_cfg,
+                     tiny_model_cfg, without_statistics)
 
 from mmbombo.models.task_heads.decode_head_loss import cell_accuracy
 from mmbombo.models.task_heads.labeled_pixels import (LabeledPixelMean,
@@ -15,8 +17,6 @@ from mmbombo.models.task_heads.seg_task_head import window_starts
 from mmbombo.models.utils import raw_images, select_images
 from mmbombo.registry import MODELS, TRANSFORMS
 from mmbombo.structures.candidate_map import CandidateMap
-from mmbombo.testing import (SEG_CONFIGS, SIZE, make_feats, make_sample,
-                             seg_head_cfg, tiny_model_cfg, without_statistics)
 from mmbombo.utils import UserError
 
 

@@ -20,12 +20,11 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from toolbox import CLASSES, SEG_CLASSES, SIZE, add_weak_labels, make_sample
 from torch import nn
 
 from mmbombo.models.weak_losses.distillation.dense_outputs import regression_of
 from mmbombo.registry import MODELS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, SIZE, add_weak_labels,
-                             make_sample)
 from mmbombo.utils import UserError
 
 PAGE = Path(__file__).resolve().parents[2].joinpath(

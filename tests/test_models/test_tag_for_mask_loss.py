@@ -3,13 +3,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.structures import LabelData, PixelData
+from toolbox import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.weak_losses.tag_for_mask_loss import candidates_of_tags
-from mmbombo.structures import ClassMap
-from mmbombo.testing import (CLASSES, SEG_CLASSES, make_sample,
-                             tiny_model_cfg)
 from mmbombo.registry import MODELS
+from mmbombo.structures import ClassMap
 from mmbombo.utils import UserError
 
 SIDE = 64

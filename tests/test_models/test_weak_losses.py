@@ -9,14 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.structures import InstanceData, PixelData
+from toolbox import SIZE, det_head_cfg, make_feats, make_sample, tiny_model
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.task_heads.ignore_regions import ignored_cells
 from mmbombo.models.weak_losses.mask_for_box_loss import part_of, select_losses
 from mmbombo.registry import MODELS
 from mmbombo.structures import ClassMap
-from mmbombo.testing import (SIZE, det_head_cfg, make_feats, make_sample,
-                             tiny_model)
 from mmbombo.weak_labels import label_components
 
 

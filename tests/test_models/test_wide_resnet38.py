@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.structures import LabelData
+from toolbox import CLASSES, SEG_CLASSES, make_sample
 
 from mmbombo.registry import MODELS
-from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample
 
 WIDTH = 1 / 8
 

@@ -1,9 +1,9 @@
 # Copyright (c) mmbombo contributors.
 import torch
 from mmengine.structures import PixelData
+from toolbox import make_sample
 
 from mmbombo.structures.candidate_map import CandidateMap
-from mmbombo.testing import make_sample
 
 # two images of four pixels; sets of four classes, and one row of padding
 CANDIDATES = CandidateMap(

@@ -1,14 +1,13 @@
 # Copyright (c) mmbombo contributors.
 import pytest
 import torch
+from toolbox import CLASSES, SEG_CLASSES, SIZE, make_sample, tiny_model_cfg
 
 from mmbombo.registry import MODELS
 from mmbombo.structures import ClassMap
 from mmbombo.structures.class_names import (class_difference,
                                             classes_of_metainfo,
                                             resolve_classes)
-from mmbombo.testing import (CLASSES, SEG_CLASSES, SIZE, make_sample,
-                             tiny_model_cfg)
 
 DET = ('cat', 'dog')
 SEG = ('background', 'dog', 'cat')

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-
-from mmbombo.testing import load_script
+from toolbox import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / 'tools' / 'analysis_tools'

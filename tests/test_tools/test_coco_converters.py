@@ -9,11 +9,11 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 from pycocotools import mask as mask_utils
+from toolbox import coco_categories, load_script, write_coco
 
 from mmbombo.datasets import DatasetError
 from mmbombo.datasets.coco_json import MAP_RECORD
 from mmbombo.registry import DATASETS
-from mmbombo.testing import coco_categories, load_script, write_coco
 
 ROOT = Path(__file__).resolve().parents[2]
 CONVERTERS = ROOT / 'tools/dataset_converters'

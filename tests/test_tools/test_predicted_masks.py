@@ -10,12 +10,12 @@ from mmengine.config import Config
 from mmengine.structures import LabelData
 from mmseg.datasets import BaseSegDataset
 from PIL import Image
+from toolbox import (CLASSES, SEG_CLASSES, load_script, make_sample,
+                     tiny_model_cfg, write_voc)
 
 from mmbombo.apis.predicted_masks import CamScores, label_ids, tag_rules
 from mmbombo.apis.results import label_map_image
 from mmbombo.registry import DATASETS, MODELS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, load_script, make_sample,
-                             tiny_model_cfg, write_voc)
 from mmbombo.utils import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

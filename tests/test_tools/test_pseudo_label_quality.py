@@ -9,11 +9,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from PIL import Image
+from toolbox import (CLASSES, SEG_CLASSES, box_area, box_iou, load_script,
+                     tiny_model_cfg, write_voc)
 
 from mmbombo.models.context import StepContext
 from mmbombo.registry import HOOKS, MODELS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, box_area, box_iou,
-                             load_script, tiny_model_cfg, write_voc)
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = str(ROOT / 'tools/analysis_tools/pseudo_label_quality.py')

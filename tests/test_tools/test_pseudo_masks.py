@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
+from toolbox import CLASSES, SEG_CLASSES, class_ids, load_script, write_voc
 
 from mmbombo.registry import DATASETS, TRANSFORMS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, class_ids, load_script,
-                             write_voc)
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = str(ROOT / 'tools/dataset_converters/pseudo_masks.py')

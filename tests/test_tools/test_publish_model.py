@@ -7,10 +7,10 @@ import pytest
 import torch
 from mmengine.config import Config
 from safetensors import safe_open
+from toolbox import (CLASSES, SEG_CLASSES, load_script, tiny_model,
+                     tiny_model_cfg)
 
 from mmbombo.apis import MultiTaskInferencer
-from mmbombo.testing import (CLASSES, SEG_CLASSES, load_script, tiny_model,
-                             tiny_model_cfg)
 from mmbombo.utils import UserError, load_checkpoint_safely
 
 SCRIPT = Path(__file__).resolve().parents[2] / 'tools/misc/publish_model.py'

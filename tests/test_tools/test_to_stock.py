@@ -9,11 +9,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from toolbox import (CLASSES, SEG_CLASSES, load_script, tiny_model,
+                     tiny_model_cfg)
 
 from mmbombo.apis import MultiTaskInferencer
 from mmbombo.registry import MODELS
-from mmbombo.testing import (CLASSES, SEG_CLASSES, load_script, tiny_model,
-                             tiny_model_cfg)
 from mmbombo.utils import UserError
 from mmbombo.utils.config_names import load_config
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from toolbox import load_script
 
 from mmbombo.registry import VISUALIZERS
-from mmbombo.testing import load_script
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 

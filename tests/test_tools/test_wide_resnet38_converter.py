@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from toolbox import load_script
 
 from mmbombo.registry import MODELS
-from mmbombo.testing import load_script
 
 FOLDER = Path(__file__).parents[2] / 'tools/model_converters'
 WIDTH = 1 / 8

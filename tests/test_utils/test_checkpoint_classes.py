@@ -6,10 +6,10 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
+from toolbox import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
 from torch.utils.data import DataLoader
 
 from mmbombo.registry import MODELS
-from mmbombo.testing import CLASSES, SEG_CLASSES, make_sample, tiny_model_cfg
 from mmbombo.utils.checkpoint_classes import find_class_changes
 
 SIZE = 64

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toolbox import class_ids
 
-from mmbombo.testing import class_ids
 from mmbombo.weak_labels import METHODS, boxes_to_mask, check_method
 
 IGNORED = 255

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+from toolbox import class_ids
 
-from mmbombo.testing import class_ids
 from mmbombo.weak_labels import boxes_to_mask
 from mmbombo.weak_labels.grabcut import (_color_vote, _cut, _density, _radius,
                                          _refine, _votes, center,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from toolbox import box_area, box_iou, box_overlap
 
-from mmbombo.testing import box_area, box_iou, box_overlap
 from mmbombo.weak_labels import label_components, refine_boxes
 
 # Segmentation ids: 0 background, 1 and 2 one detection class each (0 and 1),

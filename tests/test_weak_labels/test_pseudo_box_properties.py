@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toolbox import box_area, box_iou, box_overlap
 
-from mmbombo.testing import box_area, box_iou, box_overlap
 from mmbombo.weak_labels import label_components, refine_boxes
 
 HEIGHT, WIDTH = 24, 30

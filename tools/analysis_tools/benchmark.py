@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 from typing import Callable, Iterator, List
 
-sys.path.insert(0, str(Path(__file__).parents[1] / 'model_converters'))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / 'tools/model_converters'), str(ROOT / 'tests')]
 WHAT = ('joint_step', 'inference', 'weak_losses')
 OPTIONS = dict(
     batch=(4, 'images with boxes in a step, and images with masks'),
@@ -57,11 +58,11 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from provenance import commit, machine
 from to_stock import LIBRARY, check_answers, stock_config, stock_weights
+from toolbox import add_weak_labels, make_sample
 from torch import nn
 
 from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX, SEM_SEG
-from mmbombo.testing import add_weak_labels, make_sample
 from mmbombo.utils import keep_freed_memory, user_errors
 from mmbombo.utils.config_names import load_config
 

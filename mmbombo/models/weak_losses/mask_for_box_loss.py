@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmbombo.models.context import StepContext
-from mmbombo.models.task_heads.ignore_regions import IgnoreRegions, pad_boxes
+from mmbombo.models.task_heads.ignore_regions import (IgnoreRegions, pad_boxes,
+                                                      split_boxes)
 from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX, SEM_SEG
 from mmbombo.utils import UserError
@@ -166,7 +167,8 @@ class MaskForBoxLoss(BaseWeakLoss):
                                **self.refine_cfg)
         unknown = torch.cat([x.gt_sem_seg.sem_seg for x in samples])
         ignore = self._ignore(ctx, refined, unknown == IGNORE_INDEX)
-        return split_targets(refined), ignore, refined.counts
+        targets = split_boxes(refined.boxes, refined.labels, refined.valid)
+        return targets, ignore, refined.counts
 
     def _predictions(self, ctx: StepContext, images: List[int],
                      device: torch.device) -> Predictions:
@@ -201,22 +203,6 @@ class MaskForBoxLoss(BaseWeakLoss):
             classes = torch.cat(
                 [classes, everywhere.expand(len(boxes), 1, -1)], dim=1)
         return IgnoreRegions(boxes, classes, unknown)
-
-
-def split_targets(refined: RefinedBoxes) -> InstanceList:
-    """``bboxes`` and ``labels`` of the valid slots of each image.
-
-    The heads of MMDetection want as many boxes as there are, so this is the
-    one place that waits for the device; their assigners do the same.
-    """
-    order = refined.valid.long().argsort(dim=1, descending=True, stable=True)
-    boxes = refined.boxes.gather(1, order[..., None].expand(-1, -1, 4))
-    labels = refined.labels.gather(1, order)
-    counts = refined.valid.sum(dim=1).tolist()
-    return [
-        InstanceData(bboxes=boxes[i, :n], labels=labels[i, :n])
-        for i, n in enumerate(counts)
-    ]
 
 
 def part_of(key: str) -> str:

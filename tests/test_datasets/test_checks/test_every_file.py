@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from toolbox import write_coco
 
 from mmbombo.datasets import (DatasetError, PartialAnnotationDataset,
                               PartialVOCDataset)
 from mmbombo.datasets.checks.every_file import check_sample, check_source
-from mmbombo.testing import write_coco
 
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadPartialAnnotations')]
 

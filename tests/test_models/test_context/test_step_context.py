@@ -5,10 +5,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toolbox import SIZE, make_sample, tiny_model_cfg
 
 from mmbombo.models.context import OncePerImage, StepContext
 from mmbombo.registry import MODELS
-from mmbombo.testing import SIZE, make_sample, tiny_model_cfg
 from mmbombo.utils import UserError
 
 

@@ -4,10 +4,10 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from toolbox import make_sample, tiny_model_cfg
 
 from mmbombo.models.context import StepContext
 from mmbombo.registry import MODELS
-from mmbombo.testing import make_sample, tiny_model_cfg
 
 HEIGHT, WIDTH = 96, 128
 UNFROZEN = dict(

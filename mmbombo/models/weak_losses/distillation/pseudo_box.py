@@ -1,13 +1,13 @@
 # Copyright (c) mmbombo contributors.
 from typing import Dict, List, Tuple
 
-import torch
 from mmdet.utils import InstanceList
-from mmengine.structures import InstanceData
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from mmbombo.models.context import StepContext
-from mmbombo.models.task_heads.ignore_regions import IgnoreRegions
+from mmbombo.models.task_heads.ignore_regions import (IgnoreRegions, pad_boxes,
+                                                      split_boxes)
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
 from ..base_weak_loss import decode_cfg
@@ -67,38 +67,18 @@ def split_by_score(found: InstanceList,
                    score_thr: float) -> Tuple[InstanceList, InstanceList]:
     """Part the boxes of a teacher into sure and doubtful ones.
 
-    Boxes without area, after clipping to the image, are neither. All images
-    are parted at once, since to count the boxes of a part is to wait for the
-    device.
+    Boxes without area, after clipping to the image, are neither.
 
     Returns:
         tuple[list[:obj:`InstanceData`]]: ``bboxes`` and ``labels`` of the sure
         and of the doubtful boxes of each image, in their order.
     """
-    boxes = torch.cat([x.bboxes for x in found])
-    labels = torch.cat([x.labels for x in found])
-    scores = torch.cat([x.scores for x in found])
-    with_area = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
-    sure = with_area & (scores > score_thr)
-    doubtful = with_area & ~sure
-    image = torch.cat(
-        [torch.full_like(x.labels, number) for number, x in enumerate(found)])
-    # image by image: the sure ones, the doubtful ones, those without area
-    order = (3 * image + 2 - 2 * sure.long() -
-             doubtful.long()).argsort(stable=True)
-    boxes, labels = boxes[order], labels[order]
-    sizes = [len(x) for x in found]
-    counts = torch.stack([
-        part.sum() for flags in (sure, doubtful) for part in flags.split(sizes)
-    ]).tolist()
-    parts: Tuple[InstanceList, InstanceList] = ([], [])
-    start = 0
-    for number, size in enumerate(sizes):
-        first = start
-        for part, count in zip(parts, counts[number::len(sizes)]):
-            chosen = slice(first, first + count)
-            part.append(
-                InstanceData(bboxes=boxes[chosen], labels=labels[chosen]))
-            first += count
-        start += size
-    return parts
+    boxes, valid = pad_boxes([x.bboxes for x in found])
+    labels, scores = (
+        pad_sequence([x.get(key) for x in found], batch_first=True)
+        for key in ('labels', 'scores'))
+    valid = valid & (boxes[..., 2:] > boxes[..., :2]).all(dim=2)
+    sure = scores > score_thr
+    return (split_boxes(boxes, labels,
+                        valid & sure), split_boxes(boxes, labels,
+                                                   valid & ~sure))
