@@ -1,6 +1,6 @@
-# RRM on a light network: all 1,600 training images of PhotoStamps, of which only
-# the tags are read. Train cls_mobilenetv2_fpn_photo-stamps.py before, and start
-# from it: --cfg-options load_from=CHECKPOINT
+# RRM on a light network: all 1,600 training images of PhotoStamps, of which
+# only the tags are read. Train cls_mobilenetv2_fpn_photo-stamps.py before, and
+# start from it: --cfg-options load_from=CHECKPOINT
 _base_ = [
     '../_base_/models/mobilenetv2_fpn-gfl.py',
     '../_base_/datasets/photo_stamps.py',
@@ -13,8 +13,8 @@ model._delete_ = True
 model.classes = dict(cls=tag_classes, seg=_base_.seg_classes)
 model.task_heads.pop('det')
 model.task_heads.seg.head.num_classes = len(_base_.seg_classes)
-# of the pyramid's maps that of stride 8, so that the maps have 20 x 20 cells at
-# 160 pixels
+# of the pyramid's maps that of stride 8, so that the activation maps have
+# 20 x 20 cells at 160 pixels
 model.task_heads.cls = dict(
     type='ClsTaskHead',
     num_classes=len(tag_classes),

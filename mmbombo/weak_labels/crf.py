@@ -74,8 +74,7 @@ class DenseCRF:
             probs = scores.softmax(dim=-3)
             for _ in range(self.params.iterations):
                 values = probs.flatten(0, -3).movedim(0, -1).contiguous()
-                message = self._bilateral(values) * self.params.bilateral_compat
-                message += self._gaussian(values) * self.params.gaussian_compat
+                message = self._bilateral(values) + self._gaussian(values)
                 message = message.movedim(-1, 0).reshape(scores.shape)
                 probs = message.add_(scores).softmax(dim=-3)
         return probs
@@ -83,14 +82,15 @@ class DenseCRF:
     def _bilateral(self, probs: Tensor) -> Tensor:
         """Messages ``(H, W, C)`` by position and color."""
         values = probs.flatten(0, 1) * self.scale
-        return (self.lattice.filter(values) * self.scale).view_as(probs)
+        scale = self.scale * self.params.bilateral_compat
+        return (self.lattice.filter(values) * scale).view_as(probs)
 
     def _gaussian(self, probs: Tensor) -> Tensor:
         """Messages ``(H, W, C)`` by position: along columns, then rows."""
         for matrix in (self.vertical, self.horizontal):
             probs = (matrix @ probs.flatten(1)).view_as(probs)
             probs = probs.transpose(0, 1).contiguous()
-        return probs
+        return probs * self.params.gaussian_compat
 
 
 def gaussian_matrix(length: int, sigma: float, device: torch.device) -> Tensor:

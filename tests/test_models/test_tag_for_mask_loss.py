@@ -45,13 +45,14 @@ def tagged(labels, shape=(SIDE, SIDE)):
     sample = make_sample((), size=SIDE)
     sample.set_metainfo(
         dict(annotation_kinds=('image_label', ), img_shape=shape))
-    sample.gt_image_label = LabelData(label=torch.tensor(labels).to(torch.int8))
+    labels = torch.tensor(labels).to(torch.int8)
+    sample.gt_image_label = LabelData(label=labels)
     return sample
 
 
 def context(model, *samples):
-    inputs = torch.randn(
-        len(samples), 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(len(samples), 3, SIDE, SIDE, generator=generator)
     return StepContext(model, inputs, list(samples))
 
 
@@ -89,7 +90,8 @@ def test_each_side_is_a_mean_of_its_own():
     loss = model.weak_losses[0]
     losses = loss(ctx)
     labels = ctx.pseudo_labels['seg'][0]
-    logits = F.interpolate(ctx.logits('seg', [0]), (SIDE, SIDE), mode='bilinear')
+    logits = F.interpolate(
+        ctx.logits('seg', [0]), (SIDE, SIDE), mode='bilinear')
     nll = F.cross_entropy(logits, labels.clamp(max=3), reduction='none')
     wanted = nll[labels == 0].mean() + nll[labels == 2].mean()
     torch.testing.assert_close(losses['loss_ce'], wanted)
@@ -172,6 +174,44 @@ def test_maps_of_all_views_are_averaged():
             torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)
 
 
+def test_predictions_are_those_of_the_classes_that_tags_leave():
+    model = model_of_tags(labels='predictions')
+    ctx = context(model, tagged([0, 1, -1]))
+    probs = torch.tensor([
+        [.1, .7, .2, 0],  # class 0 has no tag: .2 of .3 is not sure enough
+        [.01, .9, .09, 0],  # .09 of .1
+        [.5, 0, .1, .4],  # an unknown tag may be right
+        [.05, .03, .02, .9],  # and says nothing
+        [.85, .1, .05, 0]
+    ])
+    logits = probs.clamp(min=1e-9).log().T[None, :, None]
+    ctx._outputs['seg'] = (F.interpolate(logits, (SIDE, 5)), )
+    found = model.weak_losses[0].pseudo_masks(ctx, [0])[0, 0]
+    # in the middle of the cells
+    assert found[0, [6, 19, 32, 45, 58]].tolist() == [255, 2, 255, 255, 0]
+
+
+def test_both_are_predictions_but_where_a_region_is_of_another_class():
+    model = model_of_tags(labels='both')
+    ctx = context(model, tagged([0, 1, 1]))
+    say(ctx, blobs(1, 2))
+    logits = torch.zeros(1, 4, SIDE, SIDE)
+    logits[:, 0] = 9.
+    logits[:, 2, :, :16] = 9.2  # agrees with the first blob, hardly
+    ctx._outputs['seg'] = (logits, )
+    loss = model.weak_losses[0]
+    found = loss.pseudo_masks(ctx, [0])[0, 0]
+    loss.labels = 'regions'
+    regions = loss.pseudo_masks(ctx, [0])[0, 0]
+    assert (found[regions == 2] == 2).all() and 2 in regions
+    # segmentation sees the background there
+    assert (found[regions == 3] == 255).all() and 3 in regions
+    elsewhere = (regions == 0) | (regions == 255)
+    assert (found[elsewhere][:, None] == found.new_tensor([0,
+                                                           255])).any(1).all()
+    assert (found[20:, 20:] == 0).all() and (found[40:, :16] == 255).all()
+
+
 def test_what_no_tag_is_about_is_left_possible():
     table = candidates_of_tags(('cat', 'bus', 'dog'),
                                ('sky', 'cat', 'ground', 'dog'))
@@ -188,7 +228,8 @@ def test_a_tag_that_is_no_class_leaves_its_pixels_out():
     assert (numbers[0, 0, :16, :16] == 255).all()
     labels = ctx.pseudo_labels['seg'][0][0]
     assert set(labels.unique().tolist()) == {1, 255}
-    logits = F.interpolate(ctx.logits('seg', [0]), (SIDE, SIDE), mode='bilinear')
+    logits = F.interpolate(
+        ctx.logits('seg', [0]), (SIDE, SIDE), mode='bilinear')
     probs = logits.softmax(1)[0]
     wanted = -(probs[0] + probs[2])[numbers[0, 0] == 0].log().mean()
     wanted = wanted - probs[1][numbers[0, 0] == 2].log().mean()
@@ -200,6 +241,8 @@ def test_mistakes_are_said_when_the_model_is_built():
         model_of_tags(tags=('bus', 'car', 'bike'))
     with pytest.raises(UserError, match="crf='rrm' is neither one of rrm_lab"):
         model_of_tags(crf='rrm')
+    with pytest.raises(UserError, match="labels .* one of .*, not 'all'"):
+        model_of_tags(labels='all')
     cfg = tiny_model_cfg(weak_losses=[dict(type='TagForMaskLoss')])
     with pytest.raises(UserError, match="for it, task_heads=dict.cls="):
         MODELS.build(cfg)

@@ -66,8 +66,8 @@ import torch
 from ablation_parts.bench import (Bench, Row, class_groups, data_digest,
                                   filled_in, fingerprint, load_config,
                                   read_bench)
-from ablation_parts.report import (METRICS, SOME_METRICS, document,
-                                   summarize, table)
+from ablation_parts.report import (METRICS, SOME_METRICS, document, summarize,
+                                   table)
 from provenance import command, commit, machine
 
 from mmbombo.utils.atomic_write import atomic_write
@@ -188,7 +188,8 @@ def meta(bench: Bench, args: argparse.Namespace) -> dict:
     """On what, with what and how the runs are made."""
     return dict(
         command=command(), bench=args.bench.name, iters=bench.iters,
-        environment=bench.environment, baseline=bench.baseline, data=data_digest(
+        environment=bench.environment, baseline=bench.baseline,
+        data=data_digest(
             Config.fromfile(next(iter(bench.rows.values())).config)),
         threads=threads_of(args), jobs=args.jobs,
         **machine('cuda' if torch.cuda.is_available() else 'cpu'))

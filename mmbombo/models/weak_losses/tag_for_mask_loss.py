@@ -35,8 +35,8 @@ class TagForMaskLoss(BaseWeakLoss):
     pixels whose class is beyond doubt, see :func:`reliable_regions`. The loss
     is the segmentation head's own on the pixels of tags, plus its own on the
     rest of the reliable ones, which show some class that no tag is about:
-    each a mean over its pixels, and 0 without any. A tag that is unknown, or no
-    class of the segmentation, leaves the pixels of its map out.
+    each a mean over its pixels, and 0 without any. A tag that is unknown, or
+    no class of the segmentation, leaves the pixels of its map out.
 
     From `Reliability Does Matter <https://arxiv.org/abs/1911.08039>`_ (RRM)
     and its published code, whose rest is the background. What becomes of

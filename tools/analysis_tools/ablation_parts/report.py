@@ -21,7 +21,7 @@ def values_of(runs: List[dict], row: str, metric: str) -> List[float]:
 
 def gap_closed(runs: List[dict], row: str, metric: str,
                baseline: str = 'naive') -> Optional[float]:
-    """(row - baseline) / (oracle - baseline) of means over the seeds of all three.
+    """(row - baseline) / (oracle - baseline) of means over all three's seeds.
 
     Runs of a seed share their first weights and the order of the images, so
     only they are compared. None if undefined.
