@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # Copyright (c) mmbombo contributors.
-# Evaluate on a Slurm cluster, one task per GPU:
+# Evaluate on a Slurm cluster, as slurm_train.sh trains:
 #
-#   [GPUS=8 GPUS_PER_NODE=8 CPUS_PER_TASK=5 SRUN_ARGS=...] \
-#       bash tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT \
+#   bash tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT \
 #       [options of tools/test.py]
 set -euo pipefail
 
@@ -11,24 +10,4 @@ if [ $# -lt 4 ]; then
     echo "Usage: bash $0 PARTITION JOB_NAME CONFIG CHECKPOINT [options]" >&2
     exit 2
 fi
-partition=$1
-job_name=$2
-config=$3
-checkpoint=$4
-shift 4
-tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-gpus=${GPUS:-8}
-gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
-
-# SRUN_ARGS is unquoted on purpose: it may hold several arguments.
-# shellcheck disable=SC2086
-exec srun -p "$partition" \
-    --job-name="$job_name" \
-    --gres="gpu:$gpus_per_node" \
-    --ntasks="$gpus" \
-    --ntasks-per-node="$gpus_per_node" \
-    --cpus-per-task="${CPUS_PER_TASK:-5}" \
-    --kill-on-bad-exit=1 \
-    ${SRUN_ARGS:-} \
-    "${PYTHON:-python}" -u "$tools/test.py" "$config" "$checkpoint" \
-    --launcher slurm "$@"
+TOOL=test.py exec bash "$(dirname "${BASH_SOURCE[0]}")/slurm_train.sh" "$@"

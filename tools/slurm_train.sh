@@ -14,7 +14,7 @@ fi
 partition=$1
 job_name=$2
 config=$3
-work_dir=$4
+[ "${TOOL:=train.py}" = test.py ] && fourth=("$4") || fourth=(--work-dir "$4")
 shift 4
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 gpus=${GPUS:-8}
@@ -30,5 +30,5 @@ exec srun -p "$partition" \
     --cpus-per-task="${CPUS_PER_TASK:-5}" \
     --kill-on-bad-exit=1 \
     ${SRUN_ARGS:-} \
-    "${PYTHON:-python}" -u "$tools/train.py" "$config" --work-dir "$work_dir" \
+    "${PYTHON:-python}" -u "$tools/$TOOL" "$config" "${fourth[@]}" \
     --launcher slurm "$@"

@@ -245,8 +245,8 @@ def test_launchers_pass_their_arguments_on(tmp_path):
         '--work-dir', 'a b'
     ]
     assert words('dist_test.sh c.py w.pth 2')[-6:] == [
-        '--nproc_per_node=2', f'{TOOLS}/test.py', 'c.py', 'w.pth',
-        '--launcher', 'pytorch'
+        '--nproc_per_node=2', f'{TOOLS}/test.py', 'c.py', '--launcher',
+        'pytorch', 'w.pth'
     ]
     slurm = words('slurm_train.sh part job c.py dir --amp', GPUS='4')
     assert slurm[:5] == [
@@ -255,6 +255,11 @@ def test_launchers_pass_their_arguments_on(tmp_path):
     assert slurm[-7:] == [
         f'{TOOLS}/train.py', 'c.py', '--work-dir', 'dir', '--launcher',
         'slurm', '--amp'
+    ]
+    slurm = words('slurm_test.sh part job c.py w.pth --out x.json')
+    assert slurm[-7:] == [
+        f'{TOOLS}/test.py', 'c.py', 'w.pth', '--launcher', 'slurm', '--out',
+        'x.json'
     ]
 
 
