@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 from functools import lru_cache
 from types import ModuleType
-from typing import NoReturn, Optional
+from typing import Optional
 
 
 @lru_cache(maxsize=None)
@@ -17,12 +17,3 @@ def torchvision_ops() -> Optional[ModuleType]:
     except (ImportError, RuntimeError, OSError):
         return None
     return ops
-
-
-def not_compiled(name: str) -> NoReturn:
-    """Say how to get an operator that has no stand-in."""
-    raise NotImplementedError(
-        f'{name} is an operator of compiled MMCV, and mmcv-lite is installed: '
-        'replace it by `pip uninstall mmcv-lite && pip install '
-        '--no-build-isolation mmcv==2.1.0`, which compiles for 10 to 20 '
-        'minutes.')

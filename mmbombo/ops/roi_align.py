@@ -5,7 +5,7 @@ from typing import Iterator, Tuple
 import torch
 from torch import Tensor
 
-from .backend import not_compiled, torchvision_ops
+from .backend import torchvision_ops
 from .bilinear import bilinear
 from .gradients import fill_gradients
 
@@ -17,28 +17,40 @@ def roi_align_forward(feats: Tensor, rois: Tensor, output: Tensor,
                       aligned_width: int, spatial_scale: float,
                       sampling_ratio: int, pool_mode: int,
                       aligned: bool) -> None:
-    """Fill ``output`` with the mean features of regions.
+    """Fill ``output`` with the features of regions.
 
     Args:
         feats (Tensor): Features, shape (N, C, H, W).
         rois (Tensor): Index of the image and corners, shape (K, 5).
         output (Tensor): Gets the pooled samples, shape (K, C, h, w).
-        argmax_y (Tensor): Of the other ``pool_mode``.
-        argmax_x (Tensor): Likewise.
+        argmax_y (Tensor): Gets the row of the highest sample if that is
+            taken, shape (K, C, h, w).
+        argmax_x (Tensor): Gets its column, shape (K, C, h, w).
         aligned_height (int): h.
         aligned_width (int): w.
         spatial_scale (float): Factor from the coordinates of the regions to
             those of the features.
         sampling_ratio (int): Samples of a bin along each axis, 0 for as many
             as it has pixels.
-        pool_mode (int): 1 for the average.
+        pool_mode (int): 0 for the highest sample, 1 for the average.
         aligned (bool): Whether the center of the first pixel is at 0.5.
     """
-    if pool_mode == MAX:
-        not_compiled("RoIAlign(pool_mode='max')")
-    output.copy_(
-        _average(feats, rois, (aligned_height, aligned_width), spatial_scale,
-                 sampling_ratio, aligned))
+    args = (rois, (aligned_height, aligned_width), spatial_scale,
+            sampling_ratio, aligned)
+    if pool_mode != MAX:
+        output.copy_(_average(feats, *args))
+        return
+    argmax_y.fill_(-1)
+    argmax_x.fill_(-1)
+    for chosen, image, y, x in _positions(*args):
+        samples = _sample(feats[image], y, x).flatten(4)
+        highest, index = samples.max(dim=4)
+        output[chosen] = highest.transpose(0, 1).to(output)
+        index = index.transpose(0, 1)[..., None]
+        for positions, argmax in ((y, argmax_y), (x, argmax_x)):
+            positions = positions.flatten(3)[:, None].expand(
+                -1, feats.size(1), -1, -1, -1)
+            argmax[chosen] = positions.gather(4, index)[..., 0].to(argmax)
 
 
 def roi_align_backward(grad_output: Tensor, rois: Tensor, argmax_y: Tensor,
@@ -50,11 +62,15 @@ def roi_align_backward(grad_output: Tensor, rois: Tensor, argmax_y: Tensor,
 
     For the arguments see :func:`roi_align_forward`.
     """
+
+    def pool(feats):
+        if pool_mode == MAX:
+            return _at_highest(feats, rois, argmax_y, argmax_x)
+        return _average(feats, rois, (aligned_height, aligned_width),
+                        spatial_scale, sampling_ratio, aligned)
+
     # The features need not be known: at given positions, pooling is linear.
-    fill_gradients(
-        lambda feats: _average(feats, rois, (aligned_height, aligned_width),
-                               spatial_scale, sampling_ratio, aligned),
-        (grad_input, ), grad_output, (grad_input, ))
+    fill_gradients(pool, (grad_input, ), grad_output, (grad_input, ))
 
 
 def _average(feats: Tensor, rois: Tensor, size: Tuple[int, int],
@@ -109,13 +125,30 @@ def _positions(rois: Tensor, size: Tuple[int, int], spatial_scale: float,
 
 
 def _sample(maps: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Sample maps of shape (C, H, W) at positions of any shape.
+    """Sample maps of shape (C, H, W) at positions of any shape."""
+    samples = _clamped(maps[None], y.reshape(1, -1), x.reshape(1, -1))
+    return samples.view(-1, *y.shape)
 
-    Up to a pixel beyond the border, a map goes on as at its border.
-    """
-    height, width = maps.shape[1:]
+
+def _at_highest(feats: Tensor, rois: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """The highest samples again, whose positions differ by channel."""
+    pooled = feats.new_zeros(y.shape)
+    images = rois[:, 0].long()
+    for image in images.unique().tolist():
+        chosen = (images == image).nonzero()[:, 0]
+        rows, columns = (
+            positions[chosen].transpose(0, 1).flatten(1).float()
+            for positions in (y, x))
+        samples = _clamped(feats[image][:, None], rows, columns)
+        samples = samples * (rows != -1)[:, None]
+        pooled[chosen] = samples.view(-1, chosen.numel(),
+                                      *y.shape[2:]).transpose(0, 1).to(pooled)
+    return pooled
+
+
+def _clamped(maps: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Up to a pixel beyond the border, a map goes on as at its border."""
+    height, width = maps.shape[2:]
     near = (y >= -1) & (y <= height) & (x >= -1) & (x <= width)
-    samples = bilinear(maps[None],
-                       y.clamp(0, height - 1).reshape(1, -1),
-                       x.clamp(0, width - 1).reshape(1, -1))
-    return samples.view(-1, *y.shape) * near
+    return bilinear(maps, y.clamp(0, height - 1), x.clamp(
+        0, width - 1)) * near[:, None]

@@ -50,6 +50,25 @@ def suppress(boxes, scores, iou_threshold, offset):
     return kept
 
 
+def suppress_softly(boxes, scores, iou_threshold, sigma, min_score, method,
+                    offset):
+    boxes = boxes.double().numpy()
+    left = dict(enumerate(scores.double().tolist()))
+    kept = []
+    while left:
+        best = max(left, key=left.get)
+        kept.append((best, left.pop(best)))
+        for index in list(left):
+            iou = overlap(boxes[best], boxes[index], offset)
+            if method == 2:
+                left[index] *= np.exp(-iou**2 / sigma)
+            elif iou >= iou_threshold:
+                left[index] *= method * (1 - iou)
+            if left[index] < min_score:
+                del left[index]
+    return kept
+
+
 # Where float32 rounds an IoU is away from these.
 @given(scored_boxes(), st.sampled_from((0.3001, 0.5, 0.7001)),
        st.sampled_from((0, 1)), st.sampled_from((1, 3, 128)))
@@ -84,6 +103,47 @@ def test_nms_on_an_accelerator_is_that_on_a_cpu(monkeypatch):
         ext.nms(boxes, scores, iou_threshold=0.5, offset=0), expected)
 
 
+def soft_args(threshold, method, offset):
+    return dict(
+        iou_threshold=threshold,
+        sigma=0.5,
+        min_score=0.0501,
+        method=method,
+        offset=offset)
+
+
+@given(scored_boxes(), st.sampled_from((0.3001, 0.5)),
+       st.sampled_from((0, 1, 2)), st.sampled_from((0, 1)))
+@SHARED
+def test_soft_nms_lowers_scores_by_overlap(sample, threshold, method, offset):
+    boxes, scores = sample
+    args = soft_args(threshold, method, offset)
+    dets = torch.full((len(boxes), 5), -1.)
+    kept = ext.softnms(boxes, scores, dets, **args)
+    expected = suppress_softly(boxes, scores, **args)
+    assert sorted(kept.tolist()) == sorted(index for index, _ in expected)
+    scores = dict(zip(kept.tolist(), dets[:, 4].tolist()))
+    assert scores == pytest.approx(dict(expected), abs=1e-5)
+    assert (dets[len(kept):] == -1).all()
+    assert torch.equal(dets[:len(kept), :4], boxes[kept])
+
+
+@given(scored_boxes(), st.sampled_from((0.3001, 0.5)),
+       st.sampled_from((0, 1, 2)), st.sampled_from((0, 1)))
+@SHARED
+def test_soft_nms_is_that_of_mmcv(compiled, sample, threshold, method, offset):
+    boxes, scores = sample
+    args = soft_args(threshold, method, offset)
+    if method == 2:  # MMCV's Gaussian of no area is NaN
+        boxes = boxes + torch.tensor([0, 0, 1, 1])
+    results = []
+    for source in (ext, compiled):
+        dets = torch.zeros(len(boxes), 5)
+        kept = source.softnms(boxes, scores, dets, **args)
+        results.append(dict(zip(kept.tolist(), dets[:len(kept), 4].tolist())))
+    assert results[0] == pytest.approx(results[1], abs=1e-5)
+
+
 def test_wrappers_of_mmcv_call_these(ours):
     from mmcv.ops import batched_nms
     ours('nms')
@@ -94,6 +154,9 @@ def test_wrappers_of_mmcv_call_these(ours):
                              dict(type='nms', iou_threshold=0.5))
     assert kept.tolist() == [1, 2] and dets[:, 4].tolist() == pytest.approx(
         [.9, .8])
+    dets, kept = batched_nms(boxes, scores, classes,
+                             dict(type='soft_nms', iou_threshold=0.5))
+    assert kept.tolist() == [1, 2, 0]
 
 
 def test_nms_of_torchvision_gets_boxes_with_the_offset(monkeypatch):

@@ -1,11 +1,11 @@
 # Copyright (c) mmbombo contributors.
-"""RoIAlign."""
+"""RoIAlign and RoIPool."""
 import math
 
 import numpy as np
 import pytest
 import torch
-from mmcv.ops import roi_align
+from mmcv.ops import roi_align, roi_pool
 from torch.autograd import gradcheck
 
 # Some reach beyond the borders, and some have no area.
@@ -35,7 +35,7 @@ def read(plane, y, x):
                for column, b in columns)
 
 
-def align(feats, rois, size, sampling_ratio, aligned):
+def align(feats, rois, size, sampling_ratio, mode, aligned):
     """RoIAlign sample by sample."""
     pooled = np.zeros((len(rois), feats.shape[1], *size))
     for k, (image, *corners) in enumerate(rois.double().numpy()):
@@ -54,29 +54,49 @@ def align(feats, rois, size, sampling_ratio, aligned):
                 for a, b in np.ndindex(*grid)
             ]
             if samples:
-                pooled[k, c, i, j] = np.mean(samples)
+                pooled[k, c, i, j] = (
+                    max(samples) if mode == 'max' else np.mean(samples))
     return pooled
 
 
-CASES = [(ratio, aligned) for ratio in (0, 2) for aligned in (True, False)]
+def pool(feats, rois, size):
+    """RoIPool pixel by pixel."""
+    pooled = np.zeros((len(rois), feats.shape[1], *size))
+    for k, (image, *corners) in enumerate(rois.double().numpy()):
+        low = np.array((corners[1], corners[0])) * SCALE
+        high = np.array((corners[3] + 1, corners[2] + 1)) * SCALE
+        steps = (high - low) / size
+        for i, j in np.ndindex(*size):
+            first = np.floor(low + (i, j) * steps).astype(int)
+            end = np.ceil(low + (i + 1, j + 1) * steps).astype(int)
+            first = first.clip(0, feats.shape[2:])
+            end = end.clip(0, feats.shape[2:])
+            if (end > first).all():
+                pooled[k, :, i, j] = feats[int(image), :, first[0]:end[0],
+                                           first[1]:end[1]].amax((1, 2))
+    return pooled
 
 
-@pytest.mark.parametrize('ratio, aligned', CASES)
-def test_roi_align_samples_between_pixels(ours, feats, ratio, aligned):
+CASES = [(mode, ratio, aligned) for mode in ('avg', 'max') for ratio in (0, 2)
+         for aligned in (True, False)]
+
+
+@pytest.mark.parametrize('mode, ratio, aligned', CASES)
+def test_roi_align_samples_between_pixels(ours, feats, mode, ratio, aligned):
     ours('roi_align')
-    pooled = roi_align(feats, ROIS, (3, 2), SCALE, ratio, 'avg', aligned)
-    expected = align(feats, ROIS, (3, 2), ratio, aligned)
+    pooled = roi_align(feats, ROIS, (3, 2), SCALE, ratio, mode, aligned)
+    expected = align(feats, ROIS, (3, 2), ratio, mode, aligned)
     np.testing.assert_allclose(pooled, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize('ratio, aligned', CASES)
-def test_derivative_of_roi_align(ours, feats, ratio, aligned):
+@pytest.mark.parametrize('mode, ratio, aligned', CASES)
+def test_derivative_of_roi_align(ours, feats, mode, ratio, aligned):
     ours('roi_align')
     rois = ROIS.double()
     feats = feats[:, :2].double().requires_grad_()
     assert gradcheck(
         lambda feats: roi_align(feats, rois,
-                                (2, 2), SCALE, ratio, 'avg', aligned),
+                                (2, 2), SCALE, ratio, mode, aligned),
         feats,
         fast_mode=True)
 
@@ -89,27 +109,41 @@ def gradients(operator, feats, *args):
     return pooled.detach(), feats.grad
 
 
-@pytest.mark.parametrize('ratio, aligned', CASES)
-def test_roi_align_is_that_of_mmcv(compiled, ours, feats, ratio, aligned):
-    args = (feats, ROIS, (3, 2), SCALE, ratio, 'avg', aligned)
+@pytest.mark.parametrize('mode, ratio, aligned', CASES)
+def test_roi_align_is_that_of_mmcv(compiled, ours, feats, mode, ratio,
+                                   aligned):
+    # MMCV gives -10000 as the maximum of no samples.
+    rois = ROIS[[0, 1, 3, 4, 5]] if mode == 'max' else ROIS
+    args = (feats, rois, (3, 2), SCALE, ratio, mode, aligned)
     expected = gradients(roi_align, *args)
     ours('roi_align')
     torch.testing.assert_close(
         gradients(roi_align, *args), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_roi_align_of_nothing(ours, feats):
+@pytest.mark.parametrize('mode', ['avg', 'max'])
+def test_roi_align_of_nothing(ours, feats, mode):
     ours('roi_align')
     for rois in (ROIS[:0], ROIS[2:3]):
-        pooled, grad = gradients(roi_align, feats, rois, 2, SCALE, 0)
+        pooled, grad = gradients(roi_align, feats, rois, 2, SCALE, 0, mode)
         assert pooled.shape == (len(rois), 3, 2, 2)
         assert not pooled.any() and not grad.any()
 
 
-def test_the_highest_sample_needs_compiled_operators(ours, feats):
-    ours('roi_align')
-    with pytest.raises(NotImplementedError, match='RoIAlign.*pip uninstall'):
-        roi_align(feats, ROIS, 2, SCALE, 0, 'max')
+def test_roi_pool_takes_maxima_of_bins(ours, feats):
+    ours('roi_pool')
+    pooled = roi_pool(feats, ROIS, (3, 2), SCALE)
+    np.testing.assert_allclose(pooled, pool(feats, ROIS, (3, 2)))
+    assert roi_pool(feats, ROIS[:0], 2, SCALE).shape == (0, 3, 2, 2)
+
+
+def test_derivative_of_roi_pool(ours, feats):
+    ours('roi_pool')
+    rois = ROIS.double()
+    assert gradcheck(
+        lambda feats: roi_pool(feats, rois, (2, 3), SCALE),
+        feats[:, :2].double().requires_grad_(),
+        fast_mode=True)
 
 
 def test_average_of_torchvision_is_asked_for_with_its_arguments(
@@ -125,7 +159,7 @@ def test_average_of_torchvision_is_asked_for_with_its_arguments(
             assert spatial_scale == SCALE and aligned is True
             return torch.tensor(
                 align(feats.detach(), boxes, output_size, sampling_ratio,
-                      aligned))
+                      'avg', aligned))
 
     ours('roi_align')
     own = roi_align(feats, ROIS, (3, 2), SCALE, 2)
