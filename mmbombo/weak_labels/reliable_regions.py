@@ -47,11 +47,11 @@ def reliable_regions(cam: Tensor, crf: Callable[[Tensor], Tensor]) -> Tensor:
     scores = torch.stack(
         [torch.cat([rest**power, cam]) for power in (_LOW, _HIGH)])
     low, high = crf(-scores.clamp(min=_SMALLEST).log())
-    labels = low.argmax(0)
+    labels = low.max(0).indices  # much faster than argmax, on a CPU
     sure = _sure_pixels(scores[1], labels)
     sure &= torch.cat([high[:1], low[1:]]).amax(0) >= _SURE
     labels[labels == 0] = IGNORE_INDEX
-    labels[high.argmax(0) == 0] = 0
+    labels[high.max(0).indices == 0] = 0
     return labels.masked_fill(~sure, IGNORE_INDEX)
 
 
@@ -60,15 +60,14 @@ def _sure_pixels(scores: Tensor, labels: Tensor) -> Tensor:
 
     Classes that are no pixel's label are passed over.
     """
-    winner = scores.argmax(0)
-    classes = torch.arange(len(scores), device=scores.device)[:, None, None]
-    won = winner == classes
-    won &= (labels == classes).flatten(1).any(1)[:, None, None]
-    values = scores[1:]
-    seen = (won[1:] & (values > _SEEN)).flatten(1)
-    # others last, so that no class waits for the device to count
-    ordered = values.flatten(1).masked_fill(~seen, torch.inf).sort().values
-    rank = (seen.sum(1, keepdim=True).double() * _QUANTILE).long()
-    threshold = ordered.gather(1, rank)[..., None]
-    sure = (won[1:] & (values > threshold)).any(0)
-    return sure | won[0] & (scores[0] > _SURE)
+    largest, winner = scores.max(0)
+    sure = torch.zeros_like(winner, dtype=torch.bool)
+    for k in labels.unique().tolist():
+        won = winner == k
+        seen = largest[won & (largest > _SEEN)]
+        if k == 0:
+            sure |= won & (largest > _SURE)
+        elif len(seen):
+            rank = int(_QUANTILE * len(seen))
+            sure |= won & (largest > seen.kthvalue(rank + 1).values)
+    return sure
