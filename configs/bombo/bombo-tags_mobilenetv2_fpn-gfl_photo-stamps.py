@@ -1,4 +1,4 @@
-# BoMBo with three sources: 100 images with boxes, 100 with masks, and 1,400 of
+# BoMBo with three sources: 30 images with boxes, 30 with masks, and 1,540 of
 # which only the tags are read. Boxes and masks imply tags, so that all images
 # train the classifier, whose activation maps teach masks where there are tags.
 _base_ = './bombo_mobilenetv2_fpn-gfl_photo-stamps.py'
@@ -41,15 +41,15 @@ model = dict(
 
 metainfo = dict(_base_.metainfo, cls_classes=_base_.det_classes)
 det_source = dict(
-    _base_.det_source, metainfo=metainfo, indices=100, pipeline=train_pipeline)
+    _base_.det_source, metainfo=metainfo, indices=30, pipeline=train_pipeline)
 seg_source = dict(
-    _base_.seg_source, metainfo=metainfo, indices=100, pipeline=train_pipeline)
-# the other 700 of each half
+    _base_.seg_source, metainfo=metainfo, indices=30, pipeline=train_pipeline)
+# the other 770 of each half
 parts = [dict(_base_.det_source), dict(_base_.seg_source)]
 for part in parts:
     for key in ('pipeline', 'source', 'annotation_kinds'):
         part.pop(key)
-    part.update(metainfo=metainfo, indices=-700)
+    part.update(metainfo=metainfo, indices=-770)
 tag_source = dict(
     type='ConcatSource',
     datasets=parts,
