@@ -141,6 +141,9 @@ def test_soft_nms_is_that_of_mmcv(compiled, sample, threshold, method, offset):
         dets = torch.zeros(len(boxes), 5)
         kept = source.softnms(boxes, scores, dets, **args)
         results.append(dict(zip(kept.tolist(), dets[:len(kept), 4].tolist())))
+    # which of two equal scores comes first is nobody's promise
+    found = sorted(results[0].values())
+    assume(all(b - a > 1e-6 for a, b in zip(found, found[1:])))
     assert results[0] == pytest.approx(results[1], abs=1e-5)
 
 
