@@ -35,9 +35,7 @@ model = dict(
             in_channels=64,
             in_index=1,
             bias=False)),
-    weak_losses=[*_base_.model.weak_losses,
-                 tag_loss])
-
+    weak_losses=[*_base_.model.weak_losses, tag_loss])
 
 metainfo = dict(_base_.metainfo, cls_classes=_base_.det_classes)
 det_source = dict(

@@ -179,16 +179,16 @@ class CamScores:
                         False)
             found = view.outputs('cls')[1]
             maps.append(view.restore(found, found.shape[-2:]))
-        for sample, cam in zip(samples, mean_cam(maps, inputs.shape[-2:])):
+        for sample, cam in zip(samples, mean_cam(maps)):
             if 'gt_image_label' not in sample:
                 raise UserError(
                     f'{sample.img_path} has no tags, which say whose maps '
                     'count (boxes give some with ImplyImageLabels in the test '
                     'pipeline)')
             height, width = unpadded_shape(sample)
-            cam = resize(cam[None, :, :height, :width], sample.ori_shape[:2])
-            tags = sample.gt_image_label.label[None] != ABSENT
-            cam, = normalize_cam(cam, tags, torch.ones_like(cam[:, :1]) > 0)
+            cam = resize(cam[None], inputs.shape[-2:])[..., :height, :width]
+            cam = normalize_cam(resize(cam, sample.ori_shape[:2])[0])
+            cam[sample.gt_image_label.label == ABSENT] = 0
             scores = torch.stack([
                 cam[rule].amax(0) if rule.any() else torch.zeros_like(cam[0])
                 for rule in self.rules.T

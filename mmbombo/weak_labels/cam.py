@@ -10,39 +10,27 @@ from torch import Tensor
 _EPS = 1e-5
 
 
-def mean_cam(maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+def mean_cam(maps: Sequence[Tensor]) -> Tensor:
     """Mean of maps of the same images at several scales.
 
+    What speaks against a class is cut off before, as in PSA and RRM, whose
+    mean has the size of the map of scale 1; that it has the size of the
+    finest map is ours.
+
     Args:
-        maps (Sequence[Tensor]): Each ``(n, C, h_i, w_i)``, of any scale, not
-            flipped.
-        size (Sequence[int]): ``(h, w)`` of the result.
+        maps (Sequence[Tensor]): Each ``(n, C, h_i, w_i)``, not flipped.
 
     Returns:
-        Tensor: ``(n, C, h, w)`` float32; what speaks against a class is cut
-        off before.
+        Tensor: ``(n, C, h, w)`` float32.
     """
+    size = max((x.shape[-2:] for x in maps), key=lambda x: x[0] * x[1])
     return torch.stack([
         F.interpolate(
-            x.float().relu(),
-            size=tuple(size),
-            mode='bilinear',
-            align_corners=False) for x in maps
+            x.float().relu(), size=size, mode='bilinear', align_corners=False)
+        for x in maps
     ]).mean(0)
 
 
-def normalize_cam(maps: Tensor, candidates: Tensor,
-                  inside: Tensor) -> Tensor:
-    """Scale the map of each class to a maximum of 1.
-
-    Args:
-        maps (Tensor): ``(n, C, h, w)``.
-        candidates (Tensor): ``(n, C)`` bool, the classes that an image may
-            show; the maps of others become 0.
-        inside (Tensor): ``(n, 1, h, w)`` bool, false in a batch's padding.
-
-    Returns:
-        Tensor: ``(n, C, h, w)`` float32 in [0, 1).
-    """
-    maps = maps.float().relu() * (candidates[..., None, None] & inside)
-    return maps / (maps.amax((2, 3), keepdim=True) + _EPS)
+def normalize_cam(maps: Tensor) -> Tensor:
+    """Scale each map ``(..., h, w)`` of an image to a maximum of 1."""
+    return maps / (maps.amax((-2, -1), keepdim=True) + _EPS)

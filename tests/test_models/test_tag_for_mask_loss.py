@@ -137,12 +137,16 @@ def test_the_pixels_of_an_unknown_tag_are_left_out():
     assert 3 in mask[:16, 48:] and (mask[20:] == 0).all()
 
 
-def test_padding_and_masks_and_pseudo_masks_are_left_alone():
-    model = model_of_tags()
+@pytest.mark.parametrize('labels', ['regions', 'predictions', 'both'])
+def test_padding_and_masks_and_pseudo_masks_are_left_alone(labels):
+    model = model_of_tags(labels=labels)
     boxed = tagged([1, 0, 0])
     boxed.pseudo_sem_seg = PixelData(sem_seg=torch.zeros(1, SIDE, SIDE))
     masked = make_sample(('sem_seg', 'image_label'), size=SIDE)
     ctx = context(model, boxed, masked, tagged([1, 0, 0], shape=(40, 50)))
+    ctx._outputs['seg'] = (torch.tensor([9., 0, 0,
+                                         0])[:, None, None].expand(2, 4, 8, 8),
+                           )  # sure of the background
     loss = model.weak_losses[0]
     assert loss.images(ctx) == [2]
     assert ctx.plan == dict(seg=[1, 2], cls=[0, 1, 2])
@@ -241,8 +245,17 @@ def test_mistakes_are_said_when_the_model_is_built():
         model_of_tags(tags=('bus', 'car', 'bike'))
     with pytest.raises(UserError, match="crf='rrm' is neither one of rrm_lab"):
         model_of_tags(crf='rrm')
+    many = [str(i) for i in range(255)]
+    with pytest.raises(UserError, match='up to 254 tags in a mask, not 255'):
+        model_of_tags(tags=many, seg=many)
     with pytest.raises(UserError, match="labels .* one of .*, not 'all'"):
         model_of_tags(labels='all')
+    cfg = tiny_model_cfg(weak_losses=[
+        dict(type='DenseEnergyLoss'),
+        dict(type='BoxForMaskLoss')
+    ])
+    with pytest.raises(UserError, match='labels of BoxForMaskLoss: put it af'):
+        MODELS.build(cfg)
     cfg = tiny_model_cfg(weak_losses=[dict(type='TagForMaskLoss')])
     with pytest.raises(UserError, match="for it, task_heads=dict.cls="):
         MODELS.build(cfg)

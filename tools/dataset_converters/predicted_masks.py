@@ -66,7 +66,11 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         action=DictAction,
         help='override settings of the config, key=value')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.ignore_tags and args.cam_threshold is not None:
+        parser.error('--cam-threshold needs the tags: the maps of absent '
+                     'classes mean nothing')
+    return args
 
 
 if __name__ == '__main__':  # --help waits for no library
@@ -83,6 +87,7 @@ from mmbombo.apis.predicted_masks import (CamScores, tag_rules,
                                           write_predicted_masks)
 from mmbombo.registry import DATASETS
 from mmbombo.structures import SEM_SEG
+from mmbombo.structures.class_names import require_same_classes
 from mmbombo.utils import UserError, user_errors
 from mmbombo.utils.config_names import load_config
 
@@ -128,6 +133,10 @@ def main() -> None:
     dataset = build_sources(cfg, args.sources)
     scores = None
     if args.cam_threshold is not None:
+        require_same_classes(
+            inferencer.model.classes.get('cls', ()),
+            dataset.metainfo.get('cls_classes', ()),
+            ('the model', 'the data set'), 'their tags differ')
         scores = CamScores(
             tag_rules(inferencer.model, dataset), args.cam_threshold,
             args.cam_scales)

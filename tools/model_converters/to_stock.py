@@ -124,7 +124,13 @@ def stock_config(model: 'nn.Module', task: str, metainfo: dict) -> 'Config':
                 **preprocessor),
             decode_head=adapter['head'],
             auxiliary_head=adapter.get('auxiliary_head') or None,
-            test_cfg=adapter.get('test_cfg') or dict(mode='whole'))
+            test_cfg={
+                # MMSegmentation has no CRF
+                key: value
+                for key, value in (
+                    adapter.get('test_cfg') or dict(mode='whole')).items()
+                if key != 'crf'
+            })
     pack = dict(det='PackDetInputs', seg='PackSegInputs')[task]
     pipeline = [
         *inference_steps(model.cfg)[:-1],

@@ -48,8 +48,16 @@ def gather_classes(sources: Sequence[Found], wanted: Optional[Sequence[str]],
     det = box_classes([x for x in sources if x.kind == 'bbox'], wanted)
     seg = union(x for x in sources if x.kind == 'sem_seg')
     cls = union(x for x in sources if x.kind == 'image_label')
-    if not det and not seg:  # tags teach masks
-        seg = ['background', *cls]
+    if {x.kind for x in sources if not x.validation} == {'image_label'}:
+        if det:
+            raise DatasetError('--val-boxes: tags alone teach no boxes; give '
+                               '--boxes too, or --val-masks to judge by')
+        seg = seg or ['background', *cls]  # tags teach masks
+    nothing = [x for x in cls if plain(x) in BACKGROUNDS]
+    if nothing:
+        raise DatasetError(f'the tag {nothing[0]!r} is no class: an image '
+                           'that shows none has no tag; take it out of the '
+                           'file')
     background = next((x for x in seg if plain(x) in BACKGROUNDS), None)
     return Classes(det, seg, cls, background, map_classes(det, seg, told))
 

@@ -38,6 +38,8 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
     #: Network that is asked for the weak label: 'self', 'ema' or a teacher's
     #: name; 'none' for nobody.
     predictor: str = 'none'
+    #: Whether it writes to ``ctx.pseudo_labels``.
+    labels_pixels: bool = False
     #: Whether the class map is read.
     needs_class_map: bool = False
 

@@ -43,6 +43,7 @@ class BoxForMaskLoss(BaseWeakLoss):
     name = 'b4m'
     task = 'seg'
     source_kind = BBOX
+    labels_pixels = True
     required_fields = dict(
         pseudo_sem_seg='has boxes and no mask, but also no pseudo mask for '
         "BoxForMaskLoss: add dict(type='LoadPseudoMask', ...) after "

@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,9 @@ from .base_weak_loss import BaseWeakLoss
 
 #: The ``scale_factor`` at which the pairs of pixels are counted.
 PUBLISHED_SCALE = 0.5
+
+if TYPE_CHECKING:
+    from mmbombo.models.detectors import MultiTaskDetector
 
 #: What ``gate`` can be.
 GATES = ('labeled', 'ones')
@@ -73,6 +76,16 @@ class DenseEnergyLoss(BaseWeakLoss):
         self.scale_factor = scale_factor
         self.gate = gate
         self.exact_grad = exact_grad
+
+    def check_model(self, model: 'MultiTaskDetector') -> None:
+        """Raise ``UserError`` if labels come after what asks for them."""
+        super().check_model(model)
+        losses = [*model.weak_losses]
+        late = [x for x in losses[losses.index(self):] if x.labels_pixels]
+        if late and self.gate == 'labeled':
+            raise UserError(
+                f'DenseEnergyLoss reads the labels of {type(late[0]).__name__}'
+                ": put it after that one in weak_losses, or set gate='ones'")
 
     def images(self, ctx: StepContext) -> List[int]:
         """Positions of the images of the kind, without a mask."""

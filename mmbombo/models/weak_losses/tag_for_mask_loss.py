@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmbombo.models.context import StepContext
+from mmbombo.models.context.view import resize
 from mmbombo.models.losses.dist_mean import full_precision
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
@@ -67,6 +68,7 @@ class TagForMaskLoss(BaseWeakLoss):
     task = 'seg'
     source_kind = IMAGE_LABEL
     predictor = 'self'
+    labels_pixels = True
 
     def __init__(self,
                  loss_weight: float = 1.,
@@ -93,9 +95,13 @@ class TagForMaskLoss(BaseWeakLoss):
                 'TagForMaskLoss reads the class activation maps of the task '
                 "'cls': give the model a head for it, task_heads=dict(cls="
                 "dict(type='ClsTaskHead', ...))")
+        tags = model.classes['cls']
+        if len(tags) >= IGNORE_INDEX:
+            raise UserError(f'TagForMaskLoss numbers up to {IGNORE_INDEX - 1} '
+                            f'tags in a mask, not {len(tags)}')
         self.register_buffer(
             'candidates',
-            candidates_of_tags(model.classes['cls'], model.classes['seg']),
+            candidates_of_tags(tags, model.classes['seg']),
             persistent=False)
 
     def images(self, ctx: StepContext) -> List[int]:
@@ -148,6 +154,8 @@ class TagForMaskLoss(BaseWeakLoss):
         silent = F.pad(tags != PRESENT, (1, 0)) | ~self.candidates.any(1)
         index = masks.masked_fill(masks == IGNORE_INDEX, 0)
         silent = silent.gather(1, index.flatten(1)).view_as(masks)
+        size = masks.shape[-2:]
+        silent |= ~valid_cells(ctx.metas(images), size, size, masks.device)
         return masks.masked_fill(silent, IGNORE_INDEX)[:, None]
 
     def _predictions(self, ctx: StepContext, images: List[int],
@@ -172,19 +180,21 @@ class TagForMaskLoss(BaseWeakLoss):
     def _regions(self, ctx: StepContext, images: List[int],
                  tags: Tensor) -> Tensor:
         """Reliable regions ``(n, H, W)``."""
+        cams = mean_cam(self._maps(ctx, images))
         size = ctx.inputs.shape[-2:]
-        inside = valid_cells(
-            ctx.metas(images), size, size, ctx.inputs.device)[:, None]
-        cams = normalize_cam(
-            mean_cam(self._maps(ctx, images), size), tags != ABSENT, inside)
-        masks = cams.new_full((len(images), *size), IGNORE_INDEX).long()
+        masks = tags.new_full((len(images), *size), IGNORE_INDEX,
+                              dtype=torch.long)
+        # one at a time: all classes at full resolution take much memory
         for i, mask, cam, label in zip(images, masks, cams, tags):
             height, width = ctx.samples[i].img_shape[:2]
             image = ctx.raw_images[i, :, :height, :width]
             shown = (label != ABSENT).nonzero()[:, 0]
-            found = reliable_regions(cam[shown, :height, :width],
-                                     DenseCRF(image, self.crf))
-            numbers = F.pad(1 + shown, (1, 256 - 1 - len(shown)))
+            cam = cam.new_zeros(0, *size) if not len(shown) else resize(
+                cam[None, shown], size)[0]
+            found = reliable_regions(
+                normalize_cam(cam[:, :height, :width]),
+                DenseCRF(image, self.crf))
+            numbers = F.pad(1 + shown, (1, 255 - len(shown)))
             numbers[IGNORE_INDEX] = IGNORE_INDEX
             mask[:height, :width] = numbers[found]
         return masks
