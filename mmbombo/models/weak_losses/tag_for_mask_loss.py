@@ -150,7 +150,7 @@ class TagForMaskLoss(BaseWeakLoss):
             is_tag = (regions > 0) & (regions != IGNORE_INDEX)
             agreed = regions.where(regions == likely, IGNORE_INDEX)
             masks = agreed.where(is_tag, masks)
-        # what a tag is unknown, or no class of the segmentation, says nothing
+        # a tag that is unknown, or no class of the segmentation, says nothing
         silent = F.pad(tags != PRESENT, (1, 0)) | ~self.candidates.any(1)
         index = masks.masked_fill(masks == IGNORE_INDEX, 0)
         silent = silent.gather(1, index.flatten(1)).view_as(masks)
