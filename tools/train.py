@@ -108,10 +108,19 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
             sys.exit(f'--auto-scale-lr: {args.config} has no '
                      'auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
-    if args.resume is not None:
+    if args.resume == 'auto':
+        # a job that restarts itself begins from load_from the first time
+        cfg.resume = has_checkpoint(cfg.work_dir) or not cfg.get('load_from')
+        cfg.load_from = None if cfg.resume else cfg.load_from
+    elif args.resume is not None:
         cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        cfg.load_from = args.resume
     return cfg
+
+
+def has_checkpoint(work_dir: str) -> bool:
+    """Whether there is something to resume in a work directory."""
+    return osp.isfile(osp.join(work_dir, 'last_checkpoint'))
 
 
 def train(cfg: Config) -> None:
@@ -132,7 +141,7 @@ def warn_of_new_start(cfg: Config) -> None:
     It is no error: a job that restarts itself has --resume from the first
     time on.
     """
-    found = osp.isfile(osp.join(cfg.work_dir, 'last_checkpoint'))
+    found = has_checkpoint(cfg.work_dir)
     if cfg.get('resume') and not cfg.get('load_from') and not found:
         print_log(
             f'--resume: {osp.abspath(cfg.work_dir)} has no last_checkpoint, '

@@ -90,3 +90,18 @@ def test_nothing_to_resume_is_said(monkeypatch, tmp_path, resume, load_from,
             dict(work_dir=str(tmp_path), resume=resume, load_from=load_from)))
     assert len(said) == warned
     assert not warned or str(tmp_path) in said[0] and 'anew' in said[0]
+
+
+@pytest.mark.parametrize('found, load_from, wanted', [
+    (False, 'begin.pth', (False, 'begin.pth')),
+    (True, 'begin.pth', (True, None)),
+    (False, None, (True, None)),
+    (True, None, (True, None)),
+])
+def test_resume_auto_begins_from_load_from(monkeypatch, tmp_path, found,
+                                           load_from, wanted):
+    if found:
+        (tmp_path / 'last_checkpoint').write_text('iter_2.pth')
+    cfg = merge(monkeypatch, 'train', dict(load_from=load_from), '--work-dir',
+                str(tmp_path), '--resume', 'auto')
+    assert (cfg.resume, cfg.load_from) == wanted
