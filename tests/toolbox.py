@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import mmbombo  # isort: skip # noqa: F401  # has operators that mmdet asks for
 import mmdet
 import mmseg
 import numpy as np

@@ -9,6 +9,7 @@ import torch
 from toolbox import load_script
 
 from mmbombo.registry import MODELS
+from mmbombo.utils import UserError
 
 FOLDER = Path(__file__).parents[2] / 'tools/model_converters'
 WIDTH = 1 / 8
@@ -159,9 +160,9 @@ def test_other_files_are_refused(converter, tmp_path):
     path = tmp_path / 'x.params'
     weights = {'arg:conv1a_weight': torch.rand(8, 3, 3, 3)}
     write_params(path, weights, 2)
-    with pytest.raises(converter.ConversionError, match='not the weights'):
+    with pytest.raises(UserError, match='not the weights'):
         converter.convert(converter.read_params(path), build())
     for content in (b'PK' + bytes(98), path.read_bytes()[:200]):
         path.write_bytes(content)
-        with pytest.raises(converter.ConversionError, match='x.params is no'):
+        with pytest.raises(UserError, match='x.params is no'):
             converter.read_params(path)

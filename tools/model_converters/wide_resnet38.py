@@ -41,10 +41,11 @@ if __name__ == '__main__':  # --help waits for no library
 
 import numpy as np
 import torch
-from mobilenet_v2 import ConversionError, write_weights
+from mobilenet_v2 import write_weights
 from torch import Tensor, nn
 
 from mmbombo.registry import MODELS
+from mmbombo.utils import UserError, user_errors
 
 #: What lists and arrays begin with. Arrays of before MXNet 1.0 begin with
 #: their number of dimensions.
@@ -80,7 +81,7 @@ def read_params(path: Path) -> Dict[str, np.ndarray]:
             for _ in range(int(take('<u8')[0]))
         ]
     except ValueError as error:
-        raise ConversionError(
+        raise UserError(
             f"{path} is no file of MXNet's arrays: {error}") from error
     return dict(zip(names, arrays))
 
@@ -121,7 +122,7 @@ def convert(arrays: Dict[str, np.ndarray],
     """State dict of the backbone, filled.
 
     Raises:
-        ConversionError: They do not match one to one.
+        UserError: They do not match one to one.
     """
     weights = {
         rename(name): torch.from_numpy(array.copy())
@@ -131,18 +132,18 @@ def convert(arrays: Dict[str, np.ndarray],
     try:
         backbone.load_state_dict(weights)
     except RuntimeError as error:
-        raise ConversionError(
+        raise UserError(
             f'These are not the weights of model A1: {error}') from error
     return backbone.state_dict()
 
 
+@user_errors()
 def main() -> None:
     args = parse_args()
-    try:
-        state_dict = convert(
-            read_params(args.params), MODELS.build(dict(type='WideResNet38')))
-    except (ConversionError, FileNotFoundError) as error:
-        sys.exit(f'error: {error}')
+    if not args.params.is_file():
+        raise UserError(f'there is no file {args.params}')
+    state_dict = convert(
+        read_params(args.params), MODELS.build(dict(type='WideResNet38')))
     write_weights(
         state_dict,
         args.out,
