@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import mmbombo  # isort: skip # noqa: F401  # has operators that mmdet asks for
+# isort: off
+import mmbombo  # noqa: F401  # has operators that MMDetection asks for
+# isort: on
 import mmdet
 import mmseg
 import numpy as np

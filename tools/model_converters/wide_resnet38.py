@@ -16,7 +16,6 @@ computes; the published file itself was not at hand when this was written.
 """
 import argparse
 import re
-import sys
 from pathlib import Path
 from typing import Callable, Dict
 
