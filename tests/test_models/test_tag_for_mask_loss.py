@@ -101,7 +101,7 @@ def test_each_side_is_a_mean_of_its_own():
 @pytest.mark.parametrize('autocast', [False, True])
 @pytest.mark.parametrize('labels', [[0, 0, 0], [1, 1, 1], [-1, -1, -1]])
 def test_nothing_is_nan_when_a_part_is_empty(labels, autocast):
-    model = model_of_tags(scales=(1, .5), flip=True, crf='rrm_label')
+    model = model_of_tags(scales=(1, .5), crf='rrm_label')
     samples = [tagged(labels), tagged([0, 0, 0], shape=(1, 40))]
     with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
         losses = model.loss(torch.randn(2, 3, SIDE, SIDE), samples)
@@ -137,16 +137,12 @@ def test_the_pixels_of_an_unknown_tag_are_left_out():
     assert 3 in mask[:16, 48:] and (mask[20:] == 0).all()
 
 
-@pytest.mark.parametrize('labels', ['regions', 'predictions', 'both'])
-def test_padding_and_masks_and_pseudo_masks_are_left_alone(labels):
-    model = model_of_tags(labels=labels)
+def test_padding_and_masks_and_pseudo_masks_are_left_alone():
+    model = model_of_tags()
     boxed = tagged([1, 0, 0])
     boxed.pseudo_sem_seg = PixelData(sem_seg=torch.zeros(1, SIDE, SIDE))
     masked = make_sample(('sem_seg', 'image_label'), size=SIDE)
     ctx = context(model, boxed, masked, tagged([1, 0, 0], shape=(40, 50)))
-    ctx._outputs['seg'] = (torch.tensor([9., 0, 0,
-                                         0])[:, None, None].expand(2, 4, 8, 8),
-                           )  # sure of the background
     loss = model.weak_losses[0]
     assert loss.images(ctx) == [2]
     assert ctx.plan == dict(seg=[1, 2], cls=[0, 1, 2])
@@ -155,65 +151,15 @@ def test_padding_and_masks_and_pseudo_masks_are_left_alone(labels):
     assert (mask[:40, :50] != 255).any()
 
 
-def test_maps_of_all_views_are_averaged():
-    model = model_of_tags(scales=(1, .5), flip=True)
+def test_maps_of_all_scales_are_averaged():
+    model = model_of_tags(scales=(1, .5))
     ctx = context(model, tagged([1, 1, 1]))
-    loss = model.weak_losses[0]
-    assert loss.views == [(1, False), (1, True), (.5, False), (.5, True)]
-    maps = loss._maps(ctx, [0])
-    for (scale, flip), found in zip(loss.views, maps):
-        inputs = ctx.inputs.flip(-1) if flip else ctx.inputs
-        if scale != 1:
-            inputs = F.interpolate(inputs, scale_factor=scale, mode='bilinear')
-        with torch.no_grad():
-            if (scale, flip) == (1, False):
-                wanted = model.task_heads.cls(model.extract_feat(inputs))[1]
-            else:
-                model.eval()
-                wanted = model.task_heads.cls(model.extract_feat(inputs))[1]
-                model.train()
-        wanted = wanted.flip(-1) if flip else wanted
-        assert found.shape == wanted.shape
-        if not flip:  # flips are undone at the size of the input
-            torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)
-
-
-def test_predictions_are_those_of_the_classes_that_tags_leave():
-    model = model_of_tags(labels='predictions')
-    ctx = context(model, tagged([0, 1, -1]))
-    probs = torch.tensor([
-        [.1, .7, .2, 0],  # class 0 has no tag: .2 of .3 is not sure enough
-        [.01, .9, .09, 0],  # .09 of .1
-        [.5, 0, .1, .4],  # an unknown tag may be right
-        [.05, .03, .02, .9],  # and says nothing
-        [.85, .1, .05, 0]
-    ])
-    logits = probs.clamp(min=1e-9).log().T[None, :, None]
-    ctx._outputs['seg'] = (F.interpolate(logits, (SIDE, 5)), )
-    found = model.weak_losses[0].pseudo_masks(ctx, [0])[0, 0]
-    # in the middle of the cells
-    assert found[0, [6, 19, 32, 45, 58]].tolist() == [255, 2, 255, 255, 0]
-
-
-def test_both_are_predictions_but_where_a_region_is_of_another_class():
-    model = model_of_tags(labels='both')
-    ctx = context(model, tagged([0, 1, 1]))
-    say(ctx, blobs(1, 2))
-    logits = torch.zeros(1, 4, SIDE, SIDE)
-    logits[:, 0] = 9.
-    logits[:, 2, :, :16] = 9.2  # agrees with the first blob, hardly
-    ctx._outputs['seg'] = (logits, )
-    loss = model.weak_losses[0]
-    found = loss.pseudo_masks(ctx, [0])[0, 0]
-    loss.labels = 'regions'
-    regions = loss.pseudo_masks(ctx, [0])[0, 0]
-    assert (found[regions == 2] == 2).all() and 2 in regions
-    # segmentation sees the background there
-    assert (found[regions == 3] == 255).all() and 3 in regions
-    elsewhere = (regions == 0) | (regions == 255)
-    assert (found[elsewhere][:, None] == found.new_tensor([0,
-                                                           255])).any(1).all()
-    assert (found[20:, 20:] == 0).all() and (found[40:, :16] == 255).all()
+    full, half = model.weak_losses[0]._maps(ctx, [0])
+    assert full is ctx.outputs('cls', [0])[1]
+    inputs = F.interpolate(ctx.inputs, scale_factor=.5, mode='bilinear')
+    model.eval()
+    wanted = model.task_heads.cls(model.extract_feat(inputs))[1]
+    torch.testing.assert_close(half, wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_what_no_tag_is_about_is_left_possible():
@@ -248,8 +194,6 @@ def test_mistakes_are_said_when_the_model_is_built():
     many = [str(i) for i in range(255)]
     with pytest.raises(UserError, match='up to 254 tags in a mask, not 255'):
         model_of_tags(tags=many, seg=many)
-    with pytest.raises(UserError, match="labels .* one of .*, not 'all'"):
-        model_of_tags(labels='all')
     cfg = tiny_model_cfg(weak_losses=[
         dict(type='DenseEnergyLoss'),
         dict(type='BoxForMaskLoss')

@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import TYPE_CHECKING, Dict, List, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Dict, List, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -7,7 +7,6 @@ from torch import Tensor
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.context.view import resize
-from mmbombo.models.losses.dist_mean import full_precision
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX
@@ -21,11 +20,6 @@ from .base_weak_loss import BaseWeakLoss
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector
-
-#: What ``labels`` can be.
-LABELS = ('regions', 'predictions', 'both')
-#: Smallest probability of a prediction that is a label.
-_SURE = 0.8
 
 
 @MODELS.register_module()
@@ -41,7 +35,8 @@ class TagForMaskLoss(BaseWeakLoss):
 
     From `Reliability Does Matter <https://arxiv.org/abs/1911.08039>`_ (RRM)
     and its published code, whose rest is the background. What becomes of
-    other classes, and of tags beside boxes and masks, is ours.
+    other classes is ours. Beside boxes and masks these labels are worse than
+    what the network knows already: there train the classifier alone.
 
     Args:
         loss_weight (float): Weight of the loss. Defaults to 1.
@@ -52,16 +47,8 @@ class TagForMaskLoss(BaseWeakLoss):
         scales (Sequence[float]): Sizes of the images whose maps are averaged,
             1 being that of the step, which costs no forward pass of its own.
             Published are ``(1, .5, 1.5, 2)``. Defaults to (1, ).
-        flip (bool): Whether to average over mirrored images too. Defaults to
-            False.
         crf (str | dict): Parameters of the CRF, see :class:`CRFParams`.
             Defaults to 'rrm_label'.
-        labels (str): What the labels are. 'regions' as published;
-            'predictions', what segmentation itself is sure of among the
-            classes that the tags leave; or 'both': these, but where a region
-            of a tag is, its class if segmentation agrees, and nothing if not.
-            The last two are ours, for a segmentation that some masks or boxes
-            teach. Defaults to 'regions'.
     """
 
     name = 't4m'
@@ -75,16 +62,9 @@ class TagForMaskLoss(BaseWeakLoss):
                  ramp: float = 0.,
                  start: float = 0.,
                  scales: Sequence[float] = (1., ),
-                 flip: bool = False,
-                 crf: Union[str, dict] = 'rrm_label',
-                 labels: str = 'regions') -> None:
+                 crf: Union[str, dict] = 'rrm_label') -> None:
         super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
-        if labels not in LABELS:
-            raise UserError(f'labels of TagForMaskLoss must be one of {LABELS}'
-                            f', not {labels!r}')
-        self.labels = labels
-        mirrored = (False, True) if flip else (False, )
-        self.views = [(scale, x) for scale in scales for x in mirrored]
+        self.scales = tuple(scales)
         self.crf: CRFParams = crf_params(crf)
 
     def check_model(self, model: 'MultiTaskDetector') -> None:
@@ -141,15 +121,7 @@ class TagForMaskLoss(BaseWeakLoss):
         """
         tags = torch.stack(
             [ctx.samples[i].gt_image_label.label for i in images])
-        if self.labels == 'regions':
-            masks = self._regions(ctx, images, tags)
-        else:
-            masks, likely = self._predictions(ctx, images, tags)
-        if self.labels == 'both':
-            regions = self._regions(ctx, images, tags)
-            is_tag = (regions > 0) & (regions != IGNORE_INDEX)
-            agreed = regions.where(regions == likely, IGNORE_INDEX)
-            masks = agreed.where(is_tag, masks)
+        masks = self._regions(ctx, images, tags)
         # a tag that is unknown, or no class of the segmentation, says nothing
         silent = F.pad(tags != PRESENT, (1, 0)) | ~self.candidates.any(1)
         index = masks.masked_fill(masks == IGNORE_INDEX, 0)
@@ -158,31 +130,13 @@ class TagForMaskLoss(BaseWeakLoss):
         silent |= ~valid_cells(ctx.metas(images), size, size, masks.device)
         return masks.masked_fill(silent, IGNORE_INDEX)[:, None]
 
-    def _predictions(self, ctx: StepContext, images: List[int],
-                     tags: Tensor) -> Tuple[Tensor, Tensor]:
-        """What segmentation says of what the tags leave possible.
-
-        Returns:
-            tuple[Tensor]: Both ``(n, H, W)`` int64: labels of the pixels that
-            it is sure of, and of all.
-        """
-        probs = full_precision(ctx.logits(self.task, images)).softmax(1)
-        possible = F.pad(tags != ABSENT, (1, 0), value=True)
-        rows = (self.candidates & possible[..., None]).to(probs)
-        probs = torch.einsum('nts,nshw->nthw', rows, probs)
-        probs = F.interpolate(
-            probs / probs.sum(1, keepdim=True).clamp(min=1e-6),
-            size=ctx.inputs.shape[-2:],
-            mode='bilinear')
-        best, likely = probs.max(1)
-        return likely.masked_fill(best < _SURE, IGNORE_INDEX), likely
-
     def _regions(self, ctx: StepContext, images: List[int],
                  tags: Tensor) -> Tensor:
         """Reliable regions ``(n, H, W)``."""
         cams = mean_cam(self._maps(ctx, images))
         size = ctx.inputs.shape[-2:]
-        masks = tags.new_full((len(images), *size), IGNORE_INDEX,
+        masks = tags.new_full((len(images), *size),
+                              IGNORE_INDEX,
                               dtype=torch.long)
         # one at a time: all classes at full resolution take much memory
         for i, mask, cam, label in zip(images, masks, cams, tags):
@@ -200,16 +154,11 @@ class TagForMaskLoss(BaseWeakLoss):
         return masks
 
     def _maps(self, ctx: StepContext, images: List[int]) -> List[Tensor]:
-        """Class activation maps ``(n, C, h_i, w_i)`` of each view."""
-        maps = []
-        for scale, flip in self.views:
-            if scale == 1 and not flip:
-                maps.append(ctx.outputs('cls', images)[1])
-                continue
-            view = ctx.view(images, scale, flip)
-            found = view.outputs('cls')[1]
-            maps.append(view.restore(found, found.shape[-2:]))
-        return maps
+        """Class activation maps ``(n, C, h_i, w_i)`` of each scale."""
+        return [
+            ctx.outputs('cls', images)[1] if scale == 1 else ctx.view(
+                images, scale).outputs('cls')[1] for scale in self.scales
+        ]
 
 
 def candidates_of_tags(tags: Sequence[str], names: Sequence[str]) -> Tensor:
