@@ -45,14 +45,7 @@ In a clone of mmbombo, `bash tools/setup_env.sh` does all of this."""
 
 
 def _misfit(library: _Library) -> Optional[str]:
-    """Say what is wrong with one library.
-
-    Args:
-        library (_Library): The module and its range of versions.
-
-    Returns:
-        str, optional: One line of explanation, None if the library fits.
-    """
+    """Say what is wrong with one library; None if it fits."""
     wanted = f'>={library.minimum},<{library.maximum} is needed'
     try:
         version = import_module(library.module).__version__

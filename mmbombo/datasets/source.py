@@ -64,15 +64,7 @@ class SourceMixin:
 
     def build_pipeline(self, pipeline: Sequence[Union[dict, Callable]],
                        test_mode: bool) -> List[Callable]:
-        """Build the transforms and check that they fit the source.
-
-        Args:
-            pipeline (Sequence[dict | Callable]): Transforms or their configs.
-            test_mode (bool): Whether the source is for evaluation.
-
-        Returns:
-            list[Callable]: The transforms.
-        """
+        """Build the transforms and check that they fit the source."""
         transforms = [
             TRANSFORMS.build(step) if isinstance(step, dict) else step
             for step in pipeline
@@ -147,18 +139,9 @@ class SourceMixin:
         return (0, )
 
     def load(self, idx: int) -> dict:
-        """A sample as the pipeline loads it, without what comes after.
-
-        Args:
-            idx (int): Index of the image.
-
-        Returns:
-            dict: The image and its annotations; only what the data set says
-            of it where the pipeline loads it in another way.
-
-        Raises:
-            DatasetError: Naming the file that is missing or unusable.
-        """
+        """A sample as the pipeline loads it, without what comes after; only
+        what the data set says of it where the pipeline loads it in another
+        way."""
         results = self.get_data_info(idx)
         loaders = [
             step for step in self.pipeline.transforms

@@ -10,19 +10,11 @@ from torch import Tensor
 def roi_pool_forward(feats: Tensor, rois: Tensor, output: Tensor,
                      argmax: Tensor, pooled_height: int, pooled_width: int,
                      spatial_scale: float) -> None:
-    """Fill ``output`` with the maxima of the bins of regions.
+    """Fill ``output`` (K, C, h, w) with the maxima of the bins of regions,
+    index of the image and corners (K, 5), that are ``spatial_scale`` times
+    those of the features (N, C, H, W); zero for an empty bin.
 
-    Args:
-        feats (Tensor): Features, shape (N, C, H, W).
-        rois (Tensor): Index of the image and corners, shape (K, 5).
-        output (Tensor): Gets the maxima, zero for an empty bin, shape
-            (K, C, h, w).
-        argmax (Tensor): Gets the pixels of the maxima, -1 for an empty bin,
-            shape (K, C, h, w).
-        pooled_height (int): h.
-        pooled_width (int): w.
-        spatial_scale (float): Factor from the coordinates of the regions to
-            those of the features.
+    ``argmax`` gets the pixels of the maxima, -1 for an empty bin.
     """
     output.zero_()
     argmax.fill_(-1)

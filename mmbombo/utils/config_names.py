@@ -15,12 +15,8 @@ INDEX = 'model-index.yml'
 
 
 def load_config(config: str) -> Config:
-    """Read a config that is given as a file or as a name.
-
-    Args:
-        config (str): Path of a config, which wins if there is such a file,
-            or the name of one of ours, without folder and ``.py``.
-    """
+    """Read a config: a file, which wins, or the name of one of ours, without
+    folder and ``.py``."""
     return Config.fromfile(find_config(config))
 
 

@@ -86,15 +86,10 @@ def build_model(cfg: Config) -> nn.Module:
 
 
 def complexity(model: nn.Module, shape: Tuple[int, int]) -> List[Part]:
-    """Count parameters and multiply-adds of each part.
+    """Count parameters and multiply-adds of backbone, neck and task heads.
 
-    Args:
-        model (nn.Module): A :class:`MultiTaskDetector`. It is left in
-            evaluation mode on PyTorch's meta device, without its weights.
-        shape (tuple[int, int]): Height and width of the input in pixels.
-
-    Returns:
-        list[Part]: Backbone, neck, and each task head.
+    The model is left in evaluation mode on PyTorch's meta device, without its
+    weights.
     """
     model = model.eval().to('meta')
     x = torch.empty(1, 3, *shape, device='meta')

@@ -219,15 +219,8 @@ def take_subset(name: str, lists: Dict[str, YearLists],
     """A part of a training list, the same share of each year; smaller subsets
     are contained in larger ones.
 
-    Args:
-        name (str): Such as ``'det2'``, half of the detection list, or
-            ``'seg10%'``, a tenth of the segmentation list.
-        lists (dict): What :func:`divide` returned.
-        seed (int): Seed of the draw.
-
-    Returns:
-        dict[str, dict]: The list, named such as ``'det2_train'`` or
-        ``'seg10pct_train'``, by year.
+    ``'det2'`` is half of the detection list, named ``'det2_train'``, and
+    ``'seg10%'`` a tenth of the segmentation list, ``'seg10pct_train'``.
     """
     match = SUBSET.fullmatch(name)
     share = 0.

@@ -40,10 +40,8 @@ def gather_classes(sources: Sequence[Found], wanted: Optional[Sequence[str]],
                    told: Sequence[str]) -> Classes:
     """Gather the classes and propose the map between them.
 
-    Args:
-        sources (Sequence[Found]): The sources.
-        wanted (Sequence[str], optional): Classes of boxes to keep.
-        told (Sequence[str]): ``box class=mask class``, where names differ.
+    ``wanted`` are classes of boxes to keep, ``told`` the words
+    ``box class=mask class``, where names differ.
     """
     det = box_classes([x for x in sources if x.kind == 'bbox'], wanted)
     seg = union(x for x in sources if x.kind == 'sem_seg')

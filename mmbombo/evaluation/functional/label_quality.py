@@ -24,22 +24,14 @@ def connectivity(boxes: np.ndarray,
                  rects: np.ndarray,
                  rect_labels: np.ndarray,
                  slack: float = 2.) -> np.ndarray:
-    """How the components of a mask show each object.
+    """How the components of a mask show each object, ``(T, )`` of
+    :data:`CASES`.
 
     An object is ``touching`` if a component of its class spans it and another
     object of the class, ``single`` if one spans it alone, and otherwise
-    ``occluded``: its pieces are components.
-
-    Args:
-        boxes (np.ndarray): True boxes ``(T, 4)``.
-        labels (np.ndarray): Their classes ``(T, )``.
-        rects (np.ndarray): Circumscribed rectangles ``(R, 4)``.
-        rect_labels (np.ndarray): Their classes ``(R, )``.
-        slack (float): Pixels by which a box may leave a rectangle: resizing
-            boxes and maps rounds differently. Defaults to 2.
-
-    Returns:
-        np.ndarray: ``(T, )`` of :data:`CASES`.
+    ``occluded``: its pieces are components. Boxes ``(T, 4)`` may leave the
+    circumscribed rectangles ``(R, 4)`` by ``slack`` pixels: resizing boxes and
+    maps rounds differently.
     """
     low = (boxes[:, None, :2] >= rects[None, :, :2] - slack).all(axis=2)
     high = (boxes[:, None, 2:] <= rects[None, :, 2:] + slack).all(axis=2)
@@ -67,17 +59,9 @@ class BoxQuality:
             labels: np.ndarray,
             cases: np.ndarray,
             ignored: Optional[np.ndarray] = None) -> None:
-        """Add an image.
-
-        Args:
-            pseudo_boxes (np.ndarray): ``(P, 4)``.
-            pseudo_labels (np.ndarray): ``(P, )``.
-            boxes (np.ndarray): True boxes ``(T, 4)``.
-            labels (np.ndarray): ``(T, )``.
-            cases (np.ndarray): ``(T, )`` of :data:`CASES`.
-            ignored (np.ndarray, optional): ``(T, )`` bool, objects about
-                which nothing is said. Defaults to None, none.
-        """
+        """Add P pseudo boxes and T true boxes of an image, these with their
+        case of :data:`CASES` and whether nothing is said about them
+        (``ignored``)."""
         boxes, pseudo_boxes = boxes.astype(float), pseudo_boxes.astype(float)
         # a target of no object, and no target of an object
         ious = np.zeros((len(boxes) + 1, len(pseudo_boxes) + 1))
@@ -145,17 +129,9 @@ class MaskQuality:
             truth: np.ndarray,
             limited: Optional[np.ndarray] = None,
             allowed: Optional[np.ndarray] = None) -> None:
-        """Add images.
-
-        Args:
-            pseudo (np.ndarray): Class ids ``(...)``, 255 where there is not
-                one.
-            truth (np.ndarray): Class ids ``(...)``, 255 where not known.
-            limited (np.ndarray, optional): ``(...)`` bool, where not any
-                class is possible. Defaults to None, as ``pseudo`` says.
-            allowed (np.ndarray, optional): ``(...)`` bool, the true class is
-                possible. Defaults to None.
-        """
+        """Add images: class ids ``(...)``, 255 where there is not one; bool
+        ``limited``, where not any class is possible (by default as ``pseudo``
+        says), and ``allowed``, where the true one is."""
         known = truth != IGNORE_INDEX
         if limited is not None:
             several = limited & (pseudo == IGNORE_INDEX) & known
@@ -214,16 +190,11 @@ class ForegroundQuality:
             labels: np.ndarray, cases: np.ndarray) -> None:
         """Add an image.
 
-        Args:
-            pseudo (np.ndarray): ``(H, W)``, a row of ``pseudo_shows``.
-            pseudo_shows (np.ndarray): ``(256, D)`` bool, the detection
-                classes of which one is there for certain.
-            truth (np.ndarray): Class ids ``(H, W)``, 255 where not known.
-            true_shows (np.ndarray): ``(256, D)`` bool, the detection classes
-                that an id shows.
-            boxes (np.ndarray): True boxes ``(T, 4)``.
-            labels (np.ndarray): ``(T, )``.
-            cases (np.ndarray): ``(T, )`` of :data:`CASES`.
+        ``pseudo`` ``(H, W)`` has rows of ``pseudo_shows`` ``(256, D)`` bool,
+        the detection classes of which one is there for certain; ``truth`` has
+        class ids, 255 where not known, and ``true_shows`` the detection
+        classes that an id shows. There are T true boxes, and their
+        :data:`CASES`.
         """
         counts = np.zeros((len(boxes), 3), dtype=int)
         # a pixel belongs to a box if its center does

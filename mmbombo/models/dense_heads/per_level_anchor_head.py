@@ -244,9 +244,8 @@ class PerLevelAnchorHead(AnchorHead):
 def flatten_levels(levels: List[Tensor], channels: int) -> Tensor:
     """Put the anchors of all levels in one row, as the priors are.
 
-    Returns:
-        Tensor: ``(N, sum of H_l * W_l * A_l, channels)``, float32: sums over
-        all anchors of a batch leave the range of half precision.
+    ``(N, sum of H_l * W_l * A_l, channels)`` in float32: sums over all anchors
+    of a batch leave the range of half precision.
     """
     rows = [
         x.permute(0, 2, 3, 1).reshape(len(x), -1, channels) for x in levels

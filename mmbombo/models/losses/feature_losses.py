@@ -15,15 +15,8 @@ from .dist_mean import full_precision, ratio_over_ranks, weighted_mean
 
 def feature_distance(student: Sequence[Tensor],
                      teacher: Sequence[Tensor]) -> Tensor:
-    """Squared distance of feature maps, mean over the channels.
-
-    Args:
-        student (Sequence[Tensor]): Maps ``(N, C_l, H_l, W_l)`` per level.
-        teacher (Sequence[Tensor]): Maps of the same shapes; get no gradient.
-
-    Returns:
-        Tensor: ``(N, K)``, cells level by level and row by row.
-    """
+    """Squared distance of feature maps ``(N, C_l, H_l, W_l)``, mean over the
+    channels: ``(N, K)``, cells level by level and row by row."""
     return torch.cat(
         [(full_precision(s) -
           full_precision(t.detach())).square().mean(dim=1).flatten(1)
@@ -57,15 +50,10 @@ def defeat_loss(distance: Tensor, foreground: Tensor,
 
 
 def disagreement(student: Tensor, teacher: Tensor) -> Tensor:
-    """How much two heads differ about a cell.
+    """How much two heads' class logits ``(N, K, A, C)`` differ about a cell.
 
-    Args:
-        student (Tensor): Class logits ``(N, K, A, C)`` of A anchors a cell.
-        teacher (Tensor): Logits of the same shape.
-
-    Returns:
-        Tensor: ``(N, K)``, the Euclidean distance of the class scores, mean
-        over the anchors; without gradient, since it weighs.
+    ``(N, K)``, the Euclidean distance of the class scores, mean over the A
+    anchors; without gradient, since it weighs.
     """
     student, teacher = (
         full_precision(x.detach()).sigmoid() for x in (student, teacher))
@@ -73,18 +61,12 @@ def disagreement(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def pdf_score_loss(student: Tensor, teacher: Tensor, valid: Tensor) -> Tensor:
-    """Cross-entropy of class scores, weighted by their squared difference.
+    """Cross-entropy of class logits ``(N, K, A, C)`` of valid cells
+    ``(N, K)``, weighted by the squared difference of the scores, over all
+    ranks.
 
     ``sum (q - p)^2 BCE(student, q) / max(1, #(q > 0.5))``; the released code
     does not bound the count, and counts the padding.
-
-    Args:
-        student (Tensor): Class logits ``(N, K, A, C)``.
-        teacher (Tensor): Logits of the same shape; get no gradient.
-        valid (Tensor): ``(N, K)`` bool, False in the padding.
-
-    Returns:
-        Tensor: A scalar, over all ranks.
     """
     student = full_precision(student)
     q = full_precision(teacher.detach()).sigmoid()

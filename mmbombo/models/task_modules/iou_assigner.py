@@ -91,16 +91,8 @@ def nearest_boxes(overlaps: Tensor) -> Tuple[Tensor, Tensor]:
 
 
 def of_numbered_box(values: Tensor, numbers: Tensor, none: float) -> Tensor:
-    """What the boxes say, for anchors that name their box by its number.
-
-    Args:
-        values (Tensor): ``(G, ...)``, a row per box.
-        numbers (Tensor): ``(A, )`` the box of each anchor, counted from 1 as
-            in MMDetection's ``gt_inds``; at most 0 if it has none.
-        none (float): What an anchor without a box gets.
-
-    Returns:
-        Tensor: ``(A, ...)``.
-    """
+    """What the boxes say (``values`` ``(G, ...)``), for anchors that name
+    their box by its number, counted from 1 as in MMDetection's ``gt_inds``;
+    ``none`` for those without one."""
     row = values.new_full((1, *values.shape[1:]), none)
     return torch.cat([row, values])[numbers.clamp(min=0)]

@@ -49,18 +49,9 @@ class PaddedBoxes(NamedTuple):
 
     def covered(self, classes: Tensor, size: torch.Size,
                 image_size: torch.Size) -> Tensor:
-        """Where boxes of each class are, on a coarser grid.
-
-        A cell is covered if its center is.
-
-        Args:
-            classes (Tensor): ``(N, K, D)`` bool, classes of each slot.
-            size (torch.Size): Height and width (h, w) of the grid in cells.
-            image_size (torch.Size): Height and width of the input in pixels.
-
-        Returns:
-            Tensor: ``(N, D, h, w)`` bool.
-        """
+        """Where boxes of each class ``(N, K, D)`` are, on a coarser grid:
+        ``(N, D, h, w)`` bool. A cell is covered if its center is. Sizes are
+        (height, width), in cells and in pixels."""
         ys, xs = grid_points(size, image_size, self.boxes.device)
         return covered_cells(self.boxes, classes, xs, ys)
 

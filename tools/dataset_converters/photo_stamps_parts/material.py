@@ -94,12 +94,7 @@ class Material:
 
 def divide(material: Material, seed: int) -> Dict[str, Pool]:
     """Give every cut-out and every background to exactly one of
-    :data:`PARTS`.
-
-    Raises:
-        PhotoStampsError: If a class has too few members for all parts to
-            get one.
-    """
+    :data:`PARTS`."""
     rng = np.random.default_rng([seed, 1])
     cutouts = _divide_classes(material.cutouts, material.classes, rng)
     backgrounds = _divide_classes(material.backgrounds, material.stuff, rng)

@@ -119,13 +119,8 @@ class _Canvas:
 
 def draw_scene(pool: Pool, short_side: Tuple[int, int],
                rng: np.random.Generator) -> Scene:
-    """Draw one image with its annotation, at least one object.
-
-    Args:
-        pool: What may be used.
-        short_side: Smallest and largest length of the shorter side, pixels.
-        rng: The image's own source of randomness.
-    """
+    """Draw one image with its annotation, at least one object; ``short_side``
+    is the range of its shorter side in pixels."""
     size = _image_size(short_side, rng)
     backgrounds = _pick_backgrounds(pool, rng)
     canvas = _Canvas(np.zeros(size, np.uint8))
