@@ -22,33 +22,23 @@ from .transforms.load_partial_annotations import LoadPartialAnnotations
 class SourceMixin:
     """Makes an :class:`mmengine.dataset.BaseDataset` a source.
 
-    A source is a data set whose images all carry the same, declared
-    annotation kinds. Each sample says which, from which source it comes, and
-    its index; its transforms are seeded from the draw. A sample that cannot
-    be loaded names its file.
-
-    Attributes:
-        annotation_kinds (tuple[str, ...]): The declared kinds.
-        source (str): Name of the source.
-        place (str): What lists its images, for messages.
-        data_help (str): How to get the data.
-        coco_files (Sequence[str]): COCO files that it was read from.
-        incomplete_classes (Sequence[str]): Detection classes of which not
-            every object has a box.
-        index_offset (int): Index of the first image, when the source is part
-            of a larger data set.
-        seg_id_table (np.ndarray, optional): Meaning of the ids in mask files;
-            None without the kind ``sem_seg``.
-        seg_colors (Sequence, optional): Color of each id in mask files.
+    A source is a data set whose images all carry the same, declared annotation
+    kinds. Each sample says which, from which source it comes, and its index;
+    its transforms are seeded from the draw. A sample that cannot be loaded
+    names its file.
     """
     annotation_kinds: Sequence[str]
     source: str
-    place: str = ''
-    data_help: str = ''
-    coco_files: Sequence[str] = ()
+    place: str = ''  #: what lists its images, for messages
+    data_help: str = ''  #: how to get the data
+    coco_files: Sequence[str] = ()  #: COCO files that it was read from
+    #: detection classes of which not every object has a box
     incomplete_classes: Sequence[str] = ()
+    #: index of the first image, when the source is part of a larger data set
     index_offset: int = 0
+    #: meaning of the ids in mask files; None without the kind ``sem_seg``
     seg_id_table: Optional[np.ndarray] = None
+    #: color of each id in mask files
     seg_colors: Optional[Sequence[Sequence[int]]] = None
 
     def declare(self,

@@ -11,16 +11,10 @@ from .user_errors import UserError
 
 
 class ClassChange(NamedTuple):
-    """Classes of a task that are not those of its weights.
-
-    Attributes:
-        key (str): What a data set's ``metainfo`` calls them.
-        ours (tuple[str, ...]): Names in the config.
-        trained (tuple[str, ...]): Names in the checkpoint.
-    """
-    key: str
-    ours: Tuple[str, ...]
-    trained: Tuple[str, ...]
+    """Classes of a task that are not those of its weights."""
+    key: str  #: what a data set's ``metainfo`` calls them
+    ours: Tuple[str, ...]  #: names in the config
+    trained: Tuple[str, ...]  #: names in the checkpoint
 
     @property
     def only_order(self) -> bool:

@@ -24,15 +24,10 @@ REJECTED = ('candidates', 'ignore')
 
 
 class PseudoMask(NamedTuple):
-    """Which classes are possible at each pixel.
-
-    Attributes:
-        numbers (np.ndarray): ``(H, W)`` uint8, a row of ``classes``; 255
-            where any class is possible.
-        classes (np.ndarray): ``(T, S)`` bool, sets of segmentation ids.
-    """
+    """Which classes are possible at each pixel."""
+    #: ``(H, W)`` uint8, a row of ``classes``; 255 where any class is possible
     numbers: np.ndarray
-    classes: np.ndarray
+    classes: np.ndarray  #: ``(T, S)`` bool, sets of segmentation ids
 
 
 def boxes_to_mask(image: np.ndarray,

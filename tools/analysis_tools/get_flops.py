@@ -55,16 +55,10 @@ from mmbombo.utils.config_names import load_config
 
 
 class Part(NamedTuple):
-    """One row of the table.
-
-    Attributes:
-        name (str): Such as 'backbone' or 'task_heads.det'.
-        parameters (int): Number of parameters, frozen ones included.
-        multiply_adds (int): For one image.
-    """
-    name: str
-    parameters: int
-    multiply_adds: int
+    """One row of the table."""
+    name: str  # such as 'backbone' or 'task_heads.det'
+    parameters: int  # number of parameters, frozen ones included
+    multiply_adds: int  # for one image
 
 
 def build_model(cfg: Config) -> nn.Module:

@@ -19,21 +19,13 @@ BoxOutputs = Tuple[List[Tensor], List[Tensor]]
 
 
 class DenseTargets(NamedTuple):
-    """What each anchor is to learn.
-
-    Attributes:
-        labels (Tensor): ``(N, A)`` int64, ``num_classes`` for background.
-        ignored (Tensor): ``(N, A, C)`` bool, the classes that the anchor
-            learns nothing about.
-        qualities (Tensor): ``(N, A)``, soft target in [0, 1] of the label.
-        deltas (Tensor): ``(N, A, 4)`` encoded boxes.
-        box_weights (Tensor): ``(N, A)``, 0 where there is no box to learn.
-    """
-    labels: Tensor
+    """What each anchor is to learn."""
+    labels: Tensor  #: ``(N, A)`` int64, ``num_classes`` for background
+    #: ``(N, A, C)`` bool, the classes that the anchor learns nothing about
     ignored: Tensor
-    qualities: Tensor
-    deltas: Tensor
-    box_weights: Tensor
+    qualities: Tensor  #: ``(N, A)``, soft target in [0, 1] of the label
+    deltas: Tensor  #: ``(N, A, 4)`` encoded boxes
+    box_weights: Tensor  #: ``(N, A)``, 0 where there is no box to learn
 
 
 @MODELS.register_module()

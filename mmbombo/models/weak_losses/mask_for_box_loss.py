@@ -27,18 +27,11 @@ SUPERVISE = ('both', 'cls', 'loc')
 
 
 class Predictions(NamedTuple):
-    """Predicted boxes of N images in P slots.
-
-    Attributes:
-        boxes (Tensor): ``(N, P, 4)`` in input pixels.
-        scores (Tensor): ``(N, P)``.
-        labels (Tensor): ``(N, P)`` detection labels.
-        valid (Tensor): ``(N, P)`` bool: the slot holds a prediction.
-    """
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
-    valid: Tensor
+    """Predicted boxes of N images in P slots."""
+    boxes: Tensor  #: ``(N, P, 4)`` in input pixels
+    scores: Tensor  #: ``(N, P)``
+    labels: Tensor  #: ``(N, P)`` detection labels
+    valid: Tensor  #: ``(N, P)`` bool: the slot holds a prediction
 
 
 @MODELS.register_module()

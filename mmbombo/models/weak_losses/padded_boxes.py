@@ -12,25 +12,18 @@ from mmbombo.weak_labels import covered_cells
 
 
 class PaddedBoxes(NamedTuple):
-    """The boxes of N images in K slots, those to be ignored included.
-
-    Attributes:
-        boxes (Tensor): ``(N, K, 4)`` in input pixels; empty slots are empty
-            boxes.
-        labels (Tensor): ``(N, K)`` detection labels; of a unlisted category
-            any.
-        certain (Tensor): ``(N, K)`` bool: a box that tells where an object
-            of its class is; not a difficult one, not one of a class that no
-            segmentation class shows, nor of a unlisted category.
-        cut_across (Tensor): ``(N, K)`` bool: the box touches the left or
-            right border of its image, beyond which its object may go on.
-        cut_along (Tensor): ``(N, K)`` bool: the top or bottom border.
-    """
+    """The boxes of N images in K slots, those to be ignored included."""
+    #: ``(N, K, 4)`` in input pixels; empty slots are empty boxes
     boxes: Tensor
-    labels: Tensor
+    labels: Tensor  #: ``(N, K)``, any of an unlisted category
+    #: ``(N, K)`` bool: a box that tells where an object of its class is; not a
+    #: difficult one, not one of a class that no segmentation class shows, nor
+    #: of an unlisted category
     certain: Tensor
+    #: ``(N, K)`` bool: the box touches the left or right border of its image,
+    #: beyond which its object may go on
     cut_across: Tensor
-    cut_along: Tensor
+    cut_along: Tensor  #: ``(N, K)`` bool: the top or bottom border
 
     @classmethod
     def from_samples(cls, samples: SampleList,

@@ -38,26 +38,18 @@ class Thing:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A finished image.
-
-    Attributes:
-        image: ``(H, W, 3)`` uint8 RGB.
-        instances: ``(H, W)`` uint8, 0 where no object is visible.
-        things: The objects with ids 1, 2, ...
-        stuff: ``(H, W)`` uint8, label of the background, also where objects
-            hide it.
-        backgrounds: The backgrounds, one for each label that occurs.
-        touching: Whether two objects of one class share a border, so that
-            a connected component of the class mask is not an object.
-        jpeg_quality: Quality to save the image with.
-    """
-    image: np.ndarray
-    instances: np.ndarray
-    things: Tuple[Thing, ...]
+    """A finished image."""
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    instances: np.ndarray  # (H, W) uint8, 0 where no object is visible
+    things: Tuple[Thing, ...]  # the objects with ids 1, 2, ...
+    # (H, W) uint8, label of the background, also where objects hide it
     stuff: np.ndarray
+    # the backgrounds, one for each label that occurs
     backgrounds: Tuple[Background, ...]
+    # whether two objects of one class share a border, so that a connected
+    # component of the class mask is not an object
     touching: bool
-    jpeg_quality: int
+    jpeg_quality: int  # quality to save the image with
 
 
 def windows(size: tuple, patch: tuple, x: int, y: int) -> Tuple[tuple, tuple]:
