@@ -41,23 +41,22 @@ weak_pipeline = [*load, load_pseudo_mask, *geometry, label_components, pack]
 test_resize = dict(_base_.test_resize, scale=scale)
 test_pipeline = [load[0], test_resize, load[1], pack]
 
-det_source = dict(
+photo_stamps = dict(
     type='PartialVOCDataset',
     data_root=data_root,
     data_help=data_help,
+    metainfo=metainfo)
+det_source = dict(
+    photo_stamps,
     ann_file='ImageSets/Main/det_train.txt',
     source='det',
     annotation_kinds=('bbox', ),
-    metainfo=metainfo,
     pipeline=train_pipeline)
 seg_source = dict(
-    type='PartialVOCDataset',
-    data_root=data_root,
-    data_help=data_help,
+    photo_stamps,
     ann_file='ImageSets/Main/seg_train.txt',
     source='seg',
     annotation_kinds=('sem_seg', ),
-    metainfo=metainfo,
     pipeline=train_pipeline)
 
 train_dataloader = dict(
@@ -67,13 +66,10 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=8,
     dataset=dict(
-        type='PartialVOCDataset',
-        data_root=data_root,
-        data_help=data_help,
+        photo_stamps,
         ann_file='ImageSets/Main/val.txt',
         source='val',
         annotation_kinds=('bbox', 'sem_seg'),
-        metainfo=metainfo,
         test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
