@@ -8,6 +8,7 @@ goes through its ``CheckpointLoader``, whose schemes
 """
 import hashlib
 import json
+import logging
 import os.path as osp
 import re
 import secrets
@@ -23,6 +24,7 @@ from mmengine.runner.checkpoint import (get_deprecated_model_names,
                                         get_external_models,
                                         get_torchvision_models)
 from mmengine.utils import digit_version
+from torch import nn
 
 from .download import download
 from .stored_config import drop_programs
@@ -129,6 +131,35 @@ def checked_loader(trust: bool = False) -> Iterator[None]:
         yield
     finally:
         CheckpointLoader._schemes = before
+
+
+def load_weights(model: nn.Module,
+                 checkpoint: dict,
+                 where: str = '',
+                 exact: bool = False) -> None:
+    """Load a checkpoint that has every weight of a model, else raise.
+
+    If ``exact`` it has no other ones, but those of the weak losses of its own
+    training; otherwise these are logged. ``where`` begins the message.
+    """
+    weights = {
+        re.sub(r'^module\.', '', key): value
+        for key, value in checkpoint.get('state_dict', checkpoint).items()
+        if not (exact and key.startswith('weak_losses.'))
+    }
+    try:
+        missing, others = model.load_state_dict(weights, strict=False)
+        # counters of batch norm: stock checkpoints may lack them
+        missing = [x for x in missing if not x.endswith('num_batches_tracked')]
+        problems = f'it lacks {missing[:5]}' if missing else ''
+    except RuntimeError as error:
+        problems, others = ' '.join(str(error).split()), []
+    unused = f'the config does not use its {others[:5]}' if others else ''
+    if problems or exact and unused:
+        raise UserError(f'{where}the checkpoint does not fit the config: '
+                        f'{problems or unused}')
+    if unused:
+        print_log(f'{where}{unused}', 'current', logging.WARNING)
 
 
 def _existing(path: str) -> str:
