@@ -65,11 +65,7 @@ def _misfit(library: _Library) -> Optional[str]:
 
 
 def _check_libraries() -> None:
-    """Check all libraries at once, so that one error names all that is due.
-
-    Raises:
-        ImportError: A library is missing, broken, too old or too new.
-    """
+    """Check all libraries at once, so that one error names all that is due."""
     misfits: List[str] = []
     for library in _LIBRARIES:
         misfit = _misfit(library)

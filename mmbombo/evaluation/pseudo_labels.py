@@ -179,19 +179,9 @@ def compare_pseudo_labels(
         track: Callable[[list], Iterable] = iter) -> PseudoLabelQuality:
     """Make pseudo labels as in a training step, and compare them.
 
-    Args:
-        model (MultiTaskDetector): Its weak losses make the labels.
-        weak (Dataset): Images as training may read them, see
-            :func:`build_pair`.
-        truth (Dataset): The same images with both kinds.
-        num_images (int, optional): How many images, evenly spaced. Defaults
-            to None, all.
-        batch_size (int): Images per forward pass. Defaults to 8.
-        track (Callable): Iterates over a list; may show the progress.
-            Defaults to iter.
-
-    Returns:
-        PseudoLabelQuality: Of the losses that the model has.
+    ``weak`` are images as training may read them, ``truth`` the same with both
+    kinds, see :func:`build_pair`; ``num_images`` of them, evenly spaced, or
+    all. ``track`` iterates over a list and may show the progress.
     """
     quality = PseudoLabelQuality(model.class_map)
     total = len(weak)

@@ -52,15 +52,12 @@ def load_checkpoint_safely(path: str,
                            map_location: Optional[Any] = None) -> dict:
     """Load a checkpoint file without running anything that it contains.
 
-    Besides tensors and plain Python values only what MMEngine's Runner
-    stores is accepted: log histories, NumPy arrays and scalars. A config
-    text that is more than nested literals is dropped, since MMEngine runs it
-    as Python when it resumes. Before torch 2.6, which cannot do that, only
-    safetensors are loaded: the file itself, or the one beside ``path``.
-
-    Raises:
-        UserError: If there is no such file, or it cannot be read or refers to
-            a class or function that is not allowed; the message names it.
+    Besides tensors and plain Python values only what MMEngine's Runner stores
+    is accepted: log histories, NumPy arrays and scalars; a ``UserError`` names
+    anything else. A config text that is more than nested literals is dropped,
+    since MMEngine runs it as Python when it resumes. Before torch 2.6, which
+    cannot do that, only safetensors are loaded: the file itself, or the one
+    beside ``path``.
     """
     path = _existing(path)
     tensors = osp.splitext(path)[0] + '.safetensors'
@@ -89,11 +86,8 @@ def use_checked_loader(trust: bool = False) -> None:
 
     Tools call this first; importing mmbombo changes nothing. Named weights
     ('torchvision://', 'open-mmlab://') are looked up and loaded by their URL;
-    other schemes are refused.
-
-    Args:
-        trust (bool): Load without a check, for files whose maker is known
-            (``--trust-checkpoint``). Defaults to False.
+    other schemes are refused. ``trust`` (``--trust-checkpoint``) loads without
+    a check, for files whose maker is known.
     """
     load: Callable = load_checkpoint_safely
     if trust:

@@ -38,9 +38,6 @@ def find_class_changes(model: nn.Module,
     A checkpoint that does not name them, and a task of which it has no
     weights, such as those of a stock detector, differ in nothing; nor does a
     model without ``classes``.
-
-    Returns:
-        list[ClassChange]: At most one per task.
     """
     trained = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
     weights = checkpoint.get('state_dict', checkpoint)
@@ -75,11 +72,8 @@ def fine_tuning_notes(changes: Sequence[ClassChange]) -> List[str]:
     """What a training that starts from weights of other classes means.
 
     Layers of another shape are left out, and MMEngine names them. Those that
-    fit are loaded, whatever their classes were.
-
-    Raises:
-        UserError: If the classes are the same in another order, so that each
-            would start from the weights of another for nothing.
+    fit are loaded, whatever their classes were. The same classes in another
+    order are a ``UserError``: each would start from the weights of another.
     """
     require_trained_classes([x for x in changes if x.only_order], 'load_from')
     return [

@@ -124,8 +124,7 @@ def table(parts: List[Part]) -> str:
 @user_errors()
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = load_config(args.config, args.cfg_options)
     parts = complexity(build_model(cfg), args.shape)
     print(f'{args.config}, one image of {args.shape[0]} x {args.shape[1]}')
     print(table(parts))

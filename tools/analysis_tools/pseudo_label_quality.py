@@ -213,8 +213,7 @@ def report(quality: PseudoLabelQuality) -> str:
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
-    cfg = load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmbombo'))
     model = build_model(cfg, args.checkpoint)
     quality = compare_pseudo_labels(

@@ -136,20 +136,17 @@ class Devkit(NamedTuple):
 
 def divide(devkit: Devkit, seed: int,
            det_share: float) -> Dict[str, YearLists]:
-    """Divide the training images in two, and list those for validation.
+    """Divide the training images in two, and list those for validation:
+    ``det_train``, ``seg_train``, ``val`` and ``val1449``, each by year.
 
     Validation: VOC2012's segmentation validation list; its photographs train
     nothing, under neither of their names.
 
-    VOC2007: images of its segmentation list train segmentation, the other
-    ones detection. VOC2012: images with an official mask train segmentation,
-    those without any mask detection; those with a mask of SBD are drawn so
-    that detection gets its share of all. Photographs of VOC2007 are used
-    under their name there only.
-
-    Returns:
-        dict[str, dict]: ``det_train``, ``seg_train``, ``val`` and
-        ``val1449``, each by year.
+    VOC2007: images of its segmentation list train segmentation, the other ones
+    detection. VOC2012: images with an official mask train segmentation, those
+    without any mask detection; those with a mask of SBD are drawn so that
+    detection gets its share of all. Photographs of VOC2007 are used under
+    their name there only.
     """
     val = devkit.read(VOC2012, 'Segmentation/val')
     held_out = {identify(VOC2012, image_id) for image_id in val}

@@ -10,8 +10,8 @@ from mmbombo.structures import IGNORE_INDEX
 #: How the mask shows an object: as a component of its own, in one component
 #: with others, or in pieces because something covers it.
 SINGLE, TOUCHING, OCCLUDED = CASES = ('single', 'touching', 'occluded')
-#: Areas of boxes in pixels, from and below, with the names of COCO.
-SIZES = dict(small=(0, 32**2), medium=(32**2, 96**2), large=(96**2, np.inf))
+#: Areas below which boxes are called so by COCO, in pixels.
+SIZES = dict(small=32**2, medium=96**2, large=np.inf)
 
 #: A value ``(n, )`` of each box, by name.
 Columns = Dict[str, np.ndarray]
@@ -102,7 +102,7 @@ class BoxQuality:
 
         def measure(objects: Columns, targets: Columns) -> dict:
             values: Dict[str, float] = dict(
-                objects=len(objects['label']), targets=len(targets['label']))
+                objects=len(objects['iou']), targets=len(targets['right']))
             if values['targets']:
                 values['precision'] = float(targets['right'].mean())
             if values['objects']:
@@ -214,7 +214,7 @@ class ForegroundQuality:
         foreground pixels, by size, case and class."""
 
         def measure(objects: Columns) -> Dict[str, float]:
-            values: Dict[str, float] = dict(objects=len(objects['label']))
+            values: Dict[str, float] = dict(objects=len(objects['true']))
             pseudo, true, both = (
                 objects[key] for key in ('pseudo', 'true', 'both'))
             union = pseudo + true - both
@@ -232,9 +232,12 @@ class ForegroundQuality:
 
 def _columns(boxes: np.ndarray, labels: np.ndarray, cases: np.ndarray,
              **columns: np.ndarray) -> Columns:
-    """What is known of the boxes of an image."""
-    width, height = (boxes[:, 2:] - boxes[:, :2]).T
-    return dict(label=labels, case=cases, area=width * height, **columns)
+    """What is known of the boxes of an image, and the groups they are in."""
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    sizes = np.select([areas < limit for limit in SIZES.values()], [*SIZES],
+                      '')
+    groups = dict(all=np.full(len(boxes), 'all'), size=sizes, case=cases)
+    return {**groups, 'class': labels, **columns}
 
 
 def _by_group(measure: Callable[..., Dict[str, float]], classes: Sequence[str],
@@ -246,35 +249,16 @@ def _by_group(measure: Callable[..., Dict[str, float]], classes: Sequence[str],
         key: np.concatenate([part[key] for part in parts])
         for key in parts[0]
     } for parts in tables]
-    members = [_members(table, classes) for table in joined]
+    groups = {'all': ['all'], 'size': SIZES, 'case': CASES, 'class': classes}
     grouped: Grouped = {}
-    for group, names in members[0].items():
+    for group, names in groups.items():
         grouped[group] = {}
-        for name in names:
-            chosen = [x[group][name] for x in members]
-            if any(x.any() for x in chosen):
-                grouped[group][name] = measure(*({
-                    key: values[rows]
-                    for key, values in table.items()
-                } for table, rows in zip(joined, chosen)))
+        for label, name in enumerate(names):
+            value = label if group == 'class' else name
+            chosen = [{
+                key: column[table[group] == value]
+                for key, column in table.items()
+            } for table in joined]
+            if any(len(rows[group]) for rows in chosen):
+                grouped[group][name] = measure(*chosen)
     return grouped
-
-
-def _members(table: Columns,
-             classes: Sequence[str]) -> Dict[str, Dict[str, np.ndarray]]:
-    """Group and name to the rows ``(n, )`` bool that belong there."""
-    area = table['area']
-    return dict(
-        all=dict(all=np.ones(len(area), dtype=bool)),
-        size={
-            name: (area >= low) & (area < high)
-            for name, (low, high) in SIZES.items()
-        },
-        case={case: table['case'] == case
-              for case in CASES},
-        **{
-            'class': {
-                name: table['label'] == label
-                for label, name in enumerate(classes)
-            }
-        })

@@ -130,12 +130,8 @@ class PerLevelAnchorHead(AnchorHead):
             conv_block(channels, channels, 3, self.norm_cfg))
 
     def forward(self, x: Tuple[Tensor, ...]) -> BoxOutputs:
-        """Class logits and encoded boxes of each level.
-
-        Returns:
-            tuple[list[Tensor], list[Tensor]]: Per level
-            ``(N, A * num_classes, H_l, W_l)`` and ``(N, A * 4, H_l, W_l)``.
-        """
+        """Class logits ``(N, A * num_classes, H_l, W_l)`` and encoded boxes
+        ``(N, A * 4, H_l, W_l)`` of each level."""
         cls_scores = [
             conv(blocks(feat))
             for feat, blocks, conv in zip(x, self.cls_blocks, self.conv_cls)

@@ -49,11 +49,7 @@ class Bench(NamedTuple):
 def read_bench(path: Path) -> Bench:
     """Read a bench from a YAML file with ``iters``, ``rows`` and, if wanted,
     ``environment``, ``options`` and ``baseline``; configs are relative to the
-    file.
-
-    Raises:
-        ValueError: If a row has an unknown key, or needs an unknown row.
-    """
+    file."""
     content = yaml.safe_load(path.read_text())
     rows = {}
     for name, row in content['rows'].items():

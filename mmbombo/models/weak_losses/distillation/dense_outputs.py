@@ -30,11 +30,8 @@ class DenseOutputs(NamedTuple):
 
 
 def regression_of(head: nn.Module) -> str:
-    """What a head says about a box, such as :data:`OFFSETS`.
-
-    Raises:
-        UserError: If it is none of the three.
-    """
+    """What a head says about a box, such as :data:`OFFSETS`; else
+    ``UserError``."""
     if not isinstance(head, MODE_DEPENDENT_HEADS):
         if isinstance(head, GFLHead):
             return DISTRIBUTIONS
