@@ -250,8 +250,13 @@ def first_samples(dataset: Any) -> SampleList:
 
 def check_tasks(model: MultiTaskDetector, samples: SampleList,
                 sources: Sequence[SourceSummary]) -> None:
-    """Check that each task and each weak loss finds images to learn from,
-    given a sample of each source."""
+    """Check that each task and each weak loss finds images to learn from.
+
+    Args:
+        model (MultiTaskDetector): The network.
+        samples (list[:obj:`DetDataSample`]): A sample of each source.
+        sources (Sequence[SourceSummary]): The training sources, for messages.
+    """
     kinds = {kind for sample in samples for kind in sample.annotation_kinds}
     found = '; '.join(map(str, sources))
     for weak_loss in model.weak_losses:
