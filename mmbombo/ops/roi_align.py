@@ -17,9 +17,9 @@ def roi_align_forward(feats: Tensor, rois: Tensor, output: Tensor,
                       aligned_width: int, spatial_scale: float,
                       sampling_ratio: int, pool_mode: int,
                       aligned: bool) -> None:
-    """Fill ``output`` (K, C, h, w) with the features (N, C, H, W) of regions,
-    index of the image and corners (K, 5), that are ``spatial_scale`` times
-    theirs.
+    """Fill ``output`` (K, C, h, w) with the features (N, C, H, W) of regions:
+    index of the image and corners (K, 5), which times ``spatial_scale`` are
+    positions in the maps.
 
     A bin has ``sampling_ratio`` samples along each axis, 0 for as many as it
     has pixels. With ``pool_mode`` 0 the highest counts, whose row and column

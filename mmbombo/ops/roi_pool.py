@@ -10,11 +10,12 @@ from torch import Tensor
 def roi_pool_forward(feats: Tensor, rois: Tensor, output: Tensor,
                      argmax: Tensor, pooled_height: int, pooled_width: int,
                      spatial_scale: float) -> None:
-    """Fill ``output`` (K, C, h, w) with the maxima of the bins of regions,
-    index of the image and corners (K, 5), that are ``spatial_scale`` times
-    those of the features (N, C, H, W); zero for an empty bin.
+    """Fill ``output`` (K, C, h, w) with the maxima of the features
+    (N, C, H, W) in the bins of regions, zero in an empty bin, and ``argmax``
+    with their pixels, -1 there.
 
-    ``argmax`` gets the pixels of the maxima, -1 for an empty bin.
+    Regions are the index of the image and corners (K, 5), which times
+    ``spatial_scale`` are positions in the maps.
     """
     output.zero_()
     argmax.fill_(-1)

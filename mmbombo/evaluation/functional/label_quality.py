@@ -129,9 +129,11 @@ class MaskQuality:
             truth: np.ndarray,
             limited: Optional[np.ndarray] = None,
             allowed: Optional[np.ndarray] = None) -> None:
-        """Add images: class ids ``(...)``, 255 where there is not one; bool
-        ``limited``, where not any class is possible (by default as ``pseudo``
-        says), and ``allowed``, where the true one is."""
+        """Add images: class ids ``(...)``, 255 where there is not one.
+
+        ``limited`` says where not any class is possible (by default where
+        ``pseudo`` has one), ``allowed`` where the true one is, both bool.
+        """
         known = truth != IGNORE_INDEX
         if limited is not None:
             several = limited & (pseudo == IGNORE_INDEX) & known

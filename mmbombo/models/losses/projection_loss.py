@@ -7,8 +7,8 @@ from .dist_mean import weighted_mean
 
 def projection_loss(probs: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
     """Dice loss between projections of class probabilities ``(N, D, H, W)``
-    and of boxes: bool ``(N, D, H, W)``, where the union of the boxes of a
-    class has its object in each column, and in each row.
+    and of boxes: bool maps of the same shape, the union of the boxes of a
+    class that have its object in each column, or in each row.
 
     A tight box has a pixel of its object in each of its columns and rows. So
     the largest probability of the class along each of them should be one, as
