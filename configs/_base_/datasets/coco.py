@@ -81,6 +81,11 @@ seg_source = dict(
     annotation_kinds=('sem_seg', ),
     dataset=dict(train2017, ann_file=seg_list),
     pipeline=train_pipeline)
+# for an oracle: the same images, each with boxes and mask
+oracle_sources = [
+    dict(source, annotation_kinds=('bbox', 'sem_seg'))
+    for source in (det_source, seg_source)
+]
 
 train_dataloader = dict(
     batch_size=16,

@@ -58,6 +58,11 @@ seg_source = dict(
     source='seg',
     annotation_kinds=('sem_seg', ),
     pipeline=train_pipeline)
+# for an oracle: the same images, each with boxes and mask
+oracle_sources = [
+    dict(source, annotation_kinds=('bbox', 'sem_seg'))
+    for source in (det_source, seg_source)
+]
 
 train_dataloader = dict(
     batch_size=12,
@@ -87,10 +92,8 @@ quality_weak = dict(
         dict(det_source, pipeline=fixed_pipeline),
         dict(seg_source, pipeline=fixed_pipeline)
     ])
-both_kinds = ('bbox', 'sem_seg')
 quality_truth = dict(
     type='MixedSourceDataset',
     datasets=[
-        dict(det_source, annotation_kinds=both_kinds, pipeline=fixed_pipeline),
-        dict(seg_source, annotation_kinds=both_kinds, pipeline=fixed_pipeline)
+        dict(source, pipeline=fixed_pipeline) for source in oracle_sources
     ])
