@@ -45,14 +45,7 @@ In a clone of mmbombo, `bash tools/setup_env.sh` does all of this."""
 
 
 def _misfit(library: _Library) -> Optional[str]:
-    """Say what is wrong with one library.
-
-    Args:
-        library (_Library): The module and its range of versions.
-
-    Returns:
-        str, optional: One line of explanation, None if the library fits.
-    """
+    """Say what is wrong with one library; None if it fits."""
     wanted = f'>={library.minimum},<{library.maximum} is needed'
     try:
         version = import_module(library.module).__version__
@@ -72,11 +65,7 @@ def _misfit(library: _Library) -> Optional[str]:
 
 
 def _check_libraries() -> None:
-    """Check all libraries at once, so that one error names all that is due.
-
-    Raises:
-        ImportError: A library is missing, broken, too old or too new.
-    """
+    """Check all libraries at once, so that one error names all that is due."""
     misfits: List[str] = []
     for library in _LIBRARIES:
         misfit = _misfit(library)

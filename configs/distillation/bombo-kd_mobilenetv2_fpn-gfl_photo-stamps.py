@@ -3,12 +3,7 @@
 _base_ = '../bombo/bombo_mobilenetv2_fpn-gfl_photo-stamps.py'
 
 model = dict(weak_losses=[
-    dict(type='BoxForMaskLoss', loss_weight=1.0),
-    dict(
-        type='MaskForBoxLoss',
-        loss_weight=1.0,
-        predictor='self',
-        min_area=_base_.min_area),
+    *_base_.model.weak_losses,
     dict(type='SoftDetectionLoss', teacher='det_teacher', box_weight=0.25),
     dict(type='SegmentationKLLoss', teacher='seg_teacher')
 ])

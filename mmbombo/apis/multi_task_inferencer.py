@@ -3,7 +3,6 @@
 import math
 import os
 import os.path as osp
-import re
 import warnings
 from contextlib import ExitStack
 from glob import glob
@@ -12,7 +11,6 @@ from typing import (Callable, Dict, Iterator, List, NamedTuple, Optional,
 
 import mmengine
 import numpy as np
-import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose
@@ -20,8 +18,7 @@ from mmengine.infer.infer import BaseInferencer
 from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
-from mmengine.runner.checkpoint import (_load_checkpoint,
-                                        _load_checkpoint_to_model)
+from mmengine.runner.checkpoint import _load_checkpoint
 from mmengine.visualization import Visualizer
 from rich.progress import track
 from torch import nn
@@ -29,7 +26,7 @@ from torch import nn
 from mmbombo.registry import INFERENCERS, TRANSFORMS, VISUALIZERS
 from mmbombo.structures import annotation_kinds
 from mmbombo.utils import UserError
-from mmbombo.utils.checkpoint import checked_loader
+from mmbombo.utils.checkpoint import checked_loader, load_weights
 from mmbombo.utils.config_names import load_config, published_weights
 from mmbombo.utils.stored_config import registered_types_only, stored_config
 from mmbombo.visualization import class_styles
@@ -301,8 +298,7 @@ class MultiTaskInferencer(BaseInferencer):
                           'model is not trained and its predictions mean '
                           'nothing')
         else:
-            check_weights(model, checkpoint)
-            _load_checkpoint_to_model(model, checkpoint)
+            load_weights(model, checkpoint)
             stored = checkpoint.get('meta', {}).get('dataset_meta') or {}
         model.dataset_meta = merge_class_names(stored, cfg)
 
@@ -313,29 +309,6 @@ def keep_most_confident(samples: Sequence[DetDataSample], topk: int) -> None:
         if 'pred_instances' in sample:
             order = sample.pred_instances.scores.argsort(descending=True)
             sample.pred_instances = sample.pred_instances[order[:topk]]
-
-
-def check_weights(model: nn.Module, checkpoint: dict) -> None:
-    """Refuse weights of another model, which MMEngine only warns of."""
-    weights = {
-        re.sub(r'^module\.', '', key): value
-        for key, value in checkpoint.get('state_dict', checkpoint).items()
-    }
-    problems = []
-    for name, value in model.state_dict().items():
-        if not isinstance(value, torch.Tensor):
-            continue
-        if name not in weights:
-            # Counters of batch norm: stock checkpoints may lack them.
-            if not name.endswith('num_batches_tracked'):
-                problems.append(f'{name} is missing')
-        elif weights[name].shape != value.shape:
-            problems.append(f'{name} has shape {tuple(weights[name].shape)}, '
-                            f'the model {tuple(value.shape)}')
-    if problems:
-        more = f' and {len(problems) - 5} more' if len(problems) > 5 else ''
-        raise UserError('the checkpoint does not fit the config: '
-                        f'{"; ".join(problems[:5])}{more}')
 
 
 def merge_class_names(stored: dict, cfg: Config) -> dict:

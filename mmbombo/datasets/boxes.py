@@ -18,15 +18,8 @@ def fit_box(box: Sequence[float], width: int,
             height: int) -> Tuple[Optional[List[float]], Optional[str]]:
     """Clip a box that reaches out by at most :data:`OVERSHOOT`.
 
-    Args:
-        box (Sequence[float]): x1, y1, x2, y2 in pixels, where a box of one
-            pixel has x2 = x1 + 1.
-        width (int): Image width in pixels.
-        height (int): Image height in pixels.
-
-    Returns:
-        tuple[list[float] | None, str | None]: The box and no complaint, or no
-        box and what is wrong with it.
+    Boxes are x1, y1, x2, y2 in pixels, where a box of one pixel has x2 = x1 +
+    1. Gives the box and no complaint, or no box and what is wrong with it.
     """
     x1, y1, x2, y2 = (float(value) for value in box)
     # `not <=` rather than `>`: a NaN is refused too.
@@ -43,16 +36,8 @@ def fit_box(box: Sequence[float], width: int,
 
 def clip_box(box: Sequence[float], width: int,
              height: int) -> Optional[List[float]]:
-    """The part of a box that lies in its image.
-
-    Args:
-        box (Sequence[float]): x1, y1, x2, y2 in pixels.
-        width (int): Image width in pixels.
-        height (int): Image height in pixels.
-
-    Returns:
-        list[float] | None: x1, y1, x2, y2, or None if it has no area.
-    """
+    """The part x1, y1, x2, y2 of a box that lies in its image, in pixels; None
+    if it has no area."""
     x1, y1, x2, y2 = (min(max(float(value), 0.), limit)
                       for value, limit in zip(box, (width, height) * 2))
     # a NaN is no area either
@@ -62,17 +47,11 @@ def clip_box(box: Sequence[float], width: int,
 def fit_instances(results: Dict[str, Any]) -> List[dict]:
     """The objects of an image, with their boxes inside it.
 
-    Args:
-        results (dict): What a source says of an image, and its ``ori_shape``.
-            An object may bring a ``complaint`` of the reader.
-
-    Returns:
-        list[dict]: The objects; without bad ones if the source has
-        ``drop_bad_boxes`` and they are not most of several.
-
-    Raises:
-        DatasetError: Naming the file, if a box is bad, or boxes may be those
-            of an image of another size.
+    ``results`` is what a source says of an image, and its ``ori_shape``; an
+    object may bring a ``complaint`` of the reader. Bad boxes, and those that
+    may be of an image of another size, are a ``DatasetError`` that names the
+    file; with ``drop_bad_boxes`` bad ones are left out, unless they are most
+    of several.
     """
     height, width = results['ori_shape'][:2]
     instances = results['instances']

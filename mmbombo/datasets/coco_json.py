@@ -24,16 +24,9 @@ MAP_RECORD = 'semantic.json'
 def read_coco_json(path: str) -> Dict[str, Any]:
     """Read a file of instances and check that its parts fit together.
 
-    Args:
-        path (str): The JSON file.
-
-    Returns:
-        dict: Its content.
-
-    Raises:
-        DatasetError: Naming the file and the entry, if it is not a file of
-            instances, or an annotation names an image or a category that the
-            file does not list, or an id occurs twice.
+    Raises ``DatasetError`` naming the file and the entry, if it is not a file
+    of instances, or an annotation names an image or a category that the file
+    does not list, or an id occurs twice.
     """
     try:
         with open(path, encoding='utf-8') as file:
@@ -92,17 +85,7 @@ def _check_references(content: Dict[str, Any], path: str) -> None:
 
 def check_category_names(content: Dict[str, Any], path: str,
                          classes: Sequence[str], remedy: str) -> None:
-    """Stop if classes have no category.
-
-    Args:
-        content (dict): What :func:`read_coco_json` returns.
-        path (str): The file, for the message.
-        classes (Sequence[str]): Classes that must be there.
-        remedy (str): What to do about it, for the message.
-
-    Raises:
-        DatasetError: Naming those that are missing and some that are there.
-    """
+    """Raise ``DatasetError`` if classes have no category, with a remedy."""
     names = category_names(content)
     missing = [name for name in classes if name not in names]
     if missing:
@@ -112,17 +95,9 @@ def check_category_names(content: Dict[str, Any], path: str,
 
 
 def check_map_record(folder: str, seg_classes: Sequence[str]) -> None:
-    """Stop if maps were drawn for other classes, or in another order.
-
-    Args:
-        folder (str): Folder of the maps. Without a record in it there is
-            nothing to compare.
-        seg_classes (Sequence[str]): Segmentation classes, id = position.
-
-    Raises:
-        DatasetError: Naming the first id that means two things, or the
-            record if it cannot be read.
-    """
+    """Raise ``DatasetError`` if the maps of a folder were drawn for other
+    classes, or in another order. Without a record there is nothing to
+    compare."""
     path = osp.join(folder, MAP_RECORD)
     if not osp.isfile(path):
         return

@@ -111,15 +111,8 @@ class CocoReader:
 
 
 def find_wrong_unit(infos: Sequence[dict]) -> Optional[str]:
-    """Say what is wrong with boxes as a whole.
-
-    Args:
-        infos (Sequence[dict]): Images with their listed ``height`` and
-            ``width``, and ``instances``.
-
-    Returns:
-        str | None: What to do, or None if they look like pixels.
-    """
+    """Say what is wrong with the boxes of images as a whole, beside their
+    listed ``height`` and ``width``; None if they look like pixels."""
     rows = [(*instance['bbox'], info['width'], info['height'])
             for info in infos for instance in info['instances']]
     if not rows:

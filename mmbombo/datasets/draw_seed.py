@@ -41,16 +41,13 @@ class SeededIndex(int):
 
 @contextmanager
 def seeded_draw(index: int) -> Iterator[None]:
-    """Seed ``random``, NumPy and torch (CPU) from ``index`` inside the block.
+    """Seed ``random``, NumPy and torch (CPU) from a :class:`SeededIndex`
+    inside the block; any other integer leaves the generators alone.
 
-    The generators get their former state back at the end: with
-    ``num_workers=0`` the block runs in the training process, whose own
-    randomness must not depend on where the data are loaded. A worker of a
-    loader has none of its own and saves the time, ten times that of seeding.
-
-    Args:
-        index (int): A :class:`SeededIndex`; any other integer leaves the
-            generators alone.
+    They get their former state back at the end: with ``num_workers=0`` the
+    block runs in the training process, whose own randomness must not depend on
+    where the data are loaded. A worker of a loader has none of its own and
+    saves the time, ten times that of seeding.
     """
     if not isinstance(index, SeededIndex):
         yield
@@ -78,11 +75,7 @@ def in_worker() -> bool:
 
 
 def seed_generators(seed: int) -> None:
-    """Seed ``random``, NumPy and torch (CPU).
-
-    Args:
-        seed (int): In [0, 2**63).
-    """
+    """Seed ``random``, NumPy and torch (CPU); ``seed`` is in [0, 2**63)."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     # Not torch.manual_seed: that would reach the GPU generators too.

@@ -15,15 +15,7 @@ class DatasetError(UserError):
 
 
 def list_problems(headline: str, problems: Sequence[str]) -> str:
-    """Format the first few problems and how many there are.
-
-    Args:
-        headline (str): What is wrong.
-        problems (Sequence[str]): One line per problem.
-
-    Returns:
-        str: The message.
-    """
+    """Format the first few problems, a line each, and how many there are."""
     lines = [f'{headline} ({len(problems)} in all):', *problems[:MAX_LISTED]]
     if len(problems) > MAX_LISTED:
         lines.append(f'... and {len(problems) - MAX_LISTED} more')

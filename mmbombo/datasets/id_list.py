@@ -5,16 +5,9 @@ from .errors import DatasetError
 
 
 def read_ids(path: str) -> Dict[str, int]:
-    """Read a list of image ids, one per line.
+    """Read a list of image ids, one per line; image id to line number.
 
-    Args:
-        path (str): A UTF-8 text file.
-
-    Returns:
-        dict[str, int]: Image id to line number, in the order of the list.
-
-    Raises:
-        DatasetError: Naming a line that is no id, or repeats one.
+    Raises ``DatasetError`` naming a line that is no id, or repeats one.
     """
     lines: Dict[str, int] = {}
     with open(path, encoding='utf-8') as file:

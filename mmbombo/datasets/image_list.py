@@ -7,19 +7,11 @@ from .errors import DatasetError, list_problems
 
 
 def keep_listed(data_list: List[dict], path: str) -> List[dict]:
-    """Keep the images that a list names.
+    """Keep the images of a source that a text file names, in their order.
 
-    Args:
-        data_list (list[dict]): Images, with their ``img_path``.
-        path (str): A text file with an image a line: its path, or the end of
-            it from a folder on, such as ``night/0001.jpg``.
-
-    Returns:
-        list[dict]: Those of the list, in the order of ``data_list``.
-
-    Raises:
-        DatasetError: If the list is missing, or a line of it is no image, or
-            several.
+    A line is the path of an image, or the end of it from a folder on, such as
+    ``night/0001.jpg``; one that is no image, or several, is a
+    ``DatasetError``.
     """
     if not osp.isfile(path):
         raise DatasetError(f"filter_cfg['image_list'] {path!r} does not exist")

@@ -81,14 +81,7 @@ class LabelMeDataset(BaseDetDataset):
 
 
 def read_labelme(path: str) -> Tuple[str, List[Tuple[str, np.ndarray]]]:
-    """Read a JSON file.
-
-    Args:
-        path (str): The file.
-
-    Returns:
-        tuple: Path of the image, and label and outline (N, 2) of each shape.
-    """
+    """Path of the image, and label and outline ``(N, 2)`` of each shape."""
     try:
         with open(path, encoding='utf-8-sig') as file:
             content = json.load(file)
@@ -135,17 +128,9 @@ def _read_shape(place: str, shape: dict) -> Tuple[str, np.ndarray]:
 
 def paint_shapes(path: str, seg_classes: Sequence[str],
                  size: Tuple[int, int]) -> np.ndarray:
-    """Paint the shapes of a file, later ones over earlier ones.
+    """Ids ``(H, W)`` of the shapes of a file, later ones over earlier ones.
 
     Pixels of no shape are background, if that is a class, else ignored.
-
-    Args:
-        path (str): The JSON file.
-        seg_classes (Sequence[str]): Names of the ids.
-        size (tuple[int, int]): (height, width) of the image.
-
-    Returns:
-        np.ndarray: uint8 (H, W) of ids.
     """
     ids = {name: index for index, name in enumerate(seg_classes)}
     nothing = next((ids[x] for x in BACKGROUNDS if x in ids), IGNORE_INDEX)

@@ -96,18 +96,9 @@ def merge_metainfo(sources: Sequence[BaseDataset]) -> Dict[str, Any]:
     """One metainfo for all sources, key by key.
 
     The classes of a task are those of the sources that have its annotation
-    kind, which must agree; the word of sources without the kind counts only
-    if no other speaks and they agree.
-
-    Args:
-        sources (Sequence[BaseDataset]): The sources.
-
-    Returns:
-        dict: ``classes``, ``palette``, ``seg_classes``, ... of each kind as
-        far as known, and every other key of a source.
-
-    Raises:
-        DatasetError: If two sources contradict each other.
+    kind, which must agree; the word of sources without the kind counts only if
+    no other speaks and they agree. ``DatasetError`` if two contradict each
+    other.
     """
     merged: Dict[str, Any] = {}
     said_by: Dict[str, str] = {}

@@ -23,21 +23,10 @@ def build_id_table(
     id_map: Optional[Dict[int, int]] = None,
     ignore_ids: Iterable[int] = ()
 ) -> np.ndarray:
-    """Build the table from ids in a file to segmentation ids.
+    """Build the table from ids in a file to segmentation ids, int16
+    ``(256, )``: segmentation id, 255 (ignored) or -1 (must not occur).
 
-    Args:
-        num_classes (int): Segmentation classes, at most 255.
-        id_map (dict[int, int], optional): Id in the file to segmentation id.
-            Defaults to None, ids are kept.
-        ignore_ids (Iterable[int]): Ids in the file that are ignored, besides
-            255.
-
-    Returns:
-        np.ndarray: int16 table of shape (256, ): segmentation id, 255
-        (ignored) or -1 (must not occur).
-
-    Raises:
-        UserError: If a number does not fit.
+    Without ``id_map`` ids are kept; 255 is ignored besides ``ignore_ids``.
     """
     if not 0 < num_classes <= IGNORE_INDEX:
         raise UserError(f'{num_classes} segmentation classes: masks hold 1 '
@@ -67,17 +56,9 @@ def build_mmseg_id_table(num_classes: int, reduce_zero_label: bool,
                          ignore_index: int) -> np.ndarray:
     """The table that MMSegmentation's ``LoadAnnotations`` applies.
 
-    Args:
-        num_classes (int): Segmentation classes.
-        reduce_zero_label (bool): Whether id 0 is ignored and the others
-            count from 1.
-        label_map (dict[int, int], optional): Applied after that: original
-            class to used class, 255 for an unused one.
-        ignore_index (int): Id that is ignored, besides 255.
-
-    Returns:
-        np.ndarray: The int16 table of shape (256, ), see
-        :func:`build_id_table`.
+    With ``reduce_zero_label`` id 0 is ignored and the others count from 1;
+    ``label_map``, applied after that, is from original to used class, 255 for
+    an unused one.
     """
     if label_map is None:
         label_map = {index: index for index in range(num_classes)}
@@ -95,21 +76,9 @@ def build_mmseg_id_table(num_classes: int, reduce_zero_label: bool,
 def build_wrapped_id_table(info: dict, ignore_index: int, num_classes: int,
                            id_map: Optional[Dict[int, int]],
                            ignore_ids: Sequence[int]) -> np.ndarray:
-    """The table for a data set of another library.
-
-    Args:
-        info (dict): What it says of an image, such as ``label_map``.
-        ignore_index (int): Its ``ignore_index``.
-        num_classes (int): Segmentation classes.
-        id_map (dict[int, int], optional): As of :func:`build_id_table`.
-        ignore_ids (Sequence[int]): As of :func:`build_id_table`.
-
-    Returns:
-        np.ndarray: The int16 table of shape (256, ).
-
-    Raises:
-        DatasetError: If both it and the arguments translate ids.
-    """
+    """The table for a data set of another library, which says itself
+    (``info``, ``ignore_index``) how it translates ids, or leaves it to the
+    arguments."""
     reduce_zero = bool(info.get('reduce_zero_label'))
     label_map = info.get('label_map')
     if not reduce_zero and label_map is None:

@@ -22,33 +22,23 @@ from .transforms.load_partial_annotations import LoadPartialAnnotations
 class SourceMixin:
     """Makes an :class:`mmengine.dataset.BaseDataset` a source.
 
-    A source is a data set whose images all carry the same, declared
-    annotation kinds. Each sample says which, from which source it comes, and
-    its index; its transforms are seeded from the draw. A sample that cannot
-    be loaded names its file.
-
-    Attributes:
-        annotation_kinds (tuple[str, ...]): The declared kinds.
-        source (str): Name of the source.
-        place (str): What lists its images, for messages.
-        data_help (str): How to get the data.
-        coco_files (Sequence[str]): COCO files that it was read from.
-        incomplete_classes (Sequence[str]): Detection classes of which not
-            every object has a box.
-        index_offset (int): Index of the first image, when the source is part
-            of a larger data set.
-        seg_id_table (np.ndarray, optional): Meaning of the ids in mask files;
-            None without the kind ``sem_seg``.
-        seg_colors (Sequence, optional): Color of each id in mask files.
+    A source is a data set whose images all carry the same, declared annotation
+    kinds. Each sample says which, from which source it comes, and its index;
+    its transforms are seeded from the draw. A sample that cannot be loaded
+    names its file.
     """
     annotation_kinds: Sequence[str]
     source: str
-    place: str = ''
-    data_help: str = ''
-    coco_files: Sequence[str] = ()
+    place: str = ''  #: what lists its images, for messages
+    data_help: str = ''  #: how to get the data
+    coco_files: Sequence[str] = ()  #: COCO files that it was read from
+    #: detection classes of which not every object has a box
     incomplete_classes: Sequence[str] = ()
+    #: index of the first image, when the source is part of a larger data set
     index_offset: int = 0
+    #: meaning of the ids in mask files; None without the kind ``sem_seg``
     seg_id_table: Optional[np.ndarray] = None
+    #: color of each id in mask files
     seg_colors: Optional[Sequence[Sequence[int]]] = None
 
     def declare(self,
@@ -64,15 +54,7 @@ class SourceMixin:
 
     def build_pipeline(self, pipeline: Sequence[Union[dict, Callable]],
                        test_mode: bool) -> List[Callable]:
-        """Build the transforms and check that they fit the source.
-
-        Args:
-            pipeline (Sequence[dict | Callable]): Transforms or their configs.
-            test_mode (bool): Whether the source is for evaluation.
-
-        Returns:
-            list[Callable]: The transforms.
-        """
+        """Build the transforms and check that they fit the source."""
         transforms = [
             TRANSFORMS.build(step) if isinstance(step, dict) else step
             for step in pipeline
@@ -147,18 +129,9 @@ class SourceMixin:
         return (0, )
 
     def load(self, idx: int) -> dict:
-        """A sample as the pipeline loads it, without what comes after.
-
-        Args:
-            idx (int): Index of the image.
-
-        Returns:
-            dict: The image and its annotations; only what the data set says
-            of it where the pipeline loads it in another way.
-
-        Raises:
-            DatasetError: Naming the file that is missing or unusable.
-        """
+        """A sample as the pipeline loads it, without what comes after; only
+        what the data set says of it where the pipeline loads it in another
+        way."""
         results = self.get_data_info(idx)
         loaders = [
             step for step in self.pipeline.transforms

@@ -10,14 +10,10 @@ from mmbombo.utils import UserError
 
 
 def leaf_datasets(dataset: Any) -> List[Any]:
-    """The data sets inside concatenations and wrappers.
+    """The data sets inside concatenations and wrappers, in order.
 
-    Args:
-        dataset (Dataset): A data set; a concatenation has ``datasets``, and a
-            wrapper a ``dataset`` and no ``annotation_kinds`` of its own.
-
-    Returns:
-        list[Dataset]: Data sets, in order.
+    A concatenation has ``datasets``, and a wrapper a ``dataset`` and no
+    ``annotation_kinds`` of its own.
     """
     if hasattr(dataset, 'datasets'):
         return [
@@ -29,17 +25,8 @@ def leaf_datasets(dataset: Any) -> List[Any]:
 
 
 def source_sizes(dataset: Any) -> List[int]:
-    """Number of images of each source of a training data set.
-
-    Args:
-        dataset (Dataset): A :class:`MixedSourceDataset` or one source.
-
-    Returns:
-        list[int]: One number per source.
-
-    Raises:
-        UserError: If the data set does not say what its sources are.
-    """
+    """Number of images of each source of a training data set; ``UserError`` if
+    it does not say what its sources are."""
     require_no_wrapper(dataset)
     if hasattr(dataset, 'source_sizes'):
         return list(dataset.source_sizes)
@@ -54,16 +41,10 @@ def source_sizes(dataset: Any) -> List[int]:
 
 
 def require_no_wrapper(dataset: Any) -> None:
-    """Raise if a wrapper or a foreign concatenation hides sources.
+    """Raise ``UserError`` if a wrapper or foreign concatenation hides sources.
 
     It draws the images in its own order and loses the seeds of the draws, and
     what it does to images no check has seen.
-
-    Args:
-        dataset (Dataset): A data set for training.
-
-    Raises:
-        UserError: Naming the wrapper, and what to do without it.
     """
     if _is_declared(dataset):
         return

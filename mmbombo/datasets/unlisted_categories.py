@@ -19,32 +19,18 @@ UNLISTED_KEY = 'unlisted_boxes'
 
 
 def split_unlisted(instances: List[dict]) -> Dict[str, List]:
-    """Part objects of classes from those that are left out.
-
-    Args:
-        instances (list[dict]): Objects; of those that are left out
-            ``bbox_label`` is :data:`UNLISTED_LABEL`.
-
-    Returns:
-        dict: ``instances``, the objects of classes, and, if there are any,
-        ``unlisted_boxes``.
-    """
+    """Part objects of classes (``instances``) from those that are left out,
+    :data:`UNLISTED_LABEL` (``unlisted_boxes``, if there are any)."""
     kept = [x for x in instances if x['bbox_label'] != UNLISTED_LABEL]
     boxes = [x['bbox'] for x in instances if x['bbox_label'] == UNLISTED_LABEL]
     return {'instances': kept, **({UNLISTED_KEY: boxes} if boxes else {})}
 
 
 def unlisted_instances(results: Dict[str, Any]) -> List[dict]:
-    """The unlisted objects of an image, as far as they show.
+    """The unlisted objects of an image, as far as they show, to be ignored.
 
     These boxes are not judged: they say where nothing is known, and what of
     them lies outside the image, or has no area, says nothing.
-
-    Args:
-        results (dict): What a source says of an image, and its ``ori_shape``.
-
-    Returns:
-        list[dict]: Objects that are ignored, :data:`UNLISTED_LABEL` of each.
     """
     if UNLISTED_KEY not in results:
         return []

@@ -11,16 +11,10 @@ BACKGROUND = 'background'
 
 
 def voc_palette(num_colors: int) -> List[Tuple[int, int, int]]:
-    """Colors of Pascal VOC's color map, of which VOC uses the first 21.
+    """RGB colors of Pascal VOC's map of 256, of which it uses the first 21.
 
     The bits of the index, three at a time, become the leading bits of red,
     green and blue.
-
-    Args:
-        num_colors (int): How many colors, at most 256.
-
-    Returns:
-        list[tuple[int, int, int]]: RGB colors.
     """
     palette = []
     for index in range(num_colors):
@@ -36,15 +30,8 @@ def voc_palette(num_colors: int) -> List[Tuple[int, int, int]]:
 def complete_metainfo(metainfo: Optional[dict]) -> dict:
     """Fill in what a VOC-layout set's ``metainfo`` leaves out.
 
-    Without ``classes`` they are VOC's 20. Without ``seg_classes`` they are
-    the background and the detection classes. Palettes are VOC's.
-
-    Args:
-        metainfo (dict, optional): Any of ``classes``, ``seg_classes``,
-            ``palette`` and ``seg_palette``.
-
-    Returns:
-        dict: All of them, and ``ignore_index``.
+    Without ``classes`` they are VOC's 20. Without ``seg_classes`` they are the
+    background and the detection classes. Palettes are VOC's.
     """
     metainfo = dict(metainfo or {})
     classes = tuple(metainfo.get('classes', VOC_CLASSES))

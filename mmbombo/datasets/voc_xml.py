@@ -12,19 +12,10 @@ CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 
 
 def parse_xml(path: str) -> ElementTree.Element:
-    """Parse an XML file that declares neither a document type nor entities.
+    """Root of an XML file that declares neither a document type nor entities.
 
     Entities can expand without limit or name other files, and no annotation
     needs them.
-
-    Args:
-        path (str): The file.
-
-    Returns:
-        Element: Its root.
-
-    Raises:
-        DatasetError: If the file is not such XML.
     """
 
     def refuse(*_) -> NoReturn:
@@ -53,18 +44,9 @@ def read_image_labels(path: str, labels: Dict[str, int],
                       num_classes: int) -> List[int]:
     """Read which classes a VOC annotation file names; no box is read.
 
-    Args:
-        path (str): The XML file.
-        labels (dict[str, int]): Class name to class, or to
-            ``UNLISTED_LABEL``.
-        num_classes (int): Number of classes.
-
-    Returns:
-        list[int]: See :func:`~mmbombo.structures.image_labels.image_labels`;
-        a class of which there are difficult objects only is unknown.
-
-    Raises:
-        DatasetError: Naming the file and the object, if a class is unknown.
+    Gives :func:`~mmbombo.structures.image_labels.image_labels`; a class of
+    which there are difficult objects only is unknown. An unknown class is a
+    ``DatasetError`` that names the file and the object.
     """
     found: Dict[bool, Set[int]] = {False: set(), True: set()}
     for number, node in enumerate(parse_xml(path).iter('object'), start=1):
@@ -75,25 +57,14 @@ def read_image_labels(path: str, labels: Dict[str, int],
 
 
 def read_instances(path: str, labels: Dict[str, int]) -> List[dict]:
-    """Read the boxes of a VOC annotation file.
+    """Read the boxes of a VOC annotation file: ``bbox`` [x1, y1, x2, y2] in
+    pixels, ``bbox_label``, and ``ignore_flag``, 1 for difficult objects.
 
     VOC counts pixels from 1 and includes both ends, so pixels ``xmin`` to
     ``xmax`` cover ``[xmin - 1, xmax]``. (MMDetection's ``XMLDataset``
-    subtracts one from all four numbers, which makes every box a pixel
-    narrower and lower than its object.)
-
-    Args:
-        path (str): The XML file.
-        labels (dict[str, int]): Class name to detection label, or to
-            ``UNLISTED_LABEL``.
-
-    Returns:
-        list[dict]: ``bbox`` [x1, y1, x2, y2] in pixels, ``bbox_label``, and
-        ``ignore_flag``, which is 1 for difficult objects.
-
-    Raises:
-        DatasetError: Naming the file and the object, if a class is unknown
-            or a box is no four numbers.
+    subtracts one from all four numbers, which makes every box a pixel narrower
+    and lower than its object.) An unknown class, or a box of no four numbers,
+    is a ``DatasetError`` that names the file and the object.
     """
     return [
         _read_object(path, number, node, labels)

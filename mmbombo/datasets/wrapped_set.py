@@ -20,19 +20,10 @@ def build_wrapped(config: dict, with_boxes: bool,
                   test_mode: bool) -> BaseDataset:
     """Build the set that a source wraps.
 
-    Args:
-        config (dict): Its config, with its library's prefix or ``_scope_``.
-        with_boxes (bool): Whether its boxes are asked for.
-        classes (Sequence[str], optional): Classes to build it for, if so. It
-            leaves out, or numbers in its own way, what is none of its own.
-        test_mode (bool): Whether the source is for evaluation.
-
-    Returns:
-        BaseDataset: The set.
-
-    Raises:
-        DatasetError: Naming what of its config, or which of its files, is
-            missing or wrong.
+    Its config has its library's prefix or ``_scope_``. With boxes it is built
+    for ``classes``: it leaves out, or numbers in its own way, what is none of
+    its own. ``DatasetError`` names what of its config or files is missing or
+    wrong.
     """
     config = dict(config)
     if config.get('pipeline'):

@@ -87,14 +87,7 @@ def _label_folder(images: str) -> str:
 
 
 def read_yolo_names(path: str) -> Sequence[str]:
-    """Names of the classes in ``data.yaml`` or ``classes.txt``.
-
-    Args:
-        path (str): The file.
-
-    Returns:
-        tuple[str]: The names, in the order of the class numbers.
-    """
+    """Names of the classes in ``data.yaml`` or ``classes.txt``, by number."""
     try:
         with open(path, encoding='utf-8-sig') as file:
             if not path.endswith(('.yaml', '.yml')):

@@ -89,14 +89,8 @@ class PseudoLabelQuality:
 
     def add_boxes(self, pseudo: InstanceData, regions: IgnoreRegions,
                   sample: DetDataSample, truth: DetDataSample) -> None:
-        """Add the pseudo boxes of one image, and its rectangles.
-
-        Args:
-            pseudo (InstanceData): ``bboxes`` and ``labels``.
-            regions (IgnoreRegions): What is ignored, of this image alone.
-            sample (DetDataSample): With ``components``.
-            truth (DetDataSample): With boxes and mask.
-        """
+        """Add the pseudo boxes of one image (``regions`` are what is ignored),
+        and the rectangles of the ``components`` of its sample."""
         boxes, labels = boxes_and_labels(truth.gt_instances)
         ids = truth.gt_sem_seg.sem_seg[0].cpu().numpy()
         cases = self._cases(ids, boxes, labels)
@@ -148,18 +142,9 @@ def judged(boxes: np.ndarray, labels: np.ndarray,
 
 def ignored_objects(boxes: np.ndarray, labels: np.ndarray, areas: np.ndarray,
                     classes: np.ndarray, unknown: np.ndarray) -> np.ndarray:
-    """Objects of which half the box is ignored for their class.
-
-    Args:
-        boxes (np.ndarray): True boxes ``(T, 4)``.
-        labels (np.ndarray): ``(T, )``.
-        areas (np.ndarray): Ignored boxes ``(K, 4)``.
-        classes (np.ndarray): ``(K, D)`` bool, what they ignore.
-        unknown (np.ndarray): ``(H, W)`` bool, pixels without a class.
-
-    Returns:
-        np.ndarray: ``(T, )`` bool.
-    """
+    """Which of T objects have half the box ignored for their class: by K
+    ignored boxes (``areas``) of ``classes`` ``(K, D)`` bool, or by the
+    ``unknown`` pixels ``(H, W)`` bool."""
     ignored = np.zeros(len(boxes), dtype=bool)
     if len(boxes) and len(areas):
         covered = bbox_overlaps(boxes, areas, mode='iof')
@@ -173,11 +158,8 @@ def ignored_objects(boxes: np.ndarray, labels: np.ndarray, areas: np.ndarray,
 
 def build_pair(weak: Union[Dataset, ConfigType],
                truth: Union[Dataset, ConfigType]) -> Tuple[Dataset, Dataset]:
-    """Build the images as training may read them, and with both kinds.
-
-    Raises:
-        UserError: If they cannot be the same images.
-    """
+    """Build the images as training may read them, and with both kinds;
+    ``UserError`` if they cannot be the same images."""
     weak, truth = (
         DATASETS.build(x) if isinstance(x, dict) else x for x in (weak, truth))
     if len(weak) != len(truth):
@@ -197,19 +179,9 @@ def compare_pseudo_labels(
         track: Callable[[list], Iterable] = iter) -> PseudoLabelQuality:
     """Make pseudo labels as in a training step, and compare them.
 
-    Args:
-        model (MultiTaskDetector): Its weak losses make the labels.
-        weak (Dataset): Images as training may read them, see
-            :func:`build_pair`.
-        truth (Dataset): The same images with both kinds.
-        num_images (int, optional): How many images, evenly spaced. Defaults
-            to None, all.
-        batch_size (int): Images per forward pass. Defaults to 8.
-        track (Callable): Iterates over a list; may show the progress.
-            Defaults to iter.
-
-    Returns:
-        PseudoLabelQuality: Of the losses that the model has.
+    ``weak`` are images as training may read them, ``truth`` the same with both
+    kinds, see :func:`build_pair`; ``num_images`` of them, evenly spaced, or
+    all. ``track`` iterates over a list and may show the progress.
     """
     quality = PseudoLabelQuality(model.class_map)
     total = len(weak)

@@ -14,10 +14,7 @@ def provide_operators() -> None:
     """Stand in for ``mmcv._ext`` if it is not installed.
 
     Compiled operators that are there are never replaced, even if they are
-    broken: why is then what the user must know.
-
-    Raises:
-        ImportError: The compiled operators cannot be loaded.
+    broken: why is then what the user must know (``ImportError``).
     """
     if _EXT in sys.modules:
         return
@@ -30,10 +27,7 @@ def provide_operators() -> None:
 
 
 def operators_in_use() -> str:
-    """Where the operators of ``mmcv.ops`` come from.
-
-    Returns:
-        str: "compiled", or "torchvision" or "torch" of the stand-in.
-    """
+    """Where the operators of ``mmcv.ops`` come from: "compiled", or
+    "torchvision" or "torch" of the stand-in."""
     ext = sys.modules.get(_EXT)
     return getattr(ext, 'get_source', lambda: 'compiled')()

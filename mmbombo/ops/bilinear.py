@@ -3,18 +3,11 @@ from torch import Tensor
 
 
 def bilinear(maps: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Sample maps between their pixels; outside of them they are zero.
+    """Sample maps (B, C, H, W) at rows and columns (B, P) between their
+    pixels, to (B, C, P); outside of them they are zero.
 
     ``grid_sample`` would do, but rescales positions: at a whole pixel, where
     the derivative by the position jumps, it rounds to either side.
-
-    Args:
-        maps (Tensor): What to sample, shape (B, C, H, W).
-        y (Tensor): Rows, shape (B, P).
-        x (Tensor): Columns, shape (B, P).
-
-    Returns:
-        Tensor: Samples, shape (B, C, P).
     """
     channels, height, width = maps.shape[1:]
     pixels = maps.flatten(2)

@@ -13,19 +13,12 @@ from .gradients import fill_gradients
 def deform_conv_forward(feats: Tensor, weight: Tensor, offset: Tensor,
                         output: Tensor, columns: Tensor, ones: Tensor,
                         **geometry: int) -> None:
-    """Fill ``output`` with the convolution at shifted positions.
+    """Fill ``output`` (N, C', H', W') with the convolution of ``feats``
+    (N, C, H, W) by ``weight`` (C', C / group, kH, kW) at positions that are
+    shifted by ``offset`` (N, deformable_group * kH * kW * 2, H', W'), y before
+    x.
 
-    Args:
-        feats (Tensor): Features, shape (N, C, H, W).
-        weight (Tensor): Kernels, shape (C', C / group, kH, kW).
-        offset (Tensor): Shifts, y before x, shape
-            (N, deformable_group * kH * kW * 2, H', W').
-        output (Tensor): Gets the result, shape (N, C', H', W').
-        columns (Tensor): Memory of MMCV's own operator.
-        ones (Tensor): Likewise.
-        geometry (int): ``dH``, ``dW`` (strides), ``padH``, ``padW``,
-            ``dilationH``, ``dilationW``, ``group``, ``deformable_group``
-            and what follows from the shapes.
+    ``columns`` and ``ones`` are memory of MMCV's own operator.
     """
     output.copy_(_convolve(feats, offset, weight, geometry))
 

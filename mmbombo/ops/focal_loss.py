@@ -10,15 +10,10 @@ from .gradients import fill_gradients
 def sigmoid_focal_loss_forward(logits: Tensor, target: Tensor, weight: Tensor,
                                output: Tensor, gamma: float,
                                alpha: float) -> None:
-    """Fill ``output`` with the loss of each logit.
+    """Fill ``output`` with the loss of each logit (N, C).
 
-    Args:
-        logits (Tensor): Logits of the classes, shape (N, C).
-        target (Tensor): Class of each row, C for none, shape (N, ).
-        weight (Tensor): Weight of a row by its class, shape (C, ), or empty.
-        output (Tensor): Gets the losses, shape (N, C).
-        gamma (float): Exponent of the modulating factor.
-        alpha (float): Weight of the positives.
+    ``target`` (N, ) is the class of each row, C for none; ``weight`` (C, ), or
+    empty, that of a row by its class. ``alpha`` weighs the positives.
     """
     output.copy_(_loss(logits, target, weight, gamma, alpha))
 

@@ -7,15 +7,8 @@ from torch import Tensor
 
 def fill_gradients(function: Callable, inputs: Sequence[Tensor],
                    grad_output: Tensor, grad_inputs: Sequence[Tensor]) -> None:
-    """Differentiate where MMCV calls the derivative of an operator by name.
-
-    Args:
-        function (Callable): From the inputs to the output.
-        inputs (Sequence[Tensor]): At which point.
-        grad_output (Tensor): Derivative by the output.
-        grad_inputs (Sequence[Tensor]): Get the derivatives by the inputs;
-            zero so far.
-    """
+    """Differentiate a function of the inputs where MMCV calls the derivative
+    of an operator by name, into ``grad_inputs``, which are zero so far."""
     inputs = [point.detach().requires_grad_() for point in inputs]
     with torch.enable_grad():
         output = function(*inputs)

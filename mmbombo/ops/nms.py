@@ -14,17 +14,10 @@ ACCELERATOR_BLOCK = 1024
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float,
         offset: int) -> Tensor:
-    """Keep the boxes that no better kept box overlaps.
+    """Indices (K, ) of the boxes that no better kept box overlaps, best first.
 
-    Args:
-        boxes (Tensor): Boxes of corners, shape (N, 4).
-        scores (Tensor): Their scores, shape (N, ).
-        iou_threshold (float): A higher IoU with a kept box suppresses.
-        offset (int): What a width or height has beyond the difference of
-            the corners.
-
-    Returns:
-        Tensor: Indices of the kept boxes, best first, shape (K, ).
+    Boxes (N, 4) are corners; a width or height is their difference and
+    ``offset``. A higher IoU than the threshold suppresses.
     """
     boxes = boxes.float()
     library = torchvision_ops()
@@ -51,15 +44,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float,
 
 
 def _greedy(over: Tensor) -> Tensor:
-    """Which of few boxes are kept.
-
-    Args:
-        over (Tensor): Whether box i would suppress the worse box j, shape
-            (N, N).
-
-    Returns:
-        Tensor: Mask of the kept boxes, shape (N, ).
-    """
+    """Mask (N, ) of the kept ones of few boxes, of which i would suppress the
+    worse box j."""
     # Each round settles at least the next link of a chain of suppressed
     # suppressors; chains are short.
     is_kept = ~over.any(dim=0)
@@ -71,16 +57,7 @@ def _greedy(over: Tensor) -> Tensor:
 
 
 def _overlaps(one: Tensor, other: Tensor, offset: int) -> Tensor:
-    """IoU of all pairs, rounded as MMCV rounds it.
-
-    Args:
-        one (Tensor): Corners, shape (4, N).
-        other (Tensor): Corners, shape (4, M).
-        offset (int): See :func:`nms`.
-
-    Returns:
-        Tensor: IoU, shape (N, M).
-    """
+    """IoU (N, M) of corners (4, N) and (4, M), rounded as MMCV rounds it."""
     one = one[..., None]
     width = torch.minimum(one[2], other[2]).sub_(
         torch.maximum(one[0], other[0])).add_(offset).clamp_(min=0)

@@ -17,23 +17,14 @@ def roi_align_forward(feats: Tensor, rois: Tensor, output: Tensor,
                       aligned_width: int, spatial_scale: float,
                       sampling_ratio: int, pool_mode: int,
                       aligned: bool) -> None:
-    """Fill ``output`` with the features of regions.
+    """Fill ``output`` (K, C, h, w) with the features (N, C, H, W) of regions:
+    index of the image and corners (K, 5), which times ``spatial_scale`` are
+    positions in the maps.
 
-    Args:
-        feats (Tensor): Features, shape (N, C, H, W).
-        rois (Tensor): Index of the image and corners, shape (K, 5).
-        output (Tensor): Gets the pooled samples, shape (K, C, h, w).
-        argmax_y (Tensor): Gets the row of the highest sample if that is
-            taken, shape (K, C, h, w).
-        argmax_x (Tensor): Gets its column, shape (K, C, h, w).
-        aligned_height (int): h.
-        aligned_width (int): w.
-        spatial_scale (float): Factor from the coordinates of the regions to
-            those of the features.
-        sampling_ratio (int): Samples of a bin along each axis, 0 for as many
-            as it has pixels.
-        pool_mode (int): 0 for the highest sample, 1 for the average.
-        aligned (bool): Whether the center of the first pixel is at 0.5.
+    A bin has ``sampling_ratio`` samples along each axis, 0 for as many as it
+    has pixels. With ``pool_mode`` 0 the highest counts, whose row and column
+    go to the ``argmax``, with 1 the average. ``aligned``: the center of the
+    first pixel is at 0.5.
     """
     args = (rois, (aligned_height, aligned_width), spatial_scale,
             sampling_ratio, aligned)
@@ -93,9 +84,8 @@ def _positions(rois: Tensor, size: Tuple[int, int], spatial_scale: float,
                aligned: bool) -> Iterator[Tuple[Tensor, int, Tensor, Tensor]]:
     """Where to sample, for regions of one image and one number of samples.
 
-    Yields:
-        tuple: Indices of G regions, their image, and rows and columns of the
-        samples, shape (G, h, w, rows of a bin, columns of a bin).
+    Yields indices of G regions, their image, and rows and columns of the
+    samples (G, h, w, rows of a bin, columns of a bin).
     """
     rois = rois.to(torch.promote_types(rois.dtype, torch.float32))
     corners = rois[:, 1:] * spatial_scale - (0.5 if aligned else 0.)

@@ -10,19 +10,12 @@ from torch import Tensor
 def roi_pool_forward(feats: Tensor, rois: Tensor, output: Tensor,
                      argmax: Tensor, pooled_height: int, pooled_width: int,
                      spatial_scale: float) -> None:
-    """Fill ``output`` with the maxima of the bins of regions.
+    """Fill ``output`` (K, C, h, w) with the maxima of the features
+    (N, C, H, W) in the bins of regions, zero in an empty bin, and ``argmax``
+    with their pixels, -1 there.
 
-    Args:
-        feats (Tensor): Features, shape (N, C, H, W).
-        rois (Tensor): Index of the image and corners, shape (K, 5).
-        output (Tensor): Gets the maxima, zero for an empty bin, shape
-            (K, C, h, w).
-        argmax (Tensor): Gets the pixels of the maxima, -1 for an empty bin,
-            shape (K, C, h, w).
-        pooled_height (int): h.
-        pooled_width (int): w.
-        spatial_scale (float): Factor from the coordinates of the regions to
-            those of the features.
+    Regions are the index of the image and corners (K, 5), which times
+    ``spatial_scale`` are positions in the maps.
     """
     output.zero_()
     argmax.fill_(-1)

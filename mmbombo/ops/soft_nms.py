@@ -10,26 +10,14 @@ NAIVE, LINEAR, GAUSSIAN = range(3)
 def softnms(boxes: Tensor, scores: Tensor, dets: Tensor, iou_threshold: float,
             sigma: float, min_score: float, method: int,
             offset: int) -> Tensor:
-    """Lower the scores of boxes that a better box overlaps.
+    """Lower the scores of boxes (N, 4) that a better box overlaps; indices
+    (K, ) of the kept boxes, best first, which go to ``dets`` with their
+    scores.
 
-    MMCV does this on the CPU whatever the device.
-
-    Args:
-        boxes (Tensor): Boxes of corners, shape (N, 4).
-        scores (Tensor): Their scores, shape (N, ).
-        dets (Tensor): Gets the kept boxes and their lowered scores, best
-            first, shape (N, 5).
-        iou_threshold (float): IoU from which the score is lowered, but for
-            the Gaussian method.
-        sigma (float): Width of the Gaussian.
-        min_score (float): Boxes with a lower score are dropped, but never
-            the best.
-        method (int): 0 for naive, 1 for linear, 2 for Gaussian.
-        offset (int): What a width or height has beyond the difference of
-            the corners.
-
-    Returns:
-        Tensor: Indices of the kept boxes, best first, shape (K, ).
+    MMCV does this on the CPU whatever the device. The score is lowered from
+    ``iou_threshold`` on, but by the Gaussian of width ``sigma`` always; boxes
+    below ``min_score`` are dropped, but never the best. ``method`` is 0 for
+    naive, 1 for linear, 2 for Gaussian; ``offset`` as of NMS.
     """
     left = np.concatenate((boxes.numpy(), scores.numpy()[:, None]),
                           axis=1).astype(np.float32)

@@ -8,6 +8,7 @@ goes through its ``CheckpointLoader``, whose schemes
 """
 import hashlib
 import json
+import logging
 import os.path as osp
 import re
 import secrets
@@ -23,6 +24,7 @@ from mmengine.runner.checkpoint import (get_deprecated_model_names,
                                         get_external_models,
                                         get_torchvision_models)
 from mmengine.utils import digit_version
+from torch import nn
 
 from .download import download
 from .stored_config import drop_programs
@@ -50,15 +52,12 @@ def load_checkpoint_safely(path: str,
                            map_location: Optional[Any] = None) -> dict:
     """Load a checkpoint file without running anything that it contains.
 
-    Besides tensors and plain Python values only what MMEngine's Runner
-    stores is accepted: log histories, NumPy arrays and scalars. A config
-    text that is more than nested literals is dropped, since MMEngine runs it
-    as Python when it resumes. Before torch 2.6, which cannot do that, only
-    safetensors are loaded: the file itself, or the one beside ``path``.
-
-    Raises:
-        UserError: If there is no such file, or it cannot be read or refers to
-            a class or function that is not allowed; the message names it.
+    Besides tensors and plain Python values only what MMEngine's Runner stores
+    is accepted: log histories, NumPy arrays and scalars; a ``UserError`` names
+    anything else. A config text that is more than nested literals is dropped,
+    since MMEngine runs it as Python when it resumes. Before torch 2.6, which
+    cannot do that, only safetensors are loaded: the file itself, or the one
+    beside ``path``.
     """
     path = _existing(path)
     tensors = osp.splitext(path)[0] + '.safetensors'
@@ -87,11 +86,8 @@ def use_checked_loader(trust: bool = False) -> None:
 
     Tools call this first; importing mmbombo changes nothing. Named weights
     ('torchvision://', 'open-mmlab://') are looked up and loaded by their URL;
-    other schemes are refused.
-
-    Args:
-        trust (bool): Load without a check, for files whose maker is known
-            (``--trust-checkpoint``). Defaults to False.
+    other schemes are refused. ``trust`` (``--trust-checkpoint``) loads without
+    a check, for files whose maker is known.
     """
     load: Callable = load_checkpoint_safely
     if trust:
@@ -129,6 +125,35 @@ def checked_loader(trust: bool = False) -> Iterator[None]:
         yield
     finally:
         CheckpointLoader._schemes = before
+
+
+def load_weights(model: nn.Module,
+                 checkpoint: dict,
+                 where: str = '',
+                 exact: bool = False) -> None:
+    """Load a checkpoint that has every weight of a model, else raise.
+
+    If ``exact`` it has no other ones, but those of the weak losses of its own
+    training; otherwise these are logged. ``where`` begins the message.
+    """
+    weights = {
+        re.sub(r'^module\.', '', key): value
+        for key, value in checkpoint.get('state_dict', checkpoint).items()
+        if not (exact and key.startswith('weak_losses.'))
+    }
+    try:
+        missing, others = model.load_state_dict(weights, strict=False)
+        # counters of batch norm: stock checkpoints may lack them
+        missing = [x for x in missing if not x.endswith('num_batches_tracked')]
+        problems = f'it lacks {missing[:5]}' if missing else ''
+    except RuntimeError as error:
+        problems, others = ' '.join(str(error).split()), []
+    unused = f'the config does not use its {others[:5]}' if others else ''
+    if problems or exact and unused:
+        raise UserError(f'{where}the checkpoint does not fit the config: '
+                        f'{problems or unused}')
+    if unused:
+        print_log(f'{where}{unused}', 'current', logging.WARNING)
 
 
 def _existing(path: str) -> str:

@@ -11,16 +11,10 @@ from .user_errors import UserError
 
 
 class ClassChange(NamedTuple):
-    """Classes of a task that are not those of its weights.
-
-    Attributes:
-        key (str): What a data set's ``metainfo`` calls them.
-        ours (tuple[str, ...]): Names in the config.
-        trained (tuple[str, ...]): Names in the checkpoint.
-    """
-    key: str
-    ours: Tuple[str, ...]
-    trained: Tuple[str, ...]
+    """Classes of a task that are not those of its weights."""
+    key: str  #: what a data set's ``metainfo`` calls them
+    ours: Tuple[str, ...]  #: names in the config
+    trained: Tuple[str, ...]  #: names in the checkpoint
 
     @property
     def only_order(self) -> bool:
@@ -44,9 +38,6 @@ def find_class_changes(model: nn.Module,
     A checkpoint that does not name them, and a task of which it has no
     weights, such as those of a stock detector, differ in nothing; nor does a
     model without ``classes``.
-
-    Returns:
-        list[ClassChange]: At most one per task.
     """
     trained = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
     weights = checkpoint.get('state_dict', checkpoint)
@@ -81,11 +72,8 @@ def fine_tuning_notes(changes: Sequence[ClassChange]) -> List[str]:
     """What a training that starts from weights of other classes means.
 
     Layers of another shape are left out, and MMEngine names them. Those that
-    fit are loaded, whatever their classes were.
-
-    Raises:
-        UserError: If the classes are the same in another order, so that each
-            would start from the weights of another for nothing.
+    fit are loaded, whatever their classes were. The same classes in another
+    order are a ``UserError``: each would start from the weights of another.
     """
     require_trained_classes([x for x in changes if x.only_order], 'load_from')
     return [

@@ -14,22 +14,16 @@ from .user_errors import MissingFileError
 INDEX = 'model-index.yml'
 
 
-def load_config(config: str) -> Config:
-    """Read a config that is given as a file or as a name.
-
-    Args:
-        config (str): Path of a config, which wins if there is such a file,
-            or the name of one of ours, without folder and ``.py``.
-    """
-    return Config.fromfile(find_config(config))
+def load_config(config: str, options: Optional[dict] = None) -> Config:
+    """Read a config: a file, which wins, or the name of one of ours, without
+    folder and ``.py``; ``options`` (``--cfg-options``) replace its values."""
+    cfg = Config.fromfile(find_config(config))
+    cfg.merge_from_dict(options or {})
+    return cfg
 
 
 def find_config(config: str) -> str:
-    """The path of a config that is given as a file or as a name.
-
-    Raises:
-        MissingFileError: If it is neither; the nearest names are listed.
-    """
+    """The path of a config that is given as a file or as a name."""
     if osp.isfile(config):
         return str(config)
     named = named_configs()

@@ -16,10 +16,7 @@ def download(url: str, name: str) -> str:
     """Fetch a file once into torch's cache; rank 0 does it for its machine.
 
     Each URL has a folder of its own: files of two URLs may share their name.
-
-    Args:
-        url (str): The URL.
-        name (str): What a config says for it.
+    ``name`` is what a config says for it.
     """
     folder = hashlib.sha256(url.encode()).hexdigest()[:16]
     path = osp.join(torch.hub.get_dir(), 'checkpoints', folder,

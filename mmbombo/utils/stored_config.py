@@ -33,12 +33,8 @@ UNSAFE_TYPES = ('BertModel', 'CameraMotionCompensation', 'RFSearchHook')
 
 
 def stored_config(checkpoint: dict, path: str) -> Config:
-    """The config of a checkpoint, to build with :func:`registered_types_only`.
-
-    Raises:
-        UserError: If there is none that is plain data, or one of its types is
-            not registered.
-    """
+    """The config of a checkpoint, to build with
+    :func:`registered_types_only`."""
     config = _plain_config_of(checkpoint)
     if config is None:
         raise UserError(f"checkpoint '{path}' has no config that could be "

@@ -33,11 +33,9 @@ class MissingFileError(UserError, FileNotFoundError):
 def user_errors() -> Iterator[None]:
     """End the process with one line where a user has made a mistake.
 
-    For ``with`` and as a decorator of ``main()``. Any other exception passes
-    with its traceback: it is a bug, or the user's own code.
-
-    Raises:
-        SystemExit: With that line; the exit status is then 1.
+    For ``with`` and as a decorator of ``main()``; the exit status is then 1.
+    Any other exception passes with its traceback: it is a bug, or the user's
+    own code.
     """
     try:
         yield

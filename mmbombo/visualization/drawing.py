@@ -128,15 +128,8 @@ def _overlap(first: Corners, second: Corners) -> bool:
 
 def place_tag(box: Corners, tag: Tuple[int, int], panel: Tuple[int, int],
               taken: Sequence[Corners]) -> Optional[Corners]:
-    """Find a place for a tag at its box where it hides no other tag.
-
-    Args:
-        box (tuple): Corners of the box.
-        tag (tuple[int, int]): Width and height of the tag.
-        panel (tuple[int, int]): Height and width of the panel, which the tag
-            does not leave if it fits.
-        taken (Sequence[tuple]): Corners of the tags placed so far.
-    """
+    """Find a place for a tag (width, height) at its box where it hides no tag
+    placed so far, within a panel (height, width) if it fits."""
     x1, y1, x2, y2 = box
     width, height = tag
     for y in (y1 - height, y1, y2 - height, y2, (y1 + y2 - height) / 2):

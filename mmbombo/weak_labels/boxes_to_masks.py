@@ -24,15 +24,10 @@ REJECTED = ('candidates', 'ignore')
 
 
 class PseudoMask(NamedTuple):
-    """Which classes are possible at each pixel.
-
-    Attributes:
-        numbers (np.ndarray): ``(H, W)`` uint8, a row of ``classes``; 255
-            where any class is possible.
-        classes (np.ndarray): ``(T, S)`` bool, sets of segmentation ids.
-    """
+    """Which classes are possible at each pixel."""
+    #: ``(H, W)`` uint8, a row of ``classes``; 255 where any class is possible
     numbers: np.ndarray
-    classes: np.ndarray
+    classes: np.ndarray  #: ``(T, S)`` bool, sets of segmentation ids
 
 
 def boxes_to_mask(image: np.ndarray,
@@ -140,16 +135,7 @@ METHODS: Dict[str, Tuple[Callable[..., np.ndarray], bool]] = {
 def check_method(method: str,
                  rejected: str = 'candidates',
                  options: Iterable[str] = ()) -> None:
-    """Check that there is such a method with such options.
-
-    Args:
-        method (str): Name of a method.
-        rejected (str): One of :data:`REJECTED`.
-        options (Iterable[str]): Names of options.
-
-    Raises:
-        ValueError: If there is not; the message names those that there are.
-    """
+    """Raise ``UserError`` unless there is such a method with such options."""
     if method not in METHODS:
         raise UserError(f"unknown pseudo mask method '{method}'; known are "
                         f'{sorted(METHODS)}')
@@ -170,12 +156,7 @@ def _pixels_inside(boxes: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
 
 
 def _painting_order(boxes: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """By decreasing area; ties by y2, x2, y1, x1, then classes, ignored last.
-
-    Args:
-        boxes (np.ndarray): (K, 4).
-        shown (np.ndarray): (K, S) bool, classes of each box.
-    """
+    """By decreasing area; ties by y2, x2, y1, x1, classes, ignored last."""
     area = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
     # lower ids first, and those without any last
     return np.lexsort((*~shown.T[::-1], *boxes.T, -area))

@@ -42,23 +42,8 @@ class PseudoMaskCache:
             method: str,
             rejected: str,
             options: Optional[Mapping[str, Any]] = None) -> str:
-        """Key of a pseudo mask.
-
-        Args:
-            image_bytes (bytes): The image file.
-            boxes (np.ndarray): (K, 4), like all that follows an argument of
-                :func:`~mmbombo.weak_labels.boxes_to_mask`.
-            labels (np.ndarray): (K,).
-            ignore_flags (np.ndarray): (K,).
-            compatible (np.ndarray): (S, D).
-            outside (np.ndarray): (S,).
-            method (str): Name of the method.
-            rejected (str): What the rest of a box may show.
-            options (Mapping, optional): Its options, plain values.
-
-        Returns:
-            str: 64 hexadecimal digits.
-        """
+        """Key of a pseudo mask, 64 hexadecimal digits, of the image file and
+        all arguments of :func:`~mmbombo.weak_labels.boxes_to_mask`."""
         tables = [
             np.asarray(values, dtype=dtype).tolist()
             for values, dtype in ((boxes, float), (labels, int),
@@ -86,11 +71,7 @@ class PseudoMaskCache:
             return None
 
     def put(self, key: str, mask: PseudoMask) -> None:
-        """Store the mask of a key.
-
-        Raises:
-            OSError: If the file cannot be written.
-        """
+        """Store the mask of a key."""
         content = io.BytesIO()
         np.savez_compressed(content, **mask._asdict())
         atomic_write(self.path(key), content.getvalue())

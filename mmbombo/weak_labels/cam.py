@@ -11,17 +11,11 @@ _EPS = 1e-5
 
 
 def mean_cam(maps: Sequence[Tensor]) -> Tensor:
-    """Mean of maps of the same images at several scales.
+    """Mean of maps ``(n, C, h_i, w_i)`` of the same images at several scales.
 
     What speaks against a class is cut off before, as in PSA and RRM, whose
-    mean has the size of the map of scale 1; that it has the size of the
-    finest map is ours.
-
-    Args:
-        maps (Sequence[Tensor]): Each ``(n, C, h_i, w_i)``, not flipped.
-
-    Returns:
-        Tensor: ``(n, C, h, w)`` float32.
+    mean has the size of the map of scale 1; that it has the size of the finest
+    map is ours.
     """
     size = max((x.shape[-2:] for x in maps), key=lambda x: x[0] * x[1])
     return torch.stack([

@@ -31,22 +31,11 @@ class CandidateMask:
 
     def paint(self, window: Window, where: np.ndarray,
               classes: np.ndarray) -> None:
-        """Leave nothing but some classes possible at some pixels.
-
-        Args:
-            window (tuple[slice, slice]): Rows and columns, h and w of them.
-            where (np.ndarray): ``(h, w)`` bool.
-            classes (np.ndarray): ``(C, )`` bool.
-        """
+        """Leave only some classes ``(C, )`` possible where ``(h, w)`` says."""
         self.numbers[window][where] = self._number(classes)
 
     def widen(self, window: Window, classes: np.ndarray) -> None:
-        """Make further classes possible at all pixels of a window.
-
-        Args:
-            window (tuple[slice, slice]): Rows and columns.
-            classes (np.ndarray): ``(C, )`` bool.
-        """
+        """Make further classes ``(C, )`` possible in all of a window."""
         if len(self._sets) > _MANY:
             self.forget_unseen()
         part = self.numbers[window]
@@ -56,11 +45,7 @@ class CandidateMask:
         part[:] = wider[part]
 
     def forget_unseen(self) -> np.ndarray:
-        """Number anew the sets that some pixel shows.
-
-        Returns:
-            np.ndarray: ``(T, C)`` bool, the sets by number.
-        """
+        """Number anew the sets ``(T, C)`` that some pixel shows."""
         shown = _shown(self.numbers)
         renumbered = np.full(256, IGNORE_INDEX, dtype=np.uint8)
         renumbered[shown] = np.arange(len(shown))

@@ -73,12 +73,8 @@ def label_components(
 def _label_classes(
         seg_map: np.ndarray, thing_ids: Sequence[int]
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Number the components of all classes 1, 2, ... in one map.
-
-    Returns:
-        tuple: (H, W) int32 map, (L,) int64 segmentation ids and (L, 5) int64
-        OpenCV statistics of the components.
-    """
+    """Number the components of all classes 1, 2, ... in one map ``(H, W)``;
+    their L segmentation ids, and OpenCV's statistics ``(L, 5)``."""
     raw = np.zeros(seg_map.shape, dtype=np.int32)
     labels: List[np.ndarray] = [np.zeros(0, dtype=np.int64)]
     stats: List[np.ndarray] = [np.zeros((0, 5), dtype=np.int64)]

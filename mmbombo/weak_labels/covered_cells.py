@@ -11,33 +11,16 @@ from torch import Tensor
 
 def covered_lines(boxes: Tensor, xs: Tensor,
                   ys: Tensor) -> Tuple[Tensor, Tensor]:
-    """Find the columns and the rows that lie in each box.
-
-    Args:
-        boxes (Tensor): ``(N, K, 4)`` in pixels; empty where there is none.
-        xs (Tensor): ``(W, )`` centers of the columns in pixels.
-        ys (Tensor): ``(H, )`` centers of the rows in pixels.
-
-    Returns:
-        tuple[Tensor, Tensor]: ``(N, K, W)`` and ``(N, K, H)`` bool.
-    """
+    """The columns ``(N, K, W)`` and the rows ``(N, K, H)`` that lie in each
+    box ``(N, K, 4)``, by their centers ``xs`` and ``ys`` in pixels."""
     x1, y1, x2, y2 = boxes[..., None].unbind(dim=2)
     return (xs >= x1) & (xs < x2), (ys >= y1) & (ys < y2)
 
 
 def covered_cells(boxes: Tensor, classes: Tensor, xs: Tensor,
                   ys: Tensor) -> Tensor:
-    """Find, class by class, the cells that a box covers.
-
-    Args:
-        boxes (Tensor): ``(N, K, 4)`` in pixels.
-        classes (Tensor): ``(N, K, C)`` bool, the classes of each box.
-        xs (Tensor): ``(W, )`` centers of the columns in pixels.
-        ys (Tensor): ``(H, )`` centers of the rows in pixels.
-
-    Returns:
-        Tensor: ``(N, C, H, W)`` bool.
-    """
+    """The cells ``(N, C, H, W)`` that boxes ``(N, K, 4)`` of each class
+    ``(N, K, C)`` cover, by the cells' centers ``xs`` and ``ys`` in pixels."""
     in_x, in_y = covered_lines(boxes, xs, ys)
     cells = (in_y[..., :, None] & in_x[..., None, :]).flatten(2)
     covered = torch.bmm(classes.transpose(1, 2).float(), cells.float()) > 0
@@ -45,15 +28,8 @@ def covered_cells(boxes: Tensor, classes: Tensor, xs: Tensor,
 
 
 def covered_pixels(boxes: Tensor, size: Tuple[int, int]) -> Tensor:
-    """Find the pixels that any box covers.
-
-    Args:
-        boxes (Tensor): ``(N, K, 4)`` in pixels; empty where there is none.
-        size (tuple[int, int]): Height and width of the image.
-
-    Returns:
-        Tensor: ``(N, H, W)`` bool.
-    """
+    """The pixels ``(N, H, W)`` of images of a size (height, width) that any
+    box ``(N, K, 4)`` covers; boxes may be empty."""
     in_x, in_y = covered_lines(boxes, *pixel_centers(size, boxes.device))
     return torch.bmm(in_y.mT.float(), in_x.float()) > 0
 

@@ -107,11 +107,7 @@ def gaussian_matrix(length: int, sigma: float, device: torch.device) -> Tensor:
 
 
 def crf_params(params: Union[CRFParams, str, dict]) -> CRFParams:
-    """Parameters of a preset's name, of a dict or themselves.
-
-    Raises:
-        UserError: If there is no such preset, or a dict is wrong.
-    """
+    """Parameters of a preset's name, of a dict or themselves."""
     given = params
     try:
         if isinstance(given, dict):

@@ -104,14 +104,8 @@ def window(rect: _Rect) -> Tuple[slice, slice]:
 
 
 def center(rect: np.ndarray) -> np.ndarray:
-    """The middle of a rectangle, same shape, at least one pixel.
-
-    Args:
-        rect (np.ndarray): (4,) int x1, y1, x2, y2.
-
-    Returns:
-        np.ndarray: (4,) int, with :data:`CENTER_AREA` of the area.
-    """
+    """The middle of a rectangle x1, y1, x2, y2: of the same shape, at least a
+    pixel, :data:`CENTER_AREA` of the area."""
     low, high = rect[:2], rect[2:]
     size = np.maximum(1, np.round((high - low) * CENTER_AREA**0.5))
     start = low + (high - low - size.astype(np.int64)) // 2
@@ -144,11 +138,8 @@ def _votes(image: np.ndarray, rect: np.ndarray, cut: np.ndarray,
            area: int) -> np.ndarray:
     """(h, w) of the box: foreground where it is positive, within [-1, 1].
 
-    Args:
-        image (np.ndarray): (H, W, 3) uint8, BGR.
-        rect (np.ndarray): (4,) int x1, y1, x2, y2.
-        cut (np.ndarray): (h, w) bool, GrabCut's foreground in the box.
-        area (int): Of the box, in pixels of the original image.
+    ``cut`` is GrabCut's foreground, ``area`` that of the box in pixels of the
+    original image.
     """
     radius = _radius(*cut.shape)
     color = _color_vote(image, rect, 1 / (1 + np.exp(4 * (radius - 1))))
@@ -165,17 +156,9 @@ def _radius(height: int, width: int) -> np.ndarray:
 
 def _color_vote(image: np.ndarray, rect: np.ndarray,
                 prior: np.ndarray) -> np.ndarray:
-    """How much more frequent each color is in the foreground.
-
-    Args:
-        image (np.ndarray): (H, W, 3) uint8, BGR.
-        rect (np.ndarray): (4,) int x1, y1, x2, y2.
-        prior (np.ndarray): (h, w) probability of foreground in the box.
-
-    Returns:
-        np.ndarray: (h, w) of the box, from -1, a color of the background
-        only, to 1, one of the foreground only.
-    """
+    """How much more frequent each color of the box (h, w) is in the
+    foreground, of which ``prior`` is the probability: from -1, a color of the
+    background only, to 1, one of the foreground only."""
     lab = cv2.cvtColor(image, cv2.COLOR_BGR2Lab)
     bins = np.ravel_multi_index((lab // (32, 8, 8))[..., [1, 2, 0]].T, _BINS).T
     every = np.bincount(bins.ravel(), minlength=np.prod(_BINS))
@@ -233,19 +216,11 @@ def _extent(mask: np.ndarray) -> float:
 
 
 def _refine(image: np.ndarray, votes: np.ndarray, radius: int) -> np.ndarray:
-    """Bring votes to the size of an image, their sign to the image's edges.
+    """Bring votes (h, w) to the size of an image, their sign to its edges.
 
-    The guided filter (He et al., ECCV 2010) with the gray image as guide:
-    around each pixel the votes are the linear function of the gray value that
-    fits them best.
-
-    Args:
-        image (np.ndarray): (H, W, 3) uint8.
-        votes (np.ndarray): (h, w) float32.
-        radius (int): Of the square window, in pixels.
-
-    Returns:
-        np.ndarray: (H, W) float32.
+    The guided filter (He et al., ECCV 2010) with the gray image as guide: in a
+    window of ``radius`` around each pixel the votes are the linear function of
+    the gray value that fits them best.
     """
     height, width = image.shape[:2]
 

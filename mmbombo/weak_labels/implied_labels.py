@@ -39,18 +39,12 @@ class ImpliedLabels:
 
     def from_boxes(self, labels: np.ndarray,
                    uncertain: np.ndarray) -> np.ndarray:
-        """What boxes say.
+        """What boxes say ``(C, )``, by the detection labels of the objects.
 
-        Args:
-            labels (np.ndarray): ``(K, )`` detection labels of the objects.
-            uncertain (np.ndarray): ``(L, )`` labels of crowd and difficult
-                objects, of those whose box was lost though a part may still
-                be seen, and of classes whose boxes are incomplete. Labels of
-                unlisted categories (-1) say nothing: they are none of the
-                detection classes.
-
-        Returns:
-            np.ndarray: ``(C, )`` int8.
+        ``uncertain`` are the labels of crowd and difficult objects, of those
+        whose box was lost though a part may still be seen, and of classes
+        whose boxes are incomplete. Labels of unlisted categories (-1) say
+        nothing: they are none of the detection classes.
         """
         present = self.det_shows[:, labels].any(1)
         doubtful = self.same_det[:, uncertain[uncertain >= 0]].any(1)
@@ -58,15 +52,8 @@ class ImpliedLabels:
         return _labels(present, absent)
 
     def from_mask(self, seg_map: np.ndarray) -> np.ndarray:
-        """What a mask says.
-
-        Args:
-            seg_map (np.ndarray): ``(H, W)`` ids; a pixel of 255 may hide any
-                class, so that none is absent.
-
-        Returns:
-            np.ndarray: ``(C, )`` int8.
-        """
+        """What a mask of ids ``(H, W)`` says ``(C, )``; a pixel of 255 may
+        hide any class, so that none is absent."""
         counts = np.bincount(seg_map.ravel(), minlength=IGNORE_INDEX + 1) > 0
         seen = counts[:self.may_seg.shape[1]]
         present = self.seg_shows[:, seen].any(1)
@@ -82,14 +69,6 @@ def _labels(present: np.ndarray, absent: np.ndarray) -> np.ndarray:
 
 
 def merge_labels(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """What two annotations say together: who sees a class is right.
-
-    Args:
-        first (np.ndarray): ``(C, )`` int8.
-        second (np.ndarray): ``(C, )`` int8.
-
-    Returns:
-        np.ndarray: ``(C, )`` int8.
-    """
+    """What two annotations ``(C, )`` say: who sees a class is right."""
     # present over absent over unknown, which is their order
     return np.maximum(first, second)

@@ -280,17 +280,9 @@ def _part_from_rest(boxes: Tensor, rest_boxes: Tensor, preds: Tensor,
                     member: Tensor) -> Tuple[Tensor, Tensor]:
     """Let the sides of the predictions part their groups from the rest.
 
-    A group reaches beyond its prediction. Where it is the rest that goes on
-    there, nothing says that the object does.
-
-    Args:
-        boxes (Tensor): (N, P, 4) extents of the groups.
-        rest_boxes (Tensor): (N, K, 4) extents of the rests.
-        preds (Tensor): (N, P, 4) predictions.
-        member (Tensor): (N, P, K) bool, group and rest are of one component.
-
-    Returns:
-        tuple: (N, P, 4) and (N, K, 4), as ``boxes`` and ``rest_boxes``.
+    A group ``(N, P, 4)`` reaches beyond its prediction. Where it is the rest
+    ``(N, K, 4)`` that goes on there, nothing says that the object does.
+    ``member`` ``(N, P, K)``: both are of one component.
     """
     # as the lower sides, with the upper ones negated
     boxes, rest, preds = (
@@ -311,13 +303,11 @@ def _part_from_rest(boxes: Tensor, rest_boxes: Tensor, preds: Tensor,
 
 def _drop_overlapping(preds: _Boxes, member: Tensor,
                       thr: _Thresholds) -> Tuple[Tensor, Tensor]:
-    """Of predictions of one component that overlap the better one stays.
+    """Of predictions of one component that overlap the better one stays:
+    ``(N, P)`` those taken, and those still undecided.
 
     A round takes the predictions that no better undecided one overlaps, and
     drops those that overlap one of them.
-
-    Returns:
-        tuple: (N, P) bool, taken; and (N, P) bool, still undecided.
     """
     inter = _intersection(preds.boxes, preds.boxes)
     area_a, area_b = preds.areas[:, :, None], preds.areas[:, None, :]
@@ -341,12 +331,9 @@ def _drop_overlapping(preds: _Boxes, member: Tensor,
 def _merge(preds: _Boxes, comps: _Boxes, pairs: _Pairs, free_comp: Tensor,
            free_pred: Tensor,
            thr: _Thresholds) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Merge components that one prediction contains.
-
-    Returns:
-        tuple: (N, P, 4) joint rectangles, (N, P) bool where there is one, and
-        what is left of ``free_comp`` and ``free_pred``.
-    """
+    """Merge components that one prediction contains: joint rectangles
+    ``(N, P, 4)``, where there is one, and what is left of ``free_comp`` and
+    ``free_pred``."""
     inside = pairs.matching & (pairs.of_comp >= thr.containment)
     boxes = torch.zeros_like(preds.boxes)
     merged = torch.zeros_like(free_pred)
@@ -392,12 +379,8 @@ def _joint_rectangle(boxes: Tensor, member: Tensor) -> Tensor:
 
 def _match(preds: _Boxes, pairs: _Pairs, free_comp: Tensor, free_pred: Tensor,
            thr: _Thresholds) -> Tuple[Tensor, Tensor]:
-    """Match components and predictions one to one.
-
-    Returns:
-        tuple: (N, K) labels of the predictions, (N, K) bool where there is
-        one.
-    """
+    """Match components and predictions one to one: labels of the predictions
+    ``(N, K)``, and where there is one."""
     close = pairs.matching & (pairs.iou >= thr.iou)
     labels = torch.zeros_like(free_comp, dtype=torch.long)
     matched = torch.zeros_like(free_comp)

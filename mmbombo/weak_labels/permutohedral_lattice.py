@@ -57,16 +57,9 @@ class PermutohedralLattice:
 
 
 def lattice_vertices(features: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-    """The corners of the simplex around each point, and their weights.
-
-    Args:
-        features (Tensor): ``(N, d)``.
-
-    Returns:
-        tuple: Codes of the corners, int64, and their barycentric
-        coordinates, both ``(N, d + 1)``, by ascending code; what a step along
-        each of the ``d + 1`` directions adds to a code.
-    """
+    """The corners of the simplex around each point ``(N, d)``: their codes and
+    barycentric coordinates ``(N, d + 1)``, by ascending code; and what a step
+    along each of the ``d + 1`` directions adds to a code."""
     d = features.shape[1]
     ranks = torch.arange(d + 1, device=features.device)
     # onto the plane of zero sum, so that spreading, blurring and reading

@@ -41,21 +41,11 @@ def group_pixels(component_map: Tensor, numbers: Tensor, rectangles: Tensor,
                  num_slots: int) -> PixelGroups:
     """Give each pixel of a component to one of the component's boxes.
 
-    Args:
-        component_map (Tensor): (N, H, W) integers.
-        numbers (Tensor): (N, K) int64, numbers of the components in the map,
-            a permutation of 1 to K.
-        rectangles (Tensor): (N, K, 4) circumscribed rectangles.
-        boxes (Tensor): (N, P, 4) float64.
-        active (Tensor): (N, P) bool, the box takes part.
-        home (Tensor): (N, P) int64, the component of the box.
-        slot (Tensor): (N, P) int64, place of an active box among those of its
-            component, from 0.
-        num_slots (int): Slots of each component.
-
-    Returns:
-        PixelGroups: Without pixels where a box takes no part. The rest is
-        arbitrary where no box of the component does.
+    The components ``(N, K)`` have numbers in the map ``(N, H, W)``, a
+    permutation of 1 to K, and rectangles. Of the boxes ``(N, P, 4)`` those
+    that are ``active`` take part; each has a ``home``, its component, and
+    there a ``slot``, from 0 to ``num_slots``. The rest is arbitrary where no
+    box of the component takes part.
     """
     if component_map.device.type == 'cpu':
         return _group_by_component(component_map, numbers, rectangles, boxes,
@@ -67,9 +57,8 @@ def group_pixels(component_map: Tensor, numbers: Tensor, rectangles: Tensor,
 def _distances(boxes: Tensor, active: Tensor, size: int) -> Tensor:
     """Squared distances of pixels to centers, along either axis.
 
-    Returns:
-        Tensor: (2, R + 1, size) float32 for boxes (R, 4); inf where that is
-        too far, for boxes that take no part, and in the last row.
+    ``(2, R + 1, size)`` for boxes (R, 4); inf where that is too far, for boxes
+    that take no part, and in the last row.
     """
     low, high = boxes.T[:2, :, None], boxes.T[2:, :, None]
     pixel = torch.arange(size, device=boxes.device, dtype=boxes.dtype) + 0.5
@@ -136,11 +125,8 @@ def _group_everywhere(component_map: Tensor, numbers: Tensor, boxes: Tensor,
 
 def _rows_by_slot(comp: Tensor, slot: Tensor, active: Tensor, num_comps: int,
                   num_slots: int) -> Tensor:
-    """Rows of the boxes (R,) of each component.
-
-    Returns:
-        Tensor: (slots, components) int64, R where there is no box.
-    """
+    """Rows of the boxes (R,) of each component, (slots, components); R where
+    there is no box."""
     unused = num_slots * num_comps
     place = torch.where(active, slot * num_comps + comp, unused)
     row_of = comp.new_full((unused + 1, ), len(comp))

@@ -21,25 +21,19 @@ _SMALLEST = 1e-5
 
 
 def reliable_regions(cam: Tensor, crf: Callable[[Tensor], Tensor]) -> Tensor:
-    """Reliable regions of one image, as published code of RRM mines them.
+    """Reliable regions of one image, as published code of RRM mines them:
+    ``(H, W)`` int64, 0 background, k class k - 1, 255 unreliable.
 
     `Reliability Does Matter <https://arxiv.org/abs/1911.08039>`_, section
-    "Reliable region mining". Two CRFs, one that is given a strong and one
-    that is given a weak background, must be sure of a pixel, and so must the
-    activation map: the background where nearly nothing is active, a class
-    where it is among its own most active pixels.
+    "Reliable region mining". Two CRFs, one that is given a strong and one that
+    is given a weak background, must be sure of a pixel, and so must the
+    activation map ``(K, H, W)``, in [0, 1]: the background where nearly
+    nothing is active, a class where it is among its own most active pixels.
+    ``crf`` maps energies ``(2, 1 + K, H, W)`` to probabilities.
 
     What the published code cannot answer is our reconstruction: without any
-    candidate class all is background, and a class that wins in a CRF alone
-    has no reliable pixel.
-
-    Args:
-        cam (Tensor): ``(K, H, W)`` float32 in [0, 1], of the K >= 0 classes
-            that the image may show.
-        crf (Callable): Maps energies ``(2, 1 + K, H, W)`` to probabilities.
-
-    Returns:
-        Tensor: ``(H, W)`` int64: 0 background, k class k - 1, 255 unreliable.
+    candidate class all is background, and a class that wins in a CRF alone has
+    no reliable pixel.
     """
     if not len(cam):
         return cam.new_zeros(cam.shape[1:], dtype=torch.long)

@@ -259,11 +259,11 @@ def test_trust_in_one_inferencer_is_not_trust_in_all(config, checkpoint):
 
 def test_weights_that_do_not_fit(config, checkpoint, tmp_path, known):
     config.model.size = 3
-    with pytest.raises(ValueError, match=r'weight has shape \(1,\).*\(3,\)'):
+    with pytest.raises(ValueError, match=r'mismatch for weight.*\[1\].*\[3\]'):
         make_inferencer(config, checkpoint)
     other = str(tmp_path / 'other.pth')
     torch.save(dict(state_dict={'bias': torch.zeros(1)}), other)
-    with pytest.raises(ValueError, match='weight is missing'):
+    with pytest.raises(ValueError, match="lacks.*'weight'"):
         make_inferencer(known.make_config(), other)
 
 

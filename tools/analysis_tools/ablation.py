@@ -101,22 +101,13 @@ class TrainingFailed(Exception):
 
 
 class Run(NamedTuple):
-    """A row and seed with all that is needed to train it.
-
-    Attributes:
-        row (Row): The row.
-        seed (int): The seed.
-        key (str): Fingerprint of config and data.
-        work_dir (Path): Where it is trained.
-        cfg (Config): What is trained.
-        before (list[str]): Script and arguments to run before, or nothing.
-    """
+    """A row and seed with all that is needed to train it."""
     row: Row
     seed: int
-    key: str
-    work_dir: Path
+    key: str  # fingerprint of config and data
+    work_dir: Path  # where it is trained
     cfg: Config
-    before: List[str]
+    before: List[str]  # script and arguments to run before, or nothing
 
     @property
     def identity(self) -> tuple:

@@ -106,9 +106,7 @@ def at_original_size(image: np.ndarray, sample: DetDataSample) -> np.ndarray:
 
 def browse(args: argparse.Namespace) -> Counter:
     """Draw samples; return how many by source and annotation kinds."""
-    cfg = load_config(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmbombo'))
     # Transforms of a sampler that seeds no draw still repeat between calls.
     torch.manual_seed(0)

@@ -85,9 +85,7 @@ def grid(pictures: List[np.ndarray]) -> List[np.ndarray]:
 
 def make_sheet(args: argparse.Namespace) -> np.ndarray:
     """Predict and draw."""
-    cfg = load_config(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     inferencer = MultiTaskInferencer(
         cfg,
         args.checkpoint,

@@ -55,16 +55,10 @@ from mmbombo.utils.config_names import load_config
 
 
 class Part(NamedTuple):
-    """One row of the table.
-
-    Attributes:
-        name (str): Such as 'backbone' or 'task_heads.det'.
-        parameters (int): Number of parameters, frozen ones included.
-        multiply_adds (int): For one image.
-    """
-    name: str
-    parameters: int
-    multiply_adds: int
+    """One row of the table."""
+    name: str  # such as 'backbone' or 'task_heads.det'
+    parameters: int  # number of parameters, frozen ones included
+    multiply_adds: int  # for one image
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -86,15 +80,10 @@ def build_model(cfg: Config) -> nn.Module:
 
 
 def complexity(model: nn.Module, shape: Tuple[int, int]) -> List[Part]:
-    """Count parameters and multiply-adds of each part.
+    """Count parameters and multiply-adds of backbone, neck and task heads.
 
-    Args:
-        model (nn.Module): A :class:`MultiTaskDetector`. It is left in
-            evaluation mode on PyTorch's meta device, without its weights.
-        shape (tuple[int, int]): Height and width of the input in pixels.
-
-    Returns:
-        list[Part]: Backbone, neck, and each task head.
+    The model is left in evaluation mode on PyTorch's meta device, without its
+    weights.
     """
     model = model.eval().to('meta')
     x = torch.empty(1, 3, *shape, device='meta')
@@ -135,8 +124,7 @@ def table(parts: List[Part]) -> str:
 @user_errors()
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = load_config(args.config, args.cfg_options)
     parts = complexity(build_model(cfg), args.shape)
     print(f'{args.config}, one image of {args.shape[0]} x {args.shape[1]}')
     print(table(parts))

@@ -46,12 +46,7 @@ def _git(*arguments: str) -> str:
 
 
 def machine(device: str = 'cpu') -> Dict[str, object]:
-    """Processor, cores, Python and the versions of the libraries.
-
-    Args:
-        device (str): What computed, 'cpu' or a CUDA device. Defaults to
-            'cpu'.
-    """
+    """Processor (or CUDA device), cores, Python, versions of libraries."""
     return dict(
         device=processor()
         if device == 'cpu' else torch.cuda.get_device_name(device),

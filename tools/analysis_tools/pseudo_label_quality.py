@@ -64,7 +64,6 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 
 from mmbombo.apis.config_parts import base_type, inference_steps
-from mmbombo.engine.hooks.teacher_hook import load_all_weights
 from mmbombo.evaluation.pseudo_labels import (Dataset, PseudoLabelQuality,
                                               build_pair,
                                               compare_pseudo_labels)
@@ -73,6 +72,7 @@ from mmbombo.models.weak_losses import BoxForMaskLoss, MaskForBoxLoss
 from mmbombo.registry import DATASETS, MODELS
 from mmbombo.structures import BBOX, SEM_SEG
 from mmbombo.utils import UserError, use_checked_loader, user_errors
+from mmbombo.utils.checkpoint import load_weights
 from mmbombo.utils.checkpoint_classes import (find_class_changes,
                                               require_trained_classes)
 from mmbombo.utils.config_names import load_config
@@ -99,7 +99,7 @@ def build_model(cfg: Config, checkpoint: Optional[str]) -> MultiTaskDetector:
         loaded = CheckpointLoader.load_checkpoint(
             checkpoint, map_location='cpu')
         require_trained_classes(find_class_changes(model, loaded), checkpoint)
-        load_all_weights(model, loaded, checkpoint)
+        load_weights(model, loaded, f'{checkpoint}: ', exact=True)
     return model.to(get_device())
 
 
@@ -213,8 +213,7 @@ def report(quality: PseudoLabelQuality) -> str:
 def main() -> None:
     args = parse_args()
     use_checked_loader(trust=args.trust_checkpoint)
-    cfg = load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmbombo'))
     model = build_model(cfg, args.checkpoint)
     quality = compare_pseudo_labels(

@@ -72,17 +72,8 @@ def rank(ids: Sequence[int], seed: int) -> List[int]:
 
 def divide(ids: Sequence[int], amounts: Dict[str, Fraction],
            seed: int) -> Dict[str, List[int]]:
-    """Take the detection list from the front, the other from the end.
-
-    Args:
-        ids (Sequence[int]): Image ids.
-        amounts (dict[str, Fraction]): How many images 'det' and 'seg' get;
-            below 1, which share of them, rounded down.
-        seed (int): The seed.
-
-    Returns:
-        dict[str, list[int]]: Sorted ids of 'det' and 'seg'.
-    """
+    """Take the detection list from the front, the other from the end; sorted
+    ids of 'det' and 'seg'. Amounts below 1 are shares, rounded down."""
     order = rank(ids, seed)
     det, seg = (
         int(amount if amount >= 1 else amount * len(order))
@@ -95,12 +86,8 @@ def divide(ids: Sequence[int], amounts: Dict[str, Fraction],
 
 
 def read_named_images(path: Path) -> dict:
-    """Read a file of instances whose images have names in their folder.
-
-    Raises:
-        DatasetError: If it is no such file, or an image has no name, as in
-            LVIS, or one that leads out of the folder.
-    """
+    """Read a file of instances whose images have names in their folder; of
+    LVIS they have not."""
     content = read_coco_json(str(path))
     for image in content['images']:
         name = Path(image.get('file_name', ''))

@@ -70,19 +70,11 @@ PALETTE = sum(map(list, voc_palette(256)), [])
 
 
 def to_rle(annotation: dict, size: Tuple[int, int]) -> Optional[dict]:
-    """The mask of an annotation in pycocotools' run-length code.
+    """The mask of an annotation in pycocotools' run-length code, for an image
+    of a size (height, width); None if no polygon has three corners.
 
-    Args:
-        annotation (dict): Annotation with polygons, or run lengths that are
-            compressed or not.
-        size (tuple[int, int]): Height and width of the image in pixels.
-
-    Returns:
-        dict | None: The code; None if no polygon has three corners.
-
-    Raises:
-        DatasetError: Naming the annotation, if its segmentation is missing
-            or of another size, of which pycocotools would read a part.
+    ``DatasetError`` names the annotation, if its segmentation is missing or of
+    another size, of which pycocotools would read a part.
     """
     shape = annotation.get('segmentation')
     if isinstance(shape, list):

@@ -79,8 +79,7 @@ def make_one(number: int) -> None:
 @user_errors()
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = load_config(args.config, args.cfg_options)
     DefaultScope.get_instance(
         'pseudo-masks', scope_name=cfg.get('default_scope', 'mmbombo'))
     JOBS.extend(list_jobs(DATASETS.build(cfg.train_dataloader.dataset)))

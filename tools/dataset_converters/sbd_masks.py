@@ -59,13 +59,11 @@ PALETTE = sum(map(list, voc_palette(256)), [])
 
 
 def read_sbd_mask(path: Path) -> np.ndarray:
-    """Read the class mask of a file of SBD's ``cls`` folder.
+    """Read the class mask (H, W) of a file of SBD's ``cls`` folder.
 
     It is a MATLAB 5 file, which holds arrays and no code, with a structure
-    ``GTcls`` whose field ``Segmentation`` has the class of each pixel.
-
-    Returns:
-        np.ndarray: (H, W) uint8, 0 is background, 1 to 20 are VOC's classes.
+    ``GTcls`` whose field ``Segmentation`` has the class of each pixel, 0 for
+    the background and 1 to 20 for VOC's classes.
     """
     content = loadmat(path, variable_names=['GTcls'])
     return content['GTcls']['Segmentation'].item().astype(np.uint8)

@@ -136,20 +136,17 @@ class Devkit(NamedTuple):
 
 def divide(devkit: Devkit, seed: int,
            det_share: float) -> Dict[str, YearLists]:
-    """Divide the training images in two, and list those for validation.
+    """Divide the training images in two, and list those for validation:
+    ``det_train``, ``seg_train``, ``val`` and ``val1449``, each by year.
 
     Validation: VOC2012's segmentation validation list; its photographs train
     nothing, under neither of their names.
 
-    VOC2007: images of its segmentation list train segmentation, the other
-    ones detection. VOC2012: images with an official mask train segmentation,
-    those without any mask detection; those with a mask of SBD are drawn so
-    that detection gets its share of all. Photographs of VOC2007 are used
-    under their name there only.
-
-    Returns:
-        dict[str, dict]: ``det_train``, ``seg_train``, ``val`` and
-        ``val1449``, each by year.
+    VOC2007: images of its segmentation list train segmentation, the other ones
+    detection. VOC2012: images with an official mask train segmentation, those
+    without any mask detection; those with a mask of SBD are drawn so that
+    detection gets its share of all. Photographs of VOC2007 are used under
+    their name there only.
     """
     val = devkit.read(VOC2012, 'Segmentation/val')
     held_out = {identify(VOC2012, image_id) for image_id in val}
@@ -219,15 +216,8 @@ def take_subset(name: str, lists: Dict[str, YearLists],
     """A part of a training list, the same share of each year; smaller subsets
     are contained in larger ones.
 
-    Args:
-        name (str): Such as ``'det2'``, half of the detection list, or
-            ``'seg10%'``, a tenth of the segmentation list.
-        lists (dict): What :func:`divide` returned.
-        seed (int): Seed of the draw.
-
-    Returns:
-        dict[str, dict]: The list, named such as ``'det2_train'`` or
-        ``'seg10pct_train'``, by year.
+    ``'det2'`` is half of the detection list, named ``'det2_train'``, and
+    ``'seg10%'`` a tenth of the segmentation list, ``'seg10pct_train'``.
     """
     match = SUBSET.fullmatch(name)
     share = 0.

@@ -92,9 +92,7 @@ def check(config: dict, jobs: int) -> Tuple[str, int, List[str]]:
 @user_errors()
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmbombo'))
     errors.MAX_LISTED = sys.maxsize
     checked = [

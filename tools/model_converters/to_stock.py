@@ -84,11 +84,8 @@ def convert(config: str, checkpoint: str, task: str, out: Path) -> None:
 
 
 def stock_config(model: 'nn.Module', task: str, metainfo: dict) -> 'Config':
-    """A config of the library, with all that inference needs.
-
-    Raises:
-        UserError: Naming the parts that the library does not have.
-    """
+    """A config of the library, with all that inference needs; ``UserError``
+    names the parts that the library does not have."""
     from mmengine.config import Config
 
     from mmbombo.apis.config_parts import inference_steps

@@ -118,11 +118,7 @@ def rename(name: str) -> str:
 
 def convert(arrays: Dict[str, np.ndarray],
             backbone: nn.Module) -> Dict[str, Tensor]:
-    """State dict of the backbone, filled.
-
-    Raises:
-        UserError: They do not match one to one.
-    """
+    """State dict of the backbone, filled; both must match one to one."""
     weights = {
         rename(name): torch.from_numpy(array.copy())
         for name, array in arrays.items()

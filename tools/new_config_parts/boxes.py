@@ -17,13 +17,7 @@ from .label_files import is_labelme, look_at_labelme, look_at_yolo
 
 
 def look_at_boxes(name: str, place: str, images: Optional[str]) -> Found:
-    """Tell the format of boxes and read them.
-
-    Args:
-        name (str): Name of the source.
-        place (str): File or folder.
-        images (str, optional): Folder of its images.
-    """
+    """Tell the format of boxes (a file or folder) and read them."""
     if osp.isfile(place) and place.endswith('.json'):
         return look_at_coco(name, place, images)
     if list_files(place, ('.xml', )):

@@ -10,21 +10,12 @@ BACKGROUNDS = ('background', 'bg')
 
 
 class Classes(NamedTuple):
-    """Classes per task.
-
-    Attributes:
-        det (list[str]): Of boxes.
-        seg (list[str]): Of masks, id = position.
-        cls (list[str]): Of tags.
-        background (str, optional): The segmentation class of no object.
-        det_to_seg (dict[str, str]): What belongs together besides equal
-            names.
-    """
-    det: List[str]
-    seg: List[str]
-    cls: List[str]
-    background: Optional[str]
-    det_to_seg: Dict[str, str]
+    """Classes per task."""
+    det: List[str]  # of boxes
+    seg: List[str]  # of masks, id = position
+    cls: List[str]  # of tags
+    background: Optional[str]  # the segmentation class of no object
+    det_to_seg: Dict[str, str]  # what belongs together besides equal names
 
     def shown_by(self, name: str) -> Optional[str]:
         """The segmentation class that shows a class of boxes."""
@@ -40,10 +31,8 @@ def gather_classes(sources: Sequence[Found], wanted: Optional[Sequence[str]],
                    told: Sequence[str]) -> Classes:
     """Gather the classes and propose the map between them.
 
-    Args:
-        sources (Sequence[Found]): The sources.
-        wanted (Sequence[str], optional): Classes of boxes to keep.
-        told (Sequence[str]): ``box class=mask class``, where names differ.
+    ``wanted`` are classes of boxes to keep, ``told`` the words
+    ``box class=mask class``, where names differ.
     """
     det = box_classes([x for x in sources if x.kind == 'bbox'], wanted)
     seg = union(x for x in sources if x.kind == 'sem_seg')

@@ -29,14 +29,8 @@ def list_images(folder: str) -> List[str]:
 
 def find_images(given: Optional[str], standard: Sequence[str],
                 files: Sequence[str], option: str) -> str:
-    """The folder of the images: what was given, or a standard place.
-
-    Args:
-        given (str, optional): What the user named.
-        standard (Sequence[str]): Where they usually are.
-        files (Sequence[str]): Names of images, of which one must be there.
-        option (str): What names the folder, for the message.
-    """
+    """The folder of the images: what was given with an option, or a standard
+    place, if one of the first files is there."""
     for folder in [given] if given else standard:
         if any(osp.isfile(osp.join(folder, file)) for file in files[:9]):
             return osp.normpath(folder)
@@ -56,16 +50,8 @@ def split_tail(path: str, tail: str) -> Optional[Tuple[str, str]]:
 
 def pair(images: Sequence[str],
          masks: Sequence[str]) -> Tuple[Dict[str, str], str, str]:
-    """Which mask belongs to which image.
-
-    Args:
-        images (Sequence[str]): Images, relative to their folder.
-        masks (Sequence[str]): Masks, relative to theirs.
-
-    Returns:
-        tuple: Image to mask, and how their names end (``_leftImg8bit.png``).
-        Of several endings that with the most pairs.
-    """
+    """Which mask belongs to which image, and how their names end
+    (``_leftImg8bit.png``): of several endings that with the most pairs."""
     best: Tuple[Dict[str, str], str, str] = ({}, '', '')
     for image_tail, mask_tail in TAILS:
         for image_end, by_image in by_ending(images, image_tail):

@@ -17,33 +17,22 @@ METAINFO = Code('metainfo')
 
 @dataclass
 class Found:
-    """A source.
-
-    Attributes:
-        name (str): Its name in the config.
-        kind (str): What its images are annotated with.
-        place (str): What the user named.
-        images (dict[str, str]): How a list names an image, to its path.
-        config (dict): Arguments of the source in the config.
-        classes (Counter): Class to the number of objects, or of images for
-            masks and tags; in the order of the data.
-        id_map (dict[int, str]): Id in the masks to class.
-        ids_in_list (bool): Whether the list of images is ``ann_file``, as in
-            VOC's layout.
-        all_classes (bool): Whether it cannot be read for some of its classes.
-        validation (bool): Whether all of it is for validation.
-        notes (list[str]): What was guessed.
-        sizes (list[tuple[int, int]]): Width and height of some images.
-    """
-    name: str
-    kind: str
-    place: str
-    images: Dict[str, str]
-    config: dict
+    """A source."""
+    name: str  # its name in the config
+    kind: str  # what its images are annotated with
+    place: str  # what the user named
+    images: Dict[str, str]  # how a list names an image, to its path
+    config: dict  # arguments of the source in the config
+    # class to the number of objects, or of images for masks and tags; in the
+    # order of the data
     classes: Counter
+    # id in the masks to class
     id_map: Dict[int, str] = field(default_factory=dict)
+    # whether the list of images is ann_file, as in VOC's layout
     ids_in_list: bool = False
+    # whether it cannot be read for some of its classes
     all_classes: bool = False
-    validation: bool = False
-    notes: List[str] = field(default_factory=list)
+    validation: bool = False  # whether all of it is for validation
+    notes: List[str] = field(default_factory=list)  # what was guessed
+    # width and height of some images
     sizes: List[Tuple[int, int]] = field(default_factory=list)

@@ -17,16 +17,10 @@ IGNORED = ('ignore', 'ignored', 'void', 'unlabeled', 'unlabelled')
 
 def name_ids(folder: str, given: Optional[Sequence[str]],
              ids: Sequence[Value]) -> Dict[Value, str]:
-    """Id to name.
+    """Names of the ids (or colors) that occur in the masks of a folder.
 
-    Args:
-        folder (str): The masks'.
-        given (Sequence[str], optional): Names in the order of the ids, or
-            ``id=name``, or a file with them.
-        ids (Sequence[int]): Ids that occur.
-
-    Raises:
-        DatasetError: If an id has no name, with the option that gives it.
+    Given are names in the order of the ids, or ``id=name``, or a file with
+    them; else a file beside the masks is read.
     """
     source = '--mask-classes'
     if given and len(given) == 1 and osp.isfile(given[0]):

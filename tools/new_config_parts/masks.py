@@ -25,14 +25,7 @@ CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28,
 
 def look_at_masks(name: str, place: str, images: Optional[str],
                   given: Optional[Sequence[str]]) -> Found:
-    """Pair masks with images and read their ids.
-
-    Args:
-        name (str): Name of the source.
-        place (str): Folder of the masks.
-        images (str, optional): Folder of the images.
-        given (Sequence[str], optional): Names of the ids.
-    """
+    """Pair masks with images and read their ids, which may be named."""
     root = osp.normpath(place)
     if is_labelme(root):
         return look_at_labelme(name, root, 'sem_seg')

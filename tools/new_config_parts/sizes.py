@@ -20,18 +20,11 @@ NUM_OPENED = 500
 
 
 class Budget(NamedTuple):
-    """What a training may use.
-
-    Attributes:
-        device (str): The device, in words.
-        memory (int): Free bytes of a GPU, all bytes of a computer.
-        side (int): The largest side of a crop that is not slow on it.
-        batch (int): The most images of a step.
-    """
+    """What a training may use."""
     device: str
-    memory: int
-    side: int
-    batch: int
+    memory: int  # free bytes of a GPU, all bytes of a computer
+    side: int  # the largest side of a crop that is not slow on it
+    batch: int  # the most images of a step
 
 
 def read_sizes(source: Found) -> None:

@@ -19,19 +19,11 @@ class Split(NamedTuple):
 
 def split(sources: Sequence[Found], fraction: float,
           seed: int) -> Dict[str, Split]:
-    """Divide the images of each source.
+    """Divide the images of each source, by its name.
 
     Images of one name stay on one side. Sources that are for validation, and
-    folders named so, are taken as they are; of sources of other kinds a part
-    is held out.
-
-    Args:
-        sources (Sequence[Found]): The sources.
-        fraction (float): The part that is held out.
-        seed (int): Of the draw.
-
-    Returns:
-        dict[str, Split]: By name of the source.
+    folders named so, are taken as they are; of sources of other kinds a
+    fraction is held out.
     """
     given = {x.kind for x in sources if x.validation}
     held: Set[str] = set()

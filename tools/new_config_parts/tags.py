@@ -10,13 +10,7 @@ from .found import METAINFO, Found
 
 
 def look_at_tags(name: str, place: str, images: Optional[str]) -> Found:
-    """Read which images have which tags.
-
-    Args:
-        name (str): Name of the source.
-        place (str): The CSV file.
-        images (str, optional): Folder of its images.
-    """
+    """Read which images have which tags."""
     with open(place, newline='', encoding='utf-8-sig') as file:
         rows = [row for row in csv.reader(file) if row]
     rows = [row for row in rows if row[0] != 'file']

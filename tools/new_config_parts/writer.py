@@ -20,30 +20,17 @@ METRICS = dict(det='box_metric', seg='mask_metric', cls='tag_metric')
 
 
 class Plan(NamedTuple):
-    """All that the config says.
-
-    Attributes:
-        name (str): Of the config, without ``.py``.
-        path (str): Where it will be.
-        sources (Sequence[Found]): The sources.
-        splits (dict[str, Split]): Their lists of images.
-        classes (Classes): Per task.
-        side (int): Of a crop.
-        batch (int): Images in a step.
-        iters (int): Of the training.
-        reason (str): Where the side comes from.
-        weights (bool): Whether there are pretrained weights.
-    """
-    name: str
-    path: str
+    """All that the config says."""
+    name: str  # of the config, without .py
+    path: str  # where it will be
     sources: Sequence[Found]
-    splits: Dict[str, Split]
-    classes: Classes
-    side: int
-    batch: int
-    iters: int
-    reason: str
-    weights: bool
+    splits: Dict[str, Split]  # their lists of images
+    classes: Classes  # per task
+    side: int  # of a crop
+    batch: int  # images in a step
+    iters: int  # of the training
+    reason: str  # where the side comes from
+    weights: bool  # whether there are pretrained weights
 
     @property
     def tasks(self) -> List[str]:

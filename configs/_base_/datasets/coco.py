@@ -2,6 +2,8 @@
 # another eighth, validation on val2017. Masks are the instances drawn as a map
 # of the 80 classes on a real background; what belongs to no class ("stuff") is
 # background. COCO_DET and COCO_SEG choose other lists of coco_lists.py.
+_base_ = './own_data.py'
+
 data_root = '{{$COCO_ROOT:data/coco}}'.rstrip('/') + '/'
 det_list = 'annotations/{{$COCO_DET:mmbombo/det_train}}.json'
 seg_list = 'annotations/{{$COCO_SEG:mmbombo/seg_train}}.json'
@@ -40,21 +42,11 @@ class_map = dict(
 
 # (width, height): the short side becomes 640, the long side at most 1066
 scale = (1066, 640)
+load, pack = _base_.load, _base_.pack
 geometry = [
-    dict(
-        type='mmdet.RandomResize',
-        scale=scale,
-        ratio_range=(0.5, 1.5),
-        resize_type='mmdet.Resize',
-        keep_ratio=True),
-    dict(
-        type='mmdet.RandomCrop',
-        crop_size=(640, 640),
-        allow_negative_crop=True),
-    dict(type='mmdet.RandomFlip', prob=0.5),
-    dict(type='mmdet.PhotoMetricDistortion')
+    dict(_base_.resize, scale=scale, ratio_range=(0.5, 1.5)),
+    dict(_base_.crop, crop_size=(640, 640)), *_base_.flip_and_colors
 ]
-load = [dict(type='LoadImageFromFile'), dict(type='LoadPartialAnnotations')]
 load_pseudo_mask = dict(
     type='LoadPseudoMask',
     class_map=class_map,
@@ -62,19 +54,10 @@ load_pseudo_mask = dict(
     cache_dir=data_root + 'mmbombo_pseudo_masks')
 label_components = dict(
     type='LabelComponents', class_map=class_map, min_area=80)
-pack = dict(type='PackMultiTaskInputs')
-# reads the annotations that a source declares, and no others
 train_pipeline = [*load, *geometry, pack]
 # the same, and prepares the weak labels of what a source does not declare
 weak_pipeline = [*load, load_pseudo_mask, *geometry, label_components, pack]
-resize = dict(type='mmdet.Resize', scale=scale, keep_ratio=True)
-test_pipeline = [
-    load[0],
-    resize,
-    # after Resize: predictions are compared at the original size
-    load[1],
-    pack
-]
+test_pipeline = [load[0], dict(_base_.test_resize, scale=scale), load[1], pack]
 
 coco2017 = dict(
     type='PartialAnnotationDataset',
@@ -98,20 +81,20 @@ seg_source = dict(
     annotation_kinds=('sem_seg', ),
     dataset=dict(train2017, ann_file=seg_list),
     pipeline=train_pipeline)
+# for an oracle: the same images, each with boxes and mask
+oracle_sources = [
+    dict(source, annotation_kinds=('bbox', 'sem_seg'))
+    for source in (det_source, seg_source)
+]
 
 train_dataloader = dict(
     batch_size=16,
     num_workers=4,
-    persistent_workers=True,
-    sampler=dict(
-        type='PartialAnnotationSampler', batch_size=16, source_ratio=[1, 1]),
-    dataset=dict(type='MixedSourceDataset', datasets=[det_source, seg_source]))
+    sampler=dict(batch_size=16, source_ratio=[1, 1]),
+    dataset=dict(datasets=[det_source, seg_source]))
 val_dataloader = dict(
     batch_size=8,
     num_workers=4,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         coco2017,
         source='val',
@@ -126,8 +109,5 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
-    type='MultiTaskEvaluator',
-    metrics=dict(
-        det=dict(type='BoxAPMetric', classwise=True),
-        seg=dict(type='SegIoUMetric', iou_metrics=['mIoU'])))
+    metrics=dict(det=_base_.box_metric, seg=_base_.mask_metric))
 test_evaluator = val_evaluator

@@ -6,7 +6,6 @@
 _base_ = ['./coco.py', './squashed_320.py']
 
 scale = (320, 320)
-resize = _base_.squash
 geometry = _base_.squashed_geometry
 load = _base_.load
 pack = _base_.pack
@@ -14,10 +13,13 @@ train_pipeline = [*load, *geometry, pack]
 weak_pipeline = [
     *load, _base_.load_pseudo_mask, *geometry, _base_.label_components, pack
 ]
-test_pipeline = [load[0], resize, load[1], pack]
+test_pipeline = [load[0], _base_.squash, load[1], pack]
 
 det_source = dict(pipeline=train_pipeline)
 seg_source = dict(pipeline=train_pipeline)
+oracle_sources = [
+    dict(source, pipeline=train_pipeline) for source in _base_.oracle_sources
+]
 train_dataloader = dict(
     batch_size=14,
     sampler=dict(batch_size=14),

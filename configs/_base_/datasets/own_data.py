@@ -1,5 +1,5 @@
-# Pipelines in pieces, loaders and metrics for a config of one's own data, such
-# as tools/new_config.py writes. That config names classes, sources and sizes.
+# Pipelines in pieces, loaders and metrics, for the data sets beside this file
+# and for one's own data, whose config names classes, sources and sizes.
 load = [
     dict(type='LoadImageFromFile'),
     # reads the annotations that a source declares, and no others

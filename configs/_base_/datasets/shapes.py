@@ -25,6 +25,7 @@ weak_pipeline[-2].update(class_map=class_map)
 
 det_source = place
 seg_source = place
+oracle_sources = [dict(x, **place) for x in _base_.oracle_sources]
 train_dataloader = dict(
     dataset=dict(datasets=[
         dict(_base_.det_source, **place),
@@ -41,7 +42,5 @@ quality_weak = dict(datasets=[
     dict(_base_.det_source, **fixed),
     dict(_base_.seg_source, **fixed)
 ])
-quality_truth = dict(datasets=[
-    dict(part, annotation_kinds=_base_.both_kinds)
-    for part in quality_weak['datasets']
-])
+quality_truth = dict(
+    datasets=[dict(x, **fixed) for x in _base_.oracle_sources])

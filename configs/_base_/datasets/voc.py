@@ -4,6 +4,8 @@
 # VOC_DET, VOC_SEG and VOC_VAL choose other lists, such as mmbombo/det2_train
 # of voc_lists.py, or MXEdet/train where the authors' lists are unpacked (for
 # an oracle, `voc_lists.py --by-mask` divides such a list).
+_base_ = './own_data.py'
+
 data_root = '{{$VOC_ROOT:data/VOCdevkit}}'.rstrip('/') + '/'
 det_list = 'ImageSets/{{$VOC_DET:mmbombo/det_train}}.txt'
 det_masked_list = 'ImageSets/{{$VOC_DET:mmbombo/det_train}}_masked.txt'
@@ -29,21 +31,11 @@ class_map = dict(
 
 # (width, height): the short side becomes 320, the long side at most twice it
 scale = (640, 320)
+load, pack = _base_.load, _base_.pack
 geometry = [
-    dict(
-        type='mmdet.RandomResize',
-        scale=scale,
-        ratio_range=(0.8, 1.5),
-        resize_type='mmdet.Resize',
-        keep_ratio=True),
-    dict(
-        type='mmdet.RandomCrop',
-        crop_size=(320, 320),
-        allow_negative_crop=True),
-    dict(type='mmdet.RandomFlip', prob=0.5),
-    dict(type='mmdet.PhotoMetricDistortion')
+    dict(_base_.resize, scale=scale, ratio_range=(0.8, 1.5)),
+    dict(_base_.crop, crop_size=(320, 320)), *_base_.flip_and_colors
 ]
-load = [dict(type='LoadImageFromFile'), dict(type='LoadPartialAnnotations')]
 load_pseudo_mask = dict(
     type='LoadPseudoMask',
     class_map=class_map,
@@ -51,19 +43,10 @@ load_pseudo_mask = dict(
     cache_dir=data_root + 'mmbombo_pseudo_masks')
 label_components = dict(
     type='LabelComponents', class_map=class_map, min_area=80)
-pack = dict(type='PackMultiTaskInputs')
-# reads the annotations that a source declares, and no others
 train_pipeline = [*load, *geometry, pack]
 # the same, and prepares the weak labels of what a source does not declare
 weak_pipeline = [*load, load_pseudo_mask, *geometry, label_components, pack]
-resize = dict(type='mmdet.Resize', scale=scale, keep_ratio=True)
-test_pipeline = [
-    load[0],
-    resize,
-    # after Resize: predictions are compared at the original size
-    load[1],
-    pack
-]
+test_pipeline = [load[0], dict(_base_.test_resize, scale=scale), load[1], pack]
 
 voc2007 = dict(
     type='PartialVOCDataset',
@@ -116,17 +99,11 @@ oracle_sources = [
 train_dataloader = dict(
     batch_size=16,
     num_workers=4,
-    persistent_workers=True,
-    sampler=dict(
-        type='PartialAnnotationSampler', batch_size=16, source_ratio=[1, 1]),
-    dataset=dict(
-        type='MixedSourceDataset', datasets=[det_source, seg_source]))
+    sampler=dict(batch_size=16, source_ratio=[1, 1]),
+    dataset=dict(datasets=[det_source, seg_source]))
 val_dataloader = dict(
     batch_size=8,
     num_workers=4,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         voc2012,
         ann_file=val_list,
@@ -139,11 +116,10 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
-    type='MultiTaskEvaluator',
     metrics=dict(
         det=[
-            dict(type='BoxAPMetric', classwise=True),
+            _base_.box_metric,
             dict(type='VOCAPMetric', mode='area', prefix='voc')
         ],
-        seg=dict(type='SegIoUMetric', iou_metrics=['mIoU'])))
+        seg=_base_.mask_metric))
 test_evaluator = val_evaluator

@@ -16,17 +16,10 @@ TEST_TIME_AUGMENTATION = ('TestTimeAug', 'MultiScaleFlipAug')
 
 def check_evaluation_pipeline(transforms: Sequence[Callable],
                               kinds: Sequence[str]) -> None:
-    """Check that a pipeline shows each image whole and upright.
+    """Raise ``PipelineError`` unless each image is shown whole and upright.
 
     Predictions are brought back to the original image by its scale alone, and
     compared with maps of the original size.
-
-    Args:
-        transforms (Sequence[Callable]): The built pipeline.
-        kinds (Sequence[str]): Annotation kinds of the source.
-
-    Raises:
-        PipelineError: Naming the transform that moves the image.
     """
     refuse_by_name(transforms, kinds)
     for seed in range(NUM_SEEDS):

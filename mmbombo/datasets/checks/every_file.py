@@ -26,15 +26,7 @@ _SOURCE: Any = None
 
 
 def check_source(source: Any, jobs: int = 1) -> List[str]:
-    """Judge all files of a source.
-
-    Args:
-        source (BaseDataset): A source.
-        jobs (int): Processes. Defaults to 1.
-
-    Returns:
-        list[str]: A line for each problem, naming its file.
-    """
+    """Judge all files of a source; a line per problem, naming its file."""
     cv2.setNumThreads(1)  # or processes wait for threads that are not theirs
     with Pool(jobs, _take, (source, )) as pool:
         found = pool.imap(_check_drawn, range(len(source)), CHUNK)
@@ -52,16 +44,8 @@ def check_source(source: Any, jobs: int = 1) -> List[str]:
 
 
 def check_sample(source: Any, index: int) -> List[str]:
-    """Judge the files of a sample: the image as a whole, and its annotation
-    as :class:`LoadPartialAnnotations` does.
-
-    Args:
-        source (BaseDataset): A source.
-        index (int): Index of the image.
-
-    Returns:
-        list[str]: A line for each problem.
-    """
+    """Judge the files of a sample: the image as a whole, and its annotation as
+    :class:`LoadPartialAnnotations` does. A line for each problem."""
     # boxes that a training leaves out are named too
     info = dict(source.get_data_info(index), drop_bad_boxes=False)
     loader = next((step for step in source.pipeline.transforms

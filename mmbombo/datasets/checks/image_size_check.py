@@ -22,18 +22,12 @@ def is_known(side: Any) -> bool:
 
 def find_doubt(listed: Tuple[Any, Any], size: Tuple[int, int],
                boxes: Sequence[Sequence[float]]) -> Optional[str]:
-    """Say why the boxes of an image may be beside the objects, if so.
+    """Say why the boxes of an image may be beside the objects, if so, the
+    likeliest cause, and what to do.
 
-    The size in the file is known to be the wrong one if all boxes fit the
-    image, but not the size in the file.
-
-    Args:
-        listed (tuple): (height, width) in the file.
-        size (tuple[int, int]): (height, width) of the image as it is decoded.
-        boxes (Sequence): x1, y1, x2, y2 of each box.
-
-    Returns:
-        str | None: What is wrong, its likeliest cause, and what to do.
+    Sizes are (height, width): ``listed`` in the file, ``size`` of the image as
+    it is decoded. The one in the file is known to be wrong if all boxes fit
+    the image, but not the size in the file.
     """
     if not boxes or not all(map(is_known, listed)):
         return None

@@ -49,15 +49,8 @@ class PipelineError(UserError):
 
 def refuse_by_name(transforms: Sequence[Callable],
                    kinds: Sequence[str]) -> None:
-    """Raise for transforms that are known not to work.
-
-    Args:
-        transforms (Sequence[Callable]): The built pipeline.
-        kinds (Sequence[str]): Annotation kinds of the source.
-
-    Raises:
-        PipelineError: Naming the transform and what to use instead.
-    """
+    """Raise ``PipelineError`` for transforms that are known not to work, with
+    what to use instead."""
     for transform in _walk(transforms):
         reason = _refusal(transform, kinds)
         if reason is not None:

@@ -31,15 +31,8 @@ AGREEMENT = 0.85
 
 def check_training_pipeline(transforms: Sequence[Callable],
                             kinds: Sequence[str]) -> None:
-    """Check the transforms of a source for training.
-
-    Args:
-        transforms (Sequence[Callable]): The built pipeline.
-        kinds (Sequence[str]): Annotation kinds of the source.
-
-    Raises:
-        PipelineError: Naming the transform and what to do.
-    """
+    """Raise ``PipelineError`` naming a transform of a source for training that
+    does not fit, and what to do."""
     refuse_by_name(transforms, kinds)
     for step, after in zip(transforms, transforms[1:]):
         if _turn(after) < _turn(step):  # which the probe cannot see
@@ -109,15 +102,7 @@ def run_probe(steps: Sequence[Callable], sample: dict,
 
 
 def find_disagreement(sample: dict) -> Optional[str]:
-    """Compare image, map and boxes of a transformed probe.
-
-    Args:
-        sample (dict): ``img``, ``img_shape``, ``annotation_kinds`` and, where
-            there are any, ``gt_seg_map`` and ``gt_bboxes``.
-
-    Returns:
-        str | None: What disagrees.
-    """
+    """Say what of image, map and boxes of a transformed probe disagrees."""
     seg_map, boxes = sample.get('gt_seg_map'), sample.get('gt_bboxes')
     shape = sample['img'].shape[:2]
     if tuple(sample['img_shape'][:2]) != shape:

@@ -16,19 +16,10 @@ from ..source_tree import source_sizes
 
 def images_per_source(batch_size: int,
                       source_ratio: Sequence[float]) -> List[int]:
-    """Split a batch over sources in a given ratio, exactly.
+    """Split a batch over sources in a given ratio, exactly, at least 1 each.
 
-    Args:
-        batch_size (int): Images of one step on one rank.
-        source_ratio (Sequence[float]): One positive number per source.
-
-    Returns:
-        list[int]: Images of each source in a batch, at least 1 each.
-
-    Raises:
-        UserError: If a number is not positive and finite, or ``batch_size``
-            cannot be split exactly; the message names the nearest sizes that
-            can.
+    Raises ``UserError`` if a number is not positive and finite, or with the
+    nearest sizes that can be split exactly.
     """
     if not all(0 < ratio < inf for ratio in source_ratio):
         raise UserError(
@@ -191,14 +182,11 @@ class PartialAnnotationSampler(Sampler):
         return self.steps_per_epoch * self.batch_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next iteration draw ``epoch``.
+        """Make the next iteration draw ``epoch``, counted from the one that
+        :meth:`skip` went to.
 
         Epochs continue the streams, so no two are alike. An infinite stream
         goes on by itself and ignores the call.
-
-        Args:
-            epoch (int): Epoch, counted from the one that :meth:`skip` went
-                to.
         """
         if self.infinite or epoch == self._epoch:
             return
@@ -206,16 +194,10 @@ class PartialAnnotationSampler(Sampler):
         self._skipped_steps = 0
 
     def skip(self, num_samples: int) -> None:
-        """Start at an absolute position, as an uninterrupted run would be.
+        """Start where this rank has already drawn so many images since the
+        first epoch, as an uninterrupted run would be.
 
         Costs nothing: positions are computed, not played back.
-
-        Args:
-            num_samples (int): Images that this rank has already drawn since
-                the first epoch.
-
-        Raises:
-            UserError: If it is negative or not a whole number of batches.
         """
         if num_samples < 0 or num_samples % self.batch_size:
             raise UserError(

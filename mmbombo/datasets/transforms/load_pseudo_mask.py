@@ -83,14 +83,7 @@ class LoadPseudoMask(BaseTransform):
         return results
 
     def pseudo_mask(self, results: dict) -> PseudoMask:
-        """The pseudo mask of a loaded image, from the cache if it is there.
-
-        Args:
-            results (dict): ``img`` as loaded, ``img_path`` and the boxes.
-
-        Returns:
-            PseudoMask: ``numbers`` (H, W) of the sets ``classes`` (T, S).
-        """
+        """The pseudo mask of a loaded image, from the cache if it is there."""
         recipe = (results['gt_bboxes'].tensor.numpy(),
                   results['gt_bboxes_labels'], results['gt_ignore_flags'],
                   *self._class_tables(results), self.method, self.rejected)

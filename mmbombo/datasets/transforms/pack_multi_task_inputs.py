@@ -46,15 +46,8 @@ class PackMultiTaskInputs(PackDetInputs):
         super().__init__(meta_keys=meta_keys)
 
     def transform(self, results: dict) -> dict:
-        """Pack one sample.
-
-        Args:
-            results (dict): What the pipeline made.
-
-        Returns:
-            dict: ``inputs``, uint8 tensor (3, H, W), and ``data_samples``, a
-            :obj:`DetDataSample`.
-        """
+        """Pack ``inputs``, uint8 ``(3, H, W)``, and ``data_samples``, a
+        :obj:`DetDataSample`."""
         kinds = results['annotation_kinds']
         # MMDetection would copy every number of every box
         instances = results.pop('instances', None)

@@ -109,12 +109,7 @@ class PartialAnnotationCheckHook(Hook):
 
 
 def check_sampler(loader: Any, world_size: int) -> None:
-    """Check that all ranks and steps draw the same mix of sources.
-
-    Args:
-        loader (DataLoader): The training data loader.
-        world_size (int): Number of ranks.
-    """
+    """Check that all ranks and steps draw the same mix of sources."""
     sampler = loader.sampler
     if not isinstance(sampler, PartialAnnotationSampler):
         if world_size > 1:
@@ -132,12 +127,7 @@ def check_sampler(loader: Any, world_size: int) -> None:
 
 
 def check_loop(loop: Any, sampler: Any) -> None:
-    """Check that an epoch has an end where the loop waits for it.
-
-    Args:
-        loop (BaseLoop): The training loop.
-        sampler (Sampler): The training sampler.
-    """
+    """Check that an epoch has an end where the loop waits for it."""
     endless = getattr(sampler, 'infinite', isinstance(sampler,
                                                       InfiniteSampler))
     if endless and isinstance(loop, EpochBasedTrainLoop):
@@ -160,13 +150,7 @@ def check_sources(sources: Sequence[SourceSummary]) -> None:
 
 
 def check_classes(model: Any, metainfo: dict, use: str = 'training') -> None:
-    """Check that the model numbers the classes as the data set does.
-
-    Args:
-        model (nn.Module): A model with ``classes``.
-        metainfo (dict): ``metainfo`` of the data set.
-        use (str): What that is for. Defaults to 'training'.
-    """
+    """Check that the model numbers the classes as the data set does."""
     ours = getattr(model, 'classes', {})
     for task, theirs in classes_of_metainfo(metainfo).items():
         if task in ours:
@@ -180,12 +164,8 @@ def check_classes(model: Any, metainfo: dict, use: str = 'training') -> None:
 def check_scored_classes(model: Any, loop: Any, use: str) -> None:
     """Check that predictions are scored under the names of the model.
 
-    Args:
-        model (nn.Module): A model with a ``class_map``.
-        loop (BaseLoop): A validation or test loop; only one with a
-            :class:`MultiTaskEvaluator` is checked, since the ``classes`` of
-            other evaluators may be those of maps.
-        use (str): What it is for, 'validation' or 'test'.
+    Only for a :class:`MultiTaskEvaluator`: the ``classes`` of other evaluators
+    may be those of maps.
     """
     if isinstance(loop.evaluator, MultiTaskEvaluator):
         metainfo = getattr(loop.dataloader.dataset, 'metainfo', {})
@@ -193,13 +173,7 @@ def check_scored_classes(model: Any, loop: Any, use: str) -> None:
 
 
 def check_class_maps(model: Any, dataset: Any) -> None:
-    """Check that transforms name and relate the classes as the model does.
-
-    Args:
-        model (nn.Module): A model with ``classes`` and perhaps a
-            ``class_map``.
-        dataset (Dataset): The training data set.
-    """
+    """Check that transforms name and relate the classes as the model does."""
     ours, classes = model.class_map, model.classes
     for source in leaf_datasets(dataset):
         pipeline = getattr(source, 'pipeline', None)
@@ -223,17 +197,10 @@ def check_class_maps(model: Any, dataset: Any) -> None:
 
 
 def unrelated_classes(model: Any) -> List[str]:
-    """What weak losses cannot learn because names of classes do not meet.
+    """Notes on what weak losses cannot learn because names do not meet.
 
-    Args:
-        model (nn.Module): A model with ``class_map`` and ``weak_losses``.
-
-    Returns:
-        list[str]: Notes for the user, none where all classes are related.
-
-    Raises:
-        UserError: If a loss makes labels of one task from the other's, and
-            no class is common to both.
+    ``UserError`` if a loss makes labels of one task from the other's, and no
+    class is common to both.
     """
     class_map = model.class_map
     converts = any(
@@ -266,14 +233,7 @@ def unrelated_classes(model: Any) -> List[str]:
 
 
 def first_samples(dataset: Any) -> SampleList:
-    """The first sample of each source, as its pipeline packs it.
-
-    Args:
-        dataset (Dataset): The training data set.
-
-    Returns:
-        list[:obj:`DetDataSample`]: One per source.
-    """
+    """The first sample of each source, as its pipeline packs it."""
     samples = []
     for source in leaf_datasets(dataset):
         first = SeededIndex(0, draw_seed=0)
@@ -342,15 +302,7 @@ def check_predictors(model: Any, hooks: List[Hook]) -> None:
 
 
 def check_weak_labels(model: MultiTaskDetector, samples: SampleList) -> None:
-    """Check on a sample of each source that weak labels are prepared.
-
-    Args:
-        model (MultiTaskDetector): The network.
-        samples (list[:obj:`DetDataSample`]): A sample of each source.
-
-    Raises:
-        UserError: Naming an image and what its pipeline lacks.
-    """
+    """Check on a sample of each source that weak labels are prepared."""
     for sample in samples:
         for weak_loss in model.weak_losses:
             annotated = any(
@@ -362,15 +314,7 @@ def check_weak_labels(model: MultiTaskDetector, samples: SampleList) -> None:
 
 
 def source_table(sources: Sequence[SourceSummary], sampler: Any) -> str:
-    """The sources as a table for the log.
-
-    Args:
-        sources (Sequence[SourceSummary]): The training sources.
-        sampler (Sampler): The training sampler.
-
-    Returns:
-        str: Lines of text; images per step are those of all ranks.
-    """
+    """The sources as a table; images per step are those of all ranks."""
     counts = getattr(sampler, 'source_counts', None) or [None] * len(sources)
     rows = [('source', 'annotation kinds', 'images', 'images per step')]
     for source, count in zip(sources, counts):

@@ -16,6 +16,7 @@ from mmbombo.models.detectors import MultiTaskDetector
 from mmbombo.registry import HOOKS, MODELS
 from mmbombo.structures.class_names import TaskClasses
 from mmbombo.utils import MissingFileError, UserError
+from mmbombo.utils.checkpoint import load_weights
 from mmbombo.utils.checkpoint_classes import (find_class_changes,
                                               require_trained_classes)
 from mmbombo.utils.config_names import load_config
@@ -106,7 +107,8 @@ class TeacherHook(Hook):
                     "taken to be the student's, in its order",
                     logger='current',
                     level=logging.WARNING)
-        load_all_weights(teacher, checkpoint, f'{where}, {self.checkpoint}')
+        load_weights(
+            teacher, checkpoint, f'{where}, {self.checkpoint}: ', exact=True)
         require_trained_classes(find_class_changes(teacher, checkpoint), where)
         return teacher.requires_grad_(False).eval()
 
@@ -125,24 +127,6 @@ def build_teacher(cfg: ConfigDict, classes: TaskClasses,
     # they teach nobody, and no weights are wanted for what they own
     cfg.pop('weak_losses', None)
     return MODELS.build(cfg)
-
-
-def load_all_weights(teacher: MultiTaskDetector, checkpoint: dict,
-                     where: str) -> None:
-    """Load a checkpoint that has every weight of the teacher and no other.
-
-    What belongs to the weak losses of the teacher's own training is left out.
-    """
-    weights = checkpoint.get('state_dict', checkpoint)
-    weights = {
-        key: value
-        for key, value in weights.items() if not key.startswith('weak_losses.')
-    }
-    try:
-        teacher.load_state_dict(weights, strict=True)
-    except RuntimeError as error:
-        raise UserError(f'{where}: the checkpoint does not fit the config: '
-                        f'{error}') from None
 
 
 def check_trained_normalization(cfg: ConfigDict, checkpoint: dict,

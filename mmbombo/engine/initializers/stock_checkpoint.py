@@ -99,14 +99,9 @@ def rename_weights(weights: Dict[str, Tensor],
 
 
 def stock_checkpoint_as_ours(checkpoint: dict, task: str) -> dict:
-    """What :class:`MultiTaskDetector` would have written.
-
-    Also of a checkpoint of MMDetection 2.x and MMSegmentation 0.x.
-
-    Args:
-        checkpoint (dict): Of a detector or a segmentor.
-        task (str): 'det' or 'seg'.
-    """
+    """What :class:`MultiTaskDetector` would have written for a detector
+    ('det') or a segmentor ('seg'), also of MMDetection 2.x and MMSegmentation
+    0.x."""
     meta = checkpoint.get('meta') or {}
     names = (meta.get('dataset_meta')
              or {}).get('classes') or meta.get('CLASSES')

@@ -10,8 +10,8 @@ from mmbombo.structures import IGNORE_INDEX
 #: How the mask shows an object: as a component of its own, in one component
 #: with others, or in pieces because something covers it.
 SINGLE, TOUCHING, OCCLUDED = CASES = ('single', 'touching', 'occluded')
-#: Areas of boxes in pixels, from and below, with the names of COCO.
-SIZES = dict(small=(0, 32**2), medium=(32**2, 96**2), large=(96**2, np.inf))
+#: Areas below which boxes are called so by COCO, in pixels.
+SIZES = dict(small=32**2, medium=96**2, large=np.inf)
 
 #: A value ``(n, )`` of each box, by name.
 Columns = Dict[str, np.ndarray]
@@ -24,22 +24,14 @@ def connectivity(boxes: np.ndarray,
                  rects: np.ndarray,
                  rect_labels: np.ndarray,
                  slack: float = 2.) -> np.ndarray:
-    """How the components of a mask show each object.
+    """How the components of a mask show each object, ``(T, )`` of
+    :data:`CASES`.
 
     An object is ``touching`` if a component of its class spans it and another
     object of the class, ``single`` if one spans it alone, and otherwise
-    ``occluded``: its pieces are components.
-
-    Args:
-        boxes (np.ndarray): True boxes ``(T, 4)``.
-        labels (np.ndarray): Their classes ``(T, )``.
-        rects (np.ndarray): Circumscribed rectangles ``(R, 4)``.
-        rect_labels (np.ndarray): Their classes ``(R, )``.
-        slack (float): Pixels by which a box may leave a rectangle: resizing
-            boxes and maps rounds differently. Defaults to 2.
-
-    Returns:
-        np.ndarray: ``(T, )`` of :data:`CASES`.
+    ``occluded``: its pieces are components. Boxes ``(T, 4)`` may leave the
+    circumscribed rectangles ``(R, 4)`` by ``slack`` pixels: resizing boxes and
+    maps rounds differently.
     """
     low = (boxes[:, None, :2] >= rects[None, :, :2] - slack).all(axis=2)
     high = (boxes[:, None, 2:] <= rects[None, :, 2:] + slack).all(axis=2)
@@ -67,17 +59,9 @@ class BoxQuality:
             labels: np.ndarray,
             cases: np.ndarray,
             ignored: Optional[np.ndarray] = None) -> None:
-        """Add an image.
-
-        Args:
-            pseudo_boxes (np.ndarray): ``(P, 4)``.
-            pseudo_labels (np.ndarray): ``(P, )``.
-            boxes (np.ndarray): True boxes ``(T, 4)``.
-            labels (np.ndarray): ``(T, )``.
-            cases (np.ndarray): ``(T, )`` of :data:`CASES`.
-            ignored (np.ndarray, optional): ``(T, )`` bool, objects about
-                which nothing is said. Defaults to None, none.
-        """
+        """Add P pseudo boxes and T true boxes of an image, these with their
+        case of :data:`CASES` and whether nothing is said about them
+        (``ignored``)."""
         boxes, pseudo_boxes = boxes.astype(float), pseudo_boxes.astype(float)
         # a target of no object, and no target of an object
         ious = np.zeros((len(boxes) + 1, len(pseudo_boxes) + 1))
@@ -118,7 +102,7 @@ class BoxQuality:
 
         def measure(objects: Columns, targets: Columns) -> dict:
             values: Dict[str, float] = dict(
-                objects=len(objects['label']), targets=len(targets['label']))
+                objects=len(objects['iou']), targets=len(targets['right']))
             if values['targets']:
                 values['precision'] = float(targets['right'].mean())
             if values['objects']:
@@ -145,16 +129,10 @@ class MaskQuality:
             truth: np.ndarray,
             limited: Optional[np.ndarray] = None,
             allowed: Optional[np.ndarray] = None) -> None:
-        """Add images.
+        """Add images: class ids ``(...)``, 255 where there is not one.
 
-        Args:
-            pseudo (np.ndarray): Class ids ``(...)``, 255 where there is not
-                one.
-            truth (np.ndarray): Class ids ``(...)``, 255 where not known.
-            limited (np.ndarray, optional): ``(...)`` bool, where not any
-                class is possible. Defaults to None, as ``pseudo`` says.
-            allowed (np.ndarray, optional): ``(...)`` bool, the true class is
-                possible. Defaults to None.
+        ``limited`` says where not any class is possible (by default where
+        ``pseudo`` has one), ``allowed`` where the true one is, both bool.
         """
         known = truth != IGNORE_INDEX
         if limited is not None:
@@ -214,16 +192,11 @@ class ForegroundQuality:
             labels: np.ndarray, cases: np.ndarray) -> None:
         """Add an image.
 
-        Args:
-            pseudo (np.ndarray): ``(H, W)``, a row of ``pseudo_shows``.
-            pseudo_shows (np.ndarray): ``(256, D)`` bool, the detection
-                classes of which one is there for certain.
-            truth (np.ndarray): Class ids ``(H, W)``, 255 where not known.
-            true_shows (np.ndarray): ``(256, D)`` bool, the detection classes
-                that an id shows.
-            boxes (np.ndarray): True boxes ``(T, 4)``.
-            labels (np.ndarray): ``(T, )``.
-            cases (np.ndarray): ``(T, )`` of :data:`CASES`.
+        ``pseudo`` ``(H, W)`` has rows of ``pseudo_shows`` ``(256, D)`` bool,
+        the detection classes of which one is there for certain; ``truth`` has
+        class ids, 255 where not known, and ``true_shows`` the detection
+        classes that an id shows. There are T true boxes, and their
+        :data:`CASES`.
         """
         counts = np.zeros((len(boxes), 3), dtype=int)
         # a pixel belongs to a box if its center does
@@ -243,7 +216,7 @@ class ForegroundQuality:
         foreground pixels, by size, case and class."""
 
         def measure(objects: Columns) -> Dict[str, float]:
-            values: Dict[str, float] = dict(objects=len(objects['label']))
+            values: Dict[str, float] = dict(objects=len(objects['true']))
             pseudo, true, both = (
                 objects[key] for key in ('pseudo', 'true', 'both'))
             union = pseudo + true - both
@@ -261,9 +234,12 @@ class ForegroundQuality:
 
 def _columns(boxes: np.ndarray, labels: np.ndarray, cases: np.ndarray,
              **columns: np.ndarray) -> Columns:
-    """What is known of the boxes of an image."""
-    width, height = (boxes[:, 2:] - boxes[:, :2]).T
-    return dict(label=labels, case=cases, area=width * height, **columns)
+    """What is known of the boxes of an image, and the groups they are in."""
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    sizes = np.select([areas < limit for limit in SIZES.values()], [*SIZES],
+                      '')
+    groups = dict(all=np.full(len(boxes), 'all'), size=sizes, case=cases)
+    return {**groups, 'class': labels, **columns}
 
 
 def _by_group(measure: Callable[..., Dict[str, float]], classes: Sequence[str],
@@ -275,35 +251,16 @@ def _by_group(measure: Callable[..., Dict[str, float]], classes: Sequence[str],
         key: np.concatenate([part[key] for part in parts])
         for key in parts[0]
     } for parts in tables]
-    members = [_members(table, classes) for table in joined]
+    groups = {'all': ['all'], 'size': SIZES, 'case': CASES, 'class': classes}
     grouped: Grouped = {}
-    for group, names in members[0].items():
+    for group, names in groups.items():
         grouped[group] = {}
-        for name in names:
-            chosen = [x[group][name] for x in members]
-            if any(x.any() for x in chosen):
-                grouped[group][name] = measure(*({
-                    key: values[rows]
-                    for key, values in table.items()
-                } for table, rows in zip(joined, chosen)))
+        for label, name in enumerate(names):
+            value = label if group == 'class' else name
+            chosen = [{
+                key: column[table[group] == value]
+                for key, column in table.items()
+            } for table in joined]
+            if any(len(rows[group]) for rows in chosen):
+                grouped[group][name] = measure(*chosen)
     return grouped
-
-
-def _members(table: Columns,
-             classes: Sequence[str]) -> Dict[str, Dict[str, np.ndarray]]:
-    """Group and name to the rows ``(n, )`` bool that belong there."""
-    area = table['area']
-    return dict(
-        all=dict(all=np.ones(len(area), dtype=bool)),
-        size={
-            name: (area >= low) & (area < high)
-            for name, (low, high) in SIZES.items()
-        },
-        case={case: table['case'] == case
-              for case in CASES},
-        **{
-            'class': {
-                name: table['label'] == label
-                for label, name in enumerate(classes)
-            }
-        })

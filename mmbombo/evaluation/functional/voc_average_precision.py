@@ -13,19 +13,11 @@ AP_MODES = ('area', '11points')
 def box_ious(boxes: np.ndarray,
              others: np.ndarray,
              inclusive: bool = False) -> np.ndarray:
-    """IoU of all pairs of boxes.
+    """IoU ``(M, T)`` of all pairs of boxes x1, y1, x2, y2 in pixels.
 
-    MMDetection's ``bbox_overlaps`` is the same in float32, in which an IoU
-    of 0.7 is below the threshold 0.7.
-
-    Args:
-        boxes (np.ndarray): ``(M, 4)`` x1, y1, x2, y2 in pixels.
-        others (np.ndarray): ``(T, 4)``.
-        inclusive (bool): Whether x2 and y2 are the last pixels of the box
-            (VOC's files: a width is x2 - x1 + 1) rather than its edges.
-
-    Returns:
-        np.ndarray: float64 ``(M, T)``.
+    MMDetection's ``bbox_overlaps`` is the same in float32, in which an IoU of
+    0.7 is below the threshold 0.7. If ``inclusive``, x2 and y2 are the last
+    pixels of the box (VOC's files: a width is x2 - x1 + 1), not its edges.
     """
     boxes, others = boxes.astype(np.float64), others.astype(np.float64)
     extra = float(inclusive)

@@ -53,12 +53,8 @@ class ImageLabelAPMetric(BaseMetric):
 
 
 def class_ap(labels: np.ndarray, scores: np.ndarray) -> float:
-    """AP of one class over N images, NaN if none shows it.
-
-    Args:
-        labels (np.ndarray): ``(N, )``: 1 present, 0 absent, -1 unknown.
-        scores (np.ndarray): ``(N, )``.
-    """
+    """AP of one class over N images, NaN if none shows it; labels ``(N, )``
+    are 1 (present), 0 (absent) or -1 (unknown)."""
     known = labels != UNKNOWN
     if not ((labels == PRESENT).any() and (labels == ABSENT).any()):
         return float('nan')

@@ -19,21 +19,13 @@ BoxOutputs = Tuple[List[Tensor], List[Tensor]]
 
 
 class DenseTargets(NamedTuple):
-    """What each anchor is to learn.
-
-    Attributes:
-        labels (Tensor): ``(N, A)`` int64, ``num_classes`` for background.
-        ignored (Tensor): ``(N, A, C)`` bool, the classes that the anchor
-            learns nothing about.
-        qualities (Tensor): ``(N, A)``, soft target in [0, 1] of the label.
-        deltas (Tensor): ``(N, A, 4)`` encoded boxes.
-        box_weights (Tensor): ``(N, A)``, 0 where there is no box to learn.
-    """
-    labels: Tensor
+    """What each anchor is to learn."""
+    labels: Tensor  #: ``(N, A)`` int64, ``num_classes`` for background
+    #: ``(N, A, C)`` bool, the classes that the anchor learns nothing about
     ignored: Tensor
-    qualities: Tensor
-    deltas: Tensor
-    box_weights: Tensor
+    qualities: Tensor  #: ``(N, A)``, soft target in [0, 1] of the label
+    deltas: Tensor  #: ``(N, A, 4)`` encoded boxes
+    box_weights: Tensor  #: ``(N, A)``, 0 where there is no box to learn
 
 
 @MODELS.register_module()
@@ -138,12 +130,8 @@ class PerLevelAnchorHead(AnchorHead):
             conv_block(channels, channels, 3, self.norm_cfg))
 
     def forward(self, x: Tuple[Tensor, ...]) -> BoxOutputs:
-        """Class logits and encoded boxes of each level.
-
-        Returns:
-            tuple[list[Tensor], list[Tensor]]: Per level
-            ``(N, A * num_classes, H_l, W_l)`` and ``(N, A * 4, H_l, W_l)``.
-        """
+        """Class logits ``(N, A * num_classes, H_l, W_l)`` and encoded boxes
+        ``(N, A * 4, H_l, W_l)`` of each level."""
         cls_scores = [
             conv(blocks(feat))
             for feat, blocks, conv in zip(x, self.cls_blocks, self.conv_cls)
@@ -244,9 +232,8 @@ class PerLevelAnchorHead(AnchorHead):
 def flatten_levels(levels: List[Tensor], channels: int) -> Tensor:
     """Put the anchors of all levels in one row, as the priors are.
 
-    Returns:
-        Tensor: ``(N, sum of H_l * W_l * A_l, channels)``, float32: sums over
-        all anchors of a batch leave the range of half precision.
+    ``(N, sum of H_l * W_l * A_l, channels)`` in float32: sums over all anchors
+    of a batch leave the range of half precision.
     """
     rows = [
         x.permute(0, 2, 3, 1).reshape(len(x), -1, channels) for x in levels

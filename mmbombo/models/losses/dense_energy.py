@@ -84,16 +84,8 @@ def affinity_points(images: Tensor, sigma_xy: float,
 def gaussian_filter(values: Tensor,
                     points: Tensor,
                     method: str = 'auto') -> Tensor:
-    """Sum of all pixels' values, each times a Gaussian of the distance.
-
-    Args:
-        values (Tensor): ``(N, C, H, W)``.
-        points (Tensor): ``(N, H * W, D)`` in standard deviations.
-        method (str): 'exact', 'lattice' or 'auto'.
-
-    Returns:
-        Tensor: ``(N, C, H, W)``.
-    """
+    """Sum of all pixels' values ``(N, C, H, W)``, each times a Gaussian of the
+    distance of points ``(N, H * W, D)``, in standard deviations."""
     if method == 'auto':
         small = points.shape[1] <= EXACT_PIXELS[values.device.type]
         method = 'exact' if small else 'lattice'

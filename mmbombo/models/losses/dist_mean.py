@@ -14,37 +14,20 @@ def sum_over_ranks(value: Tensor) -> Tensor:
 def ratio_over_ranks(numerator: Tensor,
                      denominator: Tensor,
                      min_denominator: float = 1.) -> Tensor:
-    """Divide a rank's sum by the sum of all ranks' denominators.
+    """Divide a rank's sum by the sum of all ranks' denominators, but at least
+    ``min_denominator``; no gradient flows through these.
 
-    Distributed training averages gradients over ranks, so the result is
-    scaled by their number: the average of what the ranks get is the ratio of
-    the sums over all images of all ranks.
-
-    Args:
-        numerator (Tensor): Sum of this rank, a scalar.
-        denominator (Tensor): Count or mass of this rank, a scalar; no
-            gradient flows through it.
-        min_denominator (float): Lower bound of the total, so that nothing is
-            divided by zero. Defaults to 1.
-
-    Returns:
-        Tensor: A scalar.
+    Distributed training averages gradients over ranks, so the result is scaled
+    by their number: the average of what the ranks get is the ratio of the sums
+    over all images of all ranks.
     """
     total = sum_over_ranks(denominator.to(numerator.dtype))
     return numerator * (get_world_size() / total.clamp(min=min_denominator))
 
 
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean over all ranks, zero without any weight.
-
-    Args:
-        values (Tensor): Any shape.
-        weights (Tensor): Non-negative numbers or booleans that broadcast to
-            ``values``.
-
-    Returns:
-        Tensor: A scalar, see :func:`ratio_over_ranks`.
-    """
+    """Mean over all ranks, zero without any weight, see
+    :func:`ratio_over_ranks`; the weights broadcast to the values."""
     weights = weights.to(values.dtype).expand_as(values)
     # small, but its inverse is no overflow in the making
     return ratio_over_ranks((values * weights).sum(), weights.sum(), 1e-6)

@@ -15,15 +15,8 @@ from .dist_mean import full_precision, ratio_over_ranks, weighted_mean
 
 def feature_distance(student: Sequence[Tensor],
                      teacher: Sequence[Tensor]) -> Tensor:
-    """Squared distance of feature maps, mean over the channels.
-
-    Args:
-        student (Sequence[Tensor]): Maps ``(N, C_l, H_l, W_l)`` per level.
-        teacher (Sequence[Tensor]): Maps of the same shapes; get no gradient.
-
-    Returns:
-        Tensor: ``(N, K)``, cells level by level and row by row.
-    """
+    """Squared distance of feature maps ``(N, C_l, H_l, W_l)``, mean over the
+    channels: ``(N, K)``, cells level by level and row by row."""
     return torch.cat(
         [(full_precision(s) -
           full_precision(t.detach())).square().mean(dim=1).flatten(1)
@@ -33,39 +26,26 @@ def feature_distance(student: Sequence[Tensor],
 
 def defeat_loss(distance: Tensor, foreground: Tensor,
                 valid: Tensor) -> Tuple[Tensor, Tensor]:
-    """Feature distance of objects and of background, apart.
+    """Feature distance ``(N, K)`` of objects and of background, apart: two
+    scalars, zero without such valid cells.
 
-    `DeFeat <https://arxiv.org/abs/2103.14475>`_ gives objects, which cover
-    few cells, as much weight as the background: half the mean distance over
-    the cells of each. In MulTaS' released code the sums run over the channels
-    but the normalizer does not, and the result is divided by the batch size
-    after the cells of the batch have been counted already; here both are
-    means, so that neither channels nor batch size change the weight, and an
-    equal distance everywhere gives its mean.
-
-    Args:
-        distance (Tensor): ``(N, K)`` of :func:`feature_distance`.
-        foreground (Tensor): ``(N, K)`` bool, cells of objects.
-        valid (Tensor): ``(N, K)`` bool, False in the padding.
-
-    Returns:
-        tuple[Tensor, Tensor]: Loss of objects and of background, scalars;
-        zero without such cells.
+    `DeFeat <https://arxiv.org/abs/2103.14475>`_ gives objects, which cover few
+    cells, as much weight as the background: half the mean distance over the
+    cells of each. In MulTaS' released code the sums run over the channels but
+    the normalizer does not, and the result is divided by the batch size after
+    the cells of the batch have been counted already; here both are means, so
+    that neither channels nor batch size change the weight, and an equal
+    distance everywhere gives its mean.
     """
     return (weighted_mean(distance, foreground & valid) / 2,
             weighted_mean(distance, ~foreground & valid) / 2)
 
 
 def disagreement(student: Tensor, teacher: Tensor) -> Tensor:
-    """How much two heads differ about a cell.
+    """How much two heads' class logits ``(N, K, A, C)`` differ about a cell.
 
-    Args:
-        student (Tensor): Class logits ``(N, K, A, C)`` of A anchors a cell.
-        teacher (Tensor): Logits of the same shape.
-
-    Returns:
-        Tensor: ``(N, K)``, the Euclidean distance of the class scores, mean
-        over the anchors; without gradient, since it weighs.
+    ``(N, K)``, the Euclidean distance of the class scores, mean over the A
+    anchors; without gradient, since it weighs.
     """
     student, teacher = (
         full_precision(x.detach()).sigmoid() for x in (student, teacher))
@@ -73,18 +53,12 @@ def disagreement(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def pdf_score_loss(student: Tensor, teacher: Tensor, valid: Tensor) -> Tensor:
-    """Cross-entropy of class scores, weighted by their squared difference.
+    """Cross-entropy of class logits ``(N, K, A, C)`` of valid cells
+    ``(N, K)``, weighted by the squared difference of the scores, over all
+    ranks.
 
     ``sum (q - p)^2 BCE(student, q) / max(1, #(q > 0.5))``; the released code
     does not bound the count, and counts the padding.
-
-    Args:
-        student (Tensor): Class logits ``(N, K, A, C)``.
-        teacher (Tensor): Logits of the same shape; get no gradient.
-        valid (Tensor): ``(N, K)`` bool, False in the padding.
-
-    Returns:
-        Tensor: A scalar, over all ranks.
     """
     student = full_precision(student)
     q = full_precision(teacher.detach()).sigmoid()

@@ -14,19 +14,14 @@ _SMALLEST = 1e-30
 
 
 def marginal_nll(logits: Tensor, candidates: CandidateMap) -> Tensor:
-    r"""Negative log-likelihood of sets of classes.
+    r"""Negative log-likelihood of sets of classes, ``(N, H, W)``, 0 where any
+    class is possible.
 
     :math:`-\log \sum_{c \in S} p_c`, with :math:`p` the softmax of the logits
-    and :math:`S` the candidate classes of a pixel: the marginal likelihood of
-    partial labels (Cour et al., JMLR 2011; for segmentation Cermelli et al.,
-    CVPR 2020). The cross-entropy is the case of one class.
-
-    Args:
-        logits (Tensor): ``(N, C, H, W)``.
-        candidates (CandidateMap): Of N images of the same size.
-
-    Returns:
-        Tensor: ``(N, H, W)``, 0 where any class is possible.
+    ``(N, C, H, W)`` and :math:`S` the candidate classes of a pixel: the
+    marginal likelihood of partial labels (Cour et al., JMLR 2011; for
+    segmentation Cermelli et al., CVPR 2020). The cross-entropy is the case of
+    one class.
     """
     logits = full_precision(logits)
     with torch.autocast(logits.device.type, enabled=False):

@@ -6,25 +6,18 @@ from .dist_mean import weighted_mean
 
 
 def projection_loss(probs: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
-    """Dice loss between projections of class probabilities and of boxes.
+    """Dice loss between projections of class probabilities ``(N, D, H, W)``
+    and of boxes: bool maps of the same shape, the union of the boxes of a
+    class that have its object in each column, or in each row.
 
     A tight box has a pixel of its object in each of its columns and rows. So
     the largest probability of the class along each of them should be one, as
     in BoxInst (Tian et al., CVPR 2021, section 3.1), with the union of the
-    boxes of a class in place of an instance's box.
+    boxes of a class in place of an instance's box. The mean is over the images
+    and classes that have a box, on all ranks.
 
-    What is outside the union is not looked at; that it shows another class
-    is for a loss on certain pixels to say.
-
-    Args:
-        probs (Tensor): ``(N, D, H, W)`` probabilities per class.
-        columns (Tensor): ``(N, D, H, W)`` bool, the union of the boxes of a
-            class that have its object in each column.
-        rows (Tensor): ``(N, D, H, W)`` bool, the same for rows.
-
-    Returns:
-        Tensor: A scalar, the mean over the images and classes that have a
-        box (of all ranks) for columns plus that for rows.
+    What is outside the union is not looked at; that it shows another class is
+    for a loss on certain pixels to say.
     """
     along_columns = _dice(probs, columns, dim=2)
     along_rows = _dice(probs, rows, dim=3)

@@ -10,23 +10,15 @@ def soft_score_loss(student: Tensor,
                     teacher: Tensor,
                     alpha: float = 0.25,
                     gamma: float = 1.) -> Tensor:
-    """Focal-weighted divergence of class scores.
+    """Focal-weighted divergence of class logits, >= 0, of the same shape; the
+    teacher's get no gradient.
 
     With q and p the scores (sigmoids of the logits) of teacher and student,
     the released code of MulTaS has ``w * BCE(student, q)`` with the focal
     weight ``w = (alpha q + (1 - alpha)(1 - q)) ((1 - p) q + p (1 - q))^gamma``
     of a soft target. Since w depends on p too, that loss is neither zero nor
-    least at p = q. Here the entropy of q is subtracted from the
-    cross-entropy, ``w * KL(q || p)``, which is both.
-
-    Args:
-        student (Tensor): Logits.
-        teacher (Tensor): Logits of the same shape; get no gradient.
-        alpha (float): Weight of the positive side. Defaults to 0.25.
-        gamma (float): Exponent of the disagreement. Defaults to 1.
-
-    Returns:
-        Tensor: Losses >= 0 of the same shape.
+    least at p = q. Here the entropy of q is subtracted from the cross-entropy,
+    ``w * KL(q || p)``, which is both.
     """
     student = full_precision(student)
     teacher = full_precision(teacher.detach())

@@ -44,13 +44,11 @@ class IoUAssigner(BaseAssigner):
                gt_instances: InstanceData,
                gt_instances_ignore: Optional[InstanceData] = None,
                **kwargs) -> AssignResult:
-        """Assign the anchors of one image.
+        """Assign the anchors ``(A, )`` of one image.
 
-        Returns:
-            :obj:`AssignResult`: ``gt_inds`` ``(A, )`` (-1 ignored, 0
-            background, k box k - 1), ``labels`` (-1 for none), and the extra
-            property ``ignored_labels`` ``(A, )``: the class that an anchor is
-            ignored for, or -1.
+        Gives ``gt_inds`` (-1 ignored, 0 background, k box k - 1), ``labels``
+        (-1 for none), and the extra property ``ignored_labels``: the class
+        that an anchor is ignored for, or -1.
         """
         boxes = get_box_tensor(gt_instances.bboxes)
         overlaps = bbox_overlaps(boxes, pred_instances.priors)
@@ -70,12 +68,9 @@ class IoUAssigner(BaseAssigner):
 
 
 def nearest_boxes(overlaps: Tensor) -> Tuple[Tensor, Tensor]:
-    """The box that each anchor belongs to, whether or not it is positive.
-
-    Returns:
-        tuple[Tensor, Tensor]: ``(A, )`` the overlap, 1 for the best anchor
-        of a box, and the box, counted from 1; 0 and 0 if there is none.
-    """
+    """The box ``(A, )`` that each anchor belongs to, whether or not it is
+    positive: the overlap, 1 for the best anchor of a box, and the box, counted
+    from 1; 0 and 0 if there is none."""
     num_boxes, num_anchors = overlaps.shape
     none = overlaps.new_zeros(num_anchors, dtype=torch.long)
     if num_boxes == 0:
@@ -91,16 +86,8 @@ def nearest_boxes(overlaps: Tensor) -> Tuple[Tensor, Tensor]:
 
 
 def of_numbered_box(values: Tensor, numbers: Tensor, none: float) -> Tensor:
-    """What the boxes say, for anchors that name their box by its number.
-
-    Args:
-        values (Tensor): ``(G, ...)``, a row per box.
-        numbers (Tensor): ``(A, )`` the box of each anchor, counted from 1 as
-            in MMDetection's ``gt_inds``; at most 0 if it has none.
-        none (float): What an anchor without a box gets.
-
-    Returns:
-        Tensor: ``(A, ...)``.
-    """
+    """What the boxes say (``values`` ``(G, ...)``), for anchors that name
+    their box by its number, counted from 1 as in MMDetection's ``gt_inds``;
+    ``none`` for those without one."""
     row = values.new_full((1, *values.shape[1:]), none)
     return torch.cat([row, values])[numbers.clamp(min=0)]

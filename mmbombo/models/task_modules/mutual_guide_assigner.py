@@ -50,19 +50,13 @@ class MutualGuideAssigner(BaseAssigner):
                gt_instances: InstanceData,
                gt_instances_ignore: Optional[InstanceData] = None,
                **kwargs) -> AssignResult:
-        """Assign the anchors of one image.
+        """Assign the anchors ``(A, )`` of one image.
 
-        Args:
-            pred_instances (:obj:`InstanceData`): ``priors`` and predicted
-                ``bboxes`` ``(A, 4)`` in input pixels, and ``scores``
-                ``(A, C)`` in [0, 1].
-            gt_instances (:obj:`InstanceData`): Boxes and labels.
-            gt_instances_ignore (:obj:`InstanceData`, optional): Not used.
-
-        Returns:
-            :obj:`AssignResult`: The assignment of classification with its
-            soft targets as ``max_overlaps``, and the extra properties
-            ``box_gt_inds`` and ``box_weights`` ``(A, )`` of localization.
+        ``pred_instances`` has ``priors`` and predicted ``bboxes`` ``(A, 4)``
+        in input pixels, and ``scores`` ``(A, C)`` in [0, 1]. The result is the
+        assignment of classification with its soft targets as ``max_overlaps``,
+        and the extra properties ``box_gt_inds`` and ``box_weights`` of
+        localization.
         """
         boxes = get_box_tensor(gt_instances.bboxes)
         labels = gt_instances.labels
@@ -83,12 +77,8 @@ class MutualGuideAssigner(BaseAssigner):
         return result
 
     def _choose(self, values: Tensor) -> Tuple[Tensor, Tensor]:
-        """Choose the positives by one matrix ``(G, A)`` in [0, 1].
-
-        Returns:
-            tuple[Tensor, Tensor]: ``(A, )`` the box of each anchor, counted
-            from 1, or 0, and its value, or 0.
-        """
+        """Choose the positives by one matrix ``(G, A)`` in [0, 1]: the box of
+        each anchor, counted from 1, or 0, and its value, or 0."""
         num_boxes, num_anchors = values.shape
         if num_boxes == 0:
             return (values.new_zeros(num_anchors, dtype=torch.long),

@@ -7,22 +7,12 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 
 def select_images(batch: Any, positions: Sequence[int], size: int) -> Any:
-    """Take some images out of batched tensors, however they are nested.
+    """Take some of ``size`` images out of batched tensors ``(N, ...)``,
+    however they are nested in tuples, lists and dicts.
 
     A consecutive run of images, which is what
     :class:`PartialAnnotationSampler` yields for a source, is a view; anything
     else is gathered.
-
-    Args:
-        batch (Any): Tensor ``(N, ...)``, or a tuple, list or dict of such.
-        positions (Sequence[int]): Positions in the batch.
-        size (int): Number of images in the batch, N.
-
-    Returns:
-        Any: The same nesting with tensors ``(len(positions), ...)``.
-
-    Raises:
-        TypeError: If the batch holds anything but tensors.
     """
     positions = list(positions)
     if positions == list(range(size)):

@@ -9,17 +9,8 @@ from torch import Tensor
 
 def grid_points(size: Sequence[int], input_size: Sequence[int],
                 device: torch.device) -> Tuple[Tensor, Tensor]:
-    """Centers of the cells of a map.
-
-    Args:
-        size (Sequence[int]): Height and width of the map in cells.
-        input_size (Sequence[int]): Height and width of the input in pixels.
-        device (torch.device): Where the result is needed.
-
-    Returns:
-        tuple[Tensor, Tensor]: y ``(H, )`` of the rows and x ``(W, )`` of the
-        columns, in pixels.
-    """
+    """Centers of the cells of a map of ``size`` (height, width): y ``(H, )``
+    of the rows and x ``(W, )`` of the columns, in pixels of the input."""
     ys, xs = ((torch.arange(cells, device=device) + 0.5) * pixels / cells
               for cells, pixels in zip(size, input_size))
     return ys, xs
@@ -34,21 +25,11 @@ def prior_offset(prior_generator) -> float:
 
 def valid_cells(metas: Sequence[dict], size: Sequence[int],
                 input_size: Sequence[int], device: torch.device) -> Tensor:
-    """Cells of a map whose center lies in the image, not in its padding.
+    """Cells ``(n, H, W)`` of a map of ``size`` (height, width) whose center
+    lies in the image (``img_shape`` of its meta), not in its padding.
 
     The padding is that of the batch; what ``mmdet.Pad`` adds in a pipeline is
     part of the image, as it is for MMDetection's heads.
-
-    Args:
-        metas (Sequence[dict]): Meta information of n images, with
-            ``img_shape``.
-        size (Sequence[int]): Height and width of the map in cells.
-        input_size (Sequence[int]): Height and width of the padded input in
-            pixels.
-        device (torch.device): Where the result is needed.
-
-    Returns:
-        Tensor: ``(n, H, W)`` bool.
     """
     shapes = torch.tensor([meta['img_shape'][:2] for meta in metas])
     shapes = shapes.to(device, non_blocking=True)

@@ -69,7 +69,8 @@ def probe_features(model: nn.Module) -> Optional[Tuple[Tensor, ...]]:
 
 def freeze_unreached_parameters(model: nn.Module,
                                 feats: Tuple[Tensor, ...]) -> List[str]:
-    """Freeze the parameters that no output of the model depends on.
+    """Freeze the parameters that no output of the model depends on; their
+    names. ``feats`` is what :func:`probe_features` gives for it.
 
     An example is MobileNetV2's last convolution when no head taps it. Such a
     parameter never gets a gradient, and distributed training then stops with
@@ -79,14 +80,6 @@ def freeze_unreached_parameters(model: nn.Module,
     The heads run in evaluation mode, so normalization statistics stay as they
     are. The task heads themselves, not their parts, are told that it is
     training, in which they run auxiliary heads too.
-
-    Args:
-        model (nn.Module): A model with ``trained_heads()`` that run
-            everything that training may run.
-        feats (tuple[Tensor]): What :func:`probe_features` gives for it.
-
-    Returns:
-        list[str]: Names of the parameters that were frozen.
     """
     try:
         with evaluation_mode(model), torch.enable_grad():

@@ -4,16 +4,8 @@ from torch import Tensor
 
 
 def raw_images(inputs: Tensor, preprocessor: BaseDataPreprocessor) -> Tensor:
-    """The images in RGB, 0 to 255, that a network gets normalized.
-
-    Args:
-        inputs (Tensor): ``(N, 3, H, W)``, of files that were read as BGR,
-            which is how MMCV reads.
-        preprocessor (:obj:`BaseDataPreprocessor`): What made them.
-
-    Returns:
-        Tensor: ``(N, 3, H, W)`` float32.
-    """
+    """The images ``(N, 3, H, W)`` in RGB, 0 to 255, that a preprocessor has
+    normalized; files are read as BGR, which is how MMCV reads."""
     images = inputs.detach().float()
     if getattr(preprocessor, '_enable_normalize', False):
         images = images * preprocessor.std + preprocessor.mean

@@ -103,14 +103,11 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
                 raise UserError(f'{sample.get("img_path")} {problem}')
 
     def head_images(self, ctx: StepContext) -> Dict[str, List[int]]:
-        """On which images which heads must run.
+        """Name of a head, or a task that one head serves, to the positions of
+        the images on which it must run.
 
-        A loss that asks for features only says nothing; one that makes a
-        label of one task from what the network says of another names both.
-
-        Returns:
-            dict[str, list[int]]: Name of a head, or a task that one head
-            serves, to positions of images.
+        A loss that asks for features only says nothing; one that makes a label
+        of one task from what the network says of another names both.
         """
         return {self.task: self.images(ctx)}
 
@@ -148,7 +145,6 @@ def scale(loss, weight: float):
     return loss * weight
 
 
-# Copyright (c) mmbombo contributors.
 #: NMS of the predictions that a weak loss learns from.
 NMS_IOU_THR = 0.5
 

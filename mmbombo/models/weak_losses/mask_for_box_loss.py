@@ -27,18 +27,11 @@ SUPERVISE = ('both', 'cls', 'loc')
 
 
 class Predictions(NamedTuple):
-    """Predicted boxes of N images in P slots.
-
-    Attributes:
-        boxes (Tensor): ``(N, P, 4)`` in input pixels.
-        scores (Tensor): ``(N, P)``.
-        labels (Tensor): ``(N, P)`` detection labels.
-        valid (Tensor): ``(N, P)`` bool: the slot holds a prediction.
-    """
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
-    valid: Tensor
+    """Predicted boxes of N images in P slots."""
+    boxes: Tensor  #: ``(N, P, 4)`` in input pixels
+    scores: Tensor  #: ``(N, P)``
+    labels: Tensor  #: ``(N, P)`` detection labels
+    valid: Tensor  #: ``(N, P)`` bool: the slot holds a prediction
 
 
 @MODELS.register_module()
@@ -142,12 +135,8 @@ class MaskForBoxLoss(BaseWeakLoss):
     def pseudo_boxes(
         self, ctx: StepContext, images: List[int]
     ) -> Tuple[InstanceList, IgnoreRegions, Dict[str, Tensor]]:
-        """Make boxes from masks and predictions.
-
-        Returns:
-            tuple: Per image ``bboxes`` and ``labels``; what to ignore; counts
-            by origin, 0-dim tensors.
-        """
+        """Make boxes from masks and predictions: per image ``bboxes`` and
+        ``labels``; what to ignore; counts by origin, 0-dim tensors."""
         samples = [ctx.samples[i] for i in images]
         for sample in samples:
             self.check_sample(sample)
@@ -218,11 +207,7 @@ def part_of(key: str) -> str:
 
 
 def select_losses(losses: Dict[str, Any], supervise: str) -> Dict[str, Any]:
-    """Keep the losses of one part, 'both', 'cls' or 'loc'; and diagnostics.
-
-    Raises:
-        UserError: If the name of a loss does not say what it is about.
-    """
+    """Keep the losses of one part, 'both', 'cls' or 'loc'; and diagnostics."""
     if supervise == 'both':
         return losses
     unknown = [key for key in losses if 'loss' in key and not part_of(key)]

@@ -12,25 +12,18 @@ from mmbombo.weak_labels import covered_cells
 
 
 class PaddedBoxes(NamedTuple):
-    """The boxes of N images in K slots, those to be ignored included.
-
-    Attributes:
-        boxes (Tensor): ``(N, K, 4)`` in input pixels; empty slots are empty
-            boxes.
-        labels (Tensor): ``(N, K)`` detection labels; of a unlisted category
-            any.
-        certain (Tensor): ``(N, K)`` bool: a box that tells where an object
-            of its class is; not a difficult one, not one of a class that no
-            segmentation class shows, nor of a unlisted category.
-        cut_across (Tensor): ``(N, K)`` bool: the box touches the left or
-            right border of its image, beyond which its object may go on.
-        cut_along (Tensor): ``(N, K)`` bool: the top or bottom border.
-    """
+    """The boxes of N images in K slots, those to be ignored included."""
+    #: ``(N, K, 4)`` in input pixels; empty slots are empty boxes
     boxes: Tensor
-    labels: Tensor
+    labels: Tensor  #: ``(N, K)``, any of an unlisted category
+    #: ``(N, K)`` bool: a box that tells where an object of its class is; not a
+    #: difficult one, not one of a class that no segmentation class shows, nor
+    #: of an unlisted category
     certain: Tensor
+    #: ``(N, K)`` bool: the box touches the left or right border of its image,
+    #: beyond which its object may go on
     cut_across: Tensor
-    cut_along: Tensor
+    cut_along: Tensor  #: ``(N, K)`` bool: the top or bottom border
 
     @classmethod
     def from_samples(cls, samples: SampleList,
@@ -49,18 +42,9 @@ class PaddedBoxes(NamedTuple):
 
     def covered(self, classes: Tensor, size: torch.Size,
                 image_size: torch.Size) -> Tensor:
-        """Where boxes of each class are, on a coarser grid.
-
-        A cell is covered if its center is.
-
-        Args:
-            classes (Tensor): ``(N, K, D)`` bool, classes of each slot.
-            size (torch.Size): Height and width (h, w) of the grid in cells.
-            image_size (torch.Size): Height and width of the input in pixels.
-
-        Returns:
-            Tensor: ``(N, D, h, w)`` bool.
-        """
+        """Where boxes of each class ``(N, K, D)`` are, on a coarser grid:
+        ``(N, D, h, w)`` bool. A cell is covered if its center is. Sizes are
+        (height, width), in cells and in pixels."""
         ys, xs = grid_points(size, image_size, self.boxes.device)
         return covered_cells(self.boxes, classes, xs, ys)
 

@@ -22,52 +22,34 @@ INDIFFERENT = ('palette', 'seg_palette', 'data_help', 'num_workers',
 
 
 class Row(NamedTuple):
-    """One line of the table.
-
-    Attributes:
-        name (str): Its name.
-        config (Path): What is trained.
-        options (dict): Values that replace those of the config. A text may
-            hold ``{NAME}``, the checkpoint of the row NAME with the same
-            seed.
-        needs (list[str]): Rows whose checkpoints the options name.
-        before (list[str]): Arguments of a Python script to run before, as
-            that which writes pseudo masks; texts as those of the options.
-    """
+    """One line of the table."""
     name: str
     config: Path
+    # values that replace those of the config. A text may hold {NAME}, the
+    # checkpoint of the row NAME with the same seed
     options: Dict[str, Any]
-    needs: List[str]
+    needs: List[str]  # rows whose checkpoints the options name
+    # arguments of a Python script to run before, as that which writes pseudo
+    # masks; texts as those of the options
     before: List[str]
 
 
 class Bench(NamedTuple):
-    """Rows that share data, resolution and length.
-
-    Attributes:
-        environment (dict[str, str]): Variables that the configs read.
-        iters (int): Training iterations.
-        options (dict): Values that replace those of every row's config; a
-            row's own options come after them.
-        rows (dict[str, Row]): By name, in the order of the table.
-        baseline (str): The row that the closed gap counts from; it ends with
-            the row 'oracle'.
-    """
-    environment: Dict[str, str]
-    iters: int
+    """Rows that share data, resolution and length."""
+    environment: Dict[str, str]  # variables that the configs read
+    iters: int  # training iterations
+    # values that replace those of every row's config; a row's own options come
+    # after them
     options: Dict[str, Any]
-    rows: Dict[str, Row]
+    rows: Dict[str, Row]  # by name, in the order of the table
+    # the row that the closed gap counts from; it ends with the row 'oracle'
     baseline: str
 
 
 def read_bench(path: Path) -> Bench:
     """Read a bench from a YAML file with ``iters``, ``rows`` and, if wanted,
     ``environment``, ``options`` and ``baseline``; configs are relative to the
-    file.
-
-    Raises:
-        ValueError: If a row has an unknown key, or needs an unknown row.
-    """
+    file."""
     content = yaml.safe_load(path.read_text())
     rows = {}
     for name, row in content['rows'].items():

@@ -38,18 +38,11 @@ def gap_closed(runs: List[dict], row: str, metric: str,
 
 def summarize(runs: List[dict], rows: List[str],
               baseline: str = 'naive') -> Dict[str, dict]:
-    """Each row's metrics over seeds and its gap closed.
+    """Each row's metrics over seeds and its gap closed, from the baseline.
 
-    Args:
-        runs (list[dict]): ``row``, ``seed``, metrics, and what was logged of
-            the ``pseudo`` labels.
-        rows (list[str]): Rows in the order of the table.
-        baseline (str): The row that the gap counts from.
-
-    Returns:
-        dict[str, dict]: Per row with a run: per metric ``mean``, ``std``
-        (sample deviation, None for one seed) and ``seeds``; ``gap_closed``;
-        ``pseudo`` means.
+    Per row with a run: per metric ``mean``, ``std`` (sample deviation, None
+    for one seed) and ``seeds``; ``gap_closed``; means of the ``pseudo``
+    labels.
     """
     summary = {}
     for row in rows:

@@ -15,18 +15,10 @@ RECORD = 'package.json'
 
 
 def fetch_package(name: str, folder: Path) -> Tuple[Path, dict]:
-    """Download a package and unpack it, unless that is done already.
+    """Download a package and unpack it into a folder, unless that is done.
 
-    Args:
-        name: Package name.
-        folder: Where unpacked packages are kept.
-
-    Returns:
-        Root of the unpacked files, and ``name``, ``version`` and
-        ``sha256`` of the package; the name alone if a user unpacked it.
-
-    Raises:
-        PhotoStampsError: If the tools are missing or the download fails.
+    Gives the root of the unpacked files, and ``name``, ``version`` and
+    ``sha256`` of the package; the name alone if a user unpacked it.
     """
     target = folder / name
     if target.is_dir():

@@ -14,24 +14,14 @@ MAX_ENLARGEMENT = 2.5
 
 @dataclass(eq=False)
 class Layer:
-    """Pixels to paste.
-
-    Attributes:
-        cutout: Where they come from.
-        color: ``(h, w, 3)`` float32 RGB, multiplied by alpha.
-        alpha: ``(h, w)`` float32 in [0, 1].
-        mask: ``(h, w)`` bool, alpha > 0.5; touches all four edges.
-        area: Pixels of the mask.
-        x: Column of the left edge in the image; may be negative.
-        y: Row of the top edge in the image; may be negative.
-    """
-    cutout: Cutout
-    color: np.ndarray
-    alpha: np.ndarray
-    mask: np.ndarray
-    area: int
-    x: int = 0
-    y: int = 0
+    """Pixels to paste."""
+    cutout: Cutout  # where they come from
+    color: np.ndarray  # (h, w, 3) float32 RGB, multiplied by alpha
+    alpha: np.ndarray  # (h, w) float32 in [0, 1]
+    mask: np.ndarray  # (h, w) bool, alpha > 0.5; touches all four edges
+    area: int  # pixels of the mask
+    x: int = 0  # column of the left edge in the image; may be negative
+    y: int = 0  # row of the top edge in the image; may be negative
 
     @property
     def height(self) -> int:

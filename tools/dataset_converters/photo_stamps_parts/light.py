@@ -9,13 +9,9 @@ def relight(image: np.ndarray, strength: float,
     """Change brightness, white balance, contrast and saturation a little.
 
     Together they are one affine map of the color, so it can be applied to
-    colors multiplied by alpha, too: the shift is multiplied with them.
-
-    Args:
-        image: ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGB times alpha and alpha
-            in [0, 1], float32, colors in [0, 255]; ``(H, W, 3)`` comes back.
-        strength: Relative size of the changes, e.g. 0.2.
-        rng: Source of the changes.
+    colors multiplied by alpha, too: the shift is multiplied with them. The
+    image is ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGB times alpha and alpha in
+    [0, 1], float32, colors in [0, 255]; ``(H, W, 3)`` comes back.
     """
     gain = 1 + strength * rng.uniform(-1, 1)
     balance = 1 + strength * rng.uniform(-.3, .3, 3)

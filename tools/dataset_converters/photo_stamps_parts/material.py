@@ -32,22 +32,13 @@ class PhotoStampsError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Cutout:
-    """An object cut out of a photograph.
-
-    Attributes:
-        name: Unique name, the path inside its source.
-        label: Index into the class names.
-        family: Stratum: members of a family are spread over all parts.
-        group: Cut-outs of one group (near duplicates) stay in one part.
-        pixels: ``(H, W, 4)`` uint8 RGBA, trimmed to the object.
-        upright: Whether the object has a natural up (an animal has).
-    """
-    name: str
-    label: int
-    family: str
-    group: str
-    pixels: np.ndarray
-    upright: bool
+    """An object cut out of a photograph."""
+    name: str  # unique name, the path inside its source
+    label: int  # index into the class names
+    family: str  # stratum: members of a family are spread over all parts
+    group: str  # cut-outs of one group (near duplicates) stay in one part
+    pixels: np.ndarray  # (H, W, 4) uint8 RGBA, trimmed to the object
+    upright: bool  # whether the object has a natural up (an animal has)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,35 +62,23 @@ class Pool:
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """Everything a data set is drawn from.
-
-    Attributes:
-        classes: Class names in label order.
-        cutouts: All cut-outs.
-        backgrounds: All backgrounds.
-        packages: Where they come from: one dict per package with
-            ``name``, ``version`` and ``sha256``.
-        notices: File name -> text of the license notices to go beside
-            the data.
-        stuff: Classes of the backgrounds in label order. With several an
-            image shows some of them, with one a single background.
-    """
-    classes: tuple
+    """Everything a data set is drawn from."""
+    classes: tuple  # class names in label order
     cutouts: List[Cutout]
     backgrounds: List[Background]
+    # where they come from: one dict per package with name, version and
+    # sha256
     packages: List[dict]
+    # file name -> text of the license notices to go beside the data
     notices: Dict[str, str]
+    # classes of the backgrounds in label order. With several an image shows
+    # some of them, with one a single background
     stuff: tuple = BACKGROUND
 
 
 def divide(material: Material, seed: int) -> Dict[str, Pool]:
     """Give every cut-out and every background to exactly one of
-    :data:`PARTS`.
-
-    Raises:
-        PhotoStampsError: If a class has too few members for all parts to
-            get one.
-    """
+    :data:`PARTS`."""
     rng = np.random.default_rng([seed, 1])
     cutouts = _divide_classes(material.cutouts, material.classes, rng)
     backgrounds = _divide_classes(material.backgrounds, material.stuff, rng)

@@ -22,15 +22,8 @@ lie beside this file. provenance.json names the sources of each image.
 
 
 def gather_photos(downloads: Path, stuff: bool = False) -> Material:
-    """Collect cut-outs and backgrounds.
-
-    Args:
-        downloads: Where packages are unpacked and kept.
-        stuff: Whether the backgrounds are cut to show one class of stuff.
-
-    Raises:
-        PhotoStampsError: If a package cannot be fetched.
-    """
+    """Collect cut-outs and backgrounds; with ``stuff`` these are cut to show
+    one class each. ``downloads`` is where packages are unpacked and kept."""
     packages, notices = [], {'NOTICE.txt': NOTICE}
     roots = {}
     for name in (STAMPS, BACKDROPS):

@@ -24,12 +24,8 @@ def decode(source: Union[Path, BinaryIO]) -> np.ndarray:
 
 
 def color_entropy(rgba: np.ndarray) -> float:
-    """Entropy in bits of the colors of the visible pixels, on 16 levels
-    per channel. Photographs reach 3 bits, flat clip art does not.
-
-    Args:
-        rgba: ``(H, W, 4)`` uint8.
-    """
+    """Entropy in bits of the colors of the visible pixels, on 16 levels per
+    channel. Photographs reach 3 bits, flat clip art does not."""
     visible = rgba[rgba[..., 3] > 127][:, :3].astype(np.int64) // 16
     counts = np.bincount(visible @ [256, 16, 1])
     shares = counts[counts > 0] / max(1, counts.sum())
@@ -38,11 +34,7 @@ def color_entropy(rgba: np.ndarray) -> float:
 
 def trim_cutout(rgba: np.ndarray) -> np.ndarray:
     """Cut away the transparent rim and bring the longer side to
-    :data:`MAX_CUTOUT_SIDE` or less.
-
-    Returns:
-        ``(h, w, 4)`` uint8; empty where nothing is visible.
-    """
+    :data:`MAX_CUTOUT_SIDE` or less; empty where nothing is visible."""
     solid = rgba[..., 3] > 127
     rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
     if not len(rows):
@@ -60,15 +52,8 @@ def trim_cutout(rgba: np.ndarray) -> np.ndarray:
 
 
 def soften_hard_edge(cutout: np.ndarray) -> np.ndarray:
-    """Give a cut-out whose alpha is only on or off a soft edge, and take
-    off the outermost pixel, which shows its old background.
-
-    Args:
-        cutout: ``(H, W, 4)`` uint8.
-
-    Returns:
-        The same, or a softened copy.
-    """
+    """Give a cut-out whose alpha is only on or off a soft edge, and take off
+    the outermost pixel, which shows its old background."""
     alpha = cutout[..., 3]
     if ((alpha > 10) & (alpha < 245)).mean() > HARD_EDGE:
         return cutout

@@ -16,16 +16,8 @@ COMPRESSED, FOLDER, ZSTD = 1, 2, 4
 
 
 def read_rcc(content: bytes) -> Iterator[Tuple[str, bytes]]:
-    """Files inside a resource file, in the order of its tree.
-
-    Files compressed with zstd are left out.
-
-    Yields:
-        Path inside the resource file, without a leading slash, and bytes.
-
-    Raises:
-        ValueError: If it is of a format that is not known.
-    """
+    """Paths (without a leading slash) and bytes of the files inside a resource
+    file, in the order of its tree; those compressed with zstd are left out."""
     magic, version, tree, data, names = struct.unpack_from('>4s4I', content)
     if magic != b'qres' or not 1 <= version <= 3:
         raise ValueError(f'no Qt resource file of format 1 to 3: {magic!r}, '

@@ -15,17 +15,11 @@ BENDS = ((3, .1), (8, .03), (24, .01))
 
 def divide_image(size: Tuple[int, int], heights: Sequence[float],
                  rng: np.random.Generator) -> np.ndarray:
-    """Draw regions: the points next to random centers, by a distance that
-    is bent by noise.
+    """Draw regions: the points next to random centers, by a distance that is
+    bent by noise; ``(H, W)`` uint8, all occur.
 
-    Args:
-        size: Height and width in pixels.
-        heights: Where each region usually has its center, 0 at the top and 1
-            at the bottom of the image.
-        rng: Source of randomness.
-
-    Returns:
-        ``(H, W)`` uint8, the index of each pixel's region; all occur.
+    ``heights`` is where each region usually has its center, 0 at the top and 1
+    at the bottom of the image.
     """
     if len(heights) == 1:
         return np.zeros(size, np.uint8)

@@ -38,26 +38,18 @@ class Thing:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A finished image.
-
-    Attributes:
-        image: ``(H, W, 3)`` uint8 RGB.
-        instances: ``(H, W)`` uint8, 0 where no object is visible.
-        things: The objects with ids 1, 2, ...
-        stuff: ``(H, W)`` uint8, label of the background, also where objects
-            hide it.
-        backgrounds: The backgrounds, one for each label that occurs.
-        touching: Whether two objects of one class share a border, so that
-            a connected component of the class mask is not an object.
-        jpeg_quality: Quality to save the image with.
-    """
-    image: np.ndarray
-    instances: np.ndarray
-    things: Tuple[Thing, ...]
+    """A finished image."""
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    instances: np.ndarray  # (H, W) uint8, 0 where no object is visible
+    things: Tuple[Thing, ...]  # the objects with ids 1, 2, ...
+    # (H, W) uint8, label of the background, also where objects hide it
     stuff: np.ndarray
+    # the backgrounds, one for each label that occurs
     backgrounds: Tuple[Background, ...]
+    # whether two objects of one class share a border, so that a connected
+    # component of the class mask is not an object
     touching: bool
-    jpeg_quality: int
+    jpeg_quality: int  # quality to save the image with
 
 
 def windows(size: tuple, patch: tuple, x: int, y: int) -> Tuple[tuple, tuple]:
@@ -119,13 +111,8 @@ class _Canvas:
 
 def draw_scene(pool: Pool, short_side: Tuple[int, int],
                rng: np.random.Generator) -> Scene:
-    """Draw one image with its annotation, at least one object.
-
-    Args:
-        pool: What may be used.
-        short_side: Smallest and largest length of the shorter side, pixels.
-        rng: The image's own source of randomness.
-    """
+    """Draw one image with its annotation, at least one object; ``short_side``
+    is the range of its shorter side in pixels."""
     size = _image_size(short_side, rng)
     backgrounds = _pick_backgrounds(pool, rng)
     canvas = _Canvas(np.zeros(size, np.uint8))

@@ -18,16 +18,9 @@ and contain no third-party material.
 
 
 def draw_material(seed: int, size: int, stuff: bool = False) -> Material:
-    """Draw the cut-outs and backgrounds of the ``shapes`` data set.
-
-    Args:
-        seed: Seed of the drawing.
-        size: Largest short side of an image to come, in pixels.
-        stuff: Whether the backgrounds are textures of several classes.
-
-    Returns:
-        Material with the classes :data:`SHAPE_CLASSES`.
-    """
+    """Draw cut-outs of :data:`SHAPE_CLASSES`, and backgrounds: textures of one
+    class, or of several (``stuff``). ``size`` is the largest short side of an
+    image to come, in pixels."""
     rng = np.random.default_rng([seed, 2])
     cutouts: List[Cutout] = []
     for label, kind in enumerate(SHAPE_CLASSES):

@@ -29,20 +29,12 @@ Task = Tuple[str, str, int]
 
 def make_tree(out: Path, options: dict, gather: Callable[[], Material],
               jobs: int) -> bool:
-    """Draw the data set into ``out`` unless it is there already.
+    """Draw the data set into ``out`` unless it is there already; whether
+    anything was drawn.
 
-    Args:
-        out: Folder of the data set.
-        options: What decides its content, as it stands in the manifest.
-        gather: Called for the material if something is to be drawn.
-        jobs: Processes to draw with; the result does not depend on it.
-
-    Returns:
-        Whether anything was drawn.
-
-    Raises:
-        PhotoStampsError: If ``out`` holds something else, or there is not
-            enough material.
+    ``options`` decide its content and stand in the manifest. The material is
+    gathered if something is to be drawn. The result does not depend on the
+    number of processes (``jobs``).
     """
     old = _recorded_options(out)
     if old == options:

@@ -19,26 +19,19 @@ OFFSETS, DISTANCES, DISTRIBUTIONS = 'offsets', 'distances', 'distributions'
 
 
 class DenseOutputs(NamedTuple):
-    """Outputs of a dense head for n images, K cells and A anchors a cell.
-
-    Attributes:
-        scores (Tensor): Class logits ``(n, K, A, C)``.
-        boxes (Tensor): ``(n, K, A, 4)`` offsets, or distances in strides;
-            ``(n, K, A, 4, R)`` logits of distributions.
-        centerness (Tensor, optional): Logits ``(n, K, A, 1)`` of a further
-            quality of the box, which multiplies the scores.
-    """
-    scores: Tensor
+    """Outputs of a dense head for n images, K cells and A anchors a cell."""
+    scores: Tensor  #: class logits ``(n, K, A, C)``
+    #: ``(n, K, A, 4)`` offsets, or distances in strides; ``(n, K, A, 4, R)``
+    #: logits of distributions
     boxes: Tensor
+    #: logits ``(n, K, A, 1)`` of a further quality of the box, which
+    #: multiplies the scores
     centerness: Optional[Tensor]
 
 
 def regression_of(head: nn.Module) -> str:
-    """What a head says about a box, such as :data:`OFFSETS`.
-
-    Raises:
-        UserError: If it is none of the three.
-    """
+    """What a head says about a box, such as :data:`OFFSETS`; else
+    ``UserError``."""
     if not isinstance(head, MODE_DEPENDENT_HEADS):
         if isinstance(head, GFLHead):
             return DISTRIBUTIONS

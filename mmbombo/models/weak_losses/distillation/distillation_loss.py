@@ -63,9 +63,6 @@ class DistillationLoss(BaseWeakLoss):
         Before the first update of a moving average there is nobody to learn
         from, and the loss is an exact zero that touches the parameters that
         belong to it.
-
-        Raises:
-            UserError: If nobody provides the teacher.
         """
         if ctx.model.teachers.get(self.predictor) is not None:
             return super().forward(ctx)

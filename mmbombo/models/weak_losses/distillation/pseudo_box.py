@@ -65,13 +65,10 @@ class PseudoBoxLoss(DistillationLoss):
 
 def split_by_score(found: InstanceList,
                    score_thr: float) -> Tuple[InstanceList, InstanceList]:
-    """Part the boxes of a teacher into sure and doubtful ones.
+    """Part the boxes of a teacher into sure and doubtful ones: ``bboxes`` and
+    ``labels`` of each image, in their order.
 
     Boxes without area, after clipping to the image, are neither.
-
-    Returns:
-        tuple[list[:obj:`InstanceData`]]: ``bboxes`` and ``labels`` of the sure
-        and of the doubtful boxes of each image, in their order.
     """
     boxes, valid = pad_boxes([x.bboxes for x in found])
     labels, scores = (
