@@ -76,7 +76,7 @@ class EndHook(Hook):
     def after_train(self, runner):
         if 'NOTES' in os.environ:
             weights = b''.join(
-                x.detach().numpy().tobytes() for x in runner.model.parameters())
+                x.data.numpy().tobytes() for x in runner.model.parameters())
             name = hashlib.sha256(weights).hexdigest()
             Path(os.environ['NOTES'], f'weights_{rank}_{name}').touch()
 """
@@ -264,7 +264,8 @@ def test_two_processes_share_the_work(config, place, distributed, shapes, voc,
     notes.mkdir()
     distributed(
         'dist_train.sh', config, '--work-dir', tmp_path / 'work',
-        '--cfg-options', 'find_unused_parameters=True', 'train_cfg.max_iters=6',
+        '--cfg-options', 'find_unused_parameters=True',
+        'train_cfg.max_iters=6',
         env=dict(place.env, NOTES=str(notes)))
     found = sorted(x.name.split('_', 2) for x in notes.iterdir())
     weights = {name for stage, _, name in found if stage == 'weights'}
@@ -290,8 +291,8 @@ def other_tags(cfg):
 @pytest.mark.parametrize('change, checkpoint, message', [
     (None, None, 'stages/1 is of another training: resume that one'),
     (other_threshold, 'stage_1.pth',
-     'stages/1 has the labels of a config with another stage: take that back'),
-    (other_tags, 'iter_6.pth', 'config with another sources'),
+     'stages/1 has the labels of a config with other stage: take that back'),
+    (other_tags, 'iter_6.pth', 'config with other sources'),
     (other_threshold, 'iter_12.pth', None),
 ])
 def test_labels_of_another_training(go_on, copy, shapes, make_config, tmp_path,
@@ -328,7 +329,8 @@ def wrong(stage=None, **keys):
         in_stages(cfg)
         del cfg.custom_imports, cfg.custom_hooks[1], cfg.train_cfg.stages[2]
         cfg.train_cfg.stages[1].update(stage or {})
-        cfg.train_cfg.update(keys)
+        cfg.train_cfg.update(keys, max_iters=2)
+        cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
 
     return change
 
@@ -348,7 +350,5 @@ def wrong(stage=None, **keys):
 def test_mistakes_are_one_line(make_config, shapes, train_here, tmp_path,
                                change, message):
     config = make_config(tmp_path / 'c.py', shapes, iters=2, change=change)
-    done = train_here(config, '--work-dir', tmp_path / 'work', '--cfg-options',
-                      'train_cfg.max_iters=2', 'train_dataloader.num_workers=0',
-                      'train_dataloader.persistent_workers=False')
+    done = train_here(config, '--work-dir', tmp_path / 'work')
     assert re.search(message, done.line) and '\n' not in done.line

@@ -29,6 +29,7 @@ class Stage:
 
     Attributes:
         labeled (list[str]): Sources for which labels are written.
+        settings (dict): What the labels depend on, as JSON has it.
 
     Raises:
         UserError: If nothing reads the labels, or they are not where they are
@@ -43,15 +44,16 @@ class Stage:
         if unknown:
             raise self._error(
                 f'has unknown key(s) {unknown}; known are {KEYS}')
-        self.labels = config.get('labels')
+        self.settings: dict = {}
+        labels = config.get('labels')
         self.sources: Dict[str, dict] = config.get('sources') or {}
         self.predictor = config.get('predictor', 'self')
         self.batch_size = config.get('batch_size', 4)
-        self.writer = TASK_UTILS.build(self.labels) if self.labels else None
+        self.writer = TASK_UTILS.build(labels) if labels else None
         self.labeled: List[str] = []
         for name, changes in self.sources.items():
             self._find_reader(name, changes)
-        if self.labels and not self.labeled:
+        if labels and not self.labeled:
             raise self._error("has labels, but no path in its `sources` has "
                               f"'{LABELS}', so that nothing reads them")
 
@@ -101,16 +103,16 @@ class Stage:
         return self._file.exists()
 
     def write_down(self, **facts: Any) -> None:
-        """Write ``run``, ``settings`` and ``complete`` of the labels."""
+        """Write of which ``run`` the labels are, and if they are
+        ``complete``."""
+        facts['settings'] = self.settings
         atomic_write(self._file, json.dumps(facts).encode())
 
-    def find_problem(self, run: str, settings: dict,
-                     has_begun: bool) -> Optional[str]:
+    def find_problem(self, run: str, has_begun: bool) -> Optional[str]:
         """Why a training cannot use the labels; None if it can.
 
         Args:
             run (str): Name of the training.
-            settings (dict): What the labels depend on.
             has_begun (bool): Whether the stage is being trained.
         """
         resume = f'resume stage_{self.number}.pth to write them'
@@ -123,9 +125,11 @@ class Stage:
         if facts['run'] != run:
             return (f'{self.folder} is of another training: resume that one '
                     '(--resume), or remove it, or train in another --work-dir')
-        wrong = [k for k, v in settings.items() if facts['settings'][k] != v]
+        wrong = [
+            k for k, v in self.settings.items() if facts['settings'][k] != v
+        ]
         if wrong:
-            return (f'{self.folder} has the labels of a config with another '
+            return (f'{self.folder} has the labels of a config with other '
                     f'{" and ".join(wrong)}: take that back, or remove them '
                     f'and {resume}')
         if has_begun and not facts['complete']:

@@ -13,6 +13,7 @@ from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from torch import nn
 
 from mmbombo.datasets import MixedSourceDataset
+from mmbombo.datasets.source_tree import leaf_datasets
 from mmbombo.engine.pseudo_labels import write_pseudo_labels
 from mmbombo.evaluation.pseudo_labels import compare_masks
 from mmbombo.registry import DATASETS, LOOPS
@@ -68,39 +69,52 @@ class StagedTrainLoop(IterBasedTrainLoop):
                  truth: Optional[Dict[str, dict]] = None,
                  **kwargs) -> None:
         super().__init__(runner, dataloader, max_iters, **kwargs)
-        self._loader_cfg = dataloader
+        self._loader_cfg = copy.deepcopy(dataloader)
+        whole = self.dataloader.dataset
+        if not isinstance(whole, MixedSourceDataset):
+            self._loader_cfg['dataset'] = dict(
+                type='MixedSourceDataset', datasets=[dataloader['dataset']])
+        self._sources = dict(
+            zip((x.source for x in leaf_datasets(whole)),
+                self._loader_cfg['dataset']['datasets']))
         folder = Path(runner.work_dir) / 'stages'
         self.stages = [
             Stage(k, folder / str(k), stage) for k, stage in enumerate(stages)
         ]
         # what a task that rests in one stage may learn from in another
-        self.kinds_of_stages = {
-            *getattr(self.dataloader.dataset, 'annotation_kinds', ())
-        }.union(*(stage.kinds for stage in self.stages))
+        self.kinds_of_stages = {*whole.annotation_kinds
+                                }.union(*(stage.kinds
+                                          for stage in self.stages))
         self._max_epochs = len(stages)
         self._ends = [
-            round(max_iters * (k + 1) / len(stages))
-            for k in range(len(stages))
+            round(max_iters * k / len(stages))
+            for k in range(1,
+                           len(stages) + 1)
         ]
-        self._sources = self._source_configs()
-        for changes in (truth or {}, *(x.sources for x in self.stages)):
+        truth = truth or {}
+        for changes in (truth, *(x.sources for x in self.stages)):
             unknown = sorted({*changes} - {*self._sources})
             if unknown:
                 raise UserError(
                     f'train_cfg changes the source(s) {unknown}, but those of '
                     f'train_dataloader are {[*self._sources]}')
         self._truth = {
-            name: self._build(merged(self._sources[name], changes))
-            for name, changes in (truth or {}).items()
+            name: self._build(merged(self._sources[name], truth[name]))
+            for name in truth
         }
+        for stage, config in zip(self.stages, stages):
+            stage.settings = self._settings(stage, config)
 
-    def _source_configs(self) -> Dict[str, dict]:
-        """Config of each source, by its name."""
-        whole, config = self.dataloader.dataset, self._loader_cfg['dataset']
-        if not isinstance(whole, MixedSourceDataset):
-            return {getattr(whole, 'source', type(whole).__name__): config}
-        names = [x.source for x in whole.datasets]
-        return dict(zip(names, config['datasets']))
+    def _settings(self, stage: Stage, config: dict) -> dict:
+        """What the labels of a stage depend on, as JSON has it."""
+        facts = dict(
+            stage={
+                k: v
+                for k, v in config.items() if k != 'batch_size'
+            },
+            sources=[self._sources[x] for x in stage.labeled],
+            pipeline=self._pipeline() if stage.labeled else None)
+        return json.loads(json.dumps(facts, default=str))
 
     def run(self) -> nn.Module:
         """Train what is left of the stages."""
@@ -142,33 +156,19 @@ class StagedTrainLoop(IterBasedTrainLoop):
         hub = self.runner.message_hub
         if RUN not in hub.runtime_info:
             hub.update_info(RUN, uuid.uuid4().hex)
-        problems = [None]
-        if is_main_process():
-            run = hub.get_info(RUN)
-            found = (
-                stage.find_problem(run, self._settings(stage), has_begun
-                                   and stage.number == first)
-                for stage in self.stages[first:] if stage.writer)
-            problems = [next(filter(None, found), None)]
-        broadcast_object_list(problems)
+        problems = [
+            stage.find_problem(hub.get_info(RUN), has_begun and k == 0)
+            for k, stage in enumerate(self.stages[first:]) if stage.labeled
+        ]
+        problems = [next(filter(None, problems), None)]
+        broadcast_object_list(problems)  # the first process decides
         if problems[0]:
             raise UserError(problems[0])
-
-    def _settings(self, stage: Stage) -> dict:
-        """What the labels of a stage depend on, as JSON has it."""
-        settings = dict(
-            stage={
-                key: getattr(stage, key)
-                for key in ('labels', 'sources', 'predictor')
-            },
-            sources=[self._sources[x] for x in stage.labeled],
-            pipeline=self._pipeline())
-        return json.loads(json.dumps(settings, default=str))
 
     def _begin(self, stage: Stage) -> None:
         """Write the labels of a stage, and build what begins anew."""
         runner = self.runner
-        if stage.writer is not None:
+        if stage.labeled:
             self._write_labels(stage)
         if stage.number:
             self._restart_schedule()
@@ -192,12 +192,10 @@ class StagedTrainLoop(IterBasedTrainLoop):
         # process's
         for buffer in (*unwrapped(runner.model).buffers(), *model.buffers()):
             broadcast(buffer)
-        facts = dict(
-            run=runner.message_hub.get_info(RUN),
-            settings=self._settings(stage))
+        run = runner.message_hub.get_info(RUN)
         if is_main_process() and not stage.is_known:
             self._save(f'stage_{stage.number}.pth')
-            stage.write_down(complete=False, **facts)
+            stage.write_down(run=run, complete=False)
         barrier()
         for name in stage.labeled:
             source = self._build(self._sources[name])
@@ -206,7 +204,7 @@ class StagedTrainLoop(IterBasedTrainLoop):
             write_pseudo_labels(stage.writer, model, source,
                                 stage.out_dirs(name), stage.batch_size)
         if is_main_process():
-            stage.write_down(complete=True, **facts)
+            stage.write_down(run=run, complete=True)
         for name in stage.labeled:
             self._compare(stage, name)
 
@@ -254,11 +252,9 @@ class StagedTrainLoop(IterBasedTrainLoop):
     def _load_sources(self, stage: Stage) -> None:
         """Build the data loader of a stage, at the present step."""
         loader = copy.deepcopy(self._loader_cfg)
-        sources = [stage.changed(*item) for item in self._sources.items()]
-        if isinstance(self.dataloader.dataset, MixedSourceDataset):
-            loader['dataset']['datasets'] = sources
-        else:
-            loader['dataset'], = sources
+        loader['dataset']['datasets'] = [
+            stage.changed(*item) for item in self._sources.items()
+        ]
         BaseLoop.__init__(self, self.runner, loader)
         sampler = self.dataloader.sampler
         if hasattr(sampler, 'skip'):
