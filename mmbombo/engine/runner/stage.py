@@ -129,9 +129,9 @@ class Stage:
             k for k, v in self.settings.items() if facts['settings'][k] != v
         ]
         if wrong:
-            return (f'{self.folder} has the labels of a config with other '
-                    f'{" and ".join(wrong)}: take that back, or remove them '
-                    f'and {resume}')
+            return (f'{self.folder} has labels of another config '
+                    f'({", ".join(wrong)}): go back to it, or remove them and '
+                    f'{resume}')
         if has_begun and not facts['complete']:
             return f'{self.folder} is not complete: {resume}'
         return None
