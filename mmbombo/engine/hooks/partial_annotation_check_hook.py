@@ -296,7 +296,8 @@ def kinds_of_stages(runner: Any) -> Collection[str]:
 
     Where each parameter needs a gradient in every step there are none.
     """
-    if get_world_size() > 1 and not runner.model.find_unused_parameters:
+    if get_world_size() > 1 and not getattr(runner.model,
+                                            'find_unused_parameters', True):
         return ()
     return getattr(runner.train_loop, 'kinds_of_stages', ())
 

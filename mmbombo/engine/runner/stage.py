@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Set
+from typing import Any, Callable, Dict, List, Optional
 
 from mmengine.config import ConfigDict
 
@@ -62,40 +62,23 @@ class Stage:
 
     def _find_reader(self, name: str, changes: dict) -> None:
         """Look for paths of labels in the changes of a source."""
-        paths: List[str] = []
-        with_strings(changes, paths.append)
-        folders = [
-            f'{LABELS}/{x}' for x in getattr(self.writer, 'folders', ())
-        ]
+        strings: List[str] = []
+        with_strings(changes, strings.append)
+        paths = [x for x in strings if LABELS in x]
+        known = [f'{LABELS}/{x}' for x in getattr(self.writer, 'folders', ())]
         for path in paths:
-            if LABELS in path and path not in folders:
-                raise self._error(
-                    f"reads '{path}' in its source '{name}', but "
-                    f'its labels are in {folders}')
-        if any(LABELS in path for path in paths):
+            if path not in known:
+                raise self._error(f"reads '{path}' in its source '{name}', but"
+                                  f' its labels are in {known}')
+        if paths:
             self.labeled.append(name)
-
-    @property
-    def kinds(self) -> Set[str]:
-        """set[str]: Annotation kinds that its sources are changed to."""
-        return {
-            kind
-            for changes in self.sources.values()
-            for kind in changes.get('annotation_kinds', ())
-        }
-
-    def out_dirs(self, source: str) -> Dict[str, Path]:
-        """Where the labels of a source go."""
-        return {x: self.folder / source / x for x in self.writer.folders}
 
     def changed(self, source: str, config: dict) -> ConfigDict:
         """The config of a source in this stage."""
         folder = str(self.folder / source)
-        return merged(
-            config,
-            with_strings(
-                self.sources.get(source, {}),
-                lambda x: x.replace(LABELS, folder)))
+        changes = with_strings(
+            self.sources.get(source, {}), lambda x: x.replace(LABELS, folder))
+        return merged(config, changes)
 
     @property
     def is_known(self) -> bool:
@@ -103,17 +86,14 @@ class Stage:
         return self._file.exists()
 
     def write_down(self, **facts: Any) -> None:
-        """Write of which ``run`` the labels are, and if they are
-        ``complete``."""
+        """Write of which ``run`` they are, and whether ``complete``."""
         facts['settings'] = self.settings
         atomic_write(self._file, json.dumps(facts).encode())
 
     def find_problem(self, run: str, has_begun: bool) -> Optional[str]:
-        """Why a training cannot use the labels; None if it can.
+        """Why the training ``run`` cannot use the labels, if it cannot.
 
-        Args:
-            run (str): Name of the training.
-            has_begun (bool): Whether the stage is being trained.
+        They must be complete in a stage that has begun to train.
         """
         resume = f'resume stage_{self.number}.pth to write them'
         facts = dict(run=None)

@@ -82,15 +82,13 @@ class StagedTrainLoop(IterBasedTrainLoop):
             Stage(k, folder / str(k), stage) for k, stage in enumerate(stages)
         ]
         # what a task that rests in one stage may learn from in another
-        self.kinds_of_stages = {*whole.annotation_kinds
-                                }.union(*(stage.kinds
-                                          for stage in self.stages))
-        self._max_epochs = len(stages)
-        self._ends = [
-            round(max_iters * k / len(stages))
-            for k in range(1,
-                           len(stages) + 1)
+        kinds = [
+            changes.get('annotation_kinds', ()) for stage in self.stages
+            for changes in stage.sources.values()
         ]
+        self.kinds_of_stages = {*whole.annotation_kinds}.union(*kinds)
+        count = self._max_epochs = len(stages)
+        self._ends = [round(max_iters * (k + 1) / count) for k in range(count)]
         truth = truth or {}
         for changes in (truth, *(x.sources for x in self.stages)):
             unknown = sorted({*changes} - {*self._sources})
@@ -108,10 +106,7 @@ class StagedTrainLoop(IterBasedTrainLoop):
     def _settings(self, stage: Stage, config: dict) -> dict:
         """What the labels of a stage depend on, as JSON has it."""
         facts = dict(
-            stage={
-                k: v
-                for k, v in config.items() if k != 'batch_size'
-            },
+            stage=dict(config, batch_size=None),
             sources=[self._sources[x] for x in stage.labeled],
             pipeline=self._pipeline() if stage.labeled else None)
         return json.loads(json.dumps(facts, default=str))
@@ -201,8 +196,10 @@ class StagedTrainLoop(IterBasedTrainLoop):
             source = self._build(self._sources[name])
             runner.logger.info(f'labels of {len(source)} images of the source '
                                f"'{name}' go to {stage.folder / name}")
-            write_pseudo_labels(stage.writer, model, source,
-                                stage.out_dirs(name), stage.batch_size)
+            write_pseudo_labels(
+                stage.writer, model, source,
+                {x: stage.folder / name / x
+                 for x in stage.writer.folders}, stage.batch_size)
         if is_main_process():
             stage.write_down(run=run, complete=True)
         for name in stage.labeled:
