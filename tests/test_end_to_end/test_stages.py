@@ -250,6 +250,25 @@ def test_killed_at_any_time(go_on, whole, tmp_path):
     assert all(torch.equal(x, expected[key]) for key, x in weights.items())
 
 
+def test_first_stage_with_labels(go_on, whole, shapes, make_config, tmp_path):
+    """Those of the weights that the training begins with."""
+
+    def alone(cfg):
+        in_stages(cfg)
+        cfg.load_from = str(whole.work_dir / 'stage_1.pth')
+        cfg.train_cfg.update(max_iters=2)
+        cfg.train_cfg.stages = cfg.train_cfg.stages[1:2]
+
+    config = make_config(tmp_path / 'alone.py', shapes, change=alone)
+    done = go_on(tmp_path / 'work', config=config)
+    assert (tmp_path / 'work/stages/0/tags/masks').is_dir()
+    assert all('seg/loss_ce' in x for x in done.scalars.train)
+    again = go_on(
+        tmp_path / 'work', '--resume', tmp_path / 'work/stage_0.pth',
+        config=config)
+    assert again.scalars.train == done.scalars.train
+
+
 def bytes_of(work_dir):
     return {
         str(x.relative_to(work_dir)): x.read_bytes()
