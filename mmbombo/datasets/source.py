@@ -10,13 +10,14 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 
 from mmbombo.registry import TRANSFORMS
-from mmbombo.structures import SEM_SEG, check_kinds
+from mmbombo.structures import SALIENCY, SEM_SEG, annotation_kind, check_kinds
 from .checks.evaluation_pipeline import check_evaluation_pipeline
-from .checks.training_pipeline import check_training_pipeline
+from .checks.training_pipeline import check_training_pipeline, is_augmentation
 from .draw_seed import seeded_draw
 from .errors import DatasetError
 from .image_list import keep_listed
 from .transforms.load_partial_annotations import LoadPartialAnnotations
+from .transforms.saliency import move_saliency
 
 
 class SourceMixin:
@@ -62,6 +63,11 @@ class SourceMixin:
         check = check_evaluation_pipeline if test_mode else \
             check_training_pipeline
         check(transforms, self.annotation_kinds)
+        if SALIENCY in self.annotation_kinds:
+            transforms = [
+                x for step in transforms
+                for x in [step, *[move_saliency] * is_augmentation(step)]
+            ]
         return transforms
 
     @property
@@ -90,6 +96,29 @@ class SourceMixin:
                 f'{self.annotation_kinds} that its config asks for: {place} '
                 'lists none (of a folder, files are listed that end as '
                 '`img_suffix` and `seg_map_suffix` say)')
+
+    def add_maps(self, kind: str, infos: Sequence[dict], prefix: dict) -> None:
+        """Name the map of each image, ``NAME.png`` of ``NAME.*``.
+
+        It is below ``prefix`` of the kind, such as ``'saliency_path'``, as the
+        image is below its folder.
+        """
+        if kind not in self.annotation_kinds:
+            return
+        key = annotation_kind(kind).info_key
+        images = prefix.get('img_path') or prefix.get('img')
+        for info in infos:
+            if key in info:  # of a data set of the user's
+                continue
+            if not prefix.get(key):
+                raise DatasetError(
+                    f'source {self.source!r}: annotation_kinds declares '
+                    f'{kind!r}; name the folder of the maps, '
+                    f'data_prefix=dict({key}=...)')
+            name = osp.relpath(info['img_path'], images or '.')
+            if not images or name.startswith('..'):
+                name = osp.basename(name)
+            info[key] = osp.join(prefix[key], osp.splitext(name)[0] + '.png')
 
     def full_init(self) -> None:
         """Read the list of images, and load the first one of it."""
