@@ -22,8 +22,9 @@ def test_affinity_by_hand():
     layer = TaskAffinity(5, 3)
     feat = torch.randn(2, 5, 3, 4)
     cells = feat.numpy().reshape(2, 5, 12)
-    theta, phi = ((x.weight.detach().numpy()[..., 0, 0],
-                   x.bias.detach().numpy()) for x in (layer.theta, layer.phi))
+    theta, phi = ((x.weight.detach().numpy()[..., 0,
+                                             0], x.bias.detach().numpy())
+                  for x in (layer.theta, layer.phi))
     wanted = np.zeros((2, 12, 12))
     for n in range(2):
         for u in range(12):
@@ -73,8 +74,8 @@ def test_gradients():
     values = torch.randn(1, 2, 4, 6, dtype=torch.double, requires_grad=True)
     for transpose in (False, True):
         assert gradcheck(
-            lambda x, y: propagate(
-                y, cross([layer(x), layer(-x)]), transpose), (feat, values))
+            lambda x, y: propagate(y, cross([layer(x), layer(-x)]), transpose),
+            (feat, values))
 
 
 def test_bfloat16_is_finite():
@@ -111,14 +112,17 @@ def test_propagation():
         propagate(values, uniform),
         values.mean((2, 3), keepdim=True).expand_as(values))
     # two segments of 3 and 5 cells
-    blocks = torch.block_diag(torch.full((3, 3), 1 / 3),
-                              torch.full((5, 5), 1 / 5)).expand(2, -1, -1)
+    blocks = torch.block_diag(
+        torch.full((3, 3), 1 / 3), torch.full((5, 5),
+                                              1 / 5)).expand(2, -1, -1)
     found = propagate(values, blocks).flatten(2)
     for part in (slice(0, 3), slice(3, 8)):
         torch.testing.assert_close(
             found[..., part],
-            values.flatten(2)[..., part].mean(
-                2, keepdim=True).expand_as(found[..., part]))
+            values.flatten(2)[...,
+                              part].mean(2,
+                                         keepdim=True).expand_as(found[...,
+                                                                       part]))
 
 
 @pytest.mark.parametrize('transpose', [False, True])

@@ -238,7 +238,8 @@ def test_a_joint_head_of_a_teacher_runs_once_for_both_tasks():
     ctx = StepContext(model, *batch())
     teacher.task_heads.pair.seen.clear()
     near, both, far = (
-        ctx.outputs_of('ema', name, [1, 2]) for name in ('near', 'pair', 'far'))
+        ctx.outputs_of('ema', name, [1, 2])
+        for name in ('near', 'pair', 'far'))
     assert both['near'] is near and both['far'] is far
     assert teacher.task_heads.pair.seen == [[1, 2]]
 

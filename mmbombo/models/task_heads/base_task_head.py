@@ -179,6 +179,18 @@ def require_num_classes(head: nn.Module, task: str, classes: TaskClasses,
                         f'{list(classes[task])}')
 
 
+def require_map(head: nn.Module, feats: Tuple[Tensor, ...], in_index: int,
+                in_channels: int) -> None:
+    """Raise ``UserError`` if the map that a head reads is another one."""
+    channels = [feat.shape[1] for feat in feats]
+    if (not -len(channels) <= in_index < len(channels)
+            or channels[in_index] != in_channels):
+        raise UserError(
+            f'{type(head).__name__} reads map {in_index} (in_index) with '
+            f'{in_channels} channels (in_channels), but the maps have '
+            f'{channels} channels')
+
+
 def library_scope(head: ConfigType, default: str) -> ConfigType:
     """Make a head's config resolve its parts in the head's own library.
 
