@@ -27,7 +27,8 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
 
 
 MODELS = _child('model', root.MODELS, 'models')
-TASK_UTILS = _child('task util', root.TASK_UTILS, 'models.task_modules')
+TASK_UTILS = _child('task util', root.TASK_UTILS, 'models.task_modules',
+                    'engine.pseudo_labels')
 DATASETS = _child('dataset', root.DATASETS, 'datasets')
 TRANSFORMS = _child('transform', root.TRANSFORMS, 'datasets.transforms')
 DATA_SAMPLERS = _child('data sampler', root.DATA_SAMPLERS, 'datasets.samplers')
@@ -38,6 +39,8 @@ VISUALIZERS = _child('visualizer', root.VISUALIZERS, 'visualization')
 WEIGHT_INITIALIZERS = _child('weight initializer', root.WEIGHT_INITIALIZERS,
                              'engine.initializers')
 INFERENCERS = _child('inferencer', root.INFERENCERS, 'apis')
+LOOPS = _child('loop', root.LOOPS, 'engine.runner')
+LOG_PROCESSORS = _child('log processor', root.LOG_PROCESSORS, 'engine.runner')
 
 # What is called for each annotation kind that an image has, under its name:
 # (transform, results), (results, sample) and (layer, sample).
@@ -45,12 +48,10 @@ ANNOTATION_LOADERS = Registry('annotation loader', locations=[__name__])
 ANNOTATION_PACKERS = Registry('annotation packer', locations=[__name__])
 ANNOTATION_DRAWERS = Registry('annotation drawer', locations=[__name__])
 
-# Nothing of ours is in most of these, but without a node MMEngine warns that
+# Nothing of ours is in these, but without a node MMEngine warns that
 # the scope of the config does not exist there.
 RUNNERS = _child('runner', root.RUNNERS)
 RUNNER_CONSTRUCTORS = _child('runner constructor', root.RUNNER_CONSTRUCTORS)
-LOOPS = _child('loop', root.LOOPS)
-LOG_PROCESSORS = _child('log processor', root.LOG_PROCESSORS, 'engine.runner')
 MODEL_WRAPPERS = _child('model wrapper', root.MODEL_WRAPPERS)
 OPTIMIZERS = _child('optimizer', root.OPTIMIZERS)
 OPTIM_WRAPPERS = _child('optimizer wrapper', root.OPTIM_WRAPPERS)

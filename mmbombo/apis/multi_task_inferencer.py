@@ -31,10 +31,10 @@ from mmbombo.structures import annotation_kinds
 from mmbombo.utils import UserError
 from mmbombo.utils.checkpoint import checked_loader
 from mmbombo.utils.config_names import load_config, published_weights
+from mmbombo.utils.config_parts import find_dataset, inference_steps
 from mmbombo.utils.stored_config import registered_types_only, stored_config
 from mmbombo.visualization import class_styles
 from mmbombo.visualization.palette import Color
-from .config_parts import find_dataset, inference_steps
 from .images import find_problem, list_images, unique_names
 from .results import sample_to_dict, write_label_map
 

@@ -7,10 +7,9 @@ from typing import List, Sequence
 import numpy as np
 from mmdet.structures import DetDataSample
 from mmengine.structures import PixelData
-from PIL import Image
 from pycocotools import mask as coco_mask
 
-from mmbombo.visualization import ClassStyle
+from mmbombo.visualization import ClassStyle, label_map_image
 from mmbombo.visualization.layers import map_ids, to_numpy
 
 
@@ -78,14 +77,3 @@ def write_label_map(path: str, field: PixelData,
     """Write a map of ids 0-255 as a palette PNG; its folder is made."""
     os.makedirs(osp.dirname(path), exist_ok=True)
     label_map_image(map_ids(field), styles).save(path)
-
-
-def label_map_image(ids: np.ndarray,
-                    styles: Sequence[ClassStyle]) -> Image.Image:
-    """Ids ``(H, W)`` of 0-255 as a palette image, 255 in VOC's color of it."""
-    image = Image.fromarray(ids.astype(np.uint8), mode='P')
-    colors = [style.color for style in styles[:255]]
-    # with less than 256 colors Pillow would cut bits off
-    colors += [(0, 0, 0)] * (255 - len(colors)) + [(224, 224, 192)]
-    image.putpalette([value for color in colors for value in color])
-    return image

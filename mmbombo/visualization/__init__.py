@@ -1,5 +1,7 @@
 # Copyright (c) mmbombo contributors.
 from .multi_task_visualizer import MultiTaskLocalVisualizer
-from .palette import ClassStyle, class_styles
+from .palette import ClassStyle, class_styles, label_map_image
 
-__all__ = ['ClassStyle', 'MultiTaskLocalVisualizer', 'class_styles']
+__all__ = [
+    'ClassStyle', 'MultiTaskLocalVisualizer', 'class_styles', 'label_map_image'
+]

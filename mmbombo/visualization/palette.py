@@ -7,6 +7,9 @@ own list; a class that both tasks know by the same name has one color.
 import colorsys
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
+from PIL import Image
+
 Color = Tuple[int, int, int]
 BACKGROUND = 'background'
 #: Stands in maps of ids for pixels of which several classes are possible.
@@ -78,3 +81,14 @@ def text_color(background: Color) -> Color:
     red, green, blue = background
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     return (0, 0, 0) if luma > 140 else (255, 255, 255)
+
+
+def label_map_image(ids: np.ndarray,
+                    styles: Sequence[ClassStyle]) -> Image.Image:
+    """Ids ``(H, W)`` of 0-255 as a palette image, 255 in VOC's color of it."""
+    image = Image.fromarray(ids.astype(np.uint8), mode='P')
+    colors = [style.color for style in styles[:255]]
+    # with less than 256 colors Pillow would cut bits off
+    colors += [(0, 0, 0)] * (255 - len(colors)) + [(224, 224, 192)]
+    image.putpalette([value for color in colors for value in color])
+    return image

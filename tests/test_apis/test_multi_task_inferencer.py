@@ -18,13 +18,13 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmbombo.apis import MultiTaskInferencer
-from mmbombo.apis.config_parts import find_dataset, inference_steps
 from mmbombo.apis.images import unique_names
 from mmbombo.apis.results import sample_to_dict
 from mmbombo.apis.videos import predict_video
 from mmbombo.registry import INFERENCERS
 from mmbombo.utils import UserError
 from mmbombo.utils.checkpoint import READS_SAFELY
+from mmbombo.utils.config_parts import find_dataset, inference_steps
 
 
 def make_inferencer(config, checkpoint, **kwargs):

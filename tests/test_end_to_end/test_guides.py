@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from toolbox import make_sample, tiny_model_cfg
 
-from mmbombo.apis.predicted_masks import CamScores
 from mmbombo.datasets import ImageLabelDataset
+from mmbombo.engine.pseudo_labels import CamMasks
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
 
@@ -255,8 +255,7 @@ def ask_without_tags(folder):
             task_heads=dict(cls=dict(
                 type='ClsTaskHead', num_classes=1, in_channels=16,
                 in_index=1))))
-    scores = CamScores(torch.ones(1, 1) > 0, threshold=.5, scales=(1, ))
-    list(scores(model, torch.zeros(1, 3, 64, 64), [sample], None))
+    list(CamMasks(.5, (1, )).maps(model, torch.zeros(1, 3, 64, 64), [sample]))
 
 
 #: Makes the mistake of each row of the guide's table.

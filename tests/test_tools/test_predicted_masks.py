@@ -13,10 +13,11 @@ from PIL import Image
 from toolbox import (CLASSES, SEG_CLASSES, load_script, make_sample,
                      tiny_model_cfg, write_voc)
 
-from mmbombo.apis.predicted_masks import CamScores, label_ids, tag_rules
-from mmbombo.apis.results import label_map_image
+from mmbombo.engine.pseudo_labels import CamMasks
+from mmbombo.engine.pseudo_labels.mask_writer import tag_rules
 from mmbombo.registry import DATASETS, MODELS
 from mmbombo.utils import UserError
+from mmbombo.visualization import label_map_image
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = str(ROOT / 'tools/dataset_converters/predicted_masks.py')
@@ -174,12 +175,12 @@ def test_activation_maps(seg_classes, elsewhere):
             scale_factor=(.5, .5)))
     model = ColorNetwork()
     model.classes = dict(cls=CLASSES, seg=seg_classes)
-    rules = tag_rules(model,
-                      SimpleNamespace(metainfo=dict(cls_classes=CLASSES)))
+    writer = CamMasks(.5, (.5, 1.))
+    writer.prepare(model,
+                   SimpleNamespace(metainfo=dict(cls_classes=CLASSES)))
 
-    scores, = CamScores(rules, .5, (.5, 1.))(model, inputs, [sample], None)
-    assert scores.shape == (len(seg_classes), 128, 128)
-    ids = label_ids(scores, 0.)
+    ids, = writer.ids(model, inputs, [sample])
+    assert ids.shape == (128, 128)
     cat = len(seg_classes) - 3
     assert (ids[34:62, 18:46] == cat).all()
     assert (ids[34:62, 82:110] == cat + 1).all()
@@ -188,11 +189,11 @@ def test_activation_maps(seg_classes, elsewhere):
 
 
 def test_activation_maps_need_tags():
-    scores = CamScores(torch.eye(3) > 0, .3, (1., ))
     with pytest.raises(UserError, match='0.jpg has no tags'):
         list(
-            scores(ColorNetwork(), torch.zeros(1, 3, 64, 64),
-                   [make_sample((), size=64)], None))
+            CamMasks(.3, (1., )).maps(ColorNetwork(),
+                                      torch.zeros(1, 3, 64, 64),
+                                      [make_sample((), size=64)]))
 
 
 def test_ids_need_names():

@@ -63,7 +63,6 @@ from mmengine.model import ModuleList
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 
-from mmbombo.apis.config_parts import base_type, inference_steps
 from mmbombo.engine.hooks.teacher_hook import load_all_weights
 from mmbombo.evaluation.pseudo_labels import (Dataset, PseudoLabelQuality,
                                               build_pair,
@@ -76,6 +75,7 @@ from mmbombo.utils import UserError, use_checked_loader, user_errors
 from mmbombo.utils.checkpoint_classes import (find_class_changes,
                                               require_trained_classes)
 from mmbombo.utils.config_names import load_config
+from mmbombo.utils.config_parts import base_type, inference_steps
 
 HOOK = 'PseudoLabelQualityHook'
 LOSSES = (BoxForMaskLoss, MaskForBoxLoss)

@@ -76,20 +76,20 @@ def parse_args() -> argparse.Namespace:
 if __name__ == '__main__':  # --help waits for no library
     parse_args()
 
+from pathlib import Path
 from typing import List, Optional, Sequence
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
 from mmbombo.apis import MultiTaskInferencer
-from mmbombo.apis.config_parts import find_dataset
-from mmbombo.apis.predicted_masks import (CamScores, tag_rules,
-                                          write_predicted_masks)
+from mmbombo.engine.pseudo_labels import (CamMasks, PredictedMasks,
+                                          write_pseudo_labels)
 from mmbombo.registry import DATASETS
 from mmbombo.structures import SEM_SEG
-from mmbombo.structures.class_names import require_same_classes
 from mmbombo.utils import UserError, user_errors
 from mmbombo.utils.config_names import load_config
+from mmbombo.utils.config_parts import find_dataset
 
 
 def build_sources(cfg: Config, names: Optional[Sequence[str]]) -> BaseDataset:
@@ -131,23 +131,12 @@ def main() -> None:
         device=args.device,
         trust_checkpoint=args.trust_checkpoint)
     dataset = build_sources(cfg, args.sources)
-    scores = None
-    if args.cam_threshold is not None:
-        require_same_classes(
-            inferencer.model.classes.get('cls', ()),
-            dataset.metainfo.get('cls_classes', ()),
-            ('the model', 'the data set'), 'their tags differ')
-        scores = CamScores(
-            tag_rules(inferencer.model, dataset), args.cam_threshold,
-            args.cam_scales)
-    written = write_predicted_masks(
-        inferencer.model,
-        dataset,
-        args.out,
-        scores,
-        threshold=args.threshold,
-        use_tags=not args.ignore_tags,
-        batch_size=args.batch_size)
+    if args.cam_threshold is None:
+        writer = PredictedMasks(args.threshold, not args.ignore_tags)
+    else:
+        writer = CamMasks(args.cam_threshold, args.cam_scales)
+    written = write_pseudo_labels(writer, inferencer.model, dataset,
+                                  dict(masks=Path(args.out)), args.batch_size)
     kept = len(dataset) - written
     print(f'{written} masks written to {args.out}' +
           (f', {kept} were there' if kept else ''))

@@ -91,8 +91,8 @@ def stock_config(model: 'nn.Module', task: str, metainfo: dict) -> 'Config':
     """
     from mmengine.config import Config
 
-    from mmbombo.apis.config_parts import inference_steps
     from mmbombo.utils import UserError
+    from mmbombo.utils.config_parts import inference_steps
     ours = model.cfg.model.to_dict()
     name = model.head_name(task)
     adapter = ours['task_heads'][name]

@@ -4,7 +4,7 @@ from typing import List
 
 from mmengine.config import Config
 
-from mmbombo.utils import UserError
+from .user_errors import UserError
 
 
 def find_dataset(cfg: Config) -> dict:
