@@ -56,8 +56,8 @@ def test_size_of_the_published_head():
                 num_classes=21,
                 cls=dict(num_classes=20, dropout_ratio=.5, bias=False)))
         backbone = MODELS.build(dict(type='WideResNet38'))
-    total = sum(
-        x.numel() for part in (head, backbone) for x in part.parameters())
+    total = sum(x.numel() for part in (head, backbone)
+                for x in part.parameters())
     # published: 115.38 million, of which 66,560 in layers that nobody reads
     assert total + 66_560 == 115_382_122
 
@@ -72,7 +72,8 @@ def test_what_the_head_says():
     for task in ('seg', 'sal'):
         branch = head.branches[task]
         x = branch.encode(maps[0])
-        own = torch.einsum('ncu,ncv->nuv', branch.affinity.theta(x).flatten(2),
+        own = torch.einsum('ncu,ncv->nuv',
+                           branch.affinity.theta(x).flatten(2),
                            branch.affinity.phi(x).flatten(2)).softmax(2)
         affinities.append(own)
         moved = torch.einsum('nuv,ncv->ncu', own,
@@ -109,8 +110,7 @@ def test_rows_of_the_ablation(kwargs, maps, own, crossed):
         assert any(f'{task}.affinity' in x for x in names) == (task in own)
     # every parameter is read
     total = sum(x.sum() for outputs in found.values() for x in outputs)
-    grads = torch.autograd.grad(
-        total, [*head.parameters()], allow_unused=True)
+    grads = torch.autograd.grad(total, [*head.parameters()], allow_unused=True)
     assert all(x is not None for x in grads)
 
 
@@ -136,8 +136,8 @@ def test_losses_are_means_over_what_is_known():
                                    F.cross_entropy(seg, ids, ignore_index=255))
         torch.testing.assert_close(
             losses['sal'][f'{prefix}loss_bce'],
-            F.binary_cross_entropy_with_logits(
-                sal[known], (values[known] > .5).float()))
+            F.binary_cross_entropy_with_logits(sal[known], (values[known]
+                                                            > .5).float()))
     assert set(losses['cls']) == {'loss_cls'}
     assert sum('loss' in x for part in losses.values() for x in part) == 5
 
@@ -165,10 +165,11 @@ def test_nothing_known_costs_nothing(autocast):
     with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
         outputs = head(feats(), samples)
         losses = [
-            value for task in head.tasks for key, value in
-            head.loss_on_targets(task, outputs[task],
-                                 head.targets(task, samples)[0],
-                                 [x.metainfo for x in samples]).items()
+            value for task in head.tasks
+            for key, value in head.loss_on_targets(
+                task, outputs[task],
+                head.targets(task, samples)[0], [x.metainfo
+                                                 for x in samples]).items()
             if 'loss' in key
         ]
     assert len(losses) == 5 and all(x == 0 for x in losses)
@@ -264,9 +265,8 @@ def test_weak_losses_teach_it_beside_a_detector():
         'aux/cls/loss_cls': ('cls.', ),
         'aux/sal/plain.loss_bce': ('branches.sal', ),
         # by the affinity across tasks
-        'b4m/loss_ce':
-        ('branches.seg', 'branches.sal.encode', 'branches.sal.affinity',
-         'cross.'),
+        'b4m/loss_ce': ('branches.seg', 'branches.sal.encode',
+                        'branches.sal.affinity', 'cross.'),
         't4m/plain.loss_ce': ('branches.seg', )
     }
     named = dict(head.named_parameters())
@@ -274,9 +274,9 @@ def test_weak_losses_teach_it_beside_a_detector():
         grads = torch.autograd.grad(
             losses[key], named.values(), retain_graph=True, allow_unused=True)
         assert {n
-                for n, x in zip(named, grads)
-                if x is not None} == {n
-                                      for n in named if n.startswith(prefixes)}
+                for n, x in zip(named, grads) if x is not None
+                } == {n
+                      for n in named if n.startswith(prefixes)}
     total.backward()
     for parameter in model.parameters():
         if parameter.requires_grad:
