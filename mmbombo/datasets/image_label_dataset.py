@@ -8,6 +8,7 @@ from mmengine.fileio import list_dir_or_file
 
 from mmbombo.registry import DATASETS
 from mmbombo.structures.image_labels import IMAGE_LABEL, image_labels
+from mmbombo.structures.saliency import SALIENCY
 from .errors import DatasetError
 from .source import SourceMixin
 
@@ -29,12 +30,13 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
     :class:`PartialVOCDataset` and :class:`PartialAnnotationDataset`.)
 
     Args:
-        data_prefix (dict): ``img_path``, the folder of the images.
+        data_prefix (dict): ``img_path``, the folder of the images, and
+            ``saliency_path``, of their saliency maps.
         ann_file (str): The CSV file. Defaults to '', folders are classes.
         metainfo (dict, optional): ``cls_classes``. Defaults to None: the
             names of the folders, sorted.
-        annotation_kinds (Sequence[str]): ``('image_label', )``, for
-            :class:`ConcatSource`.
+        annotation_kinds (Sequence[str]): ``('image_label', )``, the default,
+            or ``('image_label', 'saliency')``.
         source (str, optional): Name of the source. Defaults to the name of
             the file or the folder.
         data_root (str): Folder of the data set. Defaults to ''.
@@ -61,10 +63,10 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
         folder = osp.join(data_root, data_prefix.get('img_path', ''))
         name = osp.basename(osp.normpath(ann_file or folder))
         self.declare(annotation_kinds, source or osp.splitext(name)[0])
-        if self.annotation_kinds != (IMAGE_LABEL, ):
+        if {*self.annotation_kinds} - {SALIENCY} != {IMAGE_LABEL}:
             raise DatasetError(f'source {self.source!r}: ImageLabelDataset '
-                               f'has only {IMAGE_LABEL!r}, not '
-                               f'{self.annotation_kinds}')
+                               f'has {IMAGE_LABEL!r}, and {SALIENCY!r} if '
+                               f'asked to, not {self.annotation_kinds}')
         self.require_place(folder, "data_prefix['img_path']")
         metainfo = dict(metainfo or {})
         if not ann_file:
@@ -88,6 +90,7 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
         data_list = self._read_csv() if self.ann_file else self._read_folders()
         self.place = self.ann_file or self.data_prefix['img_path']
         self.require_images(data_list, self.place)
+        self.add_saliency(data_list, self.data_prefix)
         return data_list
 
     def _read_csv(self) -> List[dict]:

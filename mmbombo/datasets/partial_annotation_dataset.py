@@ -35,7 +35,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
     Args:
         dataset (dict): Config of the wrapped set, with its library's prefix
             and without a pipeline. ``data_prefix=dict(seg=...)`` gives an
-            ``mmdet.CocoDataset`` masks too.
+            ``mmdet.CocoDataset`` masks too, ``dict(saliency_path=...)`` any
+            set saliency maps.
         annotation_kinds (Sequence[str]): What the images are annotated with,
             such as ``('bbox', 'sem_seg')``; may be empty.
         source (str, optional): Name of the source. Defaults to the type of
@@ -184,6 +185,7 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         else:
             infos = [wrapped.get_data_info(i) for i in range(len(wrapped))]
         self.require_images(infos, self.place)
+        self.add_saliency(infos, getattr(wrapped, 'data_prefix', None) or {})
         missing = [
             kind for kind in self.annotation_kinds
             if infos[0].get(annotation_kind(kind).info_key) is None

@@ -32,13 +32,15 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
             ``'ImageSets/Main/train.txt'``.
         data_root (str): Folder of the data set.
         annotation_kinds (Sequence[str]): What the images are annotated with:
-            any of ``'bbox'``, ``'sem_seg'`` and ``'image_label'``, or none.
+            any of ``'bbox'``, ``'sem_seg'``, ``'image_label'`` and
+            ``'saliency'``, or none.
         source (str, optional): Name of the source. Defaults to the name of
             the list.
         metainfo (dict, optional): ``classes``, ``seg_classes`` and palettes;
             see :func:`~mmbombo.datasets.voc_metainfo.complete_metainfo`.
         data_prefix (dict, optional): Subfolders ``img_path``, ``ann_path``
-            and ``seg_map_path``. Default to VOC's.
+            and ``seg_map_path``, which default to VOC's, and
+            ``saliency_path``.
         img_suffix (str): Suffix of images. Defaults to '.jpg'.
         seg_id_map (dict[int, int], optional): Id in the mask files to
             segmentation id. Defaults to None, ids are kept.
@@ -155,6 +157,7 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
             message = list_problems(
                 f'source {self.source!r}: unusable annotation(s)', problems)
             raise DatasetError(f'{message}\n  {self.data_help}'.rstrip())
+        self.add_saliency(data_list, self.data_prefix)
         return data_list
 
     def _labels(self, classes_key: str) -> Dict[str, int]:

@@ -10,13 +10,14 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 
 from mmbombo.registry import TRANSFORMS
-from mmbombo.structures import SEM_SEG, check_kinds
+from mmbombo.structures import SALIENCY, SEM_SEG, check_kinds
 from .checks.evaluation_pipeline import check_evaluation_pipeline
-from .checks.training_pipeline import check_training_pipeline
+from .checks.training_pipeline import check_training_pipeline, is_augmentation
 from .draw_seed import seeded_draw
 from .errors import DatasetError
 from .image_list import keep_listed
 from .transforms.load_partial_annotations import LoadPartialAnnotations
+from .transforms.saliency import move_saliency
 
 
 class SourceMixin:
@@ -80,6 +81,11 @@ class SourceMixin:
         check = check_evaluation_pipeline if test_mode else \
             check_training_pipeline
         check(transforms, self.annotation_kinds)
+        if SALIENCY in self.annotation_kinds:
+            transforms = [
+                x for step in transforms
+                for x in [step, *[move_saliency] * is_augmentation(step)]
+            ]
         return transforms
 
     @property
@@ -108,6 +114,29 @@ class SourceMixin:
                 f'{self.annotation_kinds} that its config asks for: {place} '
                 'lists none (of a folder, files are listed that end as '
                 '`img_suffix` and `seg_map_suffix` say)')
+
+    def add_saliency(self, infos: Sequence[dict], prefix: dict) -> None:
+        """Name the saliency map of each image, ``NAME.png`` of ``NAME.*``.
+
+        It is below ``prefix['saliency_path']`` as the image is below its
+        folder.
+        """
+        if SALIENCY not in self.annotation_kinds:
+            return
+        images = prefix.get('img_path') or prefix.get('img')
+        for info in infos:
+            if 'saliency_path' in info:  # of a data set of the user's
+                continue
+            if not prefix.get('saliency_path'):
+                raise DatasetError(
+                    f'source {self.source!r}: annotation_kinds declares '
+                    f'{SALIENCY!r}; name the folder of the maps, '
+                    'data_prefix=dict(saliency_path=...)')
+            name = osp.relpath(info['img_path'], images or '.')
+            if not images or name.startswith('..'):
+                name = osp.basename(name)
+            info['saliency_path'] = osp.join(prefix['saliency_path'],
+                                             osp.splitext(name)[0] + '.png')
 
     def full_init(self) -> None:
         """Read the list of images, and load the first one of it."""

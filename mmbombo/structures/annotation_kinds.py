@@ -33,7 +33,8 @@ class SampleField:
             move. Defaults to 'fixed'.
         key (str): Under which a :obj:`PixelData` holds the map; a map under
             ``'sem_seg'`` answers to ``'data'`` too. Defaults to 'data'.
-        pad_value (float): Of a map in the padding. Defaults to 0.
+        pad_value (float): Of a map in the padding; among values it means
+            unknown, and is mixed into no other. Defaults to 0.
     """
     name: str
     geometry: str = FIXED

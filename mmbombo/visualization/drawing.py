@@ -18,6 +18,8 @@ from .palette import ClassStyle, Color, style_of, text_color
 Corners = Tuple[float, float, float, float]
 HATCH_DARK = (96, 96, 96)
 HATCH_LIGHT = (190, 190, 190)
+#: Brightness of what is not salient.
+DIM = 0.2
 #: Width of a dark and a light stripe together, in pixels.
 HATCH_PERIOD = 10
 
@@ -93,6 +95,17 @@ def draw_map(image: np.ndarray,
     blended = cv2.addWeighted(layer, alpha, image, 1 - alpha, 0)
     blended[rims] = solid[rims]
     return blended
+
+
+def draw_saliency(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
+    """Dim a copy of an image (H, W, 3) where its saliency (H, W) is low.
+
+    What is unknown, below 0, is gray stripes.
+    """
+    dimmed = image * (DIM + (1 - DIM) * saliency[..., None])
+    unknown = saliency[..., None] < 0
+    stripes = hatch(*saliency.shape)
+    return np.where(unknown, stripes, np.round(dimmed)).astype(np.uint8)
 
 
 def _dashes(start: np.ndarray, end: np.ndarray, length: int):

@@ -8,8 +8,8 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.registry import ANNOTATION_DRAWERS
-from mmbombo.structures import (BBOX, IGNORE_INDEX, IMAGE_LABEL, SEM_SEG,
-                                AnnotationKind, annotation_kind,
+from mmbombo.structures import (BBOX, IGNORE_INDEX, IMAGE_LABEL, SALIENCY,
+                                SEM_SEG, AnnotationKind, annotation_kind,
                                 annotation_kinds)
 from mmbombo.structures.candidate_map import CandidateMap
 from mmbombo.structures.image_labels import PRESENT, UNKNOWN
@@ -30,12 +30,14 @@ class LabeledBox(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """What one panel shows: boxes, segmentation ids (H, W), and tags, a word
-    such as 'shows' to classes of the task 'cls'."""
+    """What one panel shows: boxes, segmentation ids (H, W), tags, a word such
+    as 'shows' to classes of the task 'cls', and saliency (H, W), -1 where it
+    is unknown."""
     caption: str
     boxes: List[LabeledBox] = []
     ids: Optional[np.ndarray] = None
     tags: Dict[str, List[int]] = {}
+    saliency: Optional[np.ndarray] = None
 
 
 def to_numpy(values) -> np.ndarray:
@@ -137,6 +139,14 @@ def draw_gt_tags(layer: Layer, sample: DetDataSample) -> Layer:
 def draw_gt_map(layer: Layer, sample: DetDataSample) -> Layer:
     """Add the segmentation map."""
     return layer._replace(ids=_ids(sample, 'gt_sem_seg'))
+
+
+@ANNOTATION_DRAWERS.register_module(name=SALIENCY)
+def draw_gt_saliency(layer: Layer, sample: DetDataSample) -> Layer:
+    """Add the saliency map."""
+    if 'gt_saliency' not in sample:
+        return layer
+    return layer._replace(saliency=to_numpy(sample.gt_saliency.data)[0])
 
 
 def pseudo_layer(sample: DetDataSample) -> Optional[Layer]:

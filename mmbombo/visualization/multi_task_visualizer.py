@@ -12,7 +12,7 @@ from mmengine.visualization import Visualizer
 from mmbombo.registry import VISUALIZERS
 from mmbombo.structures import IGNORE_INDEX
 from mmbombo.utils import UserError
-from .drawing import Box, draw_boxes, draw_map, font_size
+from .drawing import Box, draw_boxes, draw_map, draw_saliency, font_size
 from .layers import SEG, LabeledBox, Layer, gt_layer, pred_layer, pseudo_layer
 from .layout import Panel, join_row, legend, stack, text_bar
 from .palette import BACKGROUND, ClassStyle, Color, class_styles, style_of
@@ -25,8 +25,8 @@ class MultiTaskLocalVisualizer(Visualizer):
     ``dataset_meta`` holds ``classes`` and ``palette`` for boxes and
     ``seg_classes`` and ``seg_palette`` for maps. A class that both tasks know
     by the same name has one color. The class ``background`` is transparent,
-    ignored pixels are gray stripes and ignored boxes are dashed. A legend
-    below explains the colors that occur.
+    ignored pixels are gray stripes and ignored boxes are dashed. Saliency is
+    brightness. A legend below explains the colors that occur.
 
     Args:
         name (str): Name of the instance. Defaults to 'visualizer'.
@@ -126,11 +126,17 @@ class MultiTaskLocalVisualizer(Visualizer):
         canvas = self._canvas(image)
         height, width = canvas.shape[:2]
         det_styles, seg_styles = class_styles(self.dataset_meta, self.colors)
-        if layer.ids is not None:
-            if layer.ids.shape != image.shape[:2]:
+        for pixels in (layer.ids, layer.saliency):
+            if pixels is not None and pixels.shape != image.shape[:2]:
                 raise UserError(
-                    f'{layer.caption}: the map has shape {layer.ids.shape}, '
+                    f'{layer.caption}: the map has shape {pixels.shape}, '
                     f'its image {image.shape[:2]}')
+        if layer.saliency is not None:
+            saliency = cv2.resize(
+                layer.saliency, (width, height),
+                interpolation=cv2.INTER_NEAREST)
+            canvas = draw_saliency(canvas, saliency)
+        if layer.ids is not None:
             ids = cv2.resize(
                 layer.ids.astype(np.int16), (width, height),
                 interpolation=cv2.INTER_NEAREST)
@@ -151,8 +157,10 @@ class MultiTaskLocalVisualizer(Visualizer):
                size: int) -> List[np.ndarray]:
         """Explain what layers show; an empty list if that is nothing."""
         styles = self.styles_in(layers)
-        ignored = any(layer.ids is not None and IGNORE_INDEX in layer.ids
-                      for layer in layers)
+        ignored = any(
+            layer.ids is not None and IGNORE_INDEX in layer.ids
+            or layer.saliency is not None and layer.saliency.min() < 0
+            for layer in layers)
         if not styles and not ignored:
             return []
         return [legend(styles, ignored, width, size)]

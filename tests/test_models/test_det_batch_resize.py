@@ -160,6 +160,6 @@ def test_a_batch_that_is_not_square_is_an_error():
 def test_maps_of_values_are_resized_bilinearly():
     """A ramp stays a ramp, where ids take the nearest."""
     values = torch.arange(8.).expand(8, 8)[None]
-    found = bilinear(values, 4)
+    found = bilinear(values, 4, -1)
     assert found.shape == (1, 4, 4)
     torch.testing.assert_close(found[0, 0], torch.tensor([.5, 2.5, 4.5, 6.5]))

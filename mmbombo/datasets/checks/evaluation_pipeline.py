@@ -4,7 +4,7 @@ from typing import Callable, Sequence
 import cv2
 import numpy as np
 
-from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
+from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG, annotation_kind
 from .refused_transforms import PipelineError, refuse_by_name, step_name
 from .training_pipeline import (NUM_SEEDS, PROBE_BOX, PROBE_SHAPE, filled,
                                 find_disagreement, is_augmentation,
@@ -29,6 +29,9 @@ def check_evaluation_pipeline(transforms: Sequence[Callable],
         PipelineError: Naming the transform that moves the image.
     """
     refuse_by_name(transforms, kinds)
+    holds_map = any(
+        field.is_map for kind in kinds
+        for field in annotation_kind(kind).fields)
     for seed in range(NUM_SEEDS):
         view, has_map = probe_sample((BBOX, SEM_SEG), has_map=True), False
         for step in transforms:
@@ -47,7 +50,7 @@ def check_evaluation_pipeline(transforms: Sequence[Callable],
                     'crops, moves or mirrors images, or scales them without a '
                     '`scale_factor`: take it out. Predictions are brought '
                     'back to the original image by its scale alone')
-            if has_map and SEM_SEG in kinds and view['img'].shape != shape:
+            if has_map and holds_map and view['img'].shape != shape:
                 raise PipelineError(
                     f'{step_name(step)} stands behind LoadPartialAnnotations '
                     'in a pipeline of evaluation: put it before, since maps '

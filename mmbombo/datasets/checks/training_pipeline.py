@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from mmdet.structures.bbox import HorizontalBoxes
 
-from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
+from mmbombo.structures import BBOX, IGNORE_INDEX, SALIENCY, SEM_SEG
 from ..draw_seed import SeededIndex, seeded_draw
+from ..transforms.saliency import move_saliency
 from .refused_transforms import PipelineError, refuse_by_name, step_name
 
 #: Height and width of the probe image, and its object: x1, y1, x2, y2.
@@ -62,8 +63,9 @@ def check_training_pipeline(transforms: Sequence[Callable],
                     f'after {step_name(steps[end - 1])}, an image with '
                     f'annotation kinds {tuple(kinds)} and its annotation are '
                     f'not together: {problem}. A transform must move `img`, '
-                    '`gt_seg_map` and `gt_bboxes` alike, and add no boxes to '
-                    'an image without them')
+                    '`gt_seg_map` and `gt_bboxes` alike, record the move in '
+                    '`homography_matrix` if there is a saliency map, and add '
+                    'no boxes to an image without them')
 
 
 def _turn(transform: Callable) -> int:
@@ -84,6 +86,11 @@ def _problem(steps: Sequence[Callable], kinds: Sequence[str], has_map: bool,
     """What is wrong with the probe after the steps, if anything."""
     sample = run_probe(steps, probe_sample(kinds, has_map), seed)
     problem = None if sample is None else find_disagreement(sample)
+    if sample is not None and 'gt_saliency' in sample:
+        saliency = move_saliency(sample)['gt_saliency']
+        as_ids = np.where(saliency < 0, IGNORE_INDEX, saliency > .5)
+        problem = problem or find_disagreement(
+            dict(sample, gt_seg_map=as_ids.astype(np.uint8)))
     if problem is not None and not has_map:
         # A rotated object does not fill its box, but fits its map.
         return _problem(steps, kinds, True, seed)
@@ -197,6 +204,10 @@ def probe_sample(kinds: Sequence[str], has_map: bool) -> dict:
     if has_map:
         sample.update(
             gt_seg_map=seg_map, ignore_index=IGNORE_INDEX, seg_fields=[])
+    if SALIENCY in kinds:
+        sample.update(
+            gt_saliency=seg_map.astype(np.float32),
+            saliency_frame=(None, PROBE_SHAPE))
     if BBOX in kinds:
         sample.update(
             gt_bboxes=HorizontalBoxes(torch.tensor([PROBE_BOX]).float()),

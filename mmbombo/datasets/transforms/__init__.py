@@ -5,8 +5,9 @@ from .load_partial_annotations import LoadPartialAnnotations
 from .load_pseudo_mask import LoadPseudoMask
 from .pack_multi_task_inputs import PackMultiTaskInputs
 from .random_zoom_crop import RandomZoomCrop
+from .saliency import move_saliency
 
 __all__ = [
     'ImplyImageLabels', 'LabelComponents', 'LoadPartialAnnotations',
-    'LoadPseudoMask', 'PackMultiTaskInputs', 'RandomZoomCrop'
+    'LoadPseudoMask', 'PackMultiTaskInputs', 'RandomZoomCrop', 'move_saliency'
 ]

@@ -46,7 +46,8 @@ class RandomZoomCrop(BaseTransform):
     at the boxes of images that are said to have a mask only.
 
     Modified Keys: ``img``, ``gt_seg_map``, ``gt_bboxes``,
-    ``gt_bboxes_labels``, ``gt_ignore_flags``, as far as present.
+    ``gt_bboxes_labels``, ``gt_ignore_flags``, as far as present, and
+    ``homography_matrix``.
 
     Args:
         prob (float): Probability of a window. Defaults to 0.75.
@@ -69,6 +70,7 @@ class RandomZoomCrop(BaseTransform):
                                           IGNORE_INDEX, 'nearest')
         if 'gt_bboxes' in results:
             _move_boxes(results, window, height, width)
+        _record_move(results, window, height, width)
         return results
 
     def _find_window(self, results: dict) -> Optional[Window]:
@@ -188,3 +190,13 @@ def _move_boxes(results: dict, window: Window, height: int,
     results['gt_bboxes'] = boxes
     for key in ('gt_bboxes_labels', 'gt_ignore_flags'):
         results[key] = results[key][kept]
+
+
+def _record_move(results: dict, window: Window, height: int,
+                 width: int) -> None:
+    """Say how points move, as transforms of MMDetection do."""
+    x1, y1, x2, y2 = window
+    scale = np.array([width / (x2 - x1), height / (y2 - y1), 1])
+    move = np.array([[1, 0, -x1], [0, 1, -y1], [0, 0, 1]]) * scale[:, None]
+    results['homography_matrix'] = move @ results.get('homography_matrix',
+                                                      np.eye(3))

@@ -96,17 +96,27 @@ def resize_sample(sample: DetDataSample, old: int, new: int) -> DetDataSample:
                 instances.areas = instances.areas * scale**2
             resized.set_field(instances, field.name)
     for field in map_fields(sample):
-        resize = bilinear if field.geometry == LINEAR else nearest
         pixels = sample.get(field.name).get(field.key)
-        set_map(resized, field, resize(pixels, new))
+        set_map(
+            resized, field,
+            bilinear(pixels, new, field.pad_value)
+            if field.geometry == LINEAR else nearest(pixels, new))
     return resized
 
 
-def bilinear(pixels: Tensor, size: int) -> Tensor:
-    """Resize a map of values ``(1, S, S)`` to ``(1, size, size)``."""
-    return F.interpolate(
-        pixels[None], size=(size, size), mode='bilinear',
-        align_corners=False)[0]
+def bilinear(pixels: Tensor, size: int, unknown: float) -> Tensor:
+    """Resize a map of values ``(1, S, S)`` to ``(1, size, size)``.
+
+    Unknown values stay, and are mixed into no other.
+    """
+    known = pixels != unknown
+    both = torch.stack(
+        [pixels.where(known, torch.zeros_like(pixels)),
+         known.to(pixels)])
+    value, weight = F.interpolate(
+        both, size=(size, size), mode='bilinear', align_corners=False)
+    return (value / weight).where(
+        nearest(known, size), value.new_tensor(unknown))
 
 
 def nearest(pixels: Tensor, size: int) -> Tensor:
