@@ -142,6 +142,21 @@ def test_losses_are_means_over_what_is_known():
     assert sum('loss' in x for part in losses.values() for x in part) == 5
 
 
+def test_padding_is_labeled_as_published_if_asked_to():
+    samples = [sample(shape=(40, 50)), sample(seed=1)]
+    for x in samples[:1]:  # what the preprocessor does
+        x.gt_sem_seg.sem_seg[:, 40:] = x.gt_sem_seg.sem_seg[..., 50:] = 255
+        x.gt_saliency.data[:, 40:] = x.gt_saliency.data[..., 50:] = -1.
+    for task in ('seg', 'sal'):
+        plain, labeled = (
+            build(label_padding=x).targets(task, samples)[0]
+            for x in (False, True))
+        inside = torch.zeros(2, 1, SIZE, SIZE, dtype=torch.bool)
+        inside[0, :, :40, :50] = inside[1] = True
+        assert (labeled[~inside] == 0).all() and (plain[~inside] != 0).all()
+        assert torch.equal(labeled[inside], plain[inside])
+
+
 def test_sets_of_classes_are_targets_too():
     head = build()
     ids = torch.randint(0, 4, (2, 1, SIZE, SIZE))

@@ -73,6 +73,9 @@ class AuxSegTaskHead(MapTaskHead):
             as far as there is one for them. Defaults to ('seg', 'sal').
         transpose (bool): Whether predictions are refined by the transposed
             affinity, as the paper says. Defaults to False, the code.
+        label_padding (bool): Whether the padding of a batch is labeled as
+            background that is not salient, as in the published code. Defaults
+            to False, it is unknown.
         max_cells (int): Affinities of larger maps are pooled, see
             :class:`TaskAffinity`. Defaults to 4096, 67 MB each.
         test_cfg (dict, optional): With ``crf``, the name of a preset or a
@@ -97,6 +100,7 @@ class AuxSegTaskHead(MapTaskHead):
                  cross_task: bool = True,
                  refined: Sequence[str] = MAPS,
                  transpose: bool = False,
+                 label_padding: bool = False,
                  max_cells: Optional[int] = 4096,
                  test_cfg: OptConfigType = None,
                  init_cfg: OptMultiConfig = None) -> None:
@@ -112,6 +116,7 @@ class AuxSegTaskHead(MapTaskHead):
         self.num_classes = num_classes
         self.in_index = in_index
         self.transpose = transpose
+        self.label_padding = label_padding
         crf = (test_cfg or {}).get('crf')
         self.crf = None if crf is None else crf_params(crf)
         if 'cls' in self.tasks:
@@ -204,7 +209,13 @@ class AuxSegTaskHead(MapTaskHead):
             x.gt_sem_seg.sem_seg if task == 'seg' else x.gt_saliency.data
             for x in samples
         ]
-        return torch.stack(maps), None
+        targets = torch.stack(maps)
+        if self.label_padding:
+            size = targets.shape[-2:]
+            inside = valid_cells([x.metainfo for x in samples], size, size,
+                                 targets.device)
+            targets = targets.where(inside[:, None], 0)
+        return targets, None
 
     def loss_on_targets(self,
                         task: str,
