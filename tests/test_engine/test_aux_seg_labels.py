@@ -61,10 +61,12 @@ def written(model, inputs, samples, data=Data, **kwargs):
             for key in ('masks', 'saliency')]
 
 
-def test_stage_0_is_of_a_classifier_and_of_the_saliency_that_there_is():
-    model = model_of(('cls', ))
+@pytest.mark.parametrize('initial', [False, True])
+def test_stage_0_is_of_a_classifier_and_of_the_saliency_that_there_is(initial):
+    model = model_of(('cls', 'seg', 'sal') if initial else ('cls', ))
     inputs, samples = images()
-    masks, saliency = written(model, inputs, samples, scales=(1, ))
+    masks, saliency = written(
+        model, inputs, samples, scales=(1, ), initial=initial)
     writer = AuxSegLabels(scales=(1, ))
     writer.prepare(model, Data)
     with torch.no_grad():

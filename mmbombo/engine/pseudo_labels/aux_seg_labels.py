@@ -29,8 +29,8 @@ NEEDED = dict(
 class AuxSegLabels(CamMasks):
     """The masks and saliency maps of AuxSegNet's next stage.
 
-    Of a classifier the masks are its activation maps fused with the saliency
-    maps that there are, see :func:`fuse_cam_saliency`: stage 0. Of a whole
+    In stage 0 the masks are activation maps of a classifier fused with the
+    saliency maps that there are, see :func:`fuse_cam_saliency`. Of a whole
     network the affinity across tasks moves the activation maps, and a CRF
     refines the mean of its saliency and of the map that there is, which in
     the published code is that of the data set in every stage.
@@ -44,6 +44,8 @@ class AuxSegLabels(CamMasks):
         scales (Sequence[float]): Sizes of the image whose maps are averaged,
             each mirrored too, where there is no affinity. Defaults to (0.5, 1,
             1.5, 2).
+        initial (bool): Whether the labels are those of stage 0, for which a
+            whole network is only read for its classifier. Defaults to False.
         crf (str | dict, optional): Parameters of the CRF, see
             :class:`CRFParams`, or None for no CRF. Defaults to 'aux_sal'.
     """
@@ -55,9 +57,11 @@ class AuxSegLabels(CamMasks):
                  threshold: float = 0.2,
                  saliency_threshold: float = 0.06,
                  scales: Sequence[float] = SCALES,
+                 initial: bool = False,
                  crf: Union[str, dict, None] = 'aux_sal') -> None:
         super().__init__(threshold, scales)
         self.saliency_threshold = saliency_threshold
+        self.initial = initial
         self.crf = None if crf is None else crf_params(crf)
 
     def write(self, model: nn.Module, inputs: Tensor,
@@ -86,7 +90,7 @@ class AuxSegLabels(CamMasks):
         """Maps ``(T, H, W)`` and saliency ``(H, W)`` at the original size."""
         head = model.head('cls')
         given = [sample.gt_saliency.data[0] for sample in samples]
-        if not isinstance(head, AuxSegTaskHead):
+        if self.initial or not isinstance(head, AuxSegTaskHead):
             return self.maps(model, inputs, samples), given
         outputs, affinity = head.with_affinity(
             model.extract_feat(inputs), samples)
