@@ -39,7 +39,7 @@ VISUALIZERS = _child('visualizer', root.VISUALIZERS, 'visualization')
 WEIGHT_INITIALIZERS = _child('weight initializer', root.WEIGHT_INITIALIZERS,
                              'engine.initializers')
 INFERENCERS = _child('inferencer', root.INFERENCERS, 'apis')
-LOOPS = _child('loop', root.LOOPS, 'engine.runner')
+LOOPS = _child('loop', root.LOOPS, 'engine.runner.staged_train_loop')
 LOG_PROCESSORS = _child('log processor', root.LOG_PROCESSORS, 'engine.runner')
 
 # What is called for each annotation kind that an image has, under its name:

@@ -7,9 +7,10 @@ from mmengine.dataset import BaseDataset
 from mmengine.fileio import list_dir_or_file
 
 from mmbombo.registry import DATASETS
-from mmbombo.structures.image_labels import IMAGE_LABEL, image_labels
-from mmbombo.structures.saliency import SALIENCY
+from mmbombo.structures import IMAGE_LABEL, SALIENCY, SEM_SEG
+from mmbombo.structures.image_labels import image_labels
 from .errors import DatasetError
+from .seg_ids import build_id_table
 from .source import SourceMixin
 
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff',
@@ -30,13 +31,13 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
     :class:`PartialVOCDataset` and :class:`PartialAnnotationDataset`.)
 
     Args:
-        data_prefix (dict): ``img_path``, the folder of the images, and
-            ``saliency_path``, of their saliency maps.
+        data_prefix (dict): ``img_path``, the folder of the images, and of
+            what else they have ``seg_map_path`` and ``saliency_path``.
         ann_file (str): The CSV file. Defaults to '', folders are classes.
-        metainfo (dict, optional): ``cls_classes``. Defaults to None: the
-            names of the folders, sorted.
+        metainfo (dict, optional): ``cls_classes``, and ``seg_classes`` of
+            masks. Defaults to None: the names of the folders, sorted.
         annotation_kinds (Sequence[str]): ``('image_label', )``, the default,
-            or ``('image_label', 'saliency')``.
+            and any of 'sem_seg' and 'saliency'.
         source (str, optional): Name of the source. Defaults to the name of
             the file or the folder.
         data_root (str): Folder of the data set. Defaults to ''.
@@ -63,19 +64,24 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
         folder = osp.join(data_root, data_prefix.get('img_path', ''))
         name = osp.basename(osp.normpath(ann_file or folder))
         self.declare(annotation_kinds, source or osp.splitext(name)[0])
-        if {*self.annotation_kinds} - {SALIENCY} != {IMAGE_LABEL}:
+        if {*self.annotation_kinds} - {SALIENCY, SEM_SEG} != {IMAGE_LABEL}:
             raise DatasetError(f'source {self.source!r}: ImageLabelDataset '
-                               f'has {IMAGE_LABEL!r}, and {SALIENCY!r} if '
-                               f'asked to, not {self.annotation_kinds}')
+                               f'has {IMAGE_LABEL!r}, and {SEM_SEG!r} or '
+                               f'{SALIENCY!r} if asked to, not '
+                               f'{self.annotation_kinds}')
         self.require_place(folder, "data_prefix['img_path']")
         metainfo = dict(metainfo or {})
         if not ann_file:
             found = tuple(sorted(list_dir_or_file(folder, list_file=False)))
             metainfo.setdefault('cls_classes', found)
-        if not metainfo.get('cls_classes'):
-            raise DatasetError(f"source {self.source!r}: give the classes, "
-                               "metainfo=dict(cls_classes=(...))")
-        metainfo['cls_classes'] = tuple(metainfo['cls_classes'])
+        has_masks = SEM_SEG in self.annotation_kinds
+        for key in ['cls_classes', 'seg_classes'][:1 + has_masks]:
+            if not metainfo.get(key):
+                raise DatasetError(f'source {self.source!r}: give the classes,'
+                                   f' metainfo=dict({key}=(...))')
+            metainfo[key] = tuple(metainfo[key])
+        if has_masks:
+            self.seg_id_table = build_id_table(len(metainfo['seg_classes']))
         super().__init__(
             ann_file=ann_file,
             metainfo=metainfo,
@@ -90,7 +96,8 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
         data_list = self._read_csv() if self.ann_file else self._read_folders()
         self.place = self.ann_file or self.data_prefix['img_path']
         self.require_images(data_list, self.place)
-        self.add_saliency(data_list, self.data_prefix)
+        for kind in (SEM_SEG, SALIENCY):
+            self.add_maps(kind, data_list, self.data_prefix)
         return data_list
 
     def _read_csv(self) -> List[dict]:

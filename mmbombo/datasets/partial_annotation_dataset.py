@@ -9,8 +9,8 @@ from mmengine.logging import print_log
 from mmengine.utils import deprecated_api_warning
 
 from mmbombo.registry import DATASETS
-from mmbombo.structures import (BBOX, IGNORE_INDEX, IMAGE_LABEL, SEM_SEG,
-                                annotation_kind, annotation_kinds)
+from mmbombo.structures import (BBOX, IGNORE_INDEX, IMAGE_LABEL, SALIENCY,
+                                SEM_SEG, annotation_kind, annotation_kinds)
 from mmbombo.structures.image_labels import image_labels
 from .checks.image_size_check import is_known
 from .coco_json import check_map_record
@@ -185,7 +185,8 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
         else:
             infos = [wrapped.get_data_info(i) for i in range(len(wrapped))]
         self.require_images(infos, self.place)
-        self.add_saliency(infos, getattr(wrapped, 'data_prefix', None) or {})
+        self.add_maps(SALIENCY, infos,
+                      getattr(wrapped, 'data_prefix', None) or {})
         missing = [
             kind for kind in self.annotation_kinds
             if infos[0].get(annotation_kind(kind).info_key) is None

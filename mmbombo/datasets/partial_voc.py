@@ -6,7 +6,8 @@ from mmengine.dataset import BaseDataset
 from mmengine.utils import deprecated_api_warning
 
 from mmbombo.registry import DATASETS
-from mmbombo.structures import BBOX, IMAGE_LABEL, SEM_SEG, UNLISTED_LABEL
+from mmbombo.structures import (BBOX, IMAGE_LABEL, SALIENCY, SEM_SEG,
+                                UNLISTED_LABEL)
 from .errors import DatasetError, list_problems
 from .id_list import read_ids
 from .seg_ids import build_id_table
@@ -157,7 +158,7 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
             message = list_problems(
                 f'source {self.source!r}: unusable annotation(s)', problems)
             raise DatasetError(f'{message}\n  {self.data_help}'.rstrip())
-        self.add_saliency(data_list, self.data_prefix)
+        self.add_maps(SALIENCY, data_list, self.data_prefix)
         return data_list
 
     def _labels(self, classes_key: str) -> Dict[str, int]:

@@ -10,7 +10,7 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 
 from mmbombo.registry import TRANSFORMS
-from mmbombo.structures import SALIENCY, SEM_SEG, check_kinds
+from mmbombo.structures import SALIENCY, SEM_SEG, annotation_kind, check_kinds
 from .checks.evaluation_pipeline import check_evaluation_pipeline
 from .checks.training_pipeline import check_training_pipeline, is_augmentation
 from .draw_seed import seeded_draw
@@ -115,28 +115,28 @@ class SourceMixin:
                 'lists none (of a folder, files are listed that end as '
                 '`img_suffix` and `seg_map_suffix` say)')
 
-    def add_saliency(self, infos: Sequence[dict], prefix: dict) -> None:
-        """Name the saliency map of each image, ``NAME.png`` of ``NAME.*``.
+    def add_maps(self, kind: str, infos: Sequence[dict], prefix: dict) -> None:
+        """Name the map of each image, ``NAME.png`` of ``NAME.*``.
 
-        It is below ``prefix['saliency_path']`` as the image is below its
-        folder.
+        It is below ``prefix`` of the kind, such as ``'saliency_path'``, as the
+        image is below its folder.
         """
-        if SALIENCY not in self.annotation_kinds:
+        if kind not in self.annotation_kinds:
             return
+        key = annotation_kind(kind).info_key
         images = prefix.get('img_path') or prefix.get('img')
         for info in infos:
-            if 'saliency_path' in info:  # of a data set of the user's
+            if key in info:  # of a data set of the user's
                 continue
-            if not prefix.get('saliency_path'):
+            if not prefix.get(key):
                 raise DatasetError(
                     f'source {self.source!r}: annotation_kinds declares '
-                    f'{SALIENCY!r}; name the folder of the maps, '
-                    'data_prefix=dict(saliency_path=...)')
+                    f'{kind!r}; name the folder of the maps, '
+                    f'data_prefix=dict({key}=...)')
             name = osp.relpath(info['img_path'], images or '.')
             if not images or name.startswith('..'):
                 name = osp.basename(name)
-            info['saliency_path'] = osp.join(prefix['saliency_path'],
-                                             osp.splitext(name)[0] + '.png')
+            info[key] = osp.join(prefix[key], osp.splitext(name)[0] + '.png')
 
     def full_init(self) -> None:
         """Read the list of images, and load the first one of it."""

@@ -8,6 +8,7 @@ from mmdet.evaluation import bbox_overlaps
 from mmdet.structures import DetDataSample
 from mmdet.utils import ConfigType
 from mmengine.dataset import BaseDataset, ConcatDataset, pseudo_collate
+from mmengine.dist import all_reduce, get_dist_info
 from mmengine.structures import InstanceData
 
 from mmbombo.models.context import StepContext
@@ -164,8 +165,8 @@ def ignored_objects(boxes: np.ndarray, labels: np.ndarray, areas: np.ndarray,
     if len(boxes) and len(areas):
         covered = bbox_overlaps(boxes, areas, mode='iof')
         ignored = ((covered >= .5) & classes[:, labels].T).any(axis=1)
-    for i, (x1, y1, x2, y2) in enumerate(
-            np.ceil(boxes - 0.5).clip(0).astype(int)):
+    for i, (x1, y1, x2,
+            y2) in enumerate(np.ceil(boxes - 0.5).clip(0).astype(int)):
         pixels = unknown[y1:y2, x1:x2]
         ignored[i] |= pixels.size > 0 and pixels.mean() >= .5
     return ignored
@@ -248,6 +249,24 @@ def _compare(model: MultiTaskDetector, weak: dict, truth: dict,
             masks = weak_loss.pseudo_masks(ctx, images)
             for n, i in enumerate(images):
                 quality.add_mask(one_image(masks, n), true[i])
+
+
+def compare_masks(labels: BaseDataset, truth: BaseDataset) -> Dict[str, float]:
+    """Compare the masks of two sources of the same images.
+
+    Each process of a distributed run reads its share, and has the result.
+
+    Returns:
+        dict[str, float]: That of :meth:`MaskQuality.summary`.
+    """
+    labels, truth = build_pair(labels, truth)
+    quality = MaskQuality(len(truth.metainfo['seg_classes']))
+    rank, world_size = get_dist_info()
+    for i in range(rank, len(truth), world_size):
+        quality.add(*(x.load(i)['gt_seg_map'] for x in (labels, truth)))
+    for counts in (quality.confusion, quality.unlabeled):
+        all_reduce(torch.from_numpy(counts))
+    return quality.summary()
 
 
 def one_image(batch, number: int):

@@ -7,6 +7,7 @@ import os
 import runpy
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import traceback
@@ -322,3 +323,26 @@ def shrink_images(pipeline):
 def environment():
     """What a command of this repository needs in its environment."""
     return ENVIRONMENT
+
+
+@pytest.fixture
+def distributed(environment, tmp_path):
+    """Runs a script of tools/ with two processes."""
+
+    def run(script, *arguments, env=None):
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            port = free.getsockname()[1]
+        config, *others = map(str, arguments)
+        done = subprocess.run(
+            ['bash', str(REPO / 'tools' / script), config,
+             *(others[:1] if script == 'dist_test.sh' else []), '2',
+             *(others[1:] if script == 'dist_test.sh' else others)],
+            env={**os.environ, **environment, **(env or {}), 'PORT': str(port),
+                 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': ''},
+            cwd=tmp_path, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=900)
+        assert done.returncode == 0, done.stdout[-5000:]
+        return done.stdout
+
+    return run

@@ -2,35 +2,8 @@
 """``dist_train.sh`` and ``dist_test.sh`` with two processes on the CPU."""
 import json
 import os
-import socket
-import subprocess
-import sys
 
 import pytest
-
-
-@pytest.fixture
-def distributed(repo, environment, tmp_path):
-    """Runs a script of tools/ with two processes."""
-
-    def run(script, *arguments):
-        with socket.socket() as free:
-            free.bind(('127.0.0.1', 0))
-            port = free.getsockname()[1]
-        config, *others = map(str, arguments)
-        done = subprocess.run(
-            ['bash', str(repo / 'tools' / script), config,
-             *(others[:1] if script == 'dist_test.sh' else []), '2',
-             *(others[1:] if script == 'dist_test.sh' else others)],
-            env={**os.environ, **environment, 'PORT': str(port),
-                 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': ''},
-            cwd=tmp_path, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, timeout=900)
-        assert done.returncode == 0, done.stdout[-5000:]
-        return done.stdout
-
-    return run
-
 
 #: Notes when the interpreter ends which threads of gloo are still there. They
 #: abort the process where they ask for the interpreter after that.

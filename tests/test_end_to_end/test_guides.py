@@ -143,11 +143,13 @@ def place(repo, commands, tmp_path_factory):
     the commands of a guide."""
     root = tmp_path_factory.mktemp('guides')
     shutil.copytree(repo / 'configs/_base_', root / 'configs/_base_')
-    own_data, tags = ((repo / GUIDES / name).read_text(encoding='utf-8')
-                      for name in ('own_data.md', 'training_from_tags.md'))
+    own_data, tags, stages = (
+        (repo / GUIDES / name).read_text(encoding='utf-8')
+        for name in ('own_data.md', 'training_from_tags.md',
+                     'training_in_stages.md'))
     (root / 'configs/my_config.py').write_text(
         '\n'.join(blocks(own_data, 'python')))
-    for block in blocks(tags, 'python'):
+    for block in blocks(tags, 'python') + blocks(stages, 'python'):
         (root / block.split()[1]).write_text(block)
     random = np.random.default_rng(0)
     for name in ('boxes', 'val_boxes'):
@@ -161,7 +163,7 @@ def place(repo, commands, tmp_path_factory):
         assert python == 'python'
         arguments = [x.replace('iter_20000', 'iter_2') for x in arguments]
         done = commands.run(
-            script, *arguments, *SHORT.get(script.split('/')[-1], []),
+            script, *SHORT.get(script.split('/')[-1], []), *arguments,
             '--cfg-options', *(f'{k}={v}' for k, v in options.items()),
             cwd=root)
         assert done.returncode == 0, done.output[-5000:]
@@ -170,7 +172,8 @@ def place(repo, commands, tmp_path_factory):
         root=root,
         run=run,
         own_data=list(read_commands(own_data)),
-        tags=list(read_commands(tags)))
+        tags=list(read_commands(tags)),
+        stages=list(read_commands(stages)))
 
 
 def read_commands(text):
@@ -215,6 +218,21 @@ def test_tags_alone_and_the_second_step(place, logs):
     scalars = logs.read_scalars(place.root / 'work_dirs/my_second_step')
     check_losses(scalars, 'seg/loss_ce')
     assert 'seg/mIoU' in scalars.val[0]
+
+
+def test_stages(place, logs):
+    options = {**OPTIONS, **MOBILENET, **small_images(1, 1, resize=2)}
+    words, = place.stages
+    place.run([*words, '--iters', '3'], options)
+    work_dir = place.root / 'work_dirs/my_stages'
+    scalars = logs.read_scalars(work_dir)
+    assert ['seg/loss_ce' in x for x in scalars.train] == [False, True, True]
+    assert all(x['cls/loss_cls'] > 0 for x in scalars.train)
+    for stage in '12':
+        masks = work_dir / 'stages' / stage / 'tags/masks'
+        assert sorted(x.name for x in masks.iterdir()) == [
+            f'{i}.png' for i in range(4)
+        ]
 
 
 def test_tags_beside_boxes_and_masks(place, logs):

@@ -341,10 +341,10 @@ def test_weakly_supervised_task_needs_no_images_of_its_own():
     del cfg['task_heads']['det']
     sources = [SourceSummary('boxes', ('bbox', ), 3)]
     samples = [make_sample(('bbox', ))]
-    check_tasks(MODELS.build(cfg), samples, sources)
+    check_tasks(MODELS.build(cfg), samples, sources, ())
     with pytest.raises(ValueError, match="task 'seg'"):
         check_tasks(
-            MODELS.build(dict(cfg, weak_losses=[])), samples, sources)
+            MODELS.build(dict(cfg, weak_losses=[])), samples, sources, ())
 
 
 def test_a_task_cannot_wait_for_its_only_teacher_on_several_ranks(
@@ -353,7 +353,7 @@ def test_a_task_cannot_wait_for_its_only_teacher_on_several_ranks(
     cfg = tiny_model_cfg(weak_losses=[dict(type='BoxForMaskLoss', start=.5)])
     del cfg['task_heads']['det']
     sources = [SourceSummary('boxes', ('bbox', ), 3)]
-    found = MODELS.build(cfg), [make_sample(('bbox', ))], sources
+    found = MODELS.build(cfg), [make_sample(('bbox', ))], sources, ()
     check_tasks(*found)
     monkeypatch.setattr(partial_annotation_check_hook, 'get_world_size',
                         lambda: 2)

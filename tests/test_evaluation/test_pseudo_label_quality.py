@@ -143,6 +143,9 @@ def test_mask_quality():
     assert summary['labeled'] == 6 / 7
     assert summary['accuracy'] == 5 / 6
     np.testing.assert_allclose(summary['mIoU'], (3 / 4 + 1 / 2 + 1) / 3)
+    np.testing.assert_allclose(summary['precision'], (3 / 4 + 1 + 1) / 3)
+    # a pixel without a label is missed
+    np.testing.assert_allclose(summary['recall'], (1 + 1 / 2 + 1 / 2) / 3)
 
 
 def test_classes_that_no_label_names_are_not_judged():

@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Any, List, Sequence
+from typing import Any, Collection, List, Sequence
 
 from mmdet.structures import SampleList
 from mmengine.dataset import InfiniteSampler
@@ -62,8 +62,7 @@ class PartialAnnotationCheckHook(Hook):
     def before_test(self, runner) -> None:
         """Check the classes of the weights and of the data set."""
         require_trained_classes(self._class_changes, 'test')
-        check_scored_classes(
-            unwrapped(runner.model), runner.test_loop, 'test')
+        check_scored_classes(unwrapped(runner.model), runner.test_loop, 'test')
 
     def before_val(self, runner) -> None:
         """Check the classes of the weights and of the data set."""
@@ -74,6 +73,10 @@ class PartialAnnotationCheckHook(Hook):
     def before_train(self, runner) -> None:
         """Run all checks, then log the sources."""
         self._check_loaded_classes(runner)
+        self.before_train_stage(runner)
+
+    def before_train_stage(self, runner) -> None:
+        """Check what a stage of a training learns from, and log it."""
         model = unwrapped(runner.model)
         loader = runner.train_dataloader
         sources = summarize_sources(loader.dataset)
@@ -87,7 +90,7 @@ class PartialAnnotationCheckHook(Hook):
             check_class_maps(model, loader.dataset)
             check_predictors(model, runner.hooks)
             samples = first_samples(loader.dataset)
-            check_tasks(model, samples, sources)
+            check_tasks(model, samples, sources, kinds_of_stages(runner))
             check_weak_labels(model, samples)
             for note in unrelated_classes(model):
                 runner.logger.warning(note)
@@ -288,16 +291,30 @@ def first_samples(dataset: Any) -> SampleList:
     return samples
 
 
+def kinds_of_stages(runner: Any) -> Collection[str]:
+    """Annotation kinds for which a task can wait, as sources get them later.
+
+    Where each parameter needs a gradient in every step there are none.
+    """
+    if get_world_size() > 1 and not runner.model.find_unused_parameters:
+        return ()
+    return getattr(runner.train_loop, 'kinds_of_stages', ())
+
+
 def check_tasks(model: MultiTaskDetector, samples: SampleList,
-                sources: Sequence[SourceSummary]) -> None:
+                sources: Sequence[SourceSummary],
+                other_kinds: Collection[str]) -> None:
     """Check that each task and each weak loss finds images to learn from.
 
     Args:
         model (MultiTaskDetector): The network.
         samples (list[:obj:`DetDataSample`]): A sample of each source.
         sources (Sequence[SourceSummary]): The training sources, for messages.
+        other_kinds (Collection[str]): Kinds that sources have in other stages
+            of the training.
     """
     kinds = {kind for sample in samples for kind in sample.annotation_kinds}
+    kinds.update(other_kinds)
     found = '; '.join(map(str, sources))
     for weak_loss in model.weak_losses:
         if weak_loss.source_kind not in (None, *kinds):
@@ -307,14 +324,16 @@ def check_tasks(model: MultiTaskDetector, samples: SampleList,
                 f'training source has it. Training sources: {found}')
     # in a distributed run each parameter needs a gradient in every step
     late = get_world_size() > 1
-    from_start = ' from the start (start=0)' if late else ''
+    from_start = (' from the start (start=0; a training in stages can set '
+                  'find_unused_parameters=True)') if late else ''
     supervised = {
         weak_loss.task
-        for weak_loss in model.weak_losses
-        if not (late and weak_loss.start)
+        for weak_loss in model.weak_losses if not (late and weak_loss.start)
     }
     for name, head in model.trained_heads():
         for task in head.tasks:
+            if getattr(kind_of_task(task), 'name', None) in other_kinds:
+                continue
             if task not in supervised and not any(
                     head.is_annotated(task, sample) for sample in samples):
                 kind = getattr(head, 'annotation_kind', None)

@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """Pseudo labels of a data set in files, written by a trained network."""
+import os.path as osp
 from abc import ABCMeta, abstractmethod
 from pathlib import Path
 from typing import Dict, Iterable, List
@@ -12,6 +13,7 @@ from mmengine.utils import track_iter_progress
 from PIL.Image import Image
 from torch import Tensor, nn
 
+from mmbombo.datasets.source_tree import leaf_datasets
 from mmbombo.models.utils import evaluation_mode
 from mmbombo.utils import UserError
 from mmbombo.utils.atomic_write import atomic_file
@@ -70,8 +72,6 @@ def write_pseudo_labels(writer: PseudoLabelWriter,
         UserError: If two images would get the same file.
     """
     names = label_names(dataset)
-    for folder in out_dirs.values():
-        folder.mkdir(parents=True, exist_ok=True)
     writer.prepare(model, dataset)
 
     def is_due(i: int) -> bool:
@@ -101,22 +101,29 @@ def write_pseudo_labels(writer: PseudoLabelWriter,
 def save(image: Image, path: Path) -> None:
     """Write a PNG file that is not there, in one piece."""
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as unfinished:
             image.save(unfinished, 'PNG')
 
 
 def label_names(dataset: BaseDataset) -> List[str]:
-    """Name of each image's files."""
-    images = [
-        Path(dataset.get_data_info(i)['img_path'])
-        for i in range(len(dataset))
-    ]
-    owners: Dict[str, Path] = {}
-    for image in images:
-        owner = owners.setdefault(image.stem, image)
-        if owner != image:
-            raise UserError(
-                f'{owner} and {image} would both get the label file '
-                f'{image.stem}.png; write one source at a time, each into a '
-                'folder of its own')
-    return [f'{image.stem}.png' for image in images]
+    """Name of each image's files, which are in folders as the images are."""
+    names: List[str] = []
+    owners: Dict[str, str] = {}
+    for source in leaf_datasets(dataset):
+        prefix = getattr(source, 'wrapped', source).data_prefix
+        folder = prefix.get('img_path') or prefix.get('img') or '.'
+        for i in range(len(source)):
+            path = source.get_data_info(i)['img_path']
+            name = osp.relpath(path, folder)
+            if name.startswith('..'):
+                name = osp.basename(path)
+            name = osp.splitext(name)[0] + '.png'
+            owner = owners.setdefault(name, path)
+            if owner != path:
+                raise UserError(
+                    f'{owner} and {path} would both get the label file '
+                    f'{name}; write one source at a time, each into a folder '
+                    'of its own')
+            names.append(name)
+    return names

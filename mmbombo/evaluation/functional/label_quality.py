@@ -136,7 +136,8 @@ class MaskQuality:
 
     def __init__(self, num_classes: int) -> None:
         self.confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
-        self.num_pixels = 0
+        #: true pixels of each class without a label
+        self.unlabeled = np.zeros(num_classes, dtype=np.int64)
         self.num_limited = 0
         self.num_limited_right = 0
 
@@ -166,26 +167,32 @@ class MaskQuality:
         index = truth[labeled].astype(np.int64) * size + pseudo[labeled]
         self.confusion += np.bincount(
             index, minlength=size * size).reshape(size, size)
-        self.num_pixels += int(known.sum())
+        missed = truth[known & (pseudo == IGNORE_INDEX)]
+        self.unlabeled += np.bincount(missed, minlength=size)
 
     def summary(self) -> Dict[str, float]:
-        """Share of ``labeled`` pixels, and their ``accuracy`` and ``mIoU``
-        over the classes that pseudo masks name.
+        """Share of ``labeled`` pixels, their ``accuracy``, ``mIoU`` and
+        ``precision`` over the classes that pseudo masks name, and the
+        ``recall`` of all pixels over the classes that there are.
 
         Of pixels that are left with several classes the share (``limited``)
         and how many of them are right (``limited_accuracy``). What is
         undefined is left out.
         """
         labeled = self.confusion.sum()
+        right, named = np.diag(self.confusion), self.confusion.sum(axis=0)
+        true = self.confusion.sum(axis=1) + self.unlabeled
         summary = {}
         if labeled:
             summary = dict(
-                labeled=float(labeled / self.num_pixels),
-                accuracy=float(np.trace(self.confusion) / labeled),
-                mIoU=float(np.mean(list(self.class_ious().values()))))
+                labeled=float(labeled / true.sum()),
+                accuracy=float(right.sum() / labeled),
+                mIoU=float(np.mean(list(self.class_ious().values()))),
+                precision=float((right[named > 0] / named[named > 0]).mean()),
+                recall=float((right[true > 0] / true[true > 0]).mean()))
         if self.num_limited:
             summary.update(
-                limited=self.num_limited / self.num_pixels,
+                limited=self.num_limited / true.sum(),
                 limited_accuracy=self.num_limited_right / self.num_limited)
         return summary
 
