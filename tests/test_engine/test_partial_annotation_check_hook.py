@@ -21,7 +21,7 @@ from mmbombo.engine.hooks import (PredictorEMAHook, TeacherHook,
 from mmbombo.engine.hooks.partial_annotation_check_hook import (
     check_class_maps, check_classes, check_predictors, check_sampler,
     check_sources, check_tasks, check_weak_labels, first_samples,
-    unrelated_classes)
+    kinds_of_stages, unrelated_classes)
 from mmbombo.evaluation import SourceSummary
 from mmbombo.registry import MODELS
 from mmbombo.structures import ClassMap
@@ -359,6 +359,23 @@ def test_a_task_cannot_wait_for_its_only_teacher_on_several_ranks(
                         lambda: 2)
     with pytest.raises(UserError, match="task 'seg'.*start=0"):
         check_tasks(*found)
+
+
+def test_a_task_may_wait_for_a_later_stage(monkeypatch):
+    """On several ranks only where parameters may be without a gradient."""
+    runner = SimpleNamespace(
+        model=SimpleNamespace(find_unused_parameters=False),
+        train_loop=SimpleNamespace(kinds_of_stages={'sem_seg'}))
+    cfg = tiny_model_cfg()
+    del cfg['task_heads']['det']
+    found = MODELS.build(cfg), [make_sample(('bbox', ))], []
+    check_tasks(*found, kinds_of_stages(runner))
+    monkeypatch.setattr(partial_annotation_check_hook, 'get_world_size',
+                        lambda: 2)
+    with pytest.raises(UserError, match="'seg'.*find_unused_parameters=True"):
+        check_tasks(*found, kinds_of_stages(runner))
+    runner.model.find_unused_parameters = True
+    check_tasks(*found, kinds_of_stages(runner))
 
 
 def test_only_the_images_that_need_a_weak_label_are_asked_for_it():

@@ -1,20 +1,17 @@
 # Copyright (c) mmbombo contributors.
 """A network writes masks of its training images; another one reads them."""
+import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.structures import LabelData
 from mmseg.datasets import BaseSegDataset
 from PIL import Image
-from toolbox import (CLASSES, SEG_CLASSES, load_script, make_sample,
-                     tiny_model_cfg, write_voc)
+from toolbox import (CLASSES, SEG_CLASSES, load_script, tiny_model_cfg,
+                     write_voc)
 
-from mmbombo.engine.pseudo_labels import CamMasks
-from mmbombo.engine.pseudo_labels.mask_writer import tag_rules
 from mmbombo.registry import DATASETS, MODELS
 from mmbombo.utils import UserError
 from mmbombo.visualization import label_map_image
@@ -87,7 +84,7 @@ def run(place, monkeypatch):
         load_script(TOOL).main()
         return {
             file.stem: np.array(Image.open(file))
-            for file in (place / 'out').iterdir()
+            for file in (place / 'out').rglob('*.png')
         }
 
     return main
@@ -135,74 +132,6 @@ def test_activation_maps_by_the_tool(run):
     assert not masks['002'].any()
 
 
-class ColorNetwork(torch.nn.Module):
-    """The activation map of class k is color k, at half of the size."""
-
-    classes = dict(cls=CLASSES, seg=SEG_CLASSES)
-    class_map = None
-
-    def __init__(self):
-        super().__init__()
-        self.task_heads = dict(cls=torch.nn.Module())
-        self.task_heads['cls'].part = lambda task, outputs: outputs
-        self.task_heads['cls'].forward = lambda feats, samples: (None, feats)
-
-    def extract_feat(self, inputs):
-        return torch.nn.functional.avg_pool2d(inputs, 2)
-
-    def head_name(self, name):
-        return name
-
-
-@pytest.mark.parametrize('seg_classes, elsewhere', [
-    (SEG_CLASSES, 0),
-    (('sky', 'road') + CLASSES, 255),
-])
-def test_activation_maps(seg_classes, elsewhere):
-    """A cat at the left and a dog at the right, half as bright; padding
-    that would be a cow, or the brightest cat."""
-    inputs = torch.zeros(1, 3, 64, 80)
-    inputs[0, 0, 16:32, 8:24] = 4.
-    inputs[0, 1, 16:32, 40:56] = 2.
-    inputs[0, :, :, 76:] = 9.
-    sample = make_sample(
-        ('image_label', ),
-        gt_image_label=LabelData(label=torch.tensor([1, 1, 0])))
-    sample.set_metainfo(
-        dict(
-            img_shape=(64, 64),
-            ori_shape=(128, 128),
-            batch_input_shape=(64, 80),
-            scale_factor=(.5, .5)))
-    model = ColorNetwork()
-    model.classes = dict(cls=CLASSES, seg=seg_classes)
-    writer = CamMasks(.5, (.5, 1.))
-    writer.prepare(model,
-                   SimpleNamespace(metainfo=dict(cls_classes=CLASSES)))
-
-    ids, = writer.ids(model, inputs, [sample])
-    assert ids.shape == (128, 128)
-    cat = len(seg_classes) - 3
-    assert (ids[34:62, 18:46] == cat).all()
-    assert (ids[34:62, 82:110] == cat + 1).all()
-    ids[28:68, 12:52] = ids[28:68, 76:116] = elsewhere
-    assert (ids == elsewhere).all()
-
-
-def test_activation_maps_need_tags():
-    with pytest.raises(UserError, match='0.jpg has no tags'):
-        list(
-            CamMasks(.3, (1., )).maps(ColorNetwork(),
-                                      torch.zeros(1, 3, 64, 64),
-                                      [make_sample((), size=64)]))
-
-
-def test_ids_need_names():
-    data = SimpleNamespace(metainfo=dict(cls_classes=CLASSES))
-    with pytest.raises(UserError, match='names of their ids'):
-        tag_rules(SimpleNamespace(classes=dict(cls=CLASSES)), data)
-
-
 def test_interrupted_run_continues(run, place, capsys):
     run()
     before = (place / 'out/001.png').stat().st_mtime_ns
@@ -219,10 +148,33 @@ def test_unknown_source(run):
 
 
 def test_two_images_of_one_name(run, place):
-    (place / 'voc/tags.csv').write_text('000.jpg,cat\nmore/000.jpg,dog\n')
-    (place / 'voc/JPEGImages/more').mkdir()
+    shutil.copytree(place / 'voc', place / 'other')
+    config = place / 'config.py'
+    tags, masks, rest = config.read_text().partition('masks = dict')
+    config.write_text(tags + masks + rest.replace("voc'", "other'", 1))
     with pytest.raises(SystemExit, match='000.png; write one source'):
-        run()
+        run('--sources', 'tags', 'masks')
+
+
+def test_masks_are_in_folders_as_the_images_are(run, place):
+    """So that images of one name have masks of their own."""
+    (place / 'voc/JPEGImages/more').mkdir()
+    shutil.copy(place / 'voc/JPEGImages/001.jpg',
+                place / 'voc/JPEGImages/more/000.jpg')
+    (place / 'voc/tags.csv').write_text('000.jpg,cat\nmore/000.jpg,dog\n')
+    run()
+    source = Config.fromfile(place / 'config.py').tags
+    source.data_prefix.seg_map_path = str(place / 'out')
+    source.update(
+        annotation_kinds=('sem_seg', 'image_label'),
+        metainfo=dict(cls_classes=CLASSES, seg_classes=SEG_CLASSES),
+        test_mode=True)
+    data = DATASETS.build(source)
+    for i, label in enumerate((1, 2)):
+        assert (data[i]['data_samples'].gt_sem_seg.sem_seg == label).all()
+    del source.metainfo['seg_classes']
+    with pytest.raises(UserError, match='seg_classes='):
+        DATASETS.build(source)
 
 
 def test_the_second_step_reads_them(run, place):

@@ -240,6 +240,10 @@ class StagedTrainLoop(IterBasedTrainLoop):
     def _restart_schedule(self) -> None:
         """Build optimizer and learning rate as for a new training."""
         runner, cfg = self.runner, copy.deepcopy(self.runner.cfg)
+        # what only the stage before has computed is not to be shown again
+        scalars = runner.message_hub.log_scalars
+        for key in [key for key in scalars if key.startswith('train/')]:
+            del scalars[key]
         runner.optim_wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
         runner.param_schedulers = cfg.get('param_scheduler')
         runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
