@@ -149,8 +149,8 @@ def test_what_is_missing_is_said():
     model = model_of(('cls', ))
     inputs, samples = images()
     del samples[1].gt_saliency
-    with pytest.raises(UserError, match='no saliency map: give its source'):
+    with pytest.raises(UserError, match='no saliency: give its source'):
         written(model, inputs, samples)
     del samples[0].gt_image_label
-    with pytest.raises(UserError, match='no tags: give its source the kind'):
+    with pytest.raises(UserError, match='no image_label: give its'):
         written(model, inputs, samples)

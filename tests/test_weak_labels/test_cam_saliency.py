@@ -3,7 +3,6 @@ import numpy as np
 import torch
 
 from mmbombo.weak_labels.cam_saliency import fuse_cam_saliency, refine_saliency
-from mmbombo.weak_labels.crf import DenseCRF
 
 
 def test_truth_table():
@@ -22,8 +21,7 @@ def test_an_absent_class_has_no_pixel():
     torch.manual_seed(0)
     cam, saliency = torch.rand(3, 20, 20), torch.rand(20, 20)
     found = fuse_cam_saliency(cam, saliency, torch.tensor([0, 1, 1]))
-    assert set(found.unique().tolist()) == {0, 2, 3, 255} or \
-        set(found.unique().tolist()) == {2, 3, 255}
+    assert set(found.unique().tolist()) == {0, 2, 3, 255}
     # none is active without a tag
     found = fuse_cam_saliency(cam, saliency, torch.zeros(3))
     assert torch.equal(found == 0, saliency <= .06)
@@ -53,14 +51,3 @@ def test_energies_of_the_published_code():
     for energy, x in zip(seen[0][:, 0].double().numpy(), (1 - p, p)):
         wanted = -np.log(x + 1e-8) / (1.05 / (1 + np.exp(-x)))
         np.testing.assert_allclose(energy, wanted, rtol=1e-4, atol=1e-6)
-
-
-def test_saliency_snaps_to_the_edge_of_an_object():
-    image = torch.zeros(3, 24, 24)
-    image[:, 6:18, 6:18] = 200.
-    truth = image[0] > 0
-    blurred = torch.zeros(24, 24)
-    blurred[8:20, 8:20] = .8
-    found = refine_saliency(blurred, DenseCRF(image, 'aux_sal'))
-    assert ((found > .5) == truth).float().mean() > \
-        ((blurred > .5) == truth).float().mean()

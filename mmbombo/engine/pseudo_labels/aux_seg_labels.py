@@ -2,7 +2,7 @@
 from typing import Dict, Iterable, Iterator, Sequence, Tuple, Union
 
 import torch
-from mmdet.structures import DetDataSample, SampleList
+from mmdet.structures import SampleList
 from PIL import Image
 from torch import Tensor, nn
 
@@ -10,6 +10,7 @@ from mmbombo.models.layers import propagate
 from mmbombo.models.task_heads import AuxSegTaskHead
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import TASK_UTILS
+from mmbombo.structures import IMAGE_LABEL, SALIENCY
 from mmbombo.structures.candidate_map import CandidateMap
 from mmbombo.utils import UserError
 from mmbombo.visualization import label_map_image
@@ -18,11 +19,6 @@ from mmbombo.weak_labels.cam_saliency import fuse_cam_saliency, refine_saliency
 from mmbombo.weak_labels.crf import DenseCRF, crf_params
 from .cam_masks import SCALES, CamMasks
 from .mask_writer import MaskWriter
-
-#: What a sample needs, and where it comes from.
-NEEDED = dict(
-    gt_image_label='tags: give its source the kind image_label',
-    gt_saliency='saliency map: give its source the kind saliency')
 
 
 @TASK_UTILS.register_module()
@@ -68,7 +64,10 @@ class AuxSegLabels(CamMasks):
               samples: SampleList) -> Iterable[Dict[str, Image.Image]]:
         """Make the mask and the saliency map of each image."""
         for sample in samples:
-            check_sample(sample)
+            for kind in (IMAGE_LABEL, SALIENCY):
+                if f'gt_{kind}' not in sample:
+                    raise UserError(f'{sample.img_path} has no {kind}: give '
+                                    'its source this kind')
         # the pixels of a tag that is several classes, or none, are unknown
         sets = torch.cat([~self.rules.any(0, keepdim=True), self.rules])[None]
         for sample, cam, saliency in zip(
@@ -133,10 +132,3 @@ def moved_maps(head: AuxSegTaskHead, maps: Tensor, affinity: Tensor,
     maps = propagate(maps, affinity, head.transpose)
     for sample, cam in zip(samples, maps):
         yield head.at_original(cam, size, sample)
-
-
-def check_sample(sample: DetDataSample) -> None:
-    """Raise ``UserError`` if a sample lacks what labels are made of."""
-    for field, text in NEEDED.items():
-        if field not in sample:
-            raise UserError(f'{sample.get("img_path")} has no {text}')

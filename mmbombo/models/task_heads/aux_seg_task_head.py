@@ -67,8 +67,7 @@ class AuxSegTaskHead(MapTaskHead):
             last behind the affinity. Defaults to (6, 12, 18).
         tasks (Sequence[str]): Defaults to ('cls', 'seg', 'sal').
         affinity (Sequence[str]): Tasks with an affinity, as far as they are
-            among the tasks. Defaults to ('seg', 'sal').
-        cross_task (bool): Whether two affinities become one. Defaults to True.
+            among the tasks; of two one is made. Defaults to ('seg', 'sal').
         refined (Sequence[str]): Tasks whose predictions an affinity refines,
             as far as there is one for them. Defaults to ('seg', 'sal').
         transpose (bool): Whether predictions are refined by the transposed
@@ -97,7 +96,6 @@ class AuxSegTaskHead(MapTaskHead):
                  dilations: Sequence[int] = (6, 12, 18),
                  tasks: Sequence[str] = TASKS,
                  affinity: Sequence[str] = MAPS,
-                 cross_task: bool = True,
                  refined: Sequence[str] = MAPS,
                  transpose: bool = False,
                  label_padding: bool = False,
@@ -105,9 +103,9 @@ class AuxSegTaskHead(MapTaskHead):
                  test_cfg: OptConfigType = None,
                  init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg=init_cfg)
-        for key, names, known in (('tasks', tasks, TASKS), ('affinity',
-                                                            affinity, MAPS),
-                                  ('refined', refined, MAPS)):
+        for key, names, known in [('tasks', tasks, TASKS),
+                                  ('affinity', affinity, MAPS),
+                                  ('refined', refined, MAPS)]:
             if not set(names) <= set(known) or isinstance(names, str):
                 raise UserError(f'{key} of AuxSegTaskHead must be some of '
                                 f'{known}, not {names!r}')
@@ -121,12 +119,9 @@ class AuxSegTaskHead(MapTaskHead):
         self.crf = None if crf is None else crf_params(crf)
         if 'cls' in self.tasks:
             self.cls = ClsTaskHead(
-                **{
-                    'in_channels': in_channels,
-                    'in_index': in_index,
-                    'init_cfg': XAVIER,
-                    **cls
-                })
+                in_channels=in_channels,
+                in_index=in_index,
+                **dict(dict(init_cfg=XAVIER), **cls))
         outputs = dict(seg=num_classes, sal=1)
         self.branches = ModuleDict({
             task:
@@ -135,12 +130,10 @@ class AuxSegTaskHead(MapTaskHead):
             for task in MAPS if task in self.tasks
         })
         found = [x for x in self.branches if x in affinity]
-        is_crossed = cross_task and len(found) > 1
-        self.refined = tuple(
-            x for x in self.branches
-            if x in refined and (x in found or is_crossed))
-        self.cross = CrossTaskAffinity(
-            len(found)) if is_crossed and self.refined else None
+        self.refined = tuple(x for x in found if x in refined)
+        self.cross = None
+        if len(found) > 1 and self.refined:
+            self.cross = CrossTaskAffinity(len(found))
         self.loss_decode = wrap_loss(
             MODELS.build(dict(type='mmseg.CrossEntropyLoss')))
 
@@ -279,16 +272,7 @@ class AuxSegTaskHead(MapTaskHead):
 
 
 class TaskBranch(BaseModule):
-    """Two convolutions, features refined by their affinity, and two more.
-
-    Args:
-        in_channels (int): Channels of the map.
-        channels (int): Channels of all layers but the last.
-        out_channels (int): Channels of the logits.
-        dilations (Sequence[int]): Of the three 3x3 convolutions.
-        has_affinity (bool): Whether there is one.
-        max_cells (int, optional): See :class:`TaskAffinity`.
-    """
+    """Two convolutions, features refined by their affinity, and two more."""
 
     def __init__(self, in_channels: int, channels: int, out_channels: int,
                  dilations: Sequence[int], has_affinity: bool,
