@@ -108,9 +108,14 @@ def check_parts_fit(cfg, teachers):
     loader = cfg.train_dataloader
     assert loader.batch_size == loader.sampler.batch_size
     for task, head in cfg.model.task_heads.items():
-        names = cfg.model.get('classes', {}).get(task)
-        names = names or cfg.model.class_map[f'{task}_classes']
-        assert head.get('head', head).num_classes == len(names)
+        if head.type == 'AuxSegTaskHead':  # of the tasks 'cls' and 'seg'
+            heads = dict(cls=head.cls, seg=head)
+        else:
+            heads = {task: head.get('head', head)}
+        for name, part in heads.items():
+            names = cfg.model.get('classes', {}).get(name)
+            names = names or cfg.model.class_map[f'{name}_classes']
+            assert part.num_classes == len(names)
 
     losses = cfg.model.get('weak_losses', [])
     for source in loader.dataset.datasets:
@@ -148,7 +153,7 @@ def check_step(cfg, teachers):
     samples = samples_of_config(cfg, SIZE)
     for sample in samples:
         if 'gt_image_label' in sample:
-            classes = cfg.model.task_heads.cls.num_classes
+            classes = len(model.classes['cls'])
             sample.gt_image_label.label = torch.arange(classes) % 3 - 1
     losses = model.train()(torch.randn(len(samples), 3, SIZE, SIZE), samples,
                            'loss')
@@ -242,7 +247,8 @@ def test_preparing_a_weak_label_changes_no_augmentation(data, kind, tmp_path):
 
 @pytest.mark.parametrize('folder, prefix', [('bombo', 'bombo_'),
                                             ('distillation', ''),
-                                            ('rrm', 'rrm_')])
+                                            ('rrm', 'rrm_'),
+                                            ('auxsegnet', 'auxsegnet_')])
 def test_metafile_and_readme_name_every_method(folder, prefix):
     folder = FOLDER / folder
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())

@@ -119,6 +119,9 @@ def make_sample(kinds, seed=0, size=SIZE, source='test', **fields):
     if 'sem_seg' in kinds:
         ids = torch.randint(0, 4, (1, size, size), generator=generator)
         sample.gt_sem_seg = PixelData(sem_seg=ids, data=ids)
+    if 'saliency' in kinds:
+        saliency = torch.rand(1, size, size, generator=generator)
+        sample.gt_saliency = PixelData(data=saliency)
     for key, value in fields.items():
         sample.set_field(value, key)
     return sample
@@ -167,13 +170,13 @@ def add_weak_labels(sample, objects):
 def model_of_config(cfg, size):
     """The model of a config, without pretrained weights, for small images.
 
-    RRM's network has an eighth of its width.
+    Wide ResNet-38 has an eighth of its width.
     """
     cfg.model.backbone.init_cfg = None
     if cfg.model.backbone.type == 'WideResNet38':
         cfg.model.backbone.width = 1 / 8
-        heads = cfg.model.task_heads
-        heads.cls.in_channels = heads.seg.head.in_channels = 512
+        for head in cfg.model.task_heads.values():
+            head.get('head', head).in_channels = 512
     if 'batch_resize' in cfg.model:
         cfg.model.batch_resize.sizes = (size, )
     return MODELS.build(cfg.model)

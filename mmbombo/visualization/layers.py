@@ -179,7 +179,8 @@ def pseudo_ids(sample: DetDataSample) -> Optional[np.ndarray]:
 
 def pred_layer(sample: DetDataSample, score_thr: float) -> Optional[Layer]:
     """Read the predictions; None without any."""
-    names = ('pred_instances', 'pred_sem_seg', 'pred_image_label')
+    names = ('pred_instances', 'pred_sem_seg', 'pred_image_label',
+             'pred_saliency')
     if not any(name in sample for name in names):
         return None
     layer = Layer('prediction', ids=_ids(sample, 'pred_sem_seg'))
@@ -194,4 +195,7 @@ def pred_layer(sample: DetDataSample, score_thr: float) -> Optional[Layer]:
     if 'pred_image_label' in sample:
         found = to_numpy(sample.pred_image_label.score) >= TAG_SCORE
         layer = layer._replace(tags=dict(shows=np.flatnonzero(found).tolist()))
+    if 'pred_saliency' in sample:
+        layer = layer._replace(
+            saliency=to_numpy(sample.pred_saliency.data)[0])
     return layer

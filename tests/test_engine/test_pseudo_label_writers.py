@@ -21,6 +21,7 @@ class ColorNetwork(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.task_heads = dict(cls=torch.nn.Module())
+        self.task_heads['cls'].part = lambda task, outputs: outputs
         self.task_heads['cls'].forward = lambda feats, samples: (None, feats)
 
     def extract_feat(self, inputs):

@@ -44,7 +44,7 @@ class JointHead(BaseTaskHead):
     def loss_on_targets(self, task, outputs, targets, metas, ignore):
         assert ignore == 'nothing' and len(metas) == len(targets)
         return dict(
-            loss_abs=(outputs[task] - targets).abs().mean(),
+            loss_abs=(outputs - targets).abs().mean(),
             num_images=targets.new_tensor(len(targets)))
 
     def add_predictions(self, feats, inputs, samples, extract_feat):
@@ -195,6 +195,22 @@ def test_a_joint_head_runs_once_and_each_task_learns_from_its_images():
     assert not any('no_images' in key for key in losses)
 
 
+def test_a_task_of_a_joint_head_is_asked_like_any_other():
+    model = build(dict(pair=dict(type=JointHead)))
+    ctx = StepContext(model, *batch())
+    both = ctx.outputs('pair')
+    assert ctx.outputs('near') is both['near'] is not both['far']
+    assert torch.equal(ctx.outputs('far', [4, 2]), both['far'][[3, 2]])
+    targets = torch.zeros(2, 1)
+    given = [
+        ctx.loss('far', targets, [2, 4], 'nothing', head)['loss_abs']
+        for head in (None, 'pair')
+    ]
+    assert given[0] == given[1] == both['far'][2:].abs().mean()
+    view = ctx.view([0, 1])
+    assert view.outputs('far') is view.outputs('pair')['far']
+
+
 @pytest.mark.parametrize('kinds, without', [
     ([('bbox', )], ['far']),
     ([('sem_seg', )], ['near']),
@@ -221,8 +237,10 @@ def test_a_joint_head_of_a_teacher_runs_once_for_both_tasks():
     model.set_teacher('ema', teacher)
     ctx = StepContext(model, *batch())
     teacher.task_heads.pair.seen.clear()
-    for name in ('near', 'pair', 'far'):
+    near, both, far = (
         ctx.outputs_of('ema', name, [1, 2])
+        for name in ('near', 'pair', 'far'))
+    assert both['near'] is near and both['far'] is far
     assert teacher.task_heads.pair.seen == [[1, 2]]
 
 

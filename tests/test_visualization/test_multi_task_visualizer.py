@@ -130,6 +130,13 @@ def test_predictions_below_the_threshold_are_left_out():
     assert layer.caption == 'prediction (score ≥ 0.5)'
 
 
+def test_predicted_saliency_is_drawn():
+    sample = DetDataSample()
+    sample.pred_saliency = PixelData(data=torch.rand(1, 4, 5))
+    assert (pred_layer(sample, .5).saliency ==
+            sample.pred_saliency.data[0].numpy()).all()
+
+
 @pytest.mark.parametrize('kinds, text', [(('bbox', ), 'boxes only'),
                                          (('sem_seg', ), 'mask only'),
                                          (('bbox', 'sem_seg'), 'boxes + mask'),

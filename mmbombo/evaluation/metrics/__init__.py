@@ -2,10 +2,11 @@
 from .box_ap import BoxAPMetric
 from .compat import CompatSegIoUMetric, CompatVOCMetric
 from .image_label_ap import ImageLabelAPMetric
+from .saliency import SaliencyMetric
 from .seg_iou import SegIoUMetric
 from .voc_ap import VOCAPMetric
 
 __all__ = [
     'BoxAPMetric', 'CompatSegIoUMetric', 'CompatVOCMetric',
-    'ImageLabelAPMetric', 'SegIoUMetric', 'VOCAPMetric'
+    'ImageLabelAPMetric', 'SaliencyMetric', 'SegIoUMetric', 'VOCAPMetric'
 ]

@@ -128,7 +128,7 @@ class StepContext:
     def outputs(self,
                 task: str,
                 images: Optional[Sequence[int]] = None) -> Any:
-        """What a task head says.
+        """What a task head says; of a joint head, what it says of the task.
 
         Args:
             task (str): Name of the head, or a task that one head serves.
@@ -146,15 +146,16 @@ class StepContext:
                                       len(self.samples))
                 self._outputs[name] = head(feats,
                                            [self.samples[i] for i in planned])
+        outputs = head.part(task, self._outputs[name])
         if images is None:
-            return self._outputs[name]
+            return outputs
         unplanned = sorted(set(images) - set(planned))
         if unplanned:
             raise UserError(
                 f"the head '{name}' is not run on the images {unplanned}; a "
                 'weak loss names them in head_images()')
         positions = [planned.index(i) for i in images]
-        return head.select(self._outputs[name], positions, len(planned))
+        return head.select(outputs, positions, len(planned))
 
     def logits(self,
                task: str = 'seg',
@@ -208,9 +209,10 @@ class StepContext:
                 that serves the task.
         """
         name = head or task
-        return self.model.head(name).loss_on_targets(
-            task, self.outputs(name, images), targets, self.metas(images),
-            ignore)
+        module = self.model.head(name)
+        outputs = module.part(task, self.outputs(name, images))
+        return module.loss_on_targets(task, outputs, targets,
+                                      self.metas(images), ignore)
 
     def supervised_loss(self, task: str, head: str) -> dict:
         """A head's loss for a task on the n >= 1 images that supervise it."""
@@ -252,8 +254,9 @@ class StepContext:
             outputs = self.outputs_of(by, name, images)
         if outputs is None:
             return None
-        return network.head(name).decode(task, outputs, self.metas(images),
-                                         cfg)
+        module = network.head(name)
+        return module.decode(task, module.part(task, outputs),
+                             self.metas(images), cfg)
 
     def _evaluation_outputs(self, name: str, images: Sequence[int]) -> Any:
         """What the head has said in this step, as in evaluation mode."""

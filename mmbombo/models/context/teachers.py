@@ -50,13 +50,13 @@ class TeacherOutputs:
             raise UserError(f"the network '{self.name}' has no task '{task}', "
                             f'only {sorted(self.network.tasks)}')
         name = self.network.head_name(task)
+        head = self.network.task_heads[name]
         if name not in self._outputs:
-            head = self.network.task_heads[name]
             self._outputs[name] = OncePerImage(
                 lambda images: head(
                     self._features(images), [self.samples[i] for i in images]),
                 head.select, head.join)
-        return self._outputs[name](images)
+        return head.part(task, self._outputs[name](images))
 
     def _extract(self, images: List[int]) -> Tuple[Tensor, ...]:
         return self.network.extract_feat(

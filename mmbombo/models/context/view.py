@@ -76,12 +76,12 @@ class View:
     def outputs(self, head: str) -> Any:
         """What a head says, by its name or a task that it alone serves."""
         name = self.network.head_name(head)
+        module = self.network.task_heads[name]
         if name not in self._outputs:
             feats = self.features()
-            module = self.network.task_heads[name]
             with self._mode(module):
                 self._outputs[name] = module(feats, self.samples)
-        return self._outputs[name]
+        return module.part(head, self._outputs[name])
 
     def restore(self, maps: Tensor, size: Tuple[int, int]) -> Tensor:
         """Maps ``(n, C, h, w)`` of the view for the images as they were.

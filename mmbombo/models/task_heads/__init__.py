@@ -1,11 +1,14 @@
 # Copyright (c) mmbombo contributors.
+from .aux_seg_task_head import AuxSegTaskHead
 from .base_task_head import BaseTaskHead, DerivedTaskHead
 from .cls_task_head import ClsTaskHead
 from .compat_task_heads import CompatDetTaskHead, CompatSegTaskHead
 from .det_task_head import DetTaskHead
+from .map_task_head import MapTaskHead
 from .seg_task_head import SegTaskHead
 
 __all__ = [
-    'BaseTaskHead', 'ClsTaskHead', 'CompatDetTaskHead', 'CompatSegTaskHead',
-    'DerivedTaskHead', 'DetTaskHead', 'SegTaskHead'
+    'AuxSegTaskHead', 'BaseTaskHead', 'ClsTaskHead', 'CompatDetTaskHead',
+    'CompatSegTaskHead', 'DerivedTaskHead', 'DetTaskHead', 'MapTaskHead',
+    'SegTaskHead'
 ]

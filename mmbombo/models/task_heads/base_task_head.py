@@ -22,8 +22,9 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
 
     A head of one task sets :attr:`tasks` and :attr:`annotation_kind` and need
     not look at the ``task`` that it is given. A joint head names several
-    tasks; it runs once for all of them. A head that makes its answer from
-    those of other heads is a :class:`DerivedTaskHead`.
+    tasks; it runs once for all of them, and its outputs are a dict of those
+    of each task. A head that makes its answer from those of other heads is a
+    :class:`DerivedTaskHead`.
     """
 
     #: What the head predicts.
@@ -61,6 +62,11 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
             with :meth:`select` and :meth:`join` of the head's own.
         """
 
+    def part(self, task: str, outputs: Any) -> Any:
+        """What a joint head says of one task; other outputs as they are."""
+        joint = isinstance(outputs, dict) and task in outputs
+        return outputs[task] if joint else outputs
+
     def select(self, outputs: Any, positions: Sequence[int], size: int) -> Any:
         """Take the outputs of some images out of those of ``size``."""
         return select_images(outputs, positions, size)
@@ -89,7 +95,8 @@ class BaseTaskHead(BaseModule, metaclass=ABCMeta):
 
         Args:
             task (str): One of :attr:`tasks`.
-            outputs (Any): What :meth:`forward` gave, for n >= 1 images.
+            outputs (Any): What :meth:`forward` gave of the task, for n >= 1
+                images.
             targets (Any): Targets of the n images.
             metas (Sequence[dict]): Meta information of the n images.
             ignore (Any): What to ignore in them, or None.
@@ -170,6 +177,18 @@ def require_num_classes(head: nn.Module, task: str, classes: TaskClasses,
         raise UserError(f'{name} has num_classes={num_classes}, but the task '
                         f"'{task}' has {len(classes[task])} classes: "
                         f'{list(classes[task])}')
+
+
+def require_map(head: nn.Module, feats: Tuple[Tensor, ...], in_index: int,
+                in_channels: int) -> None:
+    """Raise ``UserError`` if the map that a head reads is another one."""
+    channels = [feat.shape[1] for feat in feats]
+    if (not -len(channels) <= in_index < len(channels)
+            or channels[in_index] != in_channels):
+        raise UserError(
+            f'{type(head).__name__} reads map {in_index} (in_index) with '
+            f'{in_channels} channels (in_channels), but the maps have '
+            f'{channels} channels')
 
 
 def library_scope(head: ConfigType, default: str) -> ConfigType:

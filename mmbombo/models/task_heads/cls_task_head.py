@@ -13,8 +13,7 @@ from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from mmbombo.structures.class_names import TaskClasses
 from mmbombo.structures.image_labels import IMAGE_LABEL, UNKNOWN
-from mmbombo.utils import UserError
-from .base_task_head import BaseTaskHead, require_num_classes
+from .base_task_head import BaseTaskHead, require_map, require_num_classes
 
 
 @MODELS.register_module()
@@ -70,14 +69,7 @@ class ClsTaskHead(BaseTaskHead):
     def check_features(self, feats: Tuple[Tensor, ...],
                        image_size: int) -> None:
         """Raise if there is no such map, or it has other channels."""
-        channels = [feat.shape[1] for feat in feats]
-        wanted = self.classifier.in_channels
-        if (not -len(channels) <= self.in_index < len(channels)
-                or channels[self.in_index] != wanted):
-            raise UserError(
-                f'ClsTaskHead reads map {self.in_index} (in_index) with '
-                f'{wanted} channels (in_channels), but the maps have '
-                f'{channels} channels')
+        require_map(self, feats, self.in_index, self.classifier.in_channels)
 
     def forward(self,
                 feats: Tuple[Tensor, ...],
@@ -136,6 +128,11 @@ class ClsTaskHead(BaseTaskHead):
     def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
                         samples: SampleList, extract_feat: Callable) -> None:
         """Store ``pred_image_label`` with the ``score`` ``(C, )`` of each."""
-        scores = self.decode('cls', self(feats, samples), [])
+        self.store_scores(samples, self(feats, samples))
+
+    def store_scores(self, samples: SampleList,
+                     outputs: Tuple[Tensor, Tensor]) -> None:
+        """Store ``pred_image_label`` of outputs in the samples."""
+        scores = self.decode('cls', outputs, [])
         for sample, score in zip(samples, scores):
             sample.pred_image_label = LabelData(score=score)

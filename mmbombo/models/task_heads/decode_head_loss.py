@@ -2,7 +2,6 @@
 from typing import Dict, Union
 
 import torch.nn.functional as F
-from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from mmbombo.models.utils import grid_points
@@ -12,7 +11,7 @@ from .labeled_pixels import LabeledPixelMean
 
 
 def decode_head_loss(
-        head: BaseDecodeHead, logits: Tensor,
+        head: nn.Module, logits: Tensor,
         targets: Union[Tensor, CandidateMap]) -> Dict[str, Tensor]:
     """What ``BaseDecodeHead.loss_by_feat`` computes, but for the accuracy.
 
@@ -24,7 +23,8 @@ def decode_head_loss(
     see only the pixels that are left with one class.
 
     Args:
-        head (BaseDecodeHead): Its losses, sampler and ``align_corners``.
+        head (nn.Module): With ``loss_decode``, ``sampler``, ``ignore_index``
+            and ``align_corners``, as a ``BaseDecodeHead`` has them.
         logits (Tensor): ``(n, C, h, w)``.
         targets (Tensor | CandidateMap): Class ids ``(n, 1, H, W)`` int64, 255
             where unlabeled; or sets of them.

@@ -1,32 +1,29 @@
 # Copyright (c) mmbombo contributors.
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Callable, List, Sequence, Tuple, Union
 
 import torch
-import torch.nn.functional as F
-from mmdet.structures import DetDataSample, OptSampleList, SampleList
+from mmdet.structures import OptSampleList, SampleList
 from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmengine.model import ModuleList
-from mmengine.structures import PixelData
 from mmseg.models.decode_heads.cascade_decode_head import BaseCascadeDecodeHead
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
 from torch import Tensor, nn
 
-from mmbombo.models.utils import unpadded_shape
 from mmbombo.registry import MODELS
 from mmbombo.structures import IGNORE_INDEX, SEM_SEG
 from mmbombo.structures.candidate_map import CandidateMap
 from mmbombo.structures.class_names import TaskClasses
 from mmbombo.utils import UserError
-from mmbombo.weak_labels.crf import DenseCRF, crf_params
-from .base_task_head import (BaseTaskHead, library_scope, overridden,
-                             require_num_classes)
+from mmbombo.weak_labels.crf import crf_params
+from .base_task_head import library_scope, overridden, require_num_classes
 from .decode_head_loss import decode_head_loss
 from .labeled_pixels import LabeledPixelMean, LabeledPixelsOnly
+from .map_task_head import MapTaskHead
 
 
 @MODELS.register_module()
-class SegTaskHead(BaseTaskHead):
+class SegTaskHead(MapTaskHead):
     """Semantic segmentation with heads of MMSegmentation, unchanged.
 
     Cross-entropy becomes the mean over all labeled pixels of all ranks, see
@@ -73,6 +70,11 @@ class SegTaskHead(BaseTaskHead):
     def predicts_from_features(self) -> bool:
         """bool: False where windows have features of their own."""
         return self.test_cfg['mode'] != 'slide'
+
+    @property
+    def align_corners(self) -> bool:
+        """bool: How the decode head resizes its logits."""
+        return self.head.align_corners
 
     @property
     def num_classes(self) -> int:
@@ -123,80 +125,18 @@ class SegTaskHead(BaseTaskHead):
         return losses
 
     @torch.no_grad()
-    def decode(self,
-               task: str,
-               outputs: Tuple[Tensor, ...],
-               metas: Sequence[dict],
-               cfg: OptConfigType = None) -> Tensor:
-        """Class ids ``(n, 1, H, W)`` of the input, padding included."""
-        logits = self._resize(outputs[0], metas[0]['batch_input_shape'])
-        return torch.stack([self._class_ids(logit) for logit in logits])
-
-    @torch.no_grad()
     def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
                         samples: SampleList, extract_feat: Callable) -> None:
         """Store ``pred_sem_seg`` at the original size in the samples."""
-        for sample, logits in zip(
-                samples, self.full_logits(feats, inputs, samples,
-                                          extract_feat)):
-            ids = self._class_ids(logits)
-            sample.pred_sem_seg = PixelData(sem_seg=ids, data=ids)
+        self.store_classes(
+            samples, self.full_logits(feats, inputs, samples, extract_feat))
 
-    @torch.no_grad()
-    def full_logits(self,
-                    feats: Tuple[Tensor, ...],
-                    inputs: Tensor,
-                    samples: SampleList,
-                    extract_feat: Callable,
-                    possible: Optional[Tensor] = None) -> Iterator[Tensor]:
-        """Logits ``(C, H, W)`` of each image at its original size.
-
-        Behind a CRF they are the logarithms of its probabilities. See
-        :meth:`add_predictions`; ``possible`` ``(N, C)`` bool are the classes
-        that an image may show, None for all.
-        """
+    def input_logits(self, feats: Tuple[Tensor, ...], inputs: Tensor,
+                     samples: SampleList, extract_feat: Callable) -> Tensor:
+        """Logits ``(N, C, h, w)``, with ``mode='slide'`` of the windows."""
         if self.test_cfg['mode'] == 'slide':
-            logits = self._slide(inputs, extract_feat)
-        else:
-            logits = self(feats)[0]
-        # one at a time: all classes at full resolution take much memory
-        for i, sample in enumerate(samples):
-            logit = self._resize(logits[i][None], inputs.shape[-2:])[0]
-            logit = self._restore(logit, sample)
-            if possible is not None:
-                logit = logit.masked_fill(~possible[i][:, None, None],
-                                          -torch.inf)
-            if self.crf is not None:
-                image = self.raw_images(inputs[i][None])[0]
-                crf = DenseCRF(self._restore(image, sample), self.crf)
-                logit = crf(-logit.log_softmax(dim=0)).clamp(min=1e-30).log()
-            yield logit
-
-    def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:
-        """Logits ``(n, C, h, w)`` at another size, or as they are."""
-        size = tuple(size)
-        if logits.shape[-2:] == size:
-            return logits
-        return F.interpolate(
-            # as :meth:`_class_ids` wants them
-            logits.contiguous(memory_format=torch.channels_last),
-            size=size,
-            mode='bilinear',
-            align_corners=self.head.align_corners)
-
-    def _restore(self, logits: Tensor, sample: DetDataSample) -> Tensor:
-        """Cut the padding off, then resize to the original image."""
-        height, width = unpadded_shape(sample)
-        logits = logits[None, :, :height, :width]
-        return self._resize(logits, sample.ori_shape[:2])[0]
-
-    def _class_ids(self, logits: Tensor) -> Tensor:
-        """Class ids ``(1, H, W)`` of logits ``(C, H, W)``.
-
-        With the classes of a pixel side by side, which on a CPU takes less
-        than half of the time.
-        """
-        return logits.movedim(0, -1).contiguous().argmax(dim=-1)[None]
+            return self._slide(inputs, extract_feat)
+        return self(feats)[0]
 
     def _slide(self, inputs: Tensor, extract_feat: Callable) -> Tensor:
         """Mean logits ``(N, C, H, W)`` over overlapping windows."""

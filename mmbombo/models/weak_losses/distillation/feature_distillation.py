@@ -144,6 +144,8 @@ def adapters(in_channels: int, out_channels: int,
 def read_levels(task_head: BaseTaskHead, feats: Any) -> List[Tensor]:
     """The feature maps that a task head reads."""
     indices = getattr(task_head, 'in_indices', None)
+    if hasattr(task_head, 'in_index'):
+        indices = task_head.in_index
     if isinstance(task_head, SegTaskHead):
         indices = task_head.head.in_index
     if indices is None:

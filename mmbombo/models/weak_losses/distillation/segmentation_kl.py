@@ -1,17 +1,13 @@
 # Copyright (c) mmbombo contributors.
-from typing import TYPE_CHECKING, Dict, List
+from typing import Dict, List
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.losses.kl_divergence import segmentation_kl
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
-from mmbombo.utils import UserError
 from .distillation_loss import DistillationLoss
-
-if TYPE_CHECKING:
-    from mmbombo.models.detectors import MultiTaskDetector
 
 
 @MODELS.register_module()
@@ -38,20 +34,6 @@ class SegmentationKLLoss(DistillationLoss):
                  **kwargs) -> None:
         super().__init__(teacher, **kwargs)
         self.temperature = temperature
-
-    def check_teacher(self, model: 'MultiTaskDetector',
-                      teacher: nn.Module) -> None:
-        """Raise ``UserError`` if the number of channels differs.
-
-        As between a sigmoid and a softmax over background and foreground.
-        """
-        super().check_teacher(model, teacher)
-        ours, theirs = (
-            x.head(self.task).head.out_channels for x in (model, teacher))
-        if ours != theirs:
-            raise UserError(
-                f'SegmentationKLLoss: the student has {ours} channels of '
-                f"logits, the teacher '{self.predictor}' {theirs}")
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
         """``loss_kl``, the mean divergence of a pixel."""
