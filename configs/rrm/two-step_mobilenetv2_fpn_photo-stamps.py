@@ -1,7 +1,7 @@
 # RRM's second step: the same network learns from the masks that the one of the
 # first step has written for all training images, by
 #
-#   python tools/dataset_converters/predicted_masks.py CONFIG CHECKPOINT \
+#   python tools/dataset_converters/predicted_labels.py CONFIG CHECKPOINT \
 #       --out data/photo_stamps/predicted_masks
 _base_ = './oracle_mobilenetv2_fpn_photo-stamps.py'
 

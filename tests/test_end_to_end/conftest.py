@@ -45,7 +45,7 @@ def words(script, arguments):
     """The arguments as text; an old torch has to trust checkpoints."""
     trust = [] if READS_SAFELY or script not in (
         'tools/train.py', 'tools/test.py',
-        'tools/dataset_converters/predicted_masks.py',
+        'tools/dataset_converters/predicted_labels.py',
         'demo/image_demo.py') else ['--trust-checkpoint']
     return [*map(str, arguments), *trust]
 

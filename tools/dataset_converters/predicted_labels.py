@@ -1,15 +1,25 @@
 # Copyright (c) mmbombo contributors.
-"""Write the masks of a training set with a trained network.
+"""Write pseudo labels of a training set with a trained network.
 
-    python tools/dataset_converters/predicted_masks.py CONFIG CHECKPOINT \\
+    python tools/dataset_converters/predicted_labels.py CONFIG CHECKPOINT \\
         --out DIR
 
 predicts the images of the config's training sources that have no masks, whole
-and without augmentation, and writes a PNG with class ids for each. Classes
-that the tags of an image rule out are never written. The folder is the
-``ann_dir`` of any segmentor that is to learn from it. Masks that are there
+and without augmentation, and writes a mask for each, a PNG with class ids.
+Classes that the tags of an image rule out are never written. The folder is the
+``ann_dir`` of any segmentor that is to learn from it. Files that are there
 already are kept, so an interrupted run continues; another checkpoint needs
 another folder.
+
+--labels says what is written, as a stage of StagedTrainLoop does:
+
+  type=PredictedMasks threshold=.6  255 where no class reaches the threshold
+  type=PredictedMasks use_tags=False  classes that the tags rule out, too
+  type=CamMasks threshold=.3        the activation maps of the task cls, and
+                                    background where none reaches that
+  type=AuxSegLabels initial=True    these, where saliency maps agree; what has
+                                    several folders, such as DIR/masks and
+                                    DIR/saliency
 """
 import argparse
 
@@ -22,33 +32,18 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', required=True, help='folder of the masks')
+    parser.add_argument('--out', required=True, help='folder of the labels')
     parser.add_argument(
         '--sources',
         nargs='+',
         help='names of training sources (default: those without masks)')
     parser.add_argument(
-        '--threshold',
-        type=float,
-        default=0.,
-        help='a pixel is 255 where no class reaches this probability '
-        '(default: %(default)s)')
-    parser.add_argument(
-        '--cam-threshold',
-        type=float,
-        help='write the class activation maps of the task cls instead, with '
-        'background where none of them reaches this, such as 0.3')
-    parser.add_argument(
-        '--cam-scales',
+        '--labels',
         nargs='+',
-        type=float,
-        default=[.5, 1, 1.5, 2],
-        help='sizes of the image whose maps are averaged, each mirrored too '
-        '(default: %(default)s)')
-    parser.add_argument(
-        '--ignore-tags',
-        action='store_true',
-        help='write classes that the tags of an image rule out, too')
+        action=DictAction,
+        default=dict(type='PredictedMasks'),
+        help='writer of the labels and its arguments, key=value (default: '
+        'type=PredictedMasks)')
     parser.add_argument(
         '--batch-size',
         type=int,
@@ -66,11 +61,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         action=DictAction,
         help='override settings of the config, key=value')
-    args = parser.parse_args()
-    if args.ignore_tags and args.cam_threshold is not None:
-        parser.error('--cam-threshold needs the tags: the maps of absent '
-                     'classes mean nothing')
-    return args
+    return parser.parse_args()
 
 
 if __name__ == '__main__':  # --help waits for no library
@@ -83,9 +74,8 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
 from mmbombo.apis import MultiTaskInferencer
-from mmbombo.engine.pseudo_labels import (CamMasks, PredictedMasks,
-                                          write_pseudo_labels)
-from mmbombo.registry import DATASETS
+from mmbombo.engine.pseudo_labels import write_pseudo_labels
+from mmbombo.registry import DATASETS, TASK_UTILS
 from mmbombo.structures import SEM_SEG
 from mmbombo.utils import UserError, user_errors
 from mmbombo.utils.config_names import load_config
@@ -131,14 +121,13 @@ def main() -> None:
         device=args.device,
         trust_checkpoint=args.trust_checkpoint)
     dataset = build_sources(cfg, args.sources)
-    if args.cam_threshold is None:
-        writer = PredictedMasks(args.threshold, not args.ignore_tags)
-    else:
-        writer = CamMasks(args.cam_threshold, args.cam_scales)
-    written = write_pseudo_labels(writer, inferencer.model, dataset,
-                                  dict(masks=Path(args.out)), args.batch_size)
+    writer = TASK_UTILS.build(args.labels)
+    out, folders = Path(args.out), [*writer.folders]
+    out_dirs = {x: out / x if len(folders) > 1 else out for x in folders}
+    written = write_pseudo_labels(writer, inferencer.model, dataset, out_dirs,
+                                  args.batch_size)
     kept = len(dataset) - written
-    print(f'{written} masks written to {args.out}' +
+    print(f'labels of {written} images written to {out}' +
           (f', {kept} were there' if kept else ''))
 
 

@@ -17,7 +17,7 @@ from mmbombo.utils import UserError
 from mmbombo.visualization import label_map_image
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOL = str(ROOT / 'tools/dataset_converters/predicted_masks.py')
+TOOL = str(ROOT / 'tools/dataset_converters/predicted_labels.py')
 TWO_STEP = ROOT / 'configs/rrm/two-step_mobilenetv2_fpn_photo-stamps.py'
 IMAGES = [f'{i:03d}' for i in range(3)]
 #: An image of cats, one of dogs and cows, and one of nothing.
@@ -103,14 +103,15 @@ def test_tags_rule_classes_out(run, options):
 
 
 def test_without_tags(run):
-    assert all((mask == 2).all() for mask in run('--ignore-tags').values())
+    masks = run('--labels', 'type=PredictedMasks', 'use_tags=False')
+    assert all((mask == 2).all() for mask in masks.values())
 
 
 @pytest.mark.parametrize('threshold, found', [(.72, [1, 255, 0]),
                                               (.74, [255, 255, 0])])
 def test_unsure_pixels_are_ignored(run, threshold, found):
     """Probabilities are those of the classes that may be there."""
-    masks = run('--threshold', str(threshold))
+    masks = run('--labels', 'type=PredictedMasks', f'threshold={threshold}')
     assert [np.unique(masks[name]).tolist()
             for name in IMAGES] == [[label] for label in found]
 
@@ -126,7 +127,7 @@ def test_no_class_is_possible(run, place, options):
 
 
 def test_activation_maps_by_the_tool(run):
-    masks = run('--cam-threshold', '.3')
+    masks = run('--labels', 'type=CamMasks', 'threshold=.3')
     assert (masks['000'] == 1).all()
     assert np.isin(masks['001'], [2, 3]).all()
     assert not masks['002'].any()
@@ -137,7 +138,7 @@ def test_interrupted_run_continues(run, place, capsys):
     before = (place / 'out/001.png').stat().st_mtime_ns
     (place / 'out/000.png').unlink()
     assert sorted(run()) == IMAGES
-    assert '1 masks written' in capsys.readouterr().out
+    assert 'labels of 1 images written' in capsys.readouterr().out
     assert (place / 'out/001.png').stat().st_mtime_ns == before
 
 
