@@ -1,7 +1,7 @@
-# AuxSegNet from stage 0 to stage 3 in one training of four stages, for each of
-# which the network writes masks and saliency maps. The first is the
-# classifier's word: train auxsegnet-cls_mobilenetv2_fpn_photo-stamps.py before,
-# and start from it: --cfg-options load_from=CHECKPOINT
+# AuxSegNet's stages 0 to 3 in one training, for each of which the network
+# writes masks and saliency maps. Those of stage 0 are a classifier's: train
+# auxsegnet-cls_mobilenetv2_fpn_photo-stamps.py before, and start from it:
+# --cfg-options load_from=CHECKPOINT
 _base_ = './auxsegnet_mobilenetv2_fpn_photo-stamps.py'
 
 max_iters = 4 * _base_.max_iters

@@ -37,7 +37,7 @@ class Row(NamedTuple):
 class Bench(NamedTuple):
     """Rows that share data, resolution and length."""
     environment: Dict[str, str]  # variables that the configs read
-    iters: int  # training iterations
+    iters: int  # training iterations, of each stage if there are stages
     # values that replace those of every row's config; a row's own options come
     # after them
     options: Dict[str, Any]
@@ -78,7 +78,7 @@ def load_config(bench: Bench, row: Row, seed: int,
     cfg = Config.fromfile(row.config)
     cfg.merge_from_dict(bench.options)
     cfg.merge_from_dict(filled_in(row.options, checkpoints))
-    scale_schedule(cfg, bench.iters)
+    scale_schedule(cfg, bench.iters * len(cfg.train_cfg.get('stages', [0])))
     cfg.randomness = dict(seed=seed)
     return cfg
 
