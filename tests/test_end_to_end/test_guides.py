@@ -242,10 +242,20 @@ def test_tags_beside_boxes_and_masks(place, logs):
         'train_dataloader.batch_size': 6,
         'train_dataloader.sampler.batch_size': 6
     })
-    place.run(['python', 'tools/train.py', 'configs/my_mix.py'], options)
-    scalars = logs.read_scalars(place.root / 'work_dirs/my_mix')
+    place.run(['python', 'tools/train.py', 'configs/my_mix_in_stages.py'],
+              options)
+    work_dir = place.root / 'work_dirs/my_mix_in_stages'
+    scalars = logs.read_scalars(work_dir)
     check_losses(scalars, 'det/loss_cls', 'seg/loss_ce', 'cls/loss_cls',
-                 'b4m/loss_ce', 'm4b/loss_cls', 't4m/loss_ce')
+                 'b4m/loss_ce', 'm4b/loss_cls')
+    masks = work_dir / 'stages/1/tags/masks'
+    lines = (place.root / 'data/tagged/tags.csv').read_text().split()[1:]
+    assert len(lines) == 4
+    for line in lines:
+        name, _, labels = line.partition(',')
+        found = np.unique(Image.open(masks / name.replace('.jpg', '.png')))
+        ruled_out = {1: 'vehicle', 2: 'person'}
+        assert not [x for x in found if ruled_out.get(x, labels) not in labels]
 
 
 def read_csv(folder, *lines):
