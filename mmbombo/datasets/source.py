@@ -115,10 +115,8 @@ class SourceMixin:
                     f'source {self.source!r}: annotation_kinds declares '
                     f'{kind!r}; name the folder of the maps, '
                     f'data_prefix=dict({key}=...)')
-            name = osp.relpath(info['img_path'], images or '.')
-            if not images or name.startswith('..'):
-                name = osp.basename(name)
-            info[key] = osp.join(prefix[key], osp.splitext(name)[0] + '.png')
+            info[key] = osp.join(prefix[key],
+                                 map_name(info['img_path'], images))
 
     def full_init(self) -> None:
         """Read the list of images, and load the first one of it."""
@@ -228,3 +226,11 @@ def older_objects_kept() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def map_name(image: str, folder: Optional[str]) -> str:
+    """``NAME.png`` of an image ``NAME.*``, below the folder of the images."""
+    name = osp.relpath(image, folder) if folder else '..'
+    if name.startswith('..'):
+        name = osp.basename(image)
+    return osp.splitext(name)[0] + '.png'

@@ -218,6 +218,10 @@ def test_labels_are_compared_with_the_truth(whole, shapes, voc):
     'stage_1.pth', f'iter_{SAVED_EVERY}.pth', 'stage_2.pth'
 ])
 def test_it_resumes_from_any_checkpoint(go_on, copy, whole, checkpoint):
+    if checkpoint != 'stage_2.pth':
+        done = go_on(copy, '--resume', copy / checkpoint)
+        assert MESSAGES[7] in done.output.splitlines()[-1]
+        shutil.rmtree(copy / 'stages/2')
     done = go_on(copy, '--resume', copy / checkpoint)
     assert done.returncode == 0, done.output[-5000:]
     start = torch.load(
@@ -316,7 +320,7 @@ MESSAGES = re.findall(
 
 
 def test_messages_of_the_guide_are_all_tested():
-    assert len(MESSAGES) == 6
+    assert len(MESSAGES) == 10
 
 
 @pytest.mark.parametrize('change, checkpoint, message', [
@@ -337,6 +341,12 @@ def test_labels_of_another_training(go_on, copy, shapes, make_config, tmp_path,
     done = go_on(copy, *resume, config=config)
     assert (done.returncode == 0) == (message is None)
     assert message is None or message in done.output.splitlines()[-1]
+
+
+def test_another_length(go_on, copy):
+    done = go_on(copy, '--resume', copy / 'iter_6.pth', '--cfg-options',
+                 f'train_cfg.max_iters={2 * ITERS}')
+    assert MESSAGES[8] in done.output.splitlines()[-1]
 
 
 def forget_the_end(folder):
@@ -375,6 +385,13 @@ def wrong(stage=None, **keys):
     (wrong(dict(sources=dict(tags=dict(annotation_kinds=('sem_seg', ))))),
      MESSAGES[4]),
     (wrong(truth=dict(tag={})), MESSAGES[5]),
+    # what is not read is not replaced by a mask that lies there
+    (wrong(
+        dict(
+            sources=dict(
+                tags=dict(
+                    annotation_kinds=('sem_seg', ),
+                    data_prefix=dict(seg='{labels}/masks'))))), MESSAGES[6]),
     (wrong(dict(sources=dict(tag=masks_in('masks')['tags']))), MESSAGES[5]),
     (wrong(dict(labels=None)), "source 'tags', but its labels are in []"),
     (wrong(dict(label=1)), "stages[1] has unknown key(s) ['label']"),
@@ -385,3 +402,14 @@ def test_mistakes_are_one_line(make_config, shapes, train_here, tmp_path,
     config = make_config(tmp_path / 'c.py', shapes, iters=2, change=change)
     done = train_here(config, '--work-dir', tmp_path / 'work')
     assert message in done.line and '\n' not in done.line
+
+
+def test_a_schedule_of_epochs(make_config, shapes, train_here, tmp_path):
+
+    def change(cfg):
+        wrong()(cfg)
+        cfg.param_scheduler = [dict(type='PolyLR')]
+
+    config = make_config(tmp_path / 'c.py', shapes, iters=2, change=change)
+    done = train_here(config, '--work-dir', tmp_path / 'work')
+    assert MESSAGES[9] in done.line

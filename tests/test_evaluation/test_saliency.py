@@ -51,8 +51,9 @@ def test_a_mask_is_a_truth_too():
         MAE=0, maxF=pytest.approx(1), IoU=1)
     wrong = metrics_of(sample(1 - right, gt_sem_seg=ids))
     assert wrong['MAE'] == 1 and wrong['IoU'] == 0
-    # of a threshold of 0, which marks all
-    assert wrong['maxF'] == pytest.approx(1.3 * .4 / (.3 * .4 + 1))
+    # a threshold of 0, at which all is salient, is none
+    assert wrong['maxF'] == 0
+    assert np.isnan(SaliencyMetric().compute_metrics([])['maxF'])
 
 
 def test_images_without_anything():

@@ -211,6 +211,11 @@ def test_a_task_of_a_joint_head_is_asked_like_any_other():
     assert view.outputs('far') is view.outputs('pair')['far']
 
 
+def test_a_joint_head_has_not_the_name_of_a_task():
+    with pytest.raises(UserError, match="'near' is also one of the tasks"):
+        build(dict(near=dict(type=JointHead)))
+
+
 @pytest.mark.parametrize('kinds, without', [
     ([('bbox', )], ['far']),
     ([('sem_seg', )], ['near']),

@@ -130,6 +130,7 @@ def list_jobs(images: Path, out: Path) -> List[Tuple[Path, Path]]:
     """Each image and the file of its map."""
     if not images.is_dir():
         raise UserError(f'{images} is no folder; name that of the images')
+    images, out = images.resolve(), out.resolve()
     jobs: Dict[Path, Path] = {}
     for name in sorted(list_dir_or_file(images, False, recursive=True)):
         image, map_file = images / name, (out / name).with_suffix('.png')

@@ -256,10 +256,12 @@ def kinds_of_stages(runner: Any) -> Collection[str]:
 
     Where each parameter needs a gradient in every step there are none.
     """
-    if get_world_size() > 1 and not getattr(runner.model,
-                                            'find_unused_parameters', True):
+    loop, model = runner.train_loop, runner.model
+    is_due = getattr(loop, 'sources_are_due', False)
+    if (get_world_size() > 1 and not is_due
+            and not getattr(model, 'find_unused_parameters', True)):
         return ()
-    return getattr(runner.train_loop, 'kinds_of_stages', ())
+    return getattr(loop, 'kinds_of_stages', ())
 
 
 def check_tasks(model: MultiTaskDetector, samples: SampleList,
@@ -297,9 +299,10 @@ def check_tasks(model: MultiTaskDetector, samples: SampleList,
                 continue
             if task not in supervised and not any(
                     head.is_annotated(task, sample) for sample in samples):
-                kind = getattr(head, 'annotation_kind', None)
+                kind = kind_of_task(task)
                 raise UserError(
-                    f"task '{task}' needs the annotation kind '{kind}', but "
+                    f"task '{task}' needs the annotation kind '"
+                    f"{kind and kind.name}', but "
                     'no training source has it and no weak loss supervises '
                     f'the task{from_start}. Training sources: {found}')
 

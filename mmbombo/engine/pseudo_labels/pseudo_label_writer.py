@@ -1,6 +1,5 @@
 # Copyright (c) mmbombo contributors.
 """Pseudo labels of a data set in files, written by a trained network."""
-import os.path as osp
 from abc import ABCMeta, abstractmethod
 from pathlib import Path
 from typing import Dict, Iterable, List
@@ -13,6 +12,7 @@ from mmengine.utils import track_iter_progress
 from PIL.Image import Image
 from torch import Tensor, nn
 
+from mmbombo.datasets.source import map_name
 from mmbombo.datasets.source_tree import leaf_datasets
 from mmbombo.models.utils import evaluation_mode
 from mmbombo.utils import UserError
@@ -111,14 +111,12 @@ def label_names(dataset: BaseDataset) -> List[str]:
     names: List[str] = []
     owners: Dict[str, str] = {}
     for source in leaf_datasets(dataset):
-        prefix = getattr(source, 'wrapped', source).data_prefix
-        folder = prefix.get('img_path') or prefix.get('img') or '.'
+        whole = getattr(source, 'wrapped', source)
+        prefix = getattr(whole, 'data_prefix', {})
+        folder = prefix.get('img_path') or prefix.get('img')
         for i in range(len(source)):
             path = source.get_data_info(i)['img_path']
-            name = osp.relpath(path, folder)
-            if name.startswith('..'):
-                name = osp.basename(path)
-            name = osp.splitext(name)[0] + '.png'
+            name = map_name(path, folder)
             owner = owners.setdefault(name, path)
             if owner != path:
                 raise UserError(

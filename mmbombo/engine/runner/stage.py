@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 from mmengine.config import ConfigDict
+from mmengine.dataset import BaseDataset
 
 from mmbombo.registry import TASK_UTILS
 from mmbombo.utils import UserError
@@ -90,10 +91,30 @@ class Stage:
         facts['settings'] = self.settings
         atomic_write(self._file, json.dumps(facts).encode())
 
-    def find_problem(self, run: str, has_begun: bool) -> Optional[str]:
+    def require_labels_are_read(self, source: BaseDataset) -> None:
+        """Raise ``UserError`` if a source of the stage, which now has labels,
+        reads others, such as masks that it had not declared."""
+        paths: List[str] = []
+        if source.source in self.labeled:
+            with_strings(self.sources[source.source], paths.append)
+        read = [str(x)
+                for x in source.get_data_info(0).values()] if paths else []
+        for path in paths:
+            folder = path.replace(LABELS, str(self.folder / source.source))
+            if LABELS in path and not any(x.startswith(folder) for x in read):
+                raise self._error(
+                    f"has labels of its source '{source.source}' in {folder}, "
+                    "which this does not read: put '" + path + "' where its "
+                    "data sets name the folder, such as dataset=dict("
+                    'data_prefix=...) or datasets=[dict(data_prefix=...), ...]'
+                )
+
+    def find_problem(self, run: str, has_begun: bool,
+                     is_later: bool) -> Optional[str]:
         """Why the training ``run`` cannot use the labels, if it cannot.
 
-        They must be complete in a stage that has begun to train.
+        They must be complete in a stage that has begun to train, and may not
+        be there, of other weights, in one that is later than the next.
         """
         resume = f'resume stage_{self.number}.pth to write them'
         facts = dict(run=None)
@@ -105,6 +126,10 @@ class Stage:
         if facts['run'] != run:
             return (f'{self.folder} is of another training: resume that one '
                     '(--resume), or remove it, or train in another --work-dir')
+        if is_later:
+            return (f'{self.folder} has labels of weights that the training '
+                    f'has not yet: remove it, or resume stage_'
+                    f'{self.number}.pth')
         wrong = [
             k for k, v in self.settings.items() if facts['settings'][k] != v
         ]

@@ -4,7 +4,7 @@ import json
 import uuid
 from bisect import bisect_right
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from typing import Dict, Optional, Sequence, Union
 
 from mmengine.dataset import BaseDataset
 from mmengine.dist import (barrier, broadcast, broadcast_object_list,
@@ -24,8 +24,9 @@ from mmbombo.utils.config_parts import find_dataset
 from mmbombo.utils.distributed import unwrapped
 from .stage import Stage, merged
 
-#: Under which checkpoints name the training that they are of.
-RUN = 'staged_run'
+#: Under which checkpoints name the training that they are of, and the last
+#: iterations of its stages.
+RUN, ENDS = 'staged_run', 'staged_ends'
 
 
 @LOOPS.register_module()
@@ -88,6 +89,11 @@ class StagedTrainLoop(IterBasedTrainLoop):
         ]
         self.kinds_of_stages = {*whole.annotation_kinds}.union(*kinds)
         count = self._max_epochs = len(stages)
+        if not stages:
+            raise UserError('train_cfg.stages is empty; dict() is a stage')
+        if not getattr(self.dataloader.sampler, 'infinite', True):
+            raise UserError('StagedTrainLoop draws on from stage to stage: '
+                            'give train_dataloader.sampler infinite=True')
         self._ends = [round(max_iters * (k + 1) / count) for k in range(count)]
         truth = truth or {}
         for changes in (truth, *(x.sources for x in self.stages)):
@@ -102,12 +108,28 @@ class StagedTrainLoop(IterBasedTrainLoop):
         }
         for stage, config in zip(self.stages, stages):
             stage.settings = self._settings(stage, config)
+        #: Whether the next stage has sources that are not there yet.
+        self.sources_are_due = False
+        self._describe_schedule(runner.param_schedulers)
+
+    def _describe_schedule(self, schedulers: Union[list, dict, None]) -> None:
+        """Let schedules without an end last for a stage."""
+        if isinstance(schedulers, dict):
+            schedulers = [schedulers]
+        for scheduler in schedulers or ():
+            if scheduler.get('by_epoch', True):
+                raise UserError(
+                    f"param_scheduler: {scheduler['type']} counts epochs; a "
+                    'stage counts iterations, by_epoch=False')
+            scheduler.setdefault('end', self._ends[0])
 
     def _settings(self, stage: Stage, config: dict) -> dict:
         """What the labels of a stage depend on, as JSON has it."""
         facts = dict(
             stage=dict(config, batch_size=None),
-            sources=[self._sources[x] for x in stage.labeled],
+            sources=[
+                dict(self._sources[x], pipeline=None) for x in stage.labeled
+            ],
             pipeline=self._pipeline() if stage.labeled else None)
         return json.loads(json.dumps(facts, default=str))
 
@@ -120,6 +142,8 @@ class StagedTrainLoop(IterBasedTrainLoop):
         self._check_labels(first, has_begun)
         if has_begun:
             self._load_sources(self.stages[first])
+        self.sources_are_due = not has_begun and bool(
+            self.stages[first].sources)
         runner.call_hook('before_train')
         for stage in self.stages[first:]:
             if self.stop_training:
@@ -151,8 +175,16 @@ class StagedTrainLoop(IterBasedTrainLoop):
         hub = self.runner.message_hub
         if RUN not in hub.runtime_info:
             hub.update_info(RUN, uuid.uuid4().hex)
+            hub.update_info(ENDS, self._ends)
+        ends = hub.get_info(ENDS)
+        if [*ends] != self._ends:
+            raise UserError(
+                f'the stages of the training that is resumed end at {ends}, '
+                f'those of the config at {self._ends}; resume it with its own '
+                'max_iters and number of stages')
         problems = [
-            stage.find_problem(hub.get_info(RUN), has_begun and k == 0)
+            stage.find_problem(
+                hub.get_info(RUN), has_begun and k == 0, is_later=k > 0)
             for k, stage in enumerate(self.stages[first:]) if stage.labeled
         ]
         problems = [next(filter(None, problems), None)]
@@ -169,6 +201,7 @@ class StagedTrainLoop(IterBasedTrainLoop):
             self._restart_schedule()
         if stage.number or stage.sources:
             self._load_sources(stage)
+            self.sources_are_due = False
             runner.call_hook('before_train_stage')
         runner.logger.info(
             f'stage {stage.number} begins, the last is {len(self.stages) - 1}')
@@ -245,6 +278,7 @@ class StagedTrainLoop(IterBasedTrainLoop):
         runner.param_schedulers = cfg.get('param_scheduler')
         runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
         if runner.param_schedulers is not None:
+            self._describe_schedule(runner.param_schedulers)
             runner.param_schedulers = runner.build_param_scheduler(
                 runner.param_schedulers)
         runner.optim_wrapper.initialize_count_status(runner.model, self._iter,
@@ -257,6 +291,8 @@ class StagedTrainLoop(IterBasedTrainLoop):
             stage.changed(*item) for item in self._sources.items()
         ]
         BaseLoop.__init__(self, self.runner, loader)
+        for source in leaf_datasets(self.dataloader.dataset):
+            stage.require_labels_are_read(source)
         sampler = self.dataloader.sampler
         if hasattr(sampler, 'skip'):
             sampler.skip(self._iter * self.dataloader.batch_size)

@@ -50,6 +50,8 @@ class SaliencyMetric(BaseMetric):
             dict[str, float]: ``MAE``, ``maxF`` and ``IoU`` at a threshold of
             one half, all in [0, 1]; NaN if no image shows anything.
         """
+        if not results:
+            return dict.fromkeys(('MAE', 'maxF', 'IoU'), float('nan'))
         errors, ious, precisions, recalls = (
             torch.stack(x) for x in zip(*results))
         # an image that shows nothing has no recall
@@ -59,7 +61,8 @@ class SaliencyMetric(BaseMetric):
                                                         recall).clamp(min=1e-9)
         return dict(
             MAE=float(errors.mean()),
-            maxF=float(f_measure.max()),
+            # at the level 0 everything would be salient
+            maxF=float(f_measure[1:].max()),
             IoU=float(ious.nanmean()))
 
 

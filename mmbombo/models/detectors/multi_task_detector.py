@@ -97,6 +97,11 @@ class MultiTaskDetector(BaseDetector):
             name: MODELS.build(cfg)
             for name, cfg in task_heads.items()
         })
+        for name, head in self.task_heads.items():
+            if name in head.tasks and len(head.tasks) > 1:
+                raise UserError(
+                    f"task_heads: '{name}' is also one of the tasks "
+                    f'{head.tasks} of that head; give it another name')
         self.weak_losses = ModuleList(MODELS.build(cfg) for cfg in weak_losses)
         if forward_mode not in ('joint', 'per_task'):
             raise UserError("forward_mode must be 'joint' or 'per_task', not "
