@@ -72,7 +72,7 @@ def small_images(sources, validation, resize):
 
 
 #: Instead of the guide's own, or besides.
-SHORT = {'train.py': ['--iters', 2], 'browse_dataset.py': ['--number', 4]}
+SHORT = {'train.py': ('--iters', 2), 'browse_dataset.py': ('--number', 4)}
 
 
 def blocks(text, language):
@@ -158,12 +158,16 @@ def place(repo, commands, tmp_path_factory):
         write_masks(root / 'data/city', part, random)
     write_tags(root / 'data/tagged', random)
 
-    def run(words, options):
+    def run(words, options, count=None):
         python, script, *arguments = words
         assert python == 'python'
         arguments = [x.replace('iter_20000', 'iter_2') for x in arguments]
+        name = script.split('/')[-1]
+        if name in SHORT:
+            option, usual = SHORT[name]
+            arguments += [option, count or usual]
         done = commands.run(
-            script, *SHORT.get(script.split('/')[-1], []), *arguments,
+            script, *arguments,
             '--cfg-options', *(f'{k}={v}' for k, v in options.items()),
             cwd=root)
         assert done.returncode == 0, done.output[-5000:]
@@ -223,7 +227,7 @@ def test_tags_alone_and_the_second_step(place, logs):
 def test_stages(place, logs):
     options = {**OPTIONS, **MOBILENET, **small_images(1, 1, resize=2)}
     words, = place.stages
-    place.run([*words, '--iters', '3'], options)
+    place.run(words, options, count=3)
     work_dir = place.root / 'work_dirs/my_stages'
     scalars = logs.read_scalars(work_dir)
     assert ['seg/loss_ce' in x for x in scalars.train] == [False, True, True]
