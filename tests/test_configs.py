@@ -247,7 +247,7 @@ def test_preparing_a_weak_label_changes_no_augmentation(data, kind, tmp_path):
 
 @pytest.mark.parametrize('folder, prefix', [('bombo', 'bombo_'),
                                             ('distillation', ''),
-                                            ('rrm', 'rrm_'),
+                                            ('rrm', ''),
                                             ('auxsegnet', 'auxsegnet_')])
 def test_metafile_and_readme_name_every_method(folder, prefix):
     folder = FOLDER / folder
@@ -261,7 +261,9 @@ def test_metafile_and_readme_name_every_method(folder, prefix):
     assert all(f'{model["Name"]}.py' in readme for model in models)
 
 
-@pytest.mark.parametrize('name', ['ablation', 'ablation_stuff'])
+@pytest.mark.parametrize('name', [
+    f'ablation{x}' for x in ('', '_stuff', '_tags', '_mix', '_saliency')
+])
 def test_rows_of_the_bench(name, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'analysis_tools'))
     from ablation_parts.bench import fingerprint, load_config, read_bench
@@ -269,9 +271,7 @@ def test_rows_of_the_bench(name, monkeypatch):
     bench = read_bench(FOLDER / f'{name}.yml')
     fingerprints = set()
     for row in bench.rows.values():
-        cfg = load_config(bench, row, 0,
-                          {need: 'checkpoint'
-                           for need in row.needs})
+        cfg = load_config(bench, row, 0, {x: f'{x}.pth' for x in row.needs})
         resize, = (
             step for step in cfg.test_pipeline if step.type == 'mmdet.Resize')
         assert resize.scale == (320, 160)
