@@ -13,6 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from mmbombo.engine.runner.stage import Stage
+from mmbombo.utils import UserError
+
 #: Three stages; checkpoints in the middle of the second and the third.
 ITERS, STAGE, SAVED_EVERY = 12, 4, 6
 CLASSES = ('disc', 'rectangle', 'triangle', 'star')
@@ -413,3 +416,27 @@ def test_a_schedule_of_epochs(make_config, shapes, train_here, tmp_path):
     config = make_config(tmp_path / 'c.py', shapes, iters=2, change=change)
     done = train_here(config, '--work-dir', tmp_path / 'work')
     assert MESSAGES[9] in done.line
+
+
+class Parts:
+    """A source whose second part has masks of its own."""
+    source = 'tags'
+
+    def __init__(self, *maps):
+        self.maps = maps
+
+    def __len__(self):
+        return len(self.maps)
+
+    def get_data_info(self, index):
+        return dict(img_path='a.png', seg_map_path=self.maps[index])
+
+
+def test_every_image_reads_its_label(tmp_path):
+    stage = Stage(1, tmp_path, dict(
+        labels=dict(type='CamMasks', threshold=.3), sources=masks_in('masks')))
+    own = str(tmp_path / 'tags/masks/a.png')
+    stage.require_labels_are_read(Parts(own, own))
+    for other in ('hidden/a.png', str(tmp_path / 'tags/masks2/a.png')):
+        with pytest.raises(UserError, match='which this does not read: put'):
+            stage.require_labels_are_read(Parts(own, other))

@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
 import json
+import os
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
@@ -29,7 +30,8 @@ class Stage:
             that make labels, 4 by default. None is needed.
 
     Attributes:
-        labeled (list[str]): Sources for which labels are written.
+        labeled (dict[str, list[str]]): Sources for which labels are written,
+            and where these read them.
         settings (dict): What the labels depend on, as JSON has it.
 
     Raises:
@@ -51,7 +53,7 @@ class Stage:
         self.predictor = config.get('predictor', 'self')
         self.batch_size = config.get('batch_size', 4)
         self.writer = TASK_UTILS.build(labels) if labels else None
-        self.labeled: List[str] = []
+        self.labeled: Dict[str, List[str]] = {}
         for name, changes in self.sources.items():
             self._find_reader(name, changes)
         if labels and not self.labeled:
@@ -72,7 +74,7 @@ class Stage:
                 raise self._error(f"reads '{path}' in its source '{name}', but"
                                   f' its labels are in {known}')
         if paths:
-            self.labeled.append(name)
+            self.labeled[name] = paths
 
     def changed(self, source: str, config: dict) -> ConfigDict:
         """The config of a source in this stage."""
@@ -94,20 +96,17 @@ class Stage:
     def require_labels_are_read(self, source: BaseDataset) -> None:
         """Raise ``UserError`` if a source of the stage, which now has labels,
         reads others, such as masks that it had not declared."""
-        paths: List[str] = []
-        if source.source in self.labeled:
-            with_strings(self.sources[source.source], paths.append)
-        read = [str(x)
-                for x in source.get_data_info(0).values()] if paths else []
-        for path in paths:
+        for path in self.labeled.get(source.source, ()):
             folder = path.replace(LABELS, str(self.folder / source.source))
-            if LABELS in path and not any(x.startswith(folder) for x in read):
-                raise self._error(
-                    f"has labels of its source '{source.source}' in {folder}, "
-                    "which this does not read: put '" + path + "' where its "
-                    "data sets name the folder, such as dataset=dict("
-                    'data_prefix=...) or datasets=[dict(data_prefix=...), ...]'
-                )
+            for i in range(len(source)):
+                values = source.get_data_info(i).values()
+                if not any(str(x).startswith(folder + os.sep) for x in values):
+                    raise self._error(
+                        f"has labels of its source '{source.source}' in "
+                        f"{folder}, which this does not read: put '{path}' "
+                        'where its data sets name the folder, such as dataset='
+                        'dict(data_prefix=...) or datasets=[dict(data_prefix='
+                        '...), ...]')
 
     def find_problem(self, run: str, has_begun: bool,
                      is_later: bool) -> Optional[str]:
