@@ -157,16 +157,8 @@ class TagForMaskLoss(BaseWeakLoss):
 
 
 def candidates_of_tags(tags: Sequence[str], names: Sequence[str]) -> Tensor:
-    """What a pixel may show that shows a tag, or none of them.
-
-    Args:
-        tags (Sequence[str]): The C classes of the task 'cls'.
-        names (Sequence[str]): The S classes of the task 'seg'.
-
-    Returns:
-        Tensor: ``(1 + C, S)`` bool. The first row has the classes that no tag
-        names.
-    """
+    """What a pixel may show that has no tag (the first row: the classes that
+    no tag names) or one of C tags, ``(1 + C, S)`` bool of S class names."""
     rows = [[name == tag for name in names] for tag in tags]
     shown = torch.tensor(rows).view(len(tags), len(names))
     if not shown.any():
