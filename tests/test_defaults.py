@@ -61,7 +61,6 @@ CLASSES = dict(
             ])),
     IoUAssigner=dict(pos_iou_thr=.5, neg_iou_thr=.4),
     MutualGuideAssigner=dict(topk=15),
-    TeacherHook=dict(fold_bn=True),
     PseudoLabelQualityHook=dict(interval=100, num_images=64, batch_size=8),
     LoadPseudoMask=dict(
         method='grabcut_ignore', rejected='candidates', hard_labels=False,
