@@ -70,16 +70,13 @@ if __name__ == '__main__':  # --help waits for no library
     parse_args()
 
 import mmbombo  # noqa: F401, before anything of mmdet; isort: skip
-from new_config_parts.boxes import look_at_boxes
+from new_config_parts.boxes import look_at_boxes, look_at_tags
 from new_config_parts.classes import gather_classes
 from new_config_parts.found import Found
 from new_config_parts.masks import look_at_masks
-from new_config_parts.report import write_report
-from new_config_parts.sizes import (ask_budget, choose_sizes, count_iterations,
-                                    read_sizes)
+from new_config_parts.plan import Plan
 from new_config_parts.split import split
-from new_config_parts.tags import look_at_tags
-from new_config_parts.writer import Plan, list_name, write_config
+from new_config_parts.writer import write_config, write_report
 
 from mmbombo.utils import UserError, user_errors
 
@@ -123,26 +120,13 @@ def look_at_all(args: argparse.Namespace) -> List[Found]:
 def make_plan(args: argparse.Namespace, out: Path) -> Plan:
     """Look at the data and decide."""
     sources = look_at_all(args)
-    for source in sources:
-        read_sizes(source)
-    splits = split(sources, args.val_fraction, args.seed)
-    train = [x for x in sources if splits[x.name].train]
-    budget = ask_budget()
-    side, batch = choose_sizes([x for s in train for x in s.sizes], budget,
-                               len(train))
-    iters = count_iterations([len(splits[x.name].train) for x in train], batch)
     return Plan(
         name=out.stem,
         path=str(out),
         sources=sources,
-        splits=splits,
+        splits=split(sources, args.val_fraction, args.seed),
         classes=gather_classes(sources, args.classes, args.map),
-        side=side,
-        batch=batch,
-        iters=iters,
-        reason=f'that of the median image, at most {budget.side} on a '
-        f'{budget.device}',
-        weights=osp.isfile(WEIGHTS))
+        weights=WEIGHTS if osp.isfile(WEIGHTS) else '')
 
 
 def write_all(plan: Plan, out: Path) -> str:
@@ -154,7 +138,7 @@ def write_all(plan: Plan, out: Path) -> str:
         for part in ('train', 'val'):
             images = getattr(plan.splits[source.name], part)
             if images:
-                files[lists / list_name(source, part)] = ''.join(
+                files[lists / source.list_name(part)] = ''.join(
                     f'{image}\n' for image in images)
     files.update({out.with_suffix('.md'): report, out: write_config(plan)})
     lists.mkdir(parents=True)

@@ -4,7 +4,4 @@ _base_ = './bombo_r18_cem-fpn_anchor_voc.py'
 model = dict(weak_losses=[dict(type='BoxForMaskLoss', loss_weight=1.0)])
 
 train_dataloader = dict(
-    dataset=dict(datasets=[
-        dict(_base_.det_source, pipeline=_base_.weak_pipeline),
-        _base_.seg_source
-    ]))
+    dataset=dict(datasets=[_base_.weak_sources[0], _base_.seg_source]))

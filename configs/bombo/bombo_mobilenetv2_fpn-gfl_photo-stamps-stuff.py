@@ -11,11 +11,7 @@ model = dict(weak_losses=[
         min_area=_base_.min_area)
 ])
 
-train_dataloader = dict(
-    dataset=dict(datasets=[
-        dict(_base_.det_source, pipeline=_base_.weak_pipeline),
-        dict(_base_.seg_source, pipeline=_base_.weak_pipeline)
-    ]))
+train_dataloader = dict(dataset=dict(datasets=_base_.weak_sources))
 
 custom_hooks = [
     dict(

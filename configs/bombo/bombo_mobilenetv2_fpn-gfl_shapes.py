@@ -14,8 +14,4 @@ model = dict(
         dict(type='MaskForBoxLoss', loss_weight=1.0, predictor='self')
     ])
 
-train_dataloader = dict(
-    dataset=dict(datasets=[
-        dict(_base_.det_source, pipeline=_base_.weak_pipeline),
-        dict(_base_.seg_source, pipeline=_base_.weak_pipeline)
-    ]))
+train_dataloader = dict(dataset=dict(datasets=_base_.weak_sources))

@@ -11,8 +11,4 @@ model = dict(weak_losses=[
         score_thr=0.5)
 ])
 
-train_dataloader = dict(
-    dataset=dict(datasets=[
-        dict(_base_.det_source, pipeline=_base_.weak_pipeline),
-        dict(_base_.seg_source, pipeline=_base_.weak_pipeline)
-    ]))
+train_dataloader = dict(dataset=dict(datasets=_base_.weak_sources))

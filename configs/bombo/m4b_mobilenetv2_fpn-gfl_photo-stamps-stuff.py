@@ -11,7 +11,4 @@ model = dict(weak_losses=[
 ])
 
 train_dataloader = dict(
-    dataset=dict(datasets=[
-        _base_.det_source,
-        dict(_base_.seg_source, pipeline=_base_.weak_pipeline)
-    ]))
+    dataset=dict(datasets=[_base_.det_source, _base_.weak_sources[1]]))

@@ -26,19 +26,9 @@ def predict_video(inferencer: MultiTaskInferencer,
                   **kwargs) -> int:
     """Predict frame by frame, and keep no more than a batch in memory.
 
-    Args:
-        inferencer (MultiTaskInferencer): What predicts.
-        path (str): The video.
-        out_dir (str): Folder for ``vis/NAME.mp4``, the drawn frames, and
-            ``preds/NAME.jsonl``, a line of JSON per frame.
-        batch_size (int): Frames per forward pass. Defaults to 1.
-        no_save_vis (bool): Whether not to write the video. Defaults to False.
-        no_save_pred (bool): Whether not to write predictions. Defaults to
-            False.
-        **kwargs: ``pred_score_thr`` and ``topk`` of the inferencer's call.
-
-    Returns:
-        int: Number of frames.
+    The folder gets ``vis/NAME.mp4``, the drawn frames, and
+    ``preds/NAME.jsonl``, a line of JSON per frame. ``pred_score_thr`` and
+    ``topk`` are those of the inferencer's call. Returns the number of frames.
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{path}: no such file; videos are predicted '

@@ -82,17 +82,8 @@ _WEAK_LABEL_FIELDS: List[SampleField] = []
 
 
 def register_kind(kind: AnnotationKind) -> AnnotationKind:
-    """Make a kind known to data sets, transforms, model and evaluation.
-
-    Args:
-        kind (AnnotationKind): The kind.
-
-    Returns:
-        AnnotationKind: The same.
-
-    Raises:
-        UserError: If another kind has its name.
-    """
+    """Make a kind known to data sets, transforms, model and evaluation, and
+    return it; ``UserError`` if another kind has its name."""
     if _KINDS.setdefault(kind.name, kind) != kind:
         raise UserError(f'another annotation kind is named {kind.name!r}')
     return kind
@@ -158,18 +149,10 @@ def sample_fields() -> List[SampleField]:
 
 
 def check_kinds(kinds: Sequence[str]) -> Tuple[str, ...]:
-    """Return ``kinds`` as a tuple in a fixed order.
+    """Return the kinds of a source in the order of their registration.
 
-    Args:
-        kinds (Sequence[str]): Annotation kinds that a source declares; may be
-            empty.
-
-    Returns:
-        tuple[str, ...]: The kinds, in the order of their registration.
-
-    Raises:
-        UserError: If a single string is given instead of a sequence.
-        UserError: If a kind is unknown or given twice.
+    Raises ``UserError`` if they are a single string, or one is unknown or
+    given twice.
     """
     if isinstance(kinds, str):
         raise UserError(

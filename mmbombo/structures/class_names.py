@@ -16,16 +16,9 @@ def resolve_classes(
 ) -> Tuple[TaskClasses, Optional[ClassMap]]:
     """Settle the classes of each task, and how those of two tasks relate.
 
-    Args:
-        classes (Mapping[str, Sequence[str]], optional): Task to its classes.
-        class_map (Mapping, optional): Arguments of :class:`ClassMap`;
-            ``det_classes`` and ``seg_classes`` default to ``classes``.
-
-    Returns:
-        tuple: Task to its classes, and the class map or None.
-
-    Raises:
-        UserError: If both name the classes of a task, and differ.
+    ``classes`` names them by task. ``class_map`` has the arguments of
+    :class:`ClassMap`; its ``det_classes`` and ``seg_classes`` default to
+    ``classes``, and ``UserError`` says where they differ.
     """
     named = {task: tuple(names) for task, names in (classes or {}).items()}
     if class_map is None:
@@ -57,17 +50,8 @@ def classes_of_metainfo(metainfo: Mapping[str, Any]) -> TaskClasses:
 
 def class_difference(ours: Sequence[str], theirs: Sequence[str],
                      owners: Tuple[str, str]) -> str:
-    """Say how two lists of class names differ.
-
-    Args:
-        ours (Sequence[str]): Class names.
-        theirs (Sequence[str]): Other class names.
-        owners (tuple[str, str]): Whose they are, such as 'the student' and
-            'the teacher'.
-
-    Returns:
-        str: For an error message, '' if they are the same.
-    """
+    """Say for an error message how two lists of class names differ, '' if they
+    do not; ``owners`` are such as ('the student', 'the teacher')."""
     if tuple(ours) == tuple(theirs):
         return ''
     only_ours = [name for name in ours if name not in theirs]
@@ -81,14 +65,8 @@ def class_difference(ours: Sequence[str], theirs: Sequence[str],
 
 def require_same_classes(ours: Sequence[str], theirs: Sequence[str],
                          owners: Tuple[str, str], what: str) -> None:
-    """Raise ``ValueError`` if two lists of class names differ.
-
-    Args:
-        ours (Sequence[str]): Class names.
-        theirs (Sequence[str]): Other class names.
-        owners (tuple[str, str]): Whose they are.
-        what (str): Start of the message.
-    """
+    """Raise ``ValueError``, which ``what`` starts, if two lists differ; see
+    :func:`class_difference`."""
     difference = class_difference(ours, theirs, owners)
     if difference:
         raise UserError(f'{what}: {difference}')

@@ -23,16 +23,8 @@ IMAGE_LABEL = register_kind(
 def image_labels(num_classes: int,
                  present: Iterable[int],
                  unknown: Iterable[int] = ()) -> List[int]:
-    """Labels of an image of which the present classes are listed.
-
-    Args:
-        num_classes (int): Number of classes, C.
-        present (Iterable[int]): Classes that it shows.
-        unknown (Iterable[int]): Classes that it may show. Defaults to ().
-
-    Returns:
-        list[int]: C times :data:`PRESENT`, :data:`ABSENT` or
-        :data:`UNKNOWN`.
+    """Labels of an image of which the present classes are listed: C times
+    :data:`PRESENT`, :data:`ABSENT` or, if it may show them, :data:`UNKNOWN`.
     """
     labels = [ABSENT] * num_classes
     for value, classes in ((UNKNOWN, unknown), (PRESENT, present)):

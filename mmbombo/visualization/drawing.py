@@ -108,29 +108,17 @@ def draw_saliency(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
     return np.where(unknown, stripes, np.round(dimmed)).astype(np.uint8)
 
 
-def _dashes(start: np.ndarray, end: np.ndarray, length: int):
-    """Yield the dashes of a line as pairs of integer points."""
-    total = float(np.abs(end - start).sum())
-    unit = (end - start) / max(total, 1.0)
-    for offset in np.arange(0, max(total, 1.0), 2 * length):
-        stop = min(offset + length, total)
-        yield (tuple(np.round(start + unit * offset).astype(int).tolist()),
-               tuple(np.round(start + unit * stop).astype(int).tolist()))
-
-
 def _draw_outline(image: np.ndarray, box: Box, thickness: int) -> None:
     """Draw one box in place, dark under its color so that it stands out."""
     x1, y1, x2, y2 = np.round(box.xyxy).astype(int).tolist()
     # The last pixel column of a box [x1, x2) is x2 - 1.
     x2, y2 = max(x1, x2 - 1), max(y1, y2 - 1)
+    drawn = image.copy() if box.dashed else image
     for color, width in (((0, 0, 0), thickness + 2), (box.color, thickness)):
-        if not box.dashed:
-            cv2.rectangle(image, (x1, y1), (x2, y2), color, width)
-            continue
-        corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2], [x1, y1]])
-        for start, end in zip(corners[:-1], corners[1:]):
-            for first, last in _dashes(start, end, 4 * thickness):
-                cv2.line(image, first, last, color, width)
+        cv2.rectangle(drawn, (x1, y1), (x2, y2), color, width)
+    if box.dashed:
+        dashes = hatch(*image.shape[:2]) == HATCH_DARK
+        np.copyto(image, drawn, where=dashes)
 
 
 def _overlap(first: Corners, second: Corners) -> bool:

@@ -70,23 +70,11 @@ class MultiTaskLocalVisualizer(Visualizer):
                        step: int = 0) -> None:
         """Draw a sample and show it, write it, or hand it to the backends.
 
-        Args:
-            name (str): The image identifier.
-            image (np.ndarray): RGB image, (H, W, 3), values 0-255.
-            data_sample (:obj:`DetDataSample`, optional): Annotations, pseudo
-                labels and predictions in pixels of ``image``. Defaults to
-                None.
-            draw_gt (bool): Whether to draw annotations, and the pseudo labels
-                that are made from them. Defaults to True.
-            draw_pred (bool): Whether to draw predictions. Defaults to True.
-            show (bool): Whether to open a window. Defaults to False.
-            wait_time (float): Seconds the window stays; 0 waits for a key.
-                Defaults to 0.
-            out_file (str, optional): Path to write to, instead of the
-                backends. Defaults to None.
-            pred_score_thr (float): Lowest score of a box that is drawn.
-                Defaults to 0.3.
-            step (int): Global step for the backends. Defaults to 0.
+        Annotations, and the pseudo labels that are made from them, are drawn
+        with ``draw_gt``, predictions with ``draw_pred``, boxes from
+        ``pred_score_thr`` on; all are in pixels of ``image``, RGB (H, W, 3) of
+        0 to 255. A window (``show``) stays ``wait_time`` seconds, 0 waits for
+        a key. ``out_file`` is written instead of the backends.
         """
         drawn = self.draw(image, data_sample, draw_gt, draw_pred,
                           pred_score_thr)

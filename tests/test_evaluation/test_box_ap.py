@@ -1,12 +1,9 @@
 # Copyright (c) mmbombo contributors.
-import sys
-
 import numpy as np
 import pytest
 from mmdet.evaluation import CocoMetric
 
 from mmbombo.evaluation import BoxAPMetric
-from mmbombo.utils import UserError
 
 CAT, HIT = (0, 0, 40, 40, 0, 0), (0, 0, 40, 40, 0, .5)
 
@@ -17,8 +14,7 @@ def make_metric(**kwargs):
 
 def test_agrees_with_coco_metric(random_samples, evaluate):
     ours = evaluate(make_metric(), random_samples)
-    theirs = evaluate(
-        CocoMetric(prefix='det', classwise=True), random_samples)
+    theirs = evaluate(CocoMetric(prefix='det', classwise=True), random_samples)
     for name in ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l'):
         key = f'det/bbox_{name}'
         assert ours[key] == pytest.approx(theirs[key], abs=5.1e-4), key
@@ -27,13 +23,6 @@ def test_agrees_with_coco_metric(random_samples, evaluate):
             theirs[f'det/{name}_precision'], abs=5.1e-4, nan_ok=True)
     assert 0 < ours['det/bbox_mAP'] < ours['det/bbox_mAP_50'] < 1
     assert np.isnan(ours['det/bus_AP50'])
-
-
-def test_faster_coco_eval_gives_the_same(random_samples, evaluate):
-    pytest.importorskip('faster_coco_eval')
-    fast = evaluate(make_metric(backend='faster_coco_eval'), random_samples)
-    assert fast == pytest.approx(
-        evaluate(make_metric(), random_samples), nan_ok=True)
 
 
 def test_values_by_hand(box_sample, evaluate):
@@ -91,11 +80,3 @@ def test_nothing_is_left_for_the_second_validation(box_sample, evaluate):
     result = evaluate(metric, [moved])
     assert result['det/dog_AP'] == 0
     assert np.isnan(result['det/cat_AP'])
-
-
-def test_a_backend_that_is_unknown_or_not_installed(monkeypatch):
-    with pytest.raises(UserError, match="'slow'"):
-        make_metric(backend='slow')
-    monkeypatch.setitem(sys.modules, 'faster_coco_eval', None)
-    with pytest.raises(UserError, match='pip install faster-coco-eval'):
-        make_metric(backend='faster_coco_eval')

@@ -247,10 +247,7 @@ def test_lists(tmp_path, capsys):
     run(lists, file, '--out', again, '--seed', 1)
     assert ids_of(again / 'det_train.json') != ids_of(small / 'det_train.json')
 
-    record = json.loads((large / 'lists.json').read_text())
-    assert record['annotated_images'] == 39 and record['seed'] == 0
     det = json.loads((large / 'det_train.json').read_text())
-    assert record['lists']['det']['images'] == len(det['images'])
     assert 'segmentation' not in det['annotations'][0]
     assert det['categories'] == coco_categories()
 

@@ -5,9 +5,8 @@
         data/coco/annotations/instances_train2017.json --det 14655 --seg 14655
 
 writes ``det_train.json`` and ``seg_train.json``, files of instances without
-the polygons (so that they load fast) that have no image in common, and
-``lists.json``, the record of how they were made. They go to ``mmbombo`` beside
-the file.
+the polygons (so that they load fast) that have no image in common, to
+``mmbombo`` beside the file.
 
 The annotated images are ranked by the hash of the seed and their id, so the
 lists depend on nothing else. Detection takes from the front of this order and
@@ -57,7 +56,7 @@ if __name__ == '__main__':  # --help waits for no library
 from mmbombo.datasets.coco_json import read_coco_json
 from mmbombo.datasets.errors import DatasetError
 from mmbombo.utils import user_errors
-from mmbombo.utils.atomic_write import atomic_write, file_sha256
+from mmbombo.utils.atomic_write import atomic_write
 
 #: What remains of images and annotations.
 IMAGE_KEYS = ('id', 'file_name', 'height', 'width')
@@ -116,10 +115,6 @@ def restrict(content: dict, ids: Sequence[int]) -> dict:
         categories=content['categories'])
 
 
-def write_json(path: Path, content: dict, **kwargs) -> None:
-    atomic_write(path, (json.dumps(content, **kwargs) + '\n').encode())
-
-
 def run(args: argparse.Namespace) -> None:
     content = read_named_images(args.instances)
     annotated = {
@@ -130,23 +125,10 @@ def run(args: argparse.Namespace) -> None:
     lists = divide(
         sorted(annotated), dict(det=args.det, seg=args.seg), args.seed)
     out = args.out or args.instances.parent / 'mmbombo'
-    record = dict(
-        instances=args.instances.name,
-        sha256=file_sha256(args.instances),
-        seed=args.seed,
-        images=len(content['images']),
-        annotated_images=len(annotated),
-        lists={})
     for name, ids in lists.items():
-        part = restrict(content, ids)
-        record['lists'][name] = dict(
-            images=len(ids),
-            ids_sha256=hashlib.sha256('\n'.join(map(
-                str, ids)).encode()).hexdigest())
-        write_json(out / f'{name}_train.json', part)
-        print(f'{out / f"{name}_train.json"}: {len(ids)} of '
-              f'{len(annotated)} annotated images')
-    write_json(out / 'lists.json', record, indent=1)
+        path = out / f'{name}_train.json'
+        atomic_write(path, json.dumps(restrict(content, ids)).encode())
+        print(f'{path}: {len(ids)} of {len(annotated)} annotated images')
 
 
 def main(args=None) -> None:

@@ -10,13 +10,12 @@ writes ``ImageSets/mmbombo`` of both years:
 - ``det_train_masked.txt`` and ``det_train_unmasked.txt``: what det_train has
   with and without masks, for an oracle; parts of it have them too;
 - ``val1449.txt``: VOC2012's segmentation validation list; ``val.txt``: the
-  1,443 images of it that have boxes too;
+  1,443 images of it that have boxes too.
 
-and a record of seed, counts and hashes, ``mmbombo_lists.json``. With VOC and
-SBD complete, det_train has 7,558 images and seg_train 7,656, in the structure
-of the authors' MXE lists (which are counted in their repository); which of
-SBD's images go where is our reconstruction. The masks are needed: run
-``sbd_masks.py`` first.
+With VOC and SBD complete, det_train has 7,558 images and seg_train 7,656, in
+the structure of the authors' MXE lists (which are counted in their
+repository); which of SBD's images go where is our reconstruction. The masks
+are needed: run ``sbd_masks.py`` first.
 
     python tools/dataset_converters/voc_lists.py data/VOCdevkit \
         --by-mask MXEdet/train
@@ -26,7 +25,6 @@ writes the two lists for an oracle, ``MXEdet/train_masked.txt`` and
 """
 import argparse
 import hashlib
-import json
 import math
 import re
 from pathlib import Path
@@ -75,7 +73,6 @@ from mmbombo.datasets.errors import DatasetError
 from mmbombo.utils import user_errors
 from mmbombo.utils.atomic_write import atomic_write
 
-FOLDER = 'mmbombo'
 YEARS = VOC2007, VOC2012 = 'VOC2007', 'VOC2012'
 #: Of the 1,449 images of VOC2012's segmentation validation list, those that
 #: the authors' validation list leaves out; VOC's detection lists do not have
@@ -237,42 +234,27 @@ def take_subset(name: str, lists: Dict[str, YearLists],
     return {f'{name.replace("%", "pct")}_train': subset}
 
 
-def write_lists(devkit: Devkit, lists: Dict[str, YearLists]) -> dict:
-    """Write one file per list, named as in ``ImageSets``, and year; returns
-    their counts and hashes."""
-    record: Dict[str, dict] = {}
+def write_lists(devkit: Devkit, lists: Dict[str, YearLists]) -> None:
+    """Write one file per list, named as in ``ImageSets``, and year, and print
+    the counts."""
     for name, years in lists.items():
-        record[name] = {}
         for year, ids in years.items():
-            content = ''.join(f'{image_id}\n' for image_id in ids).encode()
-            atomic_write(devkit.list_path(year, name), content)
-            record[name][year] = dict(
-                images=len(ids), sha256=hashlib.sha256(content).hexdigest())
+            content = ''.join(f'{image_id}\n' for image_id in ids)
+            atomic_write(devkit.list_path(year, name), content.encode())
         counts = {year: len(ids) for year, ids in years.items()}
         shown = ', '.join(f'{year} {count}' for year, count in counts.items())
         print(f'{name}: {sum(counts.values())} images ({shown})')
-    return record
 
 
 def make(devkit: Devkit, seed: int, det_share: float,
          subsets: Sequence[str]) -> None:
-    """Make and write the lists and their record."""
+    """Make and write the lists."""
     lists = divide(devkit, seed, det_share)
     for name in subsets:
         lists.update(take_subset(name, lists, seed))
     for name in [x for x in lists if x.startswith('det')]:
         lists.update(divide_by_mask(name, lists[name], devkit))
-    record = dict(
-        seed=seed,
-        det_share=det_share,
-        mask_folder=devkit.masks,
-        lists=write_lists(devkit, {
-            f'{FOLDER}/{x}': y
-            for x, y in lists.items()
-        }))
-    path = devkit.root / f'{FOLDER}_lists.json'
-    atomic_write(path, (json.dumps(record, indent=2) + '\n').encode())
-    print(f'{path}: seed, counts and hashes')
+    write_lists(devkit, {f'mmbombo/{x}': y for x, y in lists.items()})
 
 
 def write_by_mask(devkit: Devkit, names: Sequence[str]) -> None:

@@ -14,17 +14,9 @@ import argparse
 import re
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
-    from torch import Tensor, nn
+from typing import Any, Dict, Iterator
 
 LIBRARY = dict(det='mmdet', seg='mmseg')
-#: No registry knows them: MMCV evaluates the type of NMS.
-FUNCTIONS = ('nms', 'soft_nms')
-PREPROCESSOR_KEYS = ('mean', 'std', 'bgr_to_rgb', 'rgb_to_bgr')
-META_KEYS = ('img_path', 'ori_shape', 'img_shape', 'scale_factor')
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,15 +38,30 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+import mmengine.registry
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope, Registry
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten
+
+from mmbombo.apis import MultiTaskInferencer
+from mmbombo.registry import MODELS
+from mmbombo.utils import UserError, user_errors
+from mmbombo.utils.atomic_write import atomic_file
+from mmbombo.utils.config_parts import inference_steps
+
+#: No registry knows them: MMCV evaluates the type of NMS.
+FUNCTIONS = ('nms', 'soft_nms')
+PREPROCESSOR_KEYS = ('mean', 'std', 'bgr_to_rgb', 'rgb_to_bgr')
+META_KEYS = ('img_path', 'ori_shape', 'img_shape', 'scale_factor')
+
+
 def convert(config: str, checkpoint: str, task: str, out: Path) -> None:
     """Write the stock checkpoint and its config."""
-    import torch
-    from mmengine.registry import DefaultScope
-
-    from mmbombo.apis import MultiTaskInferencer
-    from mmbombo.registry import MODELS
-    from mmbombo.utils import UserError
-    from mmbombo.utils.atomic_write import atomic_file
     inferencer = MultiTaskInferencer(
         config, checkpoint, device='cpu', show_progress=False)
     model = inferencer.model
@@ -83,13 +90,9 @@ def convert(config: str, checkpoint: str, task: str, out: Path) -> None:
     cfg.dump(out.with_suffix('.py'))
 
 
-def stock_config(model: 'nn.Module', task: str, metainfo: dict) -> 'Config':
+def stock_config(model: nn.Module, task: str, metainfo: dict) -> Config:
     """A config of the library, with all that inference needs; ``UserError``
     names the parts that the library does not have."""
-    from mmengine.config import Config
-
-    from mmbombo.utils import UserError
-    from mmbombo.utils.config_parts import inference_steps
     ours = model.cfg.model.to_dict()
     name = model.head_name(task)
     adapter = ours['task_heads'][name]
@@ -157,9 +160,8 @@ def stock_config(model: 'nn.Module', task: str, metainfo: dict) -> 'Config':
                 vis_backends=[dict(type='LocalVisBackend')])))
 
 
-def first_level(model: 'nn.Module', task: str) -> int:
+def first_level(model: nn.Module, task: str) -> int:
     """The first feature map that the head reads; it reads all after it."""
-    from mmbombo.utils import UserError
     levels = getattr(model.head(task), 'in_indices', None)
     count = getattr(model.neck, 'num_outs', None)
     if levels is None:
@@ -194,8 +196,6 @@ def without_prefixes(value: Any) -> Any:
 
 def unknown_types(value: Any, scope: str) -> Iterator[str]:
     """Types of a config that no registry of the library knows."""
-    import mmengine.registry
-    from mmengine.registry import Registry
     if isinstance(value, dict):
         name = value.get('type')
         nodes = [
@@ -211,8 +211,8 @@ def unknown_types(value: Any, scope: str) -> Iterator[str]:
             yield from unknown_types(item, scope)
 
 
-def stock_weights(model: 'nn.Module', task: str,
-                  stock: 'nn.Module') -> Dict[str, 'Tensor']:
+def stock_weights(model: nn.Module, task: str,
+                  stock: nn.Module) -> Dict[str, Tensor]:
     """The weights under the names of the stock network."""
     head = f'task_heads.{model.head_name(task)}.'
     first = first_level(model, task) if task == 'det' else 0
@@ -232,8 +232,8 @@ def stock_weights(model: 'nn.Module', task: str,
     return {name: renamed[name] for name in expected if name in renamed}
 
 
-def rename_backbone(weights: Dict[str, 'Tensor'],
-                    expected: Dict[str, 'Tensor']) -> None:
+def rename_backbone(weights: Dict[str, Tensor],
+                    expected: Dict[str, Tensor]) -> None:
     """The libraries name the layers of MobileNetV2 in two ways.
 
     Both define them in the order of the forward pass; MMDetection's has one
@@ -245,12 +245,8 @@ def rename_backbone(weights: Dict[str, 'Tensor'],
     weights.update(zip(theirs, values))
 
 
-def check_answers(model: 'nn.Module', stock: 'nn.Module', task: str) -> None:
+def check_answers(model: nn.Module, stock: nn.Module, task: str) -> None:
     """Raise ``UserError`` unless both answer alike to a random image."""
-    import torch
-    from torch.utils._pytree import tree_flatten
-
-    from mmbombo.utils import UserError
     image = torch.randn(1, 3, 128, 160, generator=torch.manual_seed(0))
     with torch.no_grad():
         expected = tree_flatten(model.head(task)(model.extract_feat(image)))[0]
@@ -262,11 +258,10 @@ def check_answers(model: 'nn.Module', stock: 'nn.Module', task: str) -> None:
                         'otherwise than those of the config')
 
 
+@user_errors()
 def main() -> None:
     args = parse_args()
-    from mmbombo.utils import user_errors
-    with user_errors():
-        convert(args.config, args.checkpoint, args.task, args.out)
+    convert(args.config, args.checkpoint, args.task, args.out)
     print(f'{args.out}, {args.out.with_suffix(".py")}')
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """Classes of all sources, and which of boxes and masks are the same."""
 import re
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 from mmbombo.datasets.errors import DatasetError
 from .found import Found
@@ -11,9 +11,9 @@ BACKGROUNDS = ('background', 'bg')
 
 class Classes(NamedTuple):
     """Classes per task."""
-    det: List[str]  # of boxes
-    seg: List[str]  # of masks, id = position
-    cls: List[str]  # of tags
+    det: Tuple[str, ...]  # of boxes
+    seg: Tuple[str, ...]  # of masks, id = position
+    cls: Tuple[str, ...]  # of tags
     background: Optional[str]  # the segmentation class of no object
     det_to_seg: Dict[str, str]  # what belongs together besides equal names
 
@@ -22,9 +22,10 @@ class Classes(NamedTuple):
         return self.det_to_seg.get(name, name if name in self.seg else None)
 
     @property
-    def shared(self) -> List[str]:
-        """Classes of boxes that masks show."""
-        return [x for x in self.det if self.shown_by(x)]
+    def masks_only(self) -> Sequence[str]:
+        """Segmentation classes without boxes, but for the background."""
+        boxed = {self.background, *map(self.shown_by, self.det)}
+        return [x for x in self.seg if x not in boxed]
 
 
 def gather_classes(sources: Sequence[Found], wanted: Optional[Sequence[str]],
@@ -41,47 +42,42 @@ def gather_classes(sources: Sequence[Found], wanted: Optional[Sequence[str]],
         if det:
             raise DatasetError('--val-boxes: tags alone teach no boxes; give '
                                '--boxes too, or --val-masks to judge by')
-        seg = seg or ['background', *cls]  # tags teach masks
-    nothing = [x for x in cls if plain(x) in BACKGROUNDS]
-    if nothing:
-        raise DatasetError(f'the tag {nothing[0]!r} is no class: an image '
-                           'that shows none has no tag; take it out of the '
-                           'file')
+        seg = seg or ('background', *cls)  # tags teach masks
+    for name in cls:
+        if plain(name) in BACKGROUNDS:
+            raise DatasetError(f'the tag {name!r} is no class: an image that '
+                               'shows none has no tag; take it out of the '
+                               'file')
     background = next((x for x in seg if plain(x) in BACKGROUNDS), None)
     return Classes(det, seg, cls, background, map_classes(det, seg, told))
 
 
-def union(sources: Sequence[Found]) -> List[str]:
-    return list(dict.fromkeys(x for source in sources for x in source.classes))
+def union(sources: Sequence[Found]) -> Tuple[str, ...]:
+    return tuple(
+        dict.fromkeys(x for source in sources for x in source.classes))
 
 
 def box_classes(sources: Sequence[Found],
-                wanted: Optional[Sequence[str]]) -> List[str]:
+                wanted: Optional[Sequence[str]]) -> Tuple[str, ...]:
     """Those of which there are objects, in the order of the first source."""
     names = union(sources)
     unknown = sorted({*(wanted or ())} - {*names})
     if unknown:
-        raise DatasetError(f'--classes {unknown}: the boxes have {names}')
-    kept = [
-        x for x in names if (x in wanted if wanted else any(
-            source.classes[x] or source.all_classes for source in sources))
-    ]
+        raise DatasetError(f'--classes {unknown}: the boxes have {[*names]}')
+    found = {x for source in sources for x, n in source.classes.items() if n}
+    whole = {x for y in sources if y.all_classes for x in y.classes}
+    kept = tuple(x for x in names if x in (wanted or found | whole))
     for source in sources:
-        if source.all_classes and kept != [*source.classes]:
+        if source.all_classes and kept != (*source.classes, ):
             raise DatasetError(f'{source.place} can be read for its classes '
-                               f'{[*source.classes]} only, not for {kept}')
+                               f'{[*source.classes]} only, not for {[*kept]}')
         lacking = [x for x in kept if x not in source.classes]
         if lacking and not source.validation:
-            alike = [
-                x for x in source.classes if plain(x) == plain(lacking[0])
-            ]
             raise DatasetError(
                 f'{source.place} has no boxes of {lacking}, which other boxes '
                 'have: objects of these classes in its images would be taught '
-                'as background. ' +
-                (f'If {alike[0]!r} is the same as {lacking[0]!r}, rename it'
-                 if alike else 'Name the classes that all have with '
-                 '--classes'))
+                'as background. Rename a class that it calls otherwise, or '
+                'name the classes that all have with --classes')
     return kept
 
 
@@ -92,8 +88,8 @@ def map_classes(det: Sequence[str], seg: Sequence[str],
     for word in told:
         name, _, shown = word.partition('=')
         if name not in det or shown not in seg:
-            raise DatasetError(f'--map {word}: not BOX=MASK with BOX of {det} '
-                               f'and MASK of {seg}')
+            raise DatasetError(f'--map {word}: not BOX=MASK with BOX of '
+                               f'{[*det]} and MASK of {[*seg]}')
         mapping[name] = shown
     for name in det:
         alike = [x for x in seg if plain(x) == plain(name)]

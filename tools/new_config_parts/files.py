@@ -1,8 +1,9 @@
 # Copyright (c) mmbombo contributors.
 """Finding files, and which of them belong together."""
 import os.path as osp
+from collections import defaultdict
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from mmbombo.datasets.errors import DatasetError
 from mmbombo.datasets.image_label_dataset import IMAGE_SUFFIXES
@@ -13,18 +14,24 @@ TAILS = (('', ''), ('_leftImg8bit', '_gtFine_labelTrainIds'),
          ('', '_label'), ('', '_labels'))
 
 
-def list_files(folder: str, suffixes: Sequence[str]) -> List[str]:
-    """Files below a folder, relative to it, sorted."""
+def list_files(folder: str, *suffixes: str) -> List[str]:
+    """Files below a folder, relative to it, sorted; images by default."""
     if not osp.isdir(folder):
         raise DatasetError(f'{folder} is not a folder')
     return sorted(
         path.relative_to(folder).as_posix() for path in Path(folder).rglob('*')
-        if path.suffix.lower() in suffixes and path.is_file())
+        if path.suffix.lower() in (
+            suffixes or IMAGE_SUFFIXES) and path.is_file())
 
 
-def list_images(folder: str) -> List[str]:
-    """Images below a folder, relative to it, sorted."""
-    return list_files(folder, IMAGE_SUFFIXES)
+def images_of(stems: Sequence[str], given: Optional[str],
+              standard: Sequence[str]) -> List[str]:
+    """Images of some names in a folder that was given, or in standard ones."""
+    return [
+        file for folder in ([given] if given else standard)
+        if osp.isdir(folder) for file in list_files(folder)
+        if osp.splitext(file)[0] in set(stems)
+    ]
 
 
 def find_images(given: Optional[str], standard: Sequence[str],
@@ -40,14 +47,6 @@ def find_images(given: Optional[str], standard: Sequence[str],
                        f'{option}')
 
 
-def split_tail(path: str, tail: str) -> Optional[Tuple[str, str]]:
-    """Path without a tail, and tail with suffix; None if it ends otherwise."""
-    stem, suffix = osp.splitext(path)
-    if not stem.endswith(tail):
-        return None
-    return stem[:len(stem) - len(tail)], tail + suffix
-
-
 def pair(images: Sequence[str],
          masks: Sequence[str]) -> Tuple[Dict[str, str], str, str]:
     """Which mask belongs to which image, and how their names end
@@ -57,8 +56,8 @@ def pair(images: Sequence[str],
         for image_end, by_image in by_ending(images, image_tail):
             for mask_end, by_mask in by_ending(masks, mask_tail):
                 pairs = {
-                    by_image[stem]: by_mask[stem]
-                    for stem in by_image if stem in by_mask
+                    path: by_mask[stem]
+                    for stem, path in by_image.items() if stem in by_mask
                 }
                 if len(pairs) > len(best[0]):
                     best = pairs, image_end, mask_end
@@ -66,11 +65,11 @@ def pair(images: Sequence[str],
 
 
 def by_ending(paths: Sequence[str],
-              tail: str) -> Iterator[Tuple[str, Dict[str, str]]]:
-    """Ending, and stem to path of those that end so."""
-    found: Dict[str, Dict[str, str]] = {}
+              tail: str) -> List[Tuple[str, Dict[str, str]]]:
+    """Tail and suffix, and what comes before them to the path."""
+    found: Dict[str, Dict[str, str]] = defaultdict(dict)
     for path in paths:
-        parts = split_tail(path, tail)
-        if parts:
-            found.setdefault(parts[1], {})[parts[0]] = path
-    return iter(sorted(found.items()))
+        stem, suffix = osp.splitext(path)
+        if stem.endswith(tail):
+            found[tail + suffix][stem[:len(stem) - len(tail)]] = path
+    return sorted(found.items())

@@ -2,7 +2,9 @@
 """What is known of a source once its files were looked at."""
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Dict, List, Tuple
+from pathlib import Path
+from statistics import median
+from typing import Dict, List, Set, Tuple
 
 
 class Code(str):
@@ -10,9 +12,6 @@ class Code(str):
 
     def __repr__(self) -> str:
         return str(self)
-
-
-METAINFO = Code('metainfo')
 
 
 @dataclass
@@ -36,3 +35,35 @@ class Found:
     notes: List[str] = field(default_factory=list)  # what was guessed
     # width and height of some images
     sizes: List[Tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def stems(self) -> Set[str]:
+        """What its images are called in all sources."""
+        return {Path(path).stem for path in self.images.values()}
+
+    @property
+    def size_text(self) -> str:
+        """The widths and heights, in words."""
+        widths, heights = zip(*self.sizes)
+        return (f'{min(widths)} to {max(widths)} wide, {min(heights)} to '
+                f'{max(heights)} high, median {median(widths):g} x '
+                f'{median(heights):g}')
+
+    @property
+    def val_name(self) -> str:
+        """Name in the config of its images for validation."""
+        return self.name if self.validation else f'val_{self.name}'
+
+    def list_name(self, part: str) -> str:
+        """File of the images for 'train' or 'val'."""
+        return f'{self.name}.txt' if self.validation else \
+            f'{self.name}_{part}.txt'
+
+
+def wrap(kind: str, dataset: dict) -> dict:
+    """The config of a set of another library, or of ours for such a one."""
+    return dict(
+        type='PartialAnnotationDataset',
+        annotation_kinds=(kind, ),
+        dataset=dataset,
+        metainfo=Code('metainfo'))

@@ -11,9 +11,9 @@ from mmseg.datasets import CityscapesDataset
 from PIL import Image
 
 from mmbombo.datasets.errors import DatasetError
-from .files import list_files, list_images, pair
-from .found import METAINFO, Code, Found
-from .label_files import is_labelme, look_at_labelme
+from .boxes import is_labelme, look_at_labelme, subfolder
+from .files import list_files, pair
+from .found import Code, Found, wrap
 from .mask_names import IGNORED, name_ids
 
 #: More are a photograph, or a JPEG file's.
@@ -26,15 +26,12 @@ CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28,
 def look_at_masks(name: str, place: str, images: Optional[str],
                   given: Optional[Sequence[str]]) -> Found:
     """Pair masks with images and read their ids, which may be named."""
-    root = osp.normpath(place)
-    if is_labelme(root):
-        return look_at_labelme(name, root, 'sem_seg')
-    if osp.isdir(osp.join(root, 'SegmentationClass')):
-        root = osp.join(root, 'SegmentationClass')
+    if is_labelme(place):
+        return look_at_labelme(name, osp.normpath(place), 'sem_seg')
+    root = subfolder(place, 'SegmentationClass')
     folder = images or find_folder(root)
-    masks = list_files(root, ('.png', ))
-    found = list_images(folder)
-    pairs, image_end, mask_end = pair(found, masks)
+    found = list_files(folder)
+    pairs, image_end, mask_end = pair(found, list_files(root, '.png'))
     if not pairs:
         raise DatasetError(
             f'{root}: no PNG file is named as an image in {folder}; name the '
@@ -47,13 +44,10 @@ def look_at_masks(name: str, place: str, images: Optional[str],
         order = sorted(colors, key=lambda x: names[x].lower() in IGNORED)
         names = {k: names[x] for k, x in enumerate(order)}
         counts = Counter({k: counts[x] for k, x in enumerate(order)})
-    ignored = sorted(x for x, title in names.items()
-                     if title.lower() in IGNORED and x != 255)
-    id_map = {
-        x: title
-        for x, title in sorted(names.items()) if x not in ignored and x != 255
-    }
-    classes: Counter = Counter(dict.fromkeys(id_map.values(), 0))
+    names = {x: names[x] for x in sorted({*names} - {255})}
+    ignored = [x for x, title in names.items() if title.lower() in IGNORED]
+    id_map = {x: title for x, title in names.items() if x not in ignored}
+    classes: Counter = Counter()
     for number, title in id_map.items():
         classes[title] += counts[number]
     wrapped = dict(
@@ -62,11 +56,7 @@ def look_at_masks(name: str, place: str, images: Optional[str],
         img_suffix=image_end,
         seg_map_suffix=mask_end,
         metainfo=dict(classes=Code('seg_classes')))
-    config = dict(
-        type='PartialAnnotationDataset',
-        annotation_kinds=('sem_seg', ),
-        dataset=wrapped,
-        metainfo=METAINFO)
+    config = wrap('sem_seg', wrapped)
     if ignored:
         config['seg_ignore_ids'] = tuple(ignored)
     if colors:

@@ -1,8 +1,9 @@
 # Copyright (c) mmbombo contributors.
 """Which images are for training, and which for validation."""
 import random
+from collections import defaultdict
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence, Set, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Set
 
 from mmbombo.datasets.errors import DatasetError
 from .found import Found
@@ -28,11 +29,11 @@ def split(sources: Sequence[Found], fraction: float,
     given = {x.kind for x in sources if x.validation}
     held: Set[str] = set()
     for source in sources:
-        for key, path in source.images.items():
+        for path in source.images.values():
             if source.validation or in_folder(path, VALIDATION):
-                held.add(stem(path))
+                held.add(Path(path).stem)
                 given.add(source.kind)
-    for group in groups(x for x in sources if x.kind not in given):
+    for group in groups([x for x in sources if x.kind not in given]):
         random.Random(seed).shuffle(group)
         held.update(group[:max(round(fraction * len(group)), 1)])
     return {source.name: divide(source, held) for source in sources}
@@ -40,26 +41,20 @@ def split(sources: Sequence[Found], fraction: float,
 
 def groups(sources: Sequence[Found]) -> List[List[str]]:
     """Names of images, by the sources that have them."""
-    owners: Dict[str, Tuple[str, ...]] = {}
-    for source in sources:
-        for name in {stem(path) for path in source.images.values()}:
-            owners[name] = (*owners.get(name, ()), source.name)
-    found: Dict[Tuple[str, ...], List[str]] = {}
-    for name in sorted(owners):
-        found.setdefault(owners[name], []).append(name)
+    found: Dict[tuple, List[str]] = defaultdict(list)
+    stems = {source.name: source.stems for source in sources}
+    for stem in sorted(set().union(*stems.values())):
+        found[tuple(x for x in stems if stem in stems[x])].append(stem)
     return list(found.values())
 
 
 def divide(source: Found, held: Set[str]) -> Split:
     """Images of a source that are not held out, and those that are."""
-    parts: Split = Split([], [])
+    parts = Split([], [])
     for key, path in source.images.items():
-        if not source.validation and in_folder(path, TEST):
-            continue
-        parts[stem(path) in held].append(key)
-    if source.validation:
-        return Split([], parts.val)
-    if not parts.train:
+        if source.validation or not in_folder(path, TEST):
+            parts[Path(path).stem in held].append(key)
+    if not parts.train and not source.validation:
         raise DatasetError(f'{source.place}: all {len(parts.val)} images are '
                            'for validation')
     return parts
@@ -68,8 +63,3 @@ def divide(source: Found, held: Set[str]) -> Split:
 def in_folder(path: str, names: Set[str]) -> bool:
     """Whether a folder of a path has one of the names."""
     return not names.isdisjoint(x.lower() for x in Path(path).parts[:-1])
-
-
-def stem(path: str) -> str:
-    """What an image is called in all sources."""
-    return Path(path).stem

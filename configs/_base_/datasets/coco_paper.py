@@ -17,6 +17,9 @@ test_pipeline = [load[0], _base_.squash, load[1], pack]
 
 det_source = dict(pipeline=train_pipeline)
 seg_source = dict(pipeline=train_pipeline)
+weak_sources = [
+    dict(source, pipeline=weak_pipeline) for source in _base_.weak_sources
+]
 oracle_sources = [
     dict(source, pipeline=train_pipeline) for source in _base_.oracle_sources
 ]

@@ -58,6 +58,10 @@ seg_source = dict(
     source='seg',
     annotation_kinds=('sem_seg', ),
     pipeline=train_pipeline)
+# the same images, with the weak labels of what they lack
+weak_sources = [
+    dict(source, pipeline=weak_pipeline) for source in (det_source, seg_source)
+]
 # for an oracle: the same images, each with boxes and mask
 oracle_sources = [
     dict(source, annotation_kinds=('bbox', 'sem_seg'))

@@ -25,6 +25,9 @@ weak_pipeline[-2].update(class_map=class_map)
 
 det_source = place
 seg_source = place
+weak_sources = [
+    dict(x, pipeline=weak_pipeline, **place) for x in _base_.weak_sources
+]
 oracle_sources = [dict(x, **place) for x in _base_.oracle_sources]
 train_dataloader = dict(
     dataset=dict(datasets=[

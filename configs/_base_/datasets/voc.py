@@ -77,6 +77,10 @@ seg_source = dict(
         dict(voc2012, ann_file=seg_list)
     ],
     pipeline=train_pipeline)
+# the same images, with the weak labels of what they lack
+weak_sources = [
+    dict(source, pipeline=weak_pipeline) for source in (det_source, seg_source)
+]
 # For an oracle: the same images, each with boxes and, as far as there is one,
 # a mask. VOC and SBD have masks of 2,820 of the 7,558 images with boxes.
 both_kinds = ('bbox', 'sem_seg')

@@ -54,14 +54,7 @@ class LoadPartialAnnotations(LoadAnnotations):
             backend_args=backend_args)
 
     def transform(self, results: dict) -> dict:
-        """Load what the kinds name.
-
-        Args:
-            results (dict): Data info of a source.
-
-        Returns:
-            dict: The same, with the annotations.
-        """
+        """Load what the kinds name."""
         if 'sample_idx' not in results:
             # of no data set: MMDetection's inferencer hands in an image
             results.setdefault('annotation_kinds', ())

@@ -269,12 +269,8 @@ def check_tasks(model: MultiTaskDetector, samples: SampleList,
                 other_kinds: Collection[str]) -> None:
     """Check that each task and each weak loss finds images to learn from.
 
-    Args:
-        model (MultiTaskDetector): The network.
-        samples (list[:obj:`DetDataSample`]): A sample of each source.
-        sources (Sequence[SourceSummary]): The training sources, for messages.
-        other_kinds (Collection[str]): Kinds that sources have in other stages
-            of the training.
+    There is a sample of each source; ``other_kinds`` are those that sources
+    have in other stages of the training.
     """
     kinds = {kind for sample in samples for kind in sample.annotation_kinds}
     kinds.update(other_kinds)

@@ -36,7 +36,6 @@ class StockCheckpoint:
 
     Args:
         checkpoint (str): Path or URL.
-        map_location (str): As for ``torch.load``. Defaults to 'cpu'.
         key_map (dict[str, str], optional): Regular expressions of names in
             the checkpoint and their replacements; the first that matches
             counts. Defaults to None, those of :data:`STOCK_KEY_MAP`.
@@ -44,17 +43,15 @@ class StockCheckpoint:
 
     def __init__(self,
                  checkpoint: str,
-                 map_location: str = 'cpu',
                  key_map: Optional[Dict[str, str]] = None) -> None:
         self.checkpoint = checkpoint
-        self.map_location = map_location
         self.key_map = STOCK_KEY_MAP if key_map is None else key_map
 
     def __call__(self, module: nn.Module) -> None:
         """Fill a :class:`MultiTaskDetector`, in place."""
         _initialize_children(module)
         loaded = CheckpointLoader.load_checkpoint(
-            self.checkpoint, map_location=self.map_location)
+            self.checkpoint, map_location='cpu')
         loaded = loaded.get('state_dict', loaded)
         renamed = rename_weights(loaded, self.key_map)
         own = module.state_dict()

@@ -24,16 +24,7 @@ class MultiTaskLogProcessor(LogProcessor):
 
     def get_log_after_iter(self, runner, batch_idx: int,
                            mode: str) -> Tuple[dict, str]:
-        """Format what is logged after an iteration.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): The index of the batch in the loop.
-            mode (str): 'train', 'val' or 'test'.
-
-        Returns:
-            tuple[dict, str]: The scalars, and the line.
-        """
+        """Format what is logged after an iteration."""
         tag, line = super().get_log_after_iter(runner, batch_idx, mode)
         if mode != 'train':
             return tag, line
@@ -59,18 +50,7 @@ class MultiTaskLogProcessor(LogProcessor):
                             batch_idx: int,
                             mode: str,
                             with_non_scalar: bool = False) -> Tuple[dict, str]:
-        """Format what is logged after a validation or a test.
-
-        Args:
-            runner (Runner): The runner.
-            batch_idx (int): The number of batches.
-            mode (str): 'val' or 'test'.
-            with_non_scalar (bool): Whether to return what is no scalar, too.
-                Defaults to False.
-
-        Returns:
-            tuple[dict, str]: The metrics, and the line.
-        """
+        """Format what is logged after a validation or a test."""
         tag, line = super().get_log_after_epoch(runner, batch_idx, mode,
                                                 with_non_scalar)
         items = [_head(line)]
@@ -86,15 +66,8 @@ class MultiTaskLogProcessor(LogProcessor):
 
 
 def sum_losses(values: Dict[str, float]) -> Dict[str, float]:
-    """Sum the losses ``<name>/loss_...`` of each head and weak loss.
-
-    Args:
-        values (dict[str, float]): All scalars of a step.
-
-    Returns:
-        dict[str, float]: The sums by ``<name>``; a loss without one by its
-        own name.
-    """
+    """Sum the losses ``<name>/loss_...`` of each head and weak loss by
+    ``<name>``; a loss without one has its own name."""
     sums: Dict[str, float] = defaultdict(float)
     for key, value in values.items():
         if 'loss' in key and key != 'loss':

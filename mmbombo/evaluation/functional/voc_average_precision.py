@@ -37,27 +37,19 @@ def voc_average_precision(scores: np.ndarray,
                           num_truths: int,
                           iou_thrs: Sequence[float],
                           mode: str = 'area') -> np.ndarray:
-    """AP of one class over all images.
+    """AP of one class over all images, in [0, 1], at each threshold; NaN if
+    there is nothing to find.
 
     A detection is right if its best true box overlaps it by the threshold
     and no detection of a higher score has taken that box; it does not count
     at all if that box is difficult; otherwise it is wrong. The curve's area
-    is MMDetection's ``average_precision``.
+    is MMDetection's ``average_precision`` in its ``mode`` 'area' or
+    '11points'.
 
-    Args:
-        scores (np.ndarray): ``(M, )`` scores of all detections. Equal ones
-            rank in the order that they come in.
-        ious (np.ndarray): ``(M, )`` overlap with the best true box.
-        truths (np.ndarray): ``(M, )`` number of that box, unique over the
-            images.
-        difficult (np.ndarray): ``(M, )`` bool, whether that box is difficult.
-        num_truths (int): True boxes that are not difficult.
-        iou_thrs (Sequence[float]): Thresholds.
-        mode (str): 'area' or '11points'. Defaults to 'area'.
-
-    Returns:
-        np.ndarray: float64, an AP in [0, 1] per threshold; NaN if there is
-        nothing to find.
+    Each of all M detections has a score (equal ones rank in the order that
+    they come in), the overlap with its best true box, the number of that box,
+    unique over the images, and whether it is difficult. There are
+    ``num_truths`` true boxes that are not difficult.
     """
     if not num_truths:
         return np.full(len(iou_thrs), np.nan)

@@ -1,23 +1,18 @@
 # Copyright (c) mmbombo contributors.
 """COCO-style average precision from the ground truth of the samples."""
 import contextlib
-import importlib
 import io
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
+from mmdet.datasets.api_wrappers import COCO, COCOeval
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import print_log
 from terminaltables import AsciiTable
 
 from mmbombo.registry import METRICS
-from mmbombo.utils import UserError
 
 MAX_DETECTIONS = 100  # per image, as the COCO benchmark counts them
-#: Module and names of COCO's index and evaluation in each backend.
-BACKENDS = dict(
-    pycocotools=('mmdet.datasets.api_wrappers', 'COCO', 'COCOeval'),
-    faster_coco_eval=('faster_coco_eval', 'COCO', 'COCOeval_faster'))
 
 
 @METRICS.register_module()
@@ -40,19 +35,12 @@ class BoxAPMetric(CocoMetric):
     Args:
         classwise (bool): Whether to return and log ``<class>_AP`` and
             ``<class>_AP50``. Defaults to True.
-        backend (str): What matches and accumulates: 'pycocotools', or
-            'faster_coco_eval', the package of that name, which gives the
-            same numbers in less time. Defaults to 'pycocotools'.
         **kwargs: ``collect_device`` and ``prefix`` of
             :class:`mmengine.BaseMetric`.
     """
 
-    def __init__(self,
-                 classwise: bool = True,
-                 backend: str = 'pycocotools',
-                 **kwargs) -> None:
+    def __init__(self, classwise: bool = True, **kwargs) -> None:
         super().__init__(classwise=classwise, **kwargs)
-        self.index_type, self.evaluation_type = load_backend(backend)
 
     def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
         """Compute AP of all images.
@@ -79,10 +67,9 @@ class BoxAPMetric(CocoMetric):
 
     def _precision(self, results: List[tuple]) -> np.ndarray:
         """Precision after COCO: (10 IoUs, 101 recalls, classes, 4 areas)."""
-        truth, found = _to_coco(results, self.dataset_meta['classes'],
-                                self.index_type)
+        truth, found = _to_coco(results, self.dataset_meta['classes'])
         with contextlib.redirect_stdout(io.StringIO()):
-            evaluation = self.evaluation_type(truth, found, 'bbox')
+            evaluation = COCOeval(truth, found, 'bbox')
             evaluation.params.maxDets = [MAX_DETECTIONS]
             evaluation.evaluate()
             evaluation.accumulate()
@@ -100,31 +87,14 @@ class BoxAPMetric(CocoMetric):
         return scores
 
 
-def load_backend(backend: str) -> Tuple[type, type]:
-    """COCO's index and evaluation of a backend."""
-    if backend not in BACKENDS:
-        raise UserError('backend of BoxAPMetric must be one of '
-                        f'{tuple(BACKENDS)}, not {backend!r}')
-    module, *names = BACKENDS[backend]
-    try:
-        imported = importlib.import_module(module)
-    except ImportError as error:
-        raise UserError(
-            f'BoxAPMetric(backend={backend!r}) needs a package that is not '
-            f"installed: `pip install {backend.replace('_', '-')}`, or use "
-            "backend='pycocotools'") from error
-    index_type, evaluation_type = (getattr(imported, name) for name in names)
-    return index_type, evaluation_type
-
-
 def _mean(precision: np.ndarray, empty: float) -> float:
     """Mean over the entries that are defined (COCO marks others with -1)."""
     defined = precision[precision > -1]
     return float(defined.mean()) if defined.size else empty
 
 
-def _to_coco(results: List[tuple], classes: Sequence[str],
-             index_type: type) -> Tuple[Any, Any]:
+def _to_coco(results: List[tuple],
+             classes: Sequence[str]) -> Tuple[COCO, COCO]:
     """Ground truth and predictions as two COCO indices.
 
     Category ids are the labels and image ids the positions in ``results``.
@@ -144,8 +114,8 @@ def _to_coco(results: List[tuple], classes: Sequence[str],
                                                         'scores')))
         ]
     categories = [dict(id=i, name=name) for i, name in enumerate(classes)]
-    return (_index(images, truths, categories,
-                   index_type), _index(images, found, categories, index_type))
+    return (_index(images, truths,
+                   categories), _index(images, found, categories))
 
 
 def _annotation(image_id: int, bbox: Sequence[float], label: int) -> dict:
@@ -158,13 +128,13 @@ def _annotation(image_id: int, bbox: Sequence[float], label: int) -> dict:
         area=(x2 - x1) * (y2 - y1))
 
 
-def _index(images: List[dict], annotations: List[dict], categories: List[dict],
-           index_type: type) -> Any:
+def _index(images: List[dict], annotations: List[dict],
+           categories: List[dict]) -> COCO:
     """Build a COCO index from lists instead of a file."""
     # pycocotools takes id 0 for "not matched"
     annotations = [dict(x, id=i) for i, x in enumerate(annotations, start=1)]
     with contextlib.redirect_stdout(io.StringIO()):
-        coco = index_type()
+        coco = COCO()
         coco.dataset = dict(
             images=images, annotations=annotations, categories=categories)
         coco.createIndex()

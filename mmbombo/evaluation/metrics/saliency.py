@@ -76,16 +76,12 @@ def truth_of(sample: dict) -> tuple:
 
 
 def measure(pred: Tensor, truth: Tensor) -> tuple:
-    """Values of an image of n >= 1 known pixels.
+    """Values of an image of n >= 1 known pixels: ``pred`` in 0 to 1, ``truth``
+    bool.
 
-    Args:
-        pred (Tensor): ``(n, )`` in 0 to 1.
-        truth (Tensor): ``(n, )`` bool.
-
-    Returns:
-        tuple[Tensor]: The mean absolute error and IoU, scalars; precision and
-        recall ``(256, )`` of pixels of at least each level. NaN where there is
-        nothing to divide by, but for the precision, then 1.
+    Returns the mean absolute error and IoU, scalars; precision and recall
+    ``(256, )`` of pixels of at least each level. NaN where there is nothing to
+    divide by, but for the precision, then 1.
     """
     levels = (pred * (LEVELS - 1)).round().long()
     counts = torch.stack(

@@ -28,18 +28,14 @@ def group_by_sources(
 def group_images(
     samples: SampleList, sources: Optional[Dict[str, Sequence[str]]]
 ) -> List[Tuple[Optional[str], List[int]]]:
-    """The groups of a batch that each have a forward pass of their own.
+    """Task and positions of each group of a batch that runs on its own.
 
-    They are those of :func:`group_by_sources`, or with None the images of
-    equal annotation kinds: images with boxes make the detection batch and
-    images with masks the segmentation batch of the papers. Images with both
-    are a group, and images with none another. With
+    They are those of :func:`group_by_sources`, or with None (and None for the
+    task) the images of equal annotation kinds: images with boxes make the
+    detection batch and images with masks the segmentation batch of the
+    papers. Images with both are a group, and images with none another. With
     :class:`PartialAnnotationSampler` every rank has the same groups, in the
     same order, in every step.
-
-    Returns:
-        list[tuple[str | None, list[int]]]: Task (None where the kinds decide)
-        and ascending positions of each group's images.
     """
     if sources is not None:
         return group_by_sources(samples, sources)
@@ -50,14 +46,11 @@ def group_images(
 
 
 def mean_over_groups(parts: Sequence[Tuple[dict, int]]) -> Dict[str, Any]:
-    """Merge what one loss gave on several groups.
+    """Merge what one loss gave on several groups of n >= 1 images each.
 
     A task that is annotated in several groups must not weigh more for it, so
-    values are averaged, each group by its number of images.
-
-    Args:
-        parts (Sequence[tuple[dict, int]]): Per group the losses (tensors, or
-            lists of tensors that are to be summed) and n >= 1 images.
+    values (tensors, or lists of tensors that are to be summed) are averaged,
+    each group by its number of images.
     """
     if len(parts) == 1:
         return dict(parts[0][0])

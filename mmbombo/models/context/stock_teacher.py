@@ -21,14 +21,9 @@ def is_stock_model(model: ConfigDict) -> bool:
 def from_stock_model(model: ConfigDict, classes: TaskClasses) -> ConfigDict:
     """Write a stock network as the config of a :class:`MultiTaskDetector`.
 
-    Backbone, neck and heads are as they were, and answer alike. Its only task
-    is 'det' or 'seg'.
-
-    Args:
-        model (dict): ``model`` of a stock config: a single-stage detector or
-            an encoder-decoder. Not changed.
-        classes (dict[str, tuple[str]]): The classes of each task, of which
-            it is to speak of its own.
+    Backbone, neck and heads are as they were, and answer alike. ``model``, a
+    single-stage detector or an encoder-decoder, is not changed; its only task
+    is 'det' or 'seg', and of ``classes`` it speaks of that one's.
     """
     if 'decode_head' in model:
         library, task, head = 'mmseg', 'seg', segmentation_head(model)

@@ -177,17 +177,9 @@ class MultiTaskDetector(BaseDetector):
 
     def loss(self, batch_inputs: Tensor,
              batch_data_samples: SampleList) -> Dict[str, Tensor]:
-        """Compute the supervised and the weak losses of a batch.
-
-        Args:
-            batch_inputs (Tensor): Images ``(N, 3, H, W)``, normalized.
-            batch_data_samples (list[:obj:`DetDataSample`]): Their samples;
-                ``annotation_kinds`` says what each is annotated with.
-
-        Returns:
-            dict[str, Tensor]: ``det/loss_cls``, ``b4m/loss_ce``, ... and
-            diagnostics.
-        """
+        """Compute the supervised and the weak losses of a batch of normalized
+        images: ``det/loss_cls``, ``b4m/loss_ce``, ... and diagnostics. The
+        ``annotation_kinds`` of a sample say what it is annotated with."""
         contexts = self._contexts(batch_inputs, batch_data_samples)
         losses = {}
         for name, head in self.trained_heads():
@@ -217,16 +209,9 @@ class MultiTaskDetector(BaseDetector):
 
     def predict(self, batch_inputs: Tensor,
                 batch_data_samples: SampleList) -> SampleList:
-        """Predict all tasks from one pass through backbone and neck.
-
-        Args:
-            batch_inputs (Tensor): Images ``(N, 3, H, W)``, normalized.
-            batch_data_samples (list[:obj:`DetDataSample`]): Their samples.
-
-        Returns:
-            list[:obj:`DetDataSample`]: The samples with ``pred_instances``,
-            ``pred_sem_seg``, ... at the original image size.
-        """
+        """Predict all tasks from one pass through backbone and neck: the
+        samples get ``pred_instances``, ``pred_sem_seg``, ... at the original
+        image size."""
         # of two heads of a task the one that is named as the task answers
         heads = [
             head for _, head in sorted(

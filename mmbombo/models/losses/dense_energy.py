@@ -27,30 +27,20 @@ def dense_energy(probs: Tensor,
                  sigma_rgb: float,
                  exact_grad: bool = False,
                  method: str = 'auto') -> Tensor:
-    """How far pixels alike in color and place agree, with a minus.
+    """How far pixels alike in color and place agree, with a minus, ``(N, )``.
 
     ``E = - sum_i S_i sum_c P_ci (G P_c)_i`` with the Gaussian ``G_ij =
     exp(-|xy_i - xy_j|^2 / 2 sigma_xy^2 - |rgb_i - rgb_j|^2 / 2 sigma_rgb^2)``
     as in the code of RRM (Zhang et al., AAAI 2020): without the paper's
     constant, so that it is negative, and with ``i = j``. The gate ``S`` is a
     constant. Where it is not 1, the published gradient ``-2 S (G P)`` is not
-    that of ``E``, which is ``-(S (G P) + G (S P))``.
+    that of ``E`` (``exact_grad``), which is ``-(S (G P) + G (S P))``.
 
-    Args:
-        probs (Tensor): ``(N, C, H, W)`` probabilities P.
-        images (Tensor): ``(N, 3, H, W)`` colors, 0 to 255.
-        inside (Tensor): ``(N, 1, H, W)`` pixels of the image, not of its
-            padding. Others have no part.
-        gate (Tensor): ``(N, 1, H, W)`` S, no gradient flows through it.
-        sigma_xy (float): Of the places, in pixels of the map.
-        sigma_rgb (float): Of the colors.
-        exact_grad (bool): Whether the gradient is that of ``E``. Defaults to
-            False, the published one.
-        method (str): 'exact', 'lattice', or 'auto', which is exact up to
-            ``EXACT_PIXELS``. Defaults to 'auto'.
-
-    Returns:
-        Tensor: ``(N, )`` energies.
+    ``probs`` ``(N, C, H, W)`` are P, ``images`` ``(N, 3, H, W)`` colors of 0
+    to 255, ``inside`` ``(N, 1, H, W)`` the pixels of the image, not of its
+    padding, and ``gate`` ``(N, 1, H, W)`` is S. ``sigma_xy`` is in pixels of
+    the map. ``method`` is 'exact', 'lattice', or 'auto', which is exact up to
+    ``EXACT_PIXELS``.
     """
     with torch.autocast(probs.device.type, enabled=False):
         probs = full_precision(probs) * inside

@@ -27,21 +27,14 @@ def segmentation_kl(student: Tensor,
                     teacher: Tensor,
                     valid: Tensor,
                     temperature: float = 1.) -> Tensor:
-    """Divergence of class distributions, mean over the pixels of the images.
+    """Divergence of class distributions, mean over the pixels of all ranks.
 
     Our reconstruction: the released code of MulTaS computes a divergence of
     raw logits and never uses it.
 
-    Args:
-        student (Tensor): Logits ``(N, C, h, w)``; with C = 1, the logit of
-            the foreground.
-        teacher (Tensor): Logits ``(N, C, h', w')``, resized to the student's
-            map; get no gradient.
-        valid (Tensor): ``(N, h, w)`` bool, False in the padding.
-        temperature (float): See :func:`temperature_kl`. Defaults to 1.
-
-    Returns:
-        Tensor: A scalar, the mean over all ranks.
+    Both have logits ``(N, C, h, w)``, with C = 1 that of the foreground; the
+    teacher's are resized to the student's map and get no gradient. ``valid``
+    ``(N, h, w)`` is False in the padding.
     """
     teacher = teacher.detach()
     if teacher.shape[2:] != student.shape[2:]:

@@ -69,12 +69,8 @@ def suppress_by_best_class(candidates: InstanceData,
                            iou_threshold: float) -> InstanceData:
     """Non-maximum suppression of boxes that have several classes each.
 
-    Args:
-        candidates (:obj:`InstanceData`): An entry per pair of a box and one
-            of its classes: ``bboxes`` ``(M, 4)``, ``scores`` ``(M, )`` and
-            ``labels`` ``(M, )``.
-        iou_threshold (float): Boxes that overlap one of a higher score by
-            more are dropped.
+    Candidates are pairs of a box and one of its classes. Boxes that overlap
+    one of a higher score by more than ``iou_threshold`` are dropped.
     """
     boxes, box_of = candidates.bboxes.unique(dim=0, return_inverse=True)
     best = candidates.scores.new_zeros(len(boxes)).scatter_reduce(

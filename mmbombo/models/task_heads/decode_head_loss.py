@@ -18,16 +18,10 @@ def decode_head_loss(
     MMSegmentation sorts the classes of every pixel for it and waits for the
     device to count, at 3 % of a step on a CPU.
 
-    A cross-entropy also takes sets of candidate classes, see
-    :meth:`LabeledPixelMean.on_candidates`. Pixel samplers and other losses
+    Logits are ``(n, C, h, w)``, targets class ids ``(n, 1, H, W)``, 255 where
+    unlabeled, or sets of candidate classes. A cross-entropy takes these, see
+    :meth:`LabeledPixelMean.on_candidates`; pixel samplers and other losses
     see only the pixels that are left with one class.
-
-    Args:
-        head (nn.Module): With ``loss_decode``, ``sampler``, ``ignore_index``
-            and ``align_corners``, as a ``BaseDecodeHead`` has them.
-        logits (Tensor): ``(n, C, h, w)``.
-        targets (Tensor | CandidateMap): Class ids ``(n, 1, H, W)`` int64, 255
-            where unlabeled; or sets of them.
     """
     candidates = targets if isinstance(targets, CandidateMap) else None
     labels = targets if candidates is None else candidates.single_classes()

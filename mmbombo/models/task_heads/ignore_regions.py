@@ -54,12 +54,8 @@ def boxes_and_classes(instances: List[InstanceData],
 
 
 def pad_boxes(boxes: List[Tensor]) -> Tuple[Tensor, Tensor]:
-    """Stack N tensors ``(K_i, 4)`` of boxes.
-
-    Returns:
-        tuple[Tensor, Tensor]: ``(N, K, 4)``, filled with zeros, and the mask
-        ``(N, K)`` of the real ones.
-    """
+    """Stack N tensors ``(K_i, 4)`` of boxes: ``(N, K, 4)``, filled with zeros,
+    and the mask ``(N, K)`` of the real ones."""
     padded = pad_sequence(boxes, batch_first=True)
     counts = torch.tensor([len(x) for x in boxes]).to(
         padded.device, non_blocking=True)
@@ -68,15 +64,10 @@ def pad_boxes(boxes: List[Tensor]) -> Tuple[Tensor, Tensor]:
 
 
 def split_boxes(boxes: Tensor, labels: Tensor, valid: Tensor) -> InstanceList:
-    """``bboxes`` and ``labels`` of the valid slots of each image.
+    """``bboxes`` and ``labels`` of the valid of K slots of each of N images.
 
     The heads of MMDetection want as many boxes as there are, so this is what
     waits for the device; their assigners do the same.
-
-    Args:
-        boxes (Tensor): ``(N, K, 4)``.
-        labels (Tensor): ``(N, K)``.
-        valid (Tensor): ``(N, K)`` bool.
     """
     order = valid.long().argsort(dim=1, descending=True, stable=True)
     boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
@@ -90,23 +81,16 @@ def split_boxes(boxes: Tensor, labels: Tensor, valid: Tensor) -> InstanceList:
 def ignored_cells(regions: IgnoreRegions, targets: Tensor,
                   target_classes: Tensor, size: Tuple[int, int],
                   stride: Tuple[int, int], offset: float) -> Tensor:
-    """Find the cells of one feature level that lie in an ignored region.
+    """Find the cells ``(N, C, H, W)`` of a level that are to be ignored.
 
     In or beside a target box, the class of the target is never ignored: the
     cell may be a positive. "Beside" is one stride, because an anchor is
     matched by its extent, and the best anchor of a tiny box may be centered
     just outside.
 
-    Args:
-        regions (IgnoreRegions): What to ignore.
-        targets (Tensor): Target boxes ``(N, T, 4)``.
-        target_classes (Tensor): ``(N, T, C)`` bool.
-        size (tuple[int, int]): Height and width of the level in cells.
-        stride (tuple[int, int]): Stride (x, y) in pixels.
-        offset (float): Where a cell's center lies, in strides.
-
-    Returns:
-        Tensor: ``(N, C, H, W)`` bool.
+    ``targets`` are boxes ``(N, T, 4)`` of ``target_classes`` ``(N, T, C)``;
+    ``size`` is (height, width) of the level in cells, ``stride`` (x, y) in
+    pixels, and ``offset`` where a cell's center lies, in strides.
     """
     height, width = size
     device = targets.device

@@ -85,13 +85,8 @@ class LabeledPixelMean(LossWrapper):
         A sigmoid per class learns that all others are wrong, and the only
         class that a pixel is left with. The mean is over all pixels where not
         any class is possible. Those with several classes weigh 1: no class
-        weight, no sampler is about them.
-
-        Args:
-            cls_score (Tensor): Logits ``(N, C, H, W)``.
-            candidates (CandidateMap): Of the N images.
-            weight (Tensor, optional): ``(N, H, W)`` of pixels with one class.
-                Defaults to None.
+        weight, no sampler is about them; ``weight`` ``(N, H, W)`` is that of
+        pixels with one class.
         """
         single = candidates.single_classes()[:, 0]
         is_single = single != IGNORE_INDEX

@@ -10,18 +10,12 @@ from mmbombo.utils import UserError
 def check_level_strides(head: nn.Module, feats: Sequence[Tensor],
                         in_indices: Optional[Sequence[int]],
                         image_size: int) -> None:
-    """Compare the strides that a head states with those of its maps.
+    """Compare the strides that a dense head states with those of its maps.
 
     With others it would look for objects at places and of sizes that its maps
-    do not show. A head without stated strides is not judged.
-
-    Args:
-        head (nn.Module): A dense head; ``prior_generator.strides`` holds
-            (horizontal, vertical) strides in pixels.
-        feats (Sequence[Tensor]): All maps ``(N, C, H_l, W_l)``.
-        in_indices (Sequence[int], optional): Those that the head gets; None
-            means all.
-        image_size (int): Side of the image that the maps show, in pixels.
+    do not show. A head without stated strides is not judged. Of all maps
+    ``feats`` it gets those of ``in_indices``, None means all; ``image_size``
+    is the side of the image that they show, in pixels.
     """
     strides = getattr(getattr(head, 'prior_generator', None), 'strides', None)
     if strides is None:

@@ -39,16 +39,13 @@ class TagForMaskLoss(BaseWeakLoss):
     what the network knows already: there train the classifier alone.
 
     Args:
-        loss_weight (float): Weight of the loss. Defaults to 1.
-        ramp (float): Share of the training over which the weight grows from
-            0. Defaults to 0.
-        start (float): Share of the training after which the loss begins; the
-            maps are noise before the classifier has learned. Defaults to 0.
         scales (Sequence[float]): Sizes of the images whose maps are averaged,
             1 being that of the step, which costs no forward pass of its own.
             Published are ``(1, .5, 1.5, 2)``. Defaults to (1, ).
         crf (str | dict): Parameters of the CRF, see :class:`CRFParams`.
             Defaults to 'rrm_label'.
+        **kwargs: Arguments of :class:`BaseWeakLoss`; before the ``start`` the
+            classifier should have learned, its maps are noise till then.
     """
 
     name = 't4m'
@@ -58,12 +55,10 @@ class TagForMaskLoss(BaseWeakLoss):
     labels_pixels = True
 
     def __init__(self,
-                 loss_weight: float = 1.,
-                 ramp: float = 0.,
-                 start: float = 0.,
                  scales: Sequence[float] = (1., ),
-                 crf: Union[str, dict] = 'rrm_label') -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
+                 crf: Union[str, dict] = 'rrm_label',
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
         self.scales = tuple(scales)
         self.crf: CRFParams = crf_params(crf)
 
@@ -162,16 +157,8 @@ class TagForMaskLoss(BaseWeakLoss):
 
 
 def candidates_of_tags(tags: Sequence[str], names: Sequence[str]) -> Tensor:
-    """What a pixel may show that shows a tag, or none of them.
-
-    Args:
-        tags (Sequence[str]): The C classes of the task 'cls'.
-        names (Sequence[str]): The S classes of the task 'seg'.
-
-    Returns:
-        Tensor: ``(1 + C, S)`` bool. The first row has the classes that no tag
-        names.
-    """
+    """What a pixel may show that has no tag (the first row: the classes that
+    no tag names) or one of C tags, ``(1 + C, S)`` bool of S class names."""
     rows = [[name == tag for name in names] for tag in tags]
     shown = torch.tensor(rows).view(len(tags), len(names))
     if not shown.any():
