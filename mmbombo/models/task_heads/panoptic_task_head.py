@@ -37,11 +37,14 @@ class PanopticTaskHead(DerivedTaskHead):
         rank_mode (str): ``'score'``, ``'area'``, ``'srm'`` or
             ``'srm*score'``, see
             :func:`~mmbombo.models.layers.spatial_ranking.rank_instances`.
-            Masks are the boxes, cut by the pixels of their class. Defaults to
-            'score'.
+            Masks are the boxes, cut by the pixels that they may take.
+            Defaults to 'score'.
         srm (dict, optional): Arguments of the :class:`SpatialRanking` that
             ``'srm'`` asks, such as ``init_cfg``. Defaults to None.
         score_thr (float): Lowest score of a box. Defaults to 0.3.
+        same_class (bool): Whether a box takes the pixels of its own class
+            only, or those of all classes of things, so that its class
+            overrules that of the map. Defaults to True.
         mask_overlap (float): A box is dropped if boxes before it have more
             than this part of its pixels. Defaults to 0.5.
         stuff_area_limit (int): Stuff of fewer pixels is void, as in
@@ -59,6 +62,7 @@ class PanopticTaskHead(DerivedTaskHead):
                  rank_mode: str = 'score',
                  srm: OptConfigType = None,
                  score_thr: float = 0.3,
+                 same_class: bool = True,
                  mask_overlap: float = 0.5,
                  stuff_area_limit: int = 4096,
                  component_area_limit: Optional[int] = None) -> None:
@@ -67,6 +71,7 @@ class PanopticTaskHead(DerivedTaskHead):
         self.rank_mode = rank_mode
         self.srm_cfg = srm or {}
         self.score_thr = score_thr
+        self.same_class = same_class
         self.mask_overlap = mask_overlap
         self.stuff_area_limit = stuff_area_limit
         self.component_area_limit = component_area_limit
@@ -123,6 +128,9 @@ class PanopticTaskHead(DerivedTaskHead):
         chosen = (boxes.scores >= self.score_thr).nonzero()[:, 0]
         boxes = boxes[chosen]
         shows = self.class_map.compatible_on(seg.device).T[boxes.labels]
+        if not self.same_class:
+            things = self.class_map.compatible_on(seg.device).any(1)
+            shows = shows.any(1, keepdim=True) & things
         masks = inside_boxes(boxes.bboxes, seg.shape) & shows[:, seg]
         size = None
         if self.srm is not None:
