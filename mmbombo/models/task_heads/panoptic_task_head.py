@@ -131,7 +131,13 @@ class PanopticTaskHead(DerivedTaskHead):
         if not self.same_class:
             things = self.class_map.compatible_on(seg.device).any(1)
             shows = shows.any(1, keepdim=True) & things
-        masks = inside_boxes(boxes.bboxes, seg.shape) & shows[:, seg]
+        # pixels with their centers in the boxes
+        corners = (boxes.bboxes - 0.5).ceil().clamp(min=0).int().tolist()
+        windows = [(slice(y0, y1), slice(x0, x1))
+                   for x0, y0, x1, y1 in corners]
+        masks = seg.new_zeros((len(boxes), *seg.shape), dtype=torch.bool)
+        for mask, window, shown in zip(masks, windows, shows):
+            mask[window] = shown[seg[window]]
         size = None
         if self.srm is not None:
             size = self.srm.size(*unpadded_shape(sample))
@@ -139,9 +145,10 @@ class PanopticTaskHead(DerivedTaskHead):
                                boxes.scores, self.srm, size)
         ids = torch.zeros_like(seg)
         for i in order.tolist():
-            free = masks[i] & (ids == 0)
-            least = (1 - self.mask_overlap) * masks[i].sum()
-            ids = torch.where(free & (free.sum() >= least), chosen[i] + 1, ids)
+            mask, place = masks[i][windows[i]], ids[windows[i]]
+            free = mask & (place == 0)
+            kept = free.sum() >= (1 - self.mask_overlap) * mask.sum()
+            place[free & kept] = chosen[i] + 1
         return ids
 
     def _add_components(self, ids: Tensor, labels: Tensor,
@@ -161,13 +168,3 @@ class PanopticTaskHead(DerivedTaskHead):
             found += [label] * large.sum()
         return (ids + torch.from_numpy(added).to(ids),
                 torch.cat([labels, labels.new_tensor(found)]))
-
-
-def inside_boxes(boxes: Tensor, size: Tuple[int, int]) -> Tensor:
-    """The pixels ``(K, H, W)`` whose centers are in boxes ``(K, 4)``."""
-    sides = []
-    for axis, length in enumerate(size[::-1]):
-        centers = torch.arange(length, device=boxes.device) + 0.5
-        first, last = boxes[:, axis, None], boxes[:, axis + 2, None]
-        sides.append((centers >= first) & (centers < last))
-    return sides[1][:, :, None] & sides[0][:, None]
