@@ -1,4 +1,8 @@
 # Copyright (c) mmbombo contributors.
 from .affinity import CrossTaskAffinity, TaskAffinity, affinity_grid, propagate
+from .spatial_ranking import SpatialRanking, at_cells, rank_instances
 
-__all__ = ['CrossTaskAffinity', 'TaskAffinity', 'affinity_grid', 'propagate']
+__all__ = [
+    'CrossTaskAffinity', 'SpatialRanking', 'TaskAffinity', 'affinity_grid',
+    'at_cells', 'propagate', 'rank_instances'
+]
