@@ -31,7 +31,8 @@ class SpatialRanker(BaseModel):
                 inputs: Tensor,
                 data_samples: SampleList,
                 mode: str = 'loss') -> Union[Dict[str, Tensor], SampleList]:
-        """Losses, or samples whose annotated instances have ``ranks``."""
+        """Losses, or samples whose annotated instances have ``ranks``, and
+        scores by chance."""
         head = self.panoptic_fusion_head
         annotated = [sample.gt_instances for sample in data_samples]
         if mode == 'loss':
@@ -43,6 +44,6 @@ class SpatialRanker(BaseModel):
             sample.pred_instances = InstanceData(
                 masks=masks,
                 labels=x.labels,
-                scores=torch.ones(len(masks), device=masks.device))
+                scores=torch.rand(len(masks), device=masks.device))
             head.rank(sample.pred_instances)
         return data_samples
