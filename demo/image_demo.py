@@ -121,6 +121,8 @@ def print_places(args: argparse.Namespace, results: dict) -> None:
         print(f"JSON:      {osp.join(args.out_dir, 'preds')}")
         if any('mask_path' in item for item in predictions):
             print(f"masks:     {osp.join(args.out_dir, 'masks')}")
+        if any('panoptic_path' in item for item in predictions):
+            print(f"panoptic:  {osp.join(args.out_dir, 'panoptic')}")
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ from mmbombo.utils.stored_config import registered_types_only, stored_config
 from mmbombo.visualization import class_styles
 from mmbombo.visualization.palette import Color
 from .images import find_problem, list_images, unique_names
-from .results import sample_to_dict, write_label_map
+from .results import sample_to_dict, write_label_map, write_segments
 
 InputType = Union[str, os.PathLike, np.ndarray]
 
@@ -132,8 +132,8 @@ class MultiTaskInferencer(BaseInferencer):
             topk (int, optional): Number of boxes of an image that are kept
                 and drawn, the most confident ones. Defaults to None: all.
             out_dir (str): Folder for the results: ``vis/*.png``,
-                ``preds/*.json`` and ``masks/*.png``. Defaults to '': nothing
-                is written.
+                ``preds/*.json``, ``masks/*.png`` and ``panoptic/*.png``.
+                Defaults to '': nothing is written.
             no_save_vis (bool): Whether not to write pictures. Defaults to
                 False.
             no_save_pred (bool): Whether not to write predictions. Defaults to
@@ -234,6 +234,10 @@ class MultiTaskInferencer(BaseInferencer):
                     result['mask_path'] = f'{out_dir}/masks/{image.name}.png'
                     write_label_map(result['mask_path'], sample.pred_sem_seg,
                                     seg_styles)
+                if 'panoptic' in result:
+                    path = f'{out_dir}/panoptic/{image.name}.png'
+                    result['panoptic_path'] = path
+                    write_segments(path, sample.pred_panoptic_seg)
                 mmengine.dump(result, f'{out_dir}/preds/{image.name}.json')
             results.append(result)
         return list(preds) if return_datasamples else results

@@ -13,7 +13,8 @@ from mmbombo.structures import (BBOX, IGNORE_INDEX, IMAGE_LABEL, SALIENCY,
                                 annotation_kinds)
 from mmbombo.structures.candidate_map import CandidateMap
 from mmbombo.structures.image_labels import PRESENT, UNKNOWN
-from .palette import SEVERAL
+from mmbombo.structures.panoptic import panoptic_field, read_segments
+from .palette import BACKGROUND, SEVERAL
 
 DET, SEG = 'det', 'seg'
 #: Probability from which a picture says that an image shows a class.
@@ -31,13 +32,14 @@ class LabeledBox(NamedTuple):
 
 class Layer(NamedTuple):
     """What one panel shows: boxes, segmentation ids (H, W), tags, a word such
-    as 'shows' to classes of the task 'cls', and saliency (H, W), -1 where it
-    is unknown."""
+    as 'shows' to classes of the task 'cls', saliency (H, W), -1 where it is
+    unknown, and segments as of :func:`read_segments`."""
     caption: str
     boxes: List[LabeledBox] = []
     ids: Optional[np.ndarray] = None
     tags: Dict[str, List[int]] = {}
     saliency: Optional[np.ndarray] = None
+    segments: Optional[Tuple[np.ndarray, List[dict]]] = None
 
 
 def to_numpy(values) -> np.ndarray:
@@ -196,6 +198,18 @@ def pred_layer(sample: DetDataSample, score_thr: float) -> Optional[Layer]:
         found = to_numpy(sample.pred_image_label.score) >= TAG_SCORE
         layer = layer._replace(tags=dict(shows=np.flatnonzero(found).tolist()))
     if 'pred_saliency' in sample:
-        layer = layer._replace(
-            saliency=to_numpy(sample.pred_saliency.data)[0])
+        layer = layer._replace(saliency=to_numpy(sample.pred_saliency.data)[0])
     return layer
+
+
+def panoptic_layer(sample: DetDataSample) -> Optional[Layer]:
+    """Read the panoptic prediction; None without one. Background is void."""
+    field = panoptic_field(sample)
+    if field is None:
+        return None
+    ids, segments = read_segments(field.sem_seg, field.label_names)
+    names = np.array(['', *(x['class_name'] for x in segments)])
+    objects = sum(x['number'] > 0 for x in segments)
+    return Layer(
+        f'panoptic: {objects} object(s)',
+        segments=(ids * (names != BACKGROUND)[ids], segments))

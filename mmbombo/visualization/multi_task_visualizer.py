@@ -13,9 +13,11 @@ from mmbombo.registry import VISUALIZERS
 from mmbombo.structures import IGNORE_INDEX
 from mmbombo.utils import UserError
 from .drawing import Box, draw_boxes, draw_map, draw_saliency, font_size
-from .layers import SEG, LabeledBox, Layer, gt_layer, pred_layer, pseudo_layer
+from .layers import (SEG, LabeledBox, Layer, gt_layer, panoptic_layer,
+                     pred_layer, pseudo_layer)
 from .layout import Panel, join_row, legend, stack, text_bar
-from .palette import BACKGROUND, ClassStyle, Color, class_styles, style_of
+from .palette import (BACKGROUND, ClassStyle, Color, class_styles,
+                      segment_styles, style_of)
 
 
 @VISUALIZERS.register_module()
@@ -143,6 +145,13 @@ class MultiTaskLocalVisualizer(Visualizer):
             canvas = draw_map(canvas, ids, seg_styles,
                               background_id(seg_styles), IGNORE_INDEX,
                               self.alpha)
+        if layer.segments is not None:
+            ids, segments = layer.segments
+            ids = cv2.resize(
+                ids, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+            canvas = draw_map(
+                canvas, ids, segment_styles(segments, seg_styles + det_styles),
+                0, -1, self.alpha)
         scale = (width / image.shape[1], height / image.shape[0])
         boxes = []
         # Ignored boxes come last: their tags give way to the others'.
@@ -222,7 +231,10 @@ def select_layers(data_sample: Optional[DetDataSample],
     if data_sample is not None and draw_gt:
         layers += [gt_layer(data_sample), pseudo_layer(data_sample)]
     if data_sample is not None and draw_pred:
-        layers.append(pred_layer(data_sample, pred_score_thr))
+        layers += [
+            pred_layer(data_sample, pred_score_thr),
+            panoptic_layer(data_sample)
+        ]
     return [layer for layer in layers if layer is not None]
 
 

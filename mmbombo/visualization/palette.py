@@ -14,6 +14,8 @@ Color = Tuple[int, int, int]
 BACKGROUND = 'background'
 #: Stands in maps of ids for pixels of which several classes are possible.
 SEVERAL = 256
+#: How much nearer to white the objects of one class are, by their numbers.
+SHADES = (0., .2, .4, .6)
 _GOLDEN_RATIO = 0.6180339887498949
 
 
@@ -65,6 +67,22 @@ def class_styles(
             settled[name] = distinct_color(len(settled) - 1)
     return ([ClassStyle(name, settled[name]) for name in det_names],
             [ClassStyle(name, settled[name]) for name in seg_names])
+
+
+def segment_styles(segments: Sequence[dict],
+                   styles: Sequence[ClassStyle]) -> List[ClassStyle]:
+    """Styles by id of the segments of
+    :func:`~mmbombo.structures.panoptic.read_segments`: objects of one class
+    have shades of its color."""
+    colors = {style.name: style.color for style in styles}
+    found = [ClassStyle('void', (0, 0, 0))]
+    for x in segments:
+        name = x['class_name']
+        color = colors.get(name, distinct_color(x['label']))
+        light = SHADES[x['number'] % len(SHADES)]
+        found.append(
+            ClassStyle(name, tuple(int(c + light * (255 - c)) for c in color)))
+    return found
 
 
 def style_of(styles: Sequence[ClassStyle], label: int) -> ClassStyle:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 CONVERTERS = Path(__file__).parents[2] / 'tools' / 'dataset_converters'
 sys.path.insert(0, str(CONVERTERS))
@@ -259,6 +260,96 @@ def test_windows(height, width, rows, columns, x, y):
             if 0 <= i + y < height and 0 <= j + x < width:
                 expected[i + y, j + x] = patch[i, j]
     np.testing.assert_array_equal(canvas, expected)
+
+
+# -- segments and instances ------------------------------------------------
+
+
+def read_coco(root, name):
+    """Of each image its id, segments, PNG and instances with masks."""
+    files = [json.loads((root / folder / f'{name}.json').read_text())
+             for folder in ('panoptic', 'instances')]
+    assert files[0]['images'] == files[1]['images']
+    for image, segments in zip(files[0]['images'], files[0]['annotations']):
+        instances = [x for x in files[1]['annotations']
+                     if x['image_id'] == image['id'] == segments['image_id']]
+        for x in instances:
+            x['mask'] = coco_mask.decode(x['segmentation']).astype(bool)
+        with Image.open(
+                root / 'panoptic' / name / segments['file_name']) as png:
+            ids = np.array(png) @ [1, 256, 256**2]
+        assert ids.shape == (image['height'], image['width'])
+        yield (image['file_name'][:-4], segments['segments_info'], ids,
+               instances, files[0]['categories'])
+
+
+@pytest.mark.parametrize('options', ['', '--stuff'])
+def test_segments_and_instances_are_those_of_the_masks(options, tmp_path):
+    draw(tmp_path, f'{SMALL} {options}')
+    names = json.loads((tmp_path / 'manifest.json').read_text())['seg_classes']
+    found = {name: list(read_coco(tmp_path, name))
+             for name in ('train', 'val')}
+    assert {name: [x[0] for x in images] for name, images in found.items()
+            } == {name: read_list(tmp_path, name) for name in found}
+    hidden = 0
+    for image_id, segments, ids, instances, categories in (
+            x for images in found.values() for x in images):
+        masks = read_ids(tmp_path / 'SegmentationClass' / f'{image_id}.png')
+        objects = read_ids(tmp_path / 'SegmentationObject' / f'{image_id}.png')
+        category = {x['id']: x for x in categories}
+        assert sorted(x['id'] for x in segments) == np.unique(ids).tolist()
+        for x in segments:
+            mask = ids == x['id']
+            kind = category[x['category_id']]
+            assert {names[i] for i in np.unique(masks[mask])} == {kind['name']}
+            assert kind['isthing'] == (kind['name'] in SHAPE_CLASSES)
+            of_objects = objects[mask] > 0
+            assert kind['isthing'] == of_objects.all() == of_objects.any()
+            rows, columns = np.nonzero(mask)
+            x0, y0, width, height = x['bbox']
+            assert (x0, y0) == (columns.min(), rows.min())
+            assert (x0 + width - 1, y0 + height - 1) == (
+                columns.max(), rows.max())
+            assert x['area'] == mask.sum()
+        things = [x for x in segments
+                  if category[x['category_id']]['isthing']]
+        assert len(things) == len(instances) == objects.max()
+        for thing, instance in zip(things, instances):
+            assert thing['category_id'] == instance['category_id']
+            visible = objects == thing['id']
+            assert instance['mask'][visible].all()
+            hidden += instance['area'] > visible.sum()
+            # nothing but another object hides it
+            assert objects[instance['mask']].all()
+    assert hidden > 10
+
+
+def rule_holds(order, top, low):
+    if order == 'size':
+        return top['area'] <= low['area']
+    return (low['category_id'] - top['category_id']) % 4 in (
+        (1, 2) if top['category_id'] < low['category_id'] else (1, ))
+
+
+@pytest.mark.parametrize('order', ['pairs', 'size'])
+def test_a_rule_says_who_is_on_top(order, tmp_path):
+    draw(tmp_path, f'--num-train 40 --num-val 1 --order {order}')
+    smaller, pairs = 0, 0
+    for _, _, ids, instances, _ in read_coco(tmp_path, 'train'):
+        for i, low in enumerate(instances):
+            # bottom to top, as they were pasted
+            for j, top in enumerate(instances[i + 1:], start=i + 1):
+                both = low['mask'] & top['mask']
+                if not both.any():
+                    continue
+                assert not (ids[both] == i + 1).any()
+                if low['category_id'] != top['category_id']:
+                    assert rule_holds(order, top, low)
+                    smaller += top['area'] < low['area']
+                    pairs += 1
+    assert pairs > 25
+    if order == 'pairs':
+        assert .3 < smaller / pairs < .7
 
 
 # -- stuff -----------------------------------------------------------------
@@ -564,6 +655,7 @@ def test_shapes_do_not_take_the_place_of_photographs():
     for options, folder in (('', 'data/photo_stamps'),
                             ('--data shapes', 'data/shapes'),
                             ('--stuff', 'data/photo_stamps_stuff'),
+                            ('--order size', 'data/photo_stamps_size'),
                             ('--data shapes --stuff', 'data/shapes_stuff'),
                             ('--data shapes --out mine', 'mine')):
         assert photo_stamps.parse_args(options.split()).out == Path(folder)

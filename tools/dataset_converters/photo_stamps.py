@@ -13,9 +13,18 @@ With ``--stuff`` there is no background class: objects lie on two to four
 irregular regions that show a class of stuff each, such as sky or water. They
 are in the masks, and no box shows them.
 
+Beside it lie COCO's panoptic segments (``panoptic/train.json``, ``val.json``
+and PNG files) and its instances (``instances/*.json``), whose masks overlap:
+they are whole also where others hide them. Without ``--stuff`` the background
+is the only class of stuff. Who hides whom is chance; with ``--order`` it is a
+rule that can be learned, of the pair of classes (a circle: no class is above
+all others) or of the size (the smaller one is on top). Sizes are those of no
+class, and two objects of one class still lie at random.
+
 The images of ``det_train.txt``, of ``seg_train.txt`` and of ``val.txt``
 have no cut-out and no background in common. ``sha256sum --check
-files.sha256`` in the folder tells whether all files are as they were drawn.
+files.sha256`` in the folder tells whether all files, but for COCO's, are as
+they were drawn.
 """
 import argparse
 import os
@@ -23,6 +32,7 @@ import sys
 from pathlib import Path
 
 from photo_stamps_parts.material import PhotoStampsError
+from photo_stamps_parts.order import RULES
 from photo_stamps_parts.photos import gather_photos
 from photo_stamps_parts.shapes import draw_material
 from photo_stamps_parts.tree import make_tree
@@ -49,9 +59,14 @@ def parse_args(args=None) -> argparse.Namespace:
         action='store_true',
         help='regions of several classes of stuff instead of a background')
     parser.add_argument(
+        '--order',
+        choices=('random', *RULES),
+        default='random',
+        help='who hides whom (default: %(default)s)')
+    parser.add_argument(
         '--out',
         help='folder (default: data/photo_stamps for photos, data/shapes for '
-        'shapes, with --stuff these names and _stuff)')
+        'shapes; --stuff adds _stuff, --order pairs _pairs, and so on)')
     parser.add_argument(
         '--num-train',
         type=int,
@@ -91,11 +106,13 @@ def parse_args(args=None) -> argparse.Namespace:
     if args.num_train < 2 or args.num_val < 1:
         parser.error('--num-train is 2 or more, --num-val 1 or more')
     out = Path(args.out or DEFAULT_OUT[args.data])
-    # With and without stuff the packages are the same.
+    # The packages are the same for all options.
     if args.download_dir is None:
         args.download_dir = out.with_name(f'{out.name}_sources')
-    if args.stuff and args.out is None:
-        out = out.with_name(f'{out.name}_stuff')
+    if args.out is None:
+        kind = ('_stuff' if args.stuff else '') + (f'_{args.order}' if
+                                                   args.order in RULES else '')
+        out = out.with_name(out.name + kind)
     args.out = out
     return args
 
@@ -114,6 +131,8 @@ def main(args=None) -> None:
         format=FORMAT)
     if args.stuff:
         options['stuff'] = True
+    if args.order in RULES:
+        options['order'] = args.order
 
     def gather():
         if args.data == 'shapes':

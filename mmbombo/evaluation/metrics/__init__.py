@@ -3,12 +3,13 @@ from .box_ap import BoxAPMetric
 from .compat import CompatSegIoUMetric, CompatVOCMetric
 from .image_label_ap import ImageLabelAPMetric
 from .order_accuracy import OrderAccuracy
+from .panoptic_quality import PanopticQualityMetric
 from .saliency import SaliencyMetric
 from .seg_iou import SegIoUMetric
 from .voc_ap import VOCAPMetric
 
 __all__ = [
     'BoxAPMetric', 'CompatSegIoUMetric', 'CompatVOCMetric',
-    'ImageLabelAPMetric', 'OrderAccuracy', 'SaliencyMetric', 'SegIoUMetric',
-    'VOCAPMetric'
+    'ImageLabelAPMetric', 'OrderAccuracy', 'PanopticQualityMetric',
+    'SaliencyMetric', 'SegIoUMetric', 'VOCAPMetric'
 ]

@@ -5,10 +5,11 @@ from .cls_task_head import ClsTaskHead
 from .compat_task_heads import CompatDetTaskHead, CompatSegTaskHead
 from .det_task_head import DetTaskHead
 from .map_task_head import MapTaskHead
+from .panoptic_task_head import PanopticTaskHead
 from .seg_task_head import SegTaskHead
 
 __all__ = [
     'AuxSegTaskHead', 'BaseTaskHead', 'ClsTaskHead', 'CompatDetTaskHead',
     'CompatSegTaskHead', 'DerivedTaskHead', 'DetTaskHead', 'MapTaskHead',
-    'SegTaskHead'
+    'PanopticTaskHead', 'SegTaskHead'
 ]

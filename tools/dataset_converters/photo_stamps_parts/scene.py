@@ -8,7 +8,8 @@ import numpy as np
 
 from .layer import Layer, make_layer
 from .light import add_grain, relight, soften
-from .material import Background, Pool
+from .material import Background, Cutout, Pool
+from .order import RULES, Rule, stack
 from .regions import divide_image
 
 # Odds of 1, 2, 3, 4 and 5 objects.
@@ -23,6 +24,11 @@ MIN_VISIBLE_PART = .3
 # Part of an object that may be hidden where no occlusion is meant.
 MAX_HIDDEN_BY_CHANCE = .08
 ATTEMPTS = 14
+# How far an object beside another may be pushed over it, in parts of the
+# shorter side; the second where a rule says who is on top.
+DEPTHS = (.3, .6)
+# What an object covers of the square over its longer side, on average.
+USUAL_FILL = .4
 # Odds of 2, 3 and 4 classes of stuff in an image, if there are several.
 STUFF_ODDS = (.3, .4, .3)
 
@@ -42,6 +48,8 @@ class Scene:
     image: np.ndarray  # (H, W, 3) uint8 RGB
     instances: np.ndarray  # (H, W) uint8, 0 where no object is visible
     things: Tuple[Thing, ...]  # the objects with ids 1, 2, ...
+    # (H, W) bool of each object, also where others hide it
+    whole: Tuple[np.ndarray, ...]
     # (H, W) uint8, label of the background, also where objects hide it
     stuff: np.ndarray
     # the backgrounds, one for each label that occurs
@@ -81,6 +89,13 @@ class _Canvas:
         """Slices of the image and of the layer where the two meet."""
         return windows(self.size, layer.mask.shape, layer.x, layer.y)
 
+    def whole(self, layer: Layer) -> np.ndarray:
+        """The layer's mask in the image, ``(H, W)`` bool."""
+        mask = np.zeros(self.size, bool)
+        there, here = self.windows(layer)
+        mask[there] = layer.mask[here]
+        return mask
+
     def covered(self, layer: Layer) -> np.ndarray:
         """Pixels the layer would cover, counted by what is there now."""
         there, here = self.windows(layer)
@@ -109,13 +124,50 @@ class _Canvas:
         self.instances[there][layer.mask[here]] = len(self.layers)
 
 
-def draw_scene(pool: Pool, short_side: Tuple[int, int],
-               rng: np.random.Generator) -> Scene:
-    """Draw one image with its annotation, at least one object; ``short_side``
-    is the range of its shorter side in pixels."""
+@dataclass(eq=False)
+class _RuledCanvas(_Canvas):
+    """On top lies what a rule puts there, not what comes last."""
+    rule: Optional[Rule] = None
+    num_classes: int = 0
+
+    def fits(self, layer: Layer, max_hidden: float) -> bool:
+        """As above, in either order: who is on top must not show in which
+        overlaps are kept."""
+        layers = [*self.layers, layer]
+        masks = [self.whole(x) for x in layers]
+        shared = np.sum(masks, axis=0) > 1
+        for each, mask in zip(layers, masks):
+            hidden = np.sum(mask & shared)
+            if hidden > max_hidden * each.area:
+                return False
+            if mask.sum() - hidden < _least_visible(each):
+                return False
+        return stack(layers, masks, self.rule, self.num_classes) is not None
+
+    def add(self, layer: Layer) -> None:
+        layers = [*self.layers, layer]
+        masks = [self.whole(x) for x in layers]
+        self.layers, self.visible = [], np.zeros(1, int)
+        self.instances[:] = 0
+        for i in stack(layers, masks, self.rule, self.num_classes):
+            super().add(layers[i])
+
+
+def draw_scene(pool: Pool,
+               short_side: Tuple[int, int],
+               rng: np.random.Generator,
+               order: str = 'random') -> Scene:
+    """Draw one image with its annotation, at least one object.
+
+    ``short_side`` is the range of its shorter side in pixels; with ``order``
+    one of :data:`RULES` says who is on top, else chance.
+    """
     size = _image_size(short_side, rng)
     backgrounds = _pick_backgrounds(pool, rng)
     canvas = _Canvas(np.zeros(size, np.uint8))
+    if order in RULES:
+        canvas = _RuledCanvas(
+            canvas.instances, rule=RULES[order], num_classes=len(pool.cutouts))
     while not canvas.layers:
         _place_objects(canvas, pool, rng)
     heights = [(b.label + .5) / len(pool.backgrounds) for b in backgrounds]
@@ -127,6 +179,7 @@ def draw_scene(pool: Pool, short_side: Tuple[int, int],
         image=_develop(image, rng),
         instances=canvas.instances,
         things=_things(canvas),
+        whole=tuple(canvas.whole(layer) for layer in canvas.layers),
         stuff=np.array([b.label for b in backgrounds], np.uint8)[regions],
         backgrounds=backgrounds,
         touching=_same_class_touch(canvas),
@@ -155,7 +208,9 @@ def _place_objects(canvas: _Canvas, pool: Pool,
                    rng: np.random.Generator) -> None:
     count = 1 + int(rng.choice(len(COUNT_ODDS), p=COUNT_ODDS))
     group = 1
-    if count > 1 and rng.random() < TOUCHING_ODDS:
+    ruled = isinstance(canvas, _RuledCanvas)
+    # A rule shows where objects of different classes meet.
+    if count > 1 and (ruled or rng.random() < TOUCHING_ODDS):
         group = min(count, 2 + int(rng.random() < .3))
     group_label = int(rng.integers(len(pool.cutouts)))
     for i in range(count):
@@ -163,6 +218,9 @@ def _place_objects(canvas: _Canvas, pool: Pool,
         if i >= group:
             label = int(rng.integers(len(pool.cutouts)))
         beside = canvas.layers[-1] if 0 < i < group and canvas.layers else None
+        if ruled and beside is not None:
+            label = int(rng.integers(1, len(pool.cutouts)))
+            label = (label + beside.cutout.label) % len(pool.cutouts)
         _place_one(canvas, pool.cutouts[label], count, beside, rng)
 
 
@@ -176,14 +234,21 @@ def _place_one(canvas: _Canvas, cutouts: list, count: int,
     if beside is not None:
         ratio = np.exp(rng.uniform(-.35, .35))
         length = ratio * max(beside.height, beside.width)
-    layer = make_layer(cutouts[rng.integers(len(cutouts))], length, rng)
+    cutout = cutouts[rng.integers(len(cutouts))]
+    if isinstance(canvas, _RuledCanvas):
+        # No class is larger than another.
+        if beside is not None:
+            length = ratio * np.sqrt(beside.area / USUAL_FILL)
+        length *= np.sqrt(USUAL_FILL / _fill(cutout))
+    layer = make_layer(cutout, length, rng)
     max_hidden = MAX_HIDDEN_BY_CHANCE
     if beside is not None or rng.random() < .3:
         max_hidden = .5
+    depth = DEPTHS[isinstance(canvas, _RuledCanvas)]
     for _ in range(ATTEMPTS):
         if beside is None:
             _put_anywhere(layer, canvas.size, rng)
-        elif not _put_beside(layer, beside, rng):
+        elif not _put_beside(layer, beside, depth, rng):
             continue
         if canvas.fits(layer, max_hidden):
             canvas.add(layer)
@@ -211,9 +276,16 @@ def _put_anywhere(layer: Layer, size: Tuple[int, int],
         layer.x = size[1] - round((1 - outside) * layer.width)
 
 
-def _put_beside(layer: Layer, other: Layer, rng: np.random.Generator) -> bool:
+def _fill(cutout: Cutout) -> float:
+    """What the object covers of the square over its longer side."""
+    alpha = cutout.pixels[..., 3]
+    return max((alpha > 127).sum() / max(alpha.shape)**2, .05)
+
+
+def _put_beside(layer: Layer, other: Layer, depth: float,
+                rng: np.random.Generator) -> bool:
     """Move the layer towards another from a random side until the masks
-    meet, then a little further; returns whether they meet at all."""
+    meet, then further; returns whether they meet at all."""
     angle = rng.uniform(0, 2 * np.pi)
     away = np.array([np.sin(angle), np.cos(angle)])
     center = np.array([
@@ -226,7 +298,7 @@ def _put_beside(layer: Layer, other: Layer, rng: np.random.Generator) -> bool:
     for distance in np.arange(far, 0, -step):
         _move(layer, center + distance * away)
         if _masks_meet(layer, other):
-            deeper = rng.uniform(0, .3) * min(layer.height, layer.width)
+            deeper = rng.uniform(0, depth) * min(layer.height, layer.width)
             _move(layer, center + max(0, distance - deeper) * away)
             # Lean shapes can slip past each other on the last bit.
             return _masks_meet(layer, other)

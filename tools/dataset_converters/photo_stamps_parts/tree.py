@@ -14,7 +14,7 @@ import numpy as np
 import PIL
 from mmengine.utils import track_iter_progress
 
-from . import voc
+from . import coco, voc
 from .material import BACKGROUND, PARTS, Material, PhotoStampsError, divide
 from .scene import Scene, draw_scene
 
@@ -37,10 +37,11 @@ def make_tree(out: Path, options: dict, gather: Callable[[], Material],
     number of processes (``jobs``).
     """
     old = _recorded_options(out)
-    if old == options:
+    if old == options and (out / coco.PANOPTIC).is_dir():
         return False
     if old is not None:
-        print(f'{out} was made with other options; it is drawn anew.')
+        print(f'{out} was made with other options, or before there were '
+              'panoptic segments; it is drawn anew.')
     elif any((out / folder).exists() for folder in voc.FOLDERS):
         raise PhotoStampsError(
             f'{out} holds a data set that this tool did not finish. Remove '
@@ -79,7 +80,8 @@ def _move_into_place(partial: Path, out: Path) -> None:
 def _draw(root: Path, options: dict, material: Material, jobs: int) -> None:
     """Write the complete tree to ``root``."""
     pools = divide(material, options['seed'])
-    for folder in voc.FOLDERS:
+    for folder in (*voc.FOLDERS, *coco.FOLDERS, *(f'{coco.PANOPTIC}/{name}'
+                                                  for name in coco.LISTS)):
         (root / folder).mkdir(parents=True)
     tasks = _tasks(options)
     # Forked processes cannot use OpenCV's threads of their parent.
@@ -87,8 +89,15 @@ def _draw(root: Path, options: dict, material: Material, jobs: int) -> None:
     shared = (root, options, material.classes, material.stuff, pools)
     with multiprocessing.Pool(jobs, _start_worker, shared) as pool:
         drawn = pool.imap(_paint, tasks, chunksize=8)
-        records = list(track_iter_progress((drawn, len(tasks))))
+        records, segments = zip(*track_iter_progress((drawn, len(tasks))))
     provenance = {task[0]: record for task, record in zip(tasks, records)}
+    for name in coco.LISTS:
+        coco.write_json(
+            root, name, {
+                task[0]: found
+                for task, found in zip(tasks, segments)
+                if coco.list_of(task[1]) == name
+            }, material.classes, material.stuff)
     _write_lists(root, list(provenance))
     _write(root / 'classes.txt', '\n'.join(material.classes) + '\n')
     (root / NOTICES).mkdir()
@@ -119,14 +128,19 @@ def _start_worker(*shared) -> None:
     _shared = shared
 
 
-def _paint(task: Task) -> dict:
-    """Draw and write one image; returns what it is made of."""
+def _paint(task: Task) -> Tuple[dict, dict]:
+    """Draw and write one image; returns what it is made of, and what COCO's
+    files say of it."""
     root, options, classes, stuff, pools = _shared
     image_id, part, index = task
     # An image depends on its own seed only, not on who draws it when.
     rng = np.random.default_rng([options['seed'], 3, PARTS.index(part), index])
-    scene = draw_scene(pools[part], options['short_side'], rng)
+    scene = draw_scene(pools[part], options['short_side'], rng,
+                       options.get('order', 'random'))
     voc.write(root, image_id, scene, classes, stuff)
+    folder = root / coco.PANOPTIC / coco.list_of(part)
+    segments = coco.write_segments(folder / f'{image_id}.png', scene,
+                                   len(classes))
     return dict(
         part=part,
         background=_sources(scene, stuff),
@@ -134,7 +148,7 @@ def _paint(task: Task) -> dict:
         objects=[
             dict(asdict(thing), label=classes[thing.label])
             for thing in scene.things
-        ])
+        ]), segments
 
 
 def _sources(scene: Scene, stuff: tuple) -> Union[str, Dict[str, str]]:
@@ -170,10 +184,12 @@ def _describe(options: dict, material: Material) -> dict:
 
 
 def _hash_files(root: Path) -> str:
-    """The lines of ``sha256sum`` for every file under ``root``."""
+    """The lines of ``sha256sum`` for the files under ``root``, but for those
+    of COCO: the digest of version 0.1 stays."""
     return ''.join(f'{hashlib.sha256(path.read_bytes()).hexdigest()}  '
                    f'{path.relative_to(root).as_posix()}\n'
-                   for path in sorted(root.rglob('*')) if path.is_file())
+                   for path in sorted(root.rglob('*')) if path.is_file()
+                   and path.relative_to(root).parts[0] not in coco.FOLDERS)
 
 
 def _dump(value: dict) -> str:

@@ -1,0 +1,45 @@
+# Copyright (c) mmbombo contributors.
+"""A panoptic map in MMDetection's format, read into segments."""
+from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
+from mmdet.structures import INSTANCE_OFFSET, DetDataSample
+from mmengine.structures import PixelData
+from torch import Tensor
+
+
+def read_segments(panoptic: Tensor,
+                  names: Sequence[str]) -> Tuple[np.ndarray, List[dict]]:
+    """Number the segments of a map, as COCO's PNG files do.
+
+    Args:
+        panoptic (Tensor): ``(1, H, W)``, class + 1000 x number of the object;
+            void is any class without a name.
+        names (Sequence[str]): Of the classes.
+
+    Returns:
+        tuple: Ids ``(H, W)`` int32, 0 for void, and of each segment a dict of
+        ``id``, ``label``, ``class_name``, ``number`` (0 for stuff) and
+        ``area`` in pixels.
+    """
+    values, ids, areas = np.unique(
+        panoptic[0].cpu().numpy(), return_inverse=True, return_counts=True)
+    known = values % INSTANCE_OFFSET < len(names)
+    number_of = np.cumsum(known, dtype=np.int32) * known
+    segments = [
+        dict(
+            id=i,
+            label=value % INSTANCE_OFFSET,
+            class_name=names[value % INSTANCE_OFFSET],
+            number=value // INSTANCE_OFFSET,
+            area=area)
+        for i, value, area in zip(number_of.tolist(), values.tolist(),
+                                  areas.tolist()) if i
+    ]
+    return number_of[ids].reshape(panoptic.shape[-2:]), segments
+
+
+def panoptic_field(sample: DetDataSample) -> Optional[PixelData]:
+    """The panoptic prediction; None without one that names its classes."""
+    field = sample.get('pred_panoptic_seg')
+    return field if field is not None and 'label_names' in field else None
