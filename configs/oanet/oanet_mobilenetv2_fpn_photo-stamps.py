@@ -11,7 +11,8 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='mmdet.MobileNetV2',
-        out_indices=(1, 2, 4, 6),
+        # 7, the last one: no layer is left without a gradient
+        out_indices=(1, 2, 4, 7),
         frozen_stages=1,
         norm_cfg=norm_cfg,
         # made by tools/model_converters/mobilenet_v2.py
@@ -19,7 +20,7 @@ model = dict(
             type='Pretrained',
             checkpoint='checkpoints/mobilenet_v2_imagenet.pth')),
     neck=dict(
-        in_channels=[24, 32, 96, 320], out_channels=64, norm_cfg=norm_cfg),
+        in_channels=[24, 32, 96, 1280], out_channels=64, norm_cfg=norm_cfg),
     rpn_head=dict(in_channels=64, feat_channels=64),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=64),
@@ -48,4 +49,4 @@ model = dict(
         rpn=dict(nms_pre=500, max_per_img=200),
         rcnn=dict(score_thr=0.5),
         panoptic=dict(stuff_area_limit=256)))
-default_hooks = dict(checkpoint=dict(save_best='coco_panoptic/PQ'))
+default_hooks = dict(checkpoint=dict(save_best='panoptic/PQ'))

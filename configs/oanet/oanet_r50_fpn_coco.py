@@ -6,4 +6,4 @@ _base_ = [
 
 model = dict(panoptic_fusion_head=dict(train_source='gt'))
 default_hooks = dict(
-    checkpoint=dict(interval=10000, save_best='coco_panoptic/PQ'))
+    checkpoint=dict(interval=10000, save_best='panoptic/PQ'))

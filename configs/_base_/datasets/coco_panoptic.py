@@ -45,12 +45,10 @@ val_dataloader = dict(
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# asks for panopticapi
 val_evaluator = [
     dict(
-        type='mmdet.CocoPanopticMetric',
-        ann_file=data_root + 'annotations/panoptic_val2017.json',
-        seg_prefix=data_root + 'annotations/panoptic_val2017/'),
+        type='PanopticQualityMetric',
+        ann_file=data_root + 'annotations/panoptic_val2017.json'),
     dict(type='OrderAccuracy')
 ]
 test_evaluator = val_evaluator

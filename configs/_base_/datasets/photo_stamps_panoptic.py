@@ -42,9 +42,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = [
     dict(
-        type='mmdet.CocoPanopticMetric',
-        ann_file=data_root + 'panoptic/val.json',
-        seg_prefix=data_root + 'panoptic/val/'),
+        type='PanopticQualityMetric', ann_file=data_root + 'panoptic/val.json'),
     dict(type='OrderAccuracy')
 ]
 test_evaluator = val_evaluator

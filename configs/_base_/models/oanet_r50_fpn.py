@@ -104,7 +104,9 @@ model = dict(
         in_channels=256,
         inner_channels=128,
         loss_seg=dict(
-            type='mmdet.CrossEntropyLoss', ignore_index=255,
+            type='mmdet.CrossEntropyLoss',
+            ignore_index=255,
+            avg_non_ignore=True,
             loss_weight=0.25)),
     panoptic_fusion_head=dict(
         type='SpatialRankingFusionHead',

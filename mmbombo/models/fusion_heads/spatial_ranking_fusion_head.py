@@ -7,7 +7,8 @@ from mmdet.utils import InstanceList
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmbombo.models.layers import SpatialRanking, at_cells, rank_instances
+from mmbombo.models.layers import (RANK_MODES, SpatialRanking, at_cells,
+                                   rank_instances)
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
 
@@ -37,9 +38,10 @@ class SpatialRankingFusionHead(HeuristicFusionHead):
                  train_source: str = 'pred',
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        if train_source not in ('gt', 'pred'):
-            raise UserError(f'train_source={train_source!r} of '
-                            "SpatialRankingFusionHead: 'gt' or 'pred'")
+        if train_source not in ('gt', 'pred') or rank_mode not in RANK_MODES:
+            raise UserError(
+                f'SpatialRankingFusionHead: train_source={train_source!r} is '
+                f"'gt' or 'pred', rank_mode={rank_mode!r} one of {RANK_MODES}")
         self.srm = SpatialRanking(self.num_things_classes, **srm)
         self.rank_mode = rank_mode
         self.train_source = train_source

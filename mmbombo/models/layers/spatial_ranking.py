@@ -13,7 +13,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmbombo.models.losses.dist_mean import full_precision, ratio_over_ranks
-from mmbombo.utils.user_errors import UserError
+from mmbombo.utils import UserError
 
 RANK_MODES = ('srm', 'score', 'area', 'srm*score')
 
@@ -161,7 +161,7 @@ def rank_instances(mode: str,
         Tensor: Indices ``(K,)``.
     """
     if mode not in RANK_MODES:
-        raise UserError(f'rank_mode={mode!r}: choose one of {RANK_MODES}')
+        raise UserError(f'rank_mode={mode!r} is none of {RANK_MODES}')
     order = scores.argsort(descending=True, stable=True)
     if mode == 'score' or not len(labels):
         return order
