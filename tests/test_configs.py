@@ -110,6 +110,8 @@ def check_parts_fit(cfg, teachers):
     for task, head in cfg.model.task_heads.items():
         if head.type == 'AuxSegTaskHead':  # of the tasks 'cls' and 'seg'
             heads = dict(cls=head.cls, seg=head)
+        elif head.type == 'PanopticTaskHead':  # of the classes of others
+            heads = {}
         else:
             heads = {task: head.get('head', head)}
         for name, part in heads.items():

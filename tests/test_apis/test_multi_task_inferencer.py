@@ -21,6 +21,7 @@ from mmbombo.apis import MultiTaskInferencer
 from mmbombo.apis.images import unique_names
 from mmbombo.apis.results import sample_to_dict
 from mmbombo.apis.videos import predict_video
+from mmbombo.models.task_heads import PanopticTaskHead
 from mmbombo.registry import INFERENCERS
 from mmbombo.utils import UserError
 from mmbombo.utils.checkpoint import READS_SAFELY
@@ -87,6 +88,37 @@ def test_folder(inferencer, photos, tmp_path, batch_size, known):
             assert (mask == (ids == segment['label'])).all()
             assert segment['area'] == mask.sum()
         assert (out / 'vis' / f'{name}.png').is_file()
+
+
+def test_panoptic(inferencer, photos, tmp_path, known, monkeypatch):
+    head = PanopticTaskHead(
+        dict(det_classes=known.classes, seg_classes=known.seg_classes),
+        stuff_area_limit=0)
+    head.check_classes({})
+    forward = inferencer.model.forward
+
+    def forward_with_panoptic(*args, **kwargs):
+        samples = forward(*args, **kwargs)
+        head.add_predictions((), None, samples, None)
+        return samples
+
+    monkeypatch.setattr(inferencer.model, 'forward', forward_with_panoptic)
+    results = inferencer(
+        str(photos / 'b.PNG'), out_dir=str(tmp_path), return_vis=True)
+    prediction, = results['predictions']
+    # of 40 x 60 pixels
+    assert [(x['class_name'], x['number'], x['area'])
+            for x in prediction['panoptic']] == [('background', 0, 1200),
+                                                 ('dog', 1, 600),
+                                                 ('car', 2, 600)]
+    assert json.loads((tmp_path / 'preds/b.json').read_text()) == prediction
+    with Image.open(prediction['panoptic_path']) as png:
+        ids = np.array(png) @ [1, 256, 256**2]
+    assert prediction['panoptic_path'] == str(tmp_path / 'panoptic/b.png')
+    segment_of = np.array([1, 3, 2])  # background, car, dog
+    assert (ids == segment_of[expected_map(40, 60)]).all()
+    # image, boxes with map, objects
+    assert results['visualization'][0].shape[1] == 3 * 60 + 4 * 8
 
 
 def test_picture_shows_image_and_prediction(inferencer, photos, known):

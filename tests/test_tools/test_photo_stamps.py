@@ -304,7 +304,7 @@ def test_segments_and_instances_are_those_of_the_masks(options, tmp_path):
             assert {names[i] for i in np.unique(masks[mask])} == {kind['name']}
             assert kind['isthing'] == (kind['name'] in SHAPE_CLASSES)
             of_objects = objects[mask] > 0
-            assert kind['isthing'] == of_objects.all() == of_objects.any()
+            assert of_objects.all() == of_objects.any() == kind['isthing']
             rows, columns = np.nonzero(mask)
             x0, y0, width, height = x['bbox']
             assert (x0, y0) == (columns.min(), rows.min())

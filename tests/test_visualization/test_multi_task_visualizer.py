@@ -9,7 +9,8 @@ from mmengine.structures import InstanceData, PixelData
 from mmbombo.visualization import MultiTaskLocalVisualizer
 from mmbombo.visualization.drawing import (HATCH_DARK, HATCH_LIGHT, place_tag,
                                            shorten, text_size)
-from mmbombo.visualization.layers import gt_layer, pred_layer, pseudo_layer
+from mmbombo.visualization.layers import (gt_layer, panoptic_layer, pred_layer,
+                                          pseudo_layer)
 from mmbombo.visualization.multi_task_visualizer import select_layers
 
 GRAY = (100, 100, 100)
@@ -135,6 +136,28 @@ def test_predicted_saliency_is_drawn():
     sample.pred_saliency = PixelData(data=torch.rand(1, 4, 5))
     assert (pred_layer(sample, .5).saliency ==
             sample.pred_saliency.data[0].numpy()).all()
+
+
+def test_objects_have_shades_of_the_color_of_their_class():
+    panoptic = torch.zeros(1, 60, 80, dtype=torch.long)
+    panoptic[:, :20], panoptic[:, 20:40] = 1004, 2000
+    panoptic[:, 40:, :40], panoptic[:, 40:, 40:60] = 2, 3
+    panoptic[:, 40:, 60:] = 5000
+    sample = DetDataSample()
+    assert panoptic_layer(sample) is None
+    sample.pred_panoptic_seg = PixelData(
+        sem_seg=panoptic,
+        metainfo=dict(label_names=('dog', 'car', 'background')))
+    layer, = select_layers(sample)
+    assert layer.caption == 'panoptic: 2 object(s)'
+    panel = picture(make_visualizer(), layer)
+    # 1004 and 3 are void
+    for row, column in ((10, 40), (50, 20), (50, 50)):
+        assert near(panel[row, column], GRAY)
+    first, second = panel[30, 40], panel[50, 70]
+    assert not near(first, second)
+    for pixel in (first, second):
+        assert pixel[0] == 178 and 50 <= pixel[1] == pixel[2] < 178
 
 
 @pytest.mark.parametrize('kinds, text', [(('bbox', ), 'boxes only'),
