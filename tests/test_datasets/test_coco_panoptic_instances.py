@@ -9,9 +9,11 @@ import torch
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
+from mmengine.structures import InstanceData
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from mmbombo.models import SpatialRankingFusionHead
 from mmbombo.registry import DATASETS
 from mmbombo.utils import UserError
 
@@ -105,8 +107,7 @@ LOAD = [
 @pytest.mark.parametrize('image', [True, False])
 def test_masks_overlap_and_the_map_does_not(image, tmp_path):
     first = [dict(type='LoadImageFromFile')] if image else []
-    dataset = DATASETS.build(
-        dataset_cfg(write_files(tmp_path), first + LOAD))
+    dataset = DATASETS.build(dataset_cfg(write_files(tmp_path), first + LOAD))
     data = dataset[0]
     assert data['inputs'].shape == (3 if image else 1, 80, 96)
     sample = data['data_samples']
@@ -165,6 +166,46 @@ def test_ranking_is_trained_without_images(tmp_path):
     assert hub.get_scalar('val/order/pairs').current() == 8
     # the dog is on top in all of them
     assert hub.get_scalar('val/order/accuracy').current() == 100
+
+
+@pytest.mark.parametrize('metric', [
+    dict(type='PanopticQualityMetric'),
+    dict(type='mmdet.CocoPanopticMetric', prefix='panoptic', nproc=1)
+])
+def test_quality_of_the_merge(metric, tmp_path):
+    """The dog on the cat has the lower score."""
+    if metric['type'].startswith('mmdet'):
+        pytest.importorskip('panopticapi')
+    write_files(tmp_path, num_images=1)
+    dataset = DATASETS.build(dataset_cfg(tmp_path, [LOAD[0], LOAD[-1]]))
+    sample = dataset[0]['data_samples']
+    masks = sample.gt_instances.masks.to_tensor(torch.bool, 'cpu')
+    head = SpatialRankingFusionHead(
+        num_things_classes=2,
+        num_stuff_classes=1,
+        test_cfg=Config(dict(mask_overlap=.5, stuff_area_limit=1)))
+    head.srm.scores = lambda *_: torch.tensor([.1, .8])
+    quality = {}
+    for mode in ('score', 'area', 'srm'):
+        head.rank_mode = mode
+        found = InstanceData(
+            bboxes=sample.gt_instances.bboxes.tensor,
+            labels=sample.gt_instances.labels,
+            masks=masks,
+            scores=torch.tensor([.9, .6]))
+        panoptic, = head.predict([found], [torch.zeros(1, *SIZE)])
+        evaluator = Evaluator(
+            dict(
+                metric,
+                ann_file=str(tmp_path / 'panoptic/train.json'),
+                seg_prefix=str(tmp_path / 'panoptic/train')))
+        evaluator.dataset_meta = META
+        evaluator.process(
+            [dict(sample.metainfo, pred_panoptic_seg=panoptic.to_dict())])
+        quality[mode] = evaluator.evaluate(1)['panoptic/PQ']
+    # the cat is smaller
+    assert quality['area'] == quality['score'] < 90
+    assert quality['srm'] == pytest.approx(100)
 
 
 def test_order_accuracy():

@@ -67,7 +67,8 @@ class SpatialRanking(BaseModule):
 
     def forward(self, instances: Tensor) -> Tensor:
         """Logits of the class on top, ``(N, C, h, w)`` like the input."""
-        return sum(order(instances) for order in self.orders)
+        first, second = self.orders
+        return first(instances) + second(instances)
 
     def loss(self, instances: Tensor, target: Tensor) -> Dict[str, Tensor]:
         """Cross-entropy where classes overlap, mean over all ranks.
