@@ -11,6 +11,5 @@ model = dict(
         num_stuff_classes=head.num_stuff_classes,
         in_channels=head.in_channels,
         inner_channels=head.inner_channels,
-        loss_seg=dict(
-            head.loss_seg, avg_non_ignore=False, loss_weight=0.5)),
+        loss_seg=dict(head.loss_seg, avg_non_ignore=False, loss_weight=0.5)),
     test_cfg=dict(panoptic=dict(stuff_area_limit=4096)))

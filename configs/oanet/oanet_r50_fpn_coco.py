@@ -5,5 +5,4 @@ _base_ = [
 ]
 
 model = dict(panoptic_fusion_head=dict(train_source='gt'))
-default_hooks = dict(
-    checkpoint=dict(interval=10000, save_best='panoptic/PQ'))
+default_hooks = dict(checkpoint=dict(interval=10000, save_best='panoptic/PQ'))

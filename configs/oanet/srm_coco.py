@@ -13,8 +13,7 @@ model = dict(
         type='SpatialRankingFusionHead',
         num_things_classes=80,
         num_stuff_classes=53,
-        srm=dict(kernel_size=7, stride=4),
-        train_source='gt'))
+        srm=dict(kernel_size=7, stride=4)))
 
 annotations = _base_.annotations
 resize = dict(type='mmdet.Resize', scale=(667, 400), keep_ratio=True)
@@ -30,7 +29,8 @@ test_evaluator = val_evaluator
 
 max_iters = 7393  # one epoch
 param_scheduler = [
-    dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, end=max_iters)
+    dict(
+        type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, end=max_iters)
 ]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 default_hooks = dict(checkpoint=dict(save_best='order/accuracy'))

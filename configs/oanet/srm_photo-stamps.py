@@ -1,5 +1,5 @@
-# The spatial ranking of oanet_mobilenetv2_fpn_photo-stamps.py alone, trained on
-# annotations without images.
+# The spatial ranking of oanet_mobilenetv2_fpn_photo-stamps.py alone, trained
+# on annotations without images.
 _base_ = [
     '../_base_/datasets/photo_stamps_panoptic.py',
     '../_base_/schedules/adamw_300it.py', '../_base_/default_runtime.py'
@@ -13,8 +13,7 @@ model = dict(
         type='SpatialRankingFusionHead',
         num_things_classes=len(_base_.thing_classes),
         num_stuff_classes=len(_base_.stuff_classes),
-        srm=dict(kernel_size=7, stride=4),
-        train_source='gt'))
+        srm=dict(kernel_size=7, stride=4)))
 
 annotations, resize = _base_.annotations, _base_.resize
 train_dataloader = dict(

@@ -1,4 +1,4 @@
-# COCO 2017 with panoptic segments, and with the instances, whose masks overlap.
+# COCO 2017 with panoptic segments, and with instances, whose masks overlap.
 data_root = 'data/coco/'
 scale = (1333, 800)
 annotations = dict(type='LoadPanopticInstances')

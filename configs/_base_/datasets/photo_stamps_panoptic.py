@@ -42,7 +42,8 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = [
     dict(
-        type='PanopticQualityMetric', ann_file=data_root + 'panoptic/val.json'),
+        type='PanopticQualityMetric',
+        ann_file=data_root + 'panoptic/val.json'),
     dict(type='OrderAccuracy')
 ]
 test_evaluator = val_evaluator

@@ -1,6 +1,6 @@
-# OANet as we remember its paper: Mask R-CNN on ResNet-50 and a pyramid, a stuff
-# branch on the features of the RPN, and the spatial ranking of instances. What
-# the paper, as we remember it, does not say is MMDetection's Panoptic FPN's.
+# OANet as we remember its paper: Mask R-CNN on ResNet-50 and a pyramid, a
+# stuff branch on the features of the RPN, and a spatial ranking of instances.
+# What the paper, as we remember it, does not say is as in Panoptic FPN.
 num_things, num_stuff = 80, 53
 coder = dict(
     type='DeltaXYWHBBoxCoder',

@@ -1,12 +1,12 @@
 # Copyright (c) mmbombo contributors.
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Tuple
 
 import torch
 from mmengine.evaluator import BaseMetric
+from torch import Tensor
 
 from mmbombo.models.layers import rank_instances
 from mmbombo.registry import METRICS
-from ..functional import order_pairs
 
 
 @METRICS.register_module()
@@ -27,25 +27,45 @@ class OrderAccuracy(BaseMetric):
             masks, labels, scores, ranks = (
                 torch.as_tensor(found[key], device=visible.device)
                 for key in ('masks', 'labels', 'scores', 'ranks'))
-            ranks = dict(accuracy=ranks)
-            for mode in ('score', 'area'):
-                ranks[mode] = rank_instances(mode, masks, labels,
-                                             scores).argsort()
-            counts = {
-                name: order_pairs(masks, labels, x, visible)
-                for name, x in ranks.items()
-            }
-            self.results.append(counts)
+            by = [
+                rank_instances(mode, masks, labels, scores).argsort()
+                for mode in ('score', 'area')
+            ]
+            counts = [
+                order_pairs(masks, labels, x, visible) for x in (ranks, *by)
+            ]
+            self.results.append([right
+                                 for right, _ in counts] + [counts[0][1]])
 
-    def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
+    def compute_metrics(self, results: List[List[int]]) -> Dict[str, float]:
         """In percent, and ``pairs``, how many there are."""
-        right = {
-            name: sum(x[name][0] for x in results)
-            for name in ('accuracy', 'score', 'area')
-        }
-        pairs = sum(x['area'][1] for x in results)
-        return dict({
-            k: 100. * v / max(pairs, 1)
-            for k, v in right.items()
-        },
-                    pairs=pairs)
+        *right, pairs = map(sum, zip(*results))
+        scores = (100. * x / max(pairs, 1) for x in right)
+        return dict(zip(('accuracy', 'score', 'area'), scores), pairs=pairs)
+
+
+def order_pairs(masks: Tensor, labels: Tensor, ranks: Tensor,
+                visible: Tensor) -> Tuple[int, int]:
+    """How many overlapping pairs of two classes lie as in the picture.
+
+    The one on top is that whose class is visible at more of the pixels that
+    both cover; a pair of which neither is, or both are equally, is not
+    counted. A map of classes says nothing of two instances of one class.
+
+    Args:
+        masks (Tensor): ``(K, H, W)`` bool.
+        labels (Tensor): ``(K,)``.
+        ranks (Tensor): ``(K,)``, smaller is on top.
+        visible (Tensor): ``(H, W)``, the class at each pixel.
+
+    Returns:
+        tuple: How many are right, and how many there are.
+    """
+    flat = masks.flatten(1).float()
+    seen = flat * (labels[:, None] == visible.flatten())
+    # pixels of both that show the class of the first
+    shows = seen @ flat.T
+    above = shows > shows.T
+    above &= labels[:, None] != labels
+    right = above & (ranks[:, None] < ranks)
+    return int(right.sum()), int(above.sum())

@@ -17,8 +17,7 @@ class SpatialRanker(BaseModel):
     Its parameters have the names that they have in :class:`OANet`.
 
     Args:
-        panoptic_fusion_head (dict): A :class:`SpatialRankingFusionHead` with
-            ``train_source='gt'``.
+        panoptic_fusion_head (dict): A :class:`SpatialRankingFusionHead`.
         data_preprocessor (dict): mmdet's, with ``pad_mask`` and ``pad_seg``.
     """
 
