@@ -49,4 +49,9 @@ model = dict(
         rpn=dict(nms_pre=500, max_per_img=200),
         rcnn=dict(score_thr=0.5),
         panoptic=dict(stuff_area_limit=256)))
+# the ranking learns at the rate of srm_photo-stamps.py
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        custom_keys={'panoptic_fusion_head': dict(lr_mult=20., decay_mult=0.)
+                     }))
 default_hooks = dict(checkpoint=dict(save_best='panoptic/PQ'))

@@ -27,6 +27,7 @@ test_dataloader = val_dataloader
 val_evaluator = [dict(type='OrderAccuracy')]
 test_evaluator = val_evaluator
 
+optim_wrapper = dict(optimizer=dict(lr=0.02, weight_decay=0.))
 max_iters = 7393  # one epoch
 param_scheduler = [
     dict(

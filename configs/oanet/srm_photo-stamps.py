@@ -23,4 +23,6 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = [dict(type='OrderAccuracy')]
 test_evaluator = val_evaluator
+# nothing but a few thousand weights is trained
+optim_wrapper = dict(optimizer=dict(lr=0.02, weight_decay=0.))
 default_hooks = dict(checkpoint=dict(save_best='order/accuracy'))

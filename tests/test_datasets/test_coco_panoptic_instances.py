@@ -152,8 +152,7 @@ def test_ranking_is_trained_without_images(tmp_path):
         dict(
             work_dir=str(tmp_path / 'work'),
             train_cfg=dict(max_iters=8, val_interval=8),
-            param_scheduler=[],
-            optim_wrapper=dict(optimizer=dict(lr=.02))))
+            param_scheduler=[]))
     cfg.model.panoptic_fusion_head.update(
         num_things_classes=2, num_stuff_classes=1)
     for loader in (cfg.train_dataloader, cfg.val_dataloader,
