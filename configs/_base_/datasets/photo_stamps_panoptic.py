@@ -1,5 +1,5 @@
 # PhotoStamps with panoptic segments and instances, whose masks overlap.
-# PHOTO_STAMPS chooses another folder, such as data/photo_stamps_size.
+# PHOTO_STAMPS chooses another folder, such as data/photo_stamps_pairs.
 _base_ = './coco_panoptic.py'
 
 data_root = '{{$PHOTO_STAMPS:data/photo_stamps}}'.rstrip('/') + '/'

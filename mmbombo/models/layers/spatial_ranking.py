@@ -101,16 +101,14 @@ class SpatialRanking(BaseModule):
                masks: Tensor,
                labels: Tensor,
                size: Optional[Tuple[int, int]] = None) -> Tensor:
-        """Mean probability of an instance's class in its mask.
+        """Mean probability ``(K,)`` of an instance's class in its mask, 0 for
+        an empty one.
 
         Args:
             masks (Tensor): ``(K, H, W)`` bool.
             labels (Tensor): ``(K,)``.
             size (tuple, optional): Cells of the map, as many as in training.
                 Defaults to None, those of H x W pixels.
-
-        Returns:
-            Tensor: ``(K,)``, from 0 to 1; 0 for an empty mask.
         """
         size = size or self.size(*masks.shape[-2:])
         cells = at_cells(masks, size)
@@ -146,20 +144,16 @@ def rank_instances(mode: str,
                    scores: Tensor,
                    srm: Optional[SpatialRanking] = None,
                    size: Optional[Tuple[int, int]] = None) -> Tensor:
-    """Order in which instances are laid, the one on top first.
+    """Order in which instances are laid: indices ``(K,)``, the top first.
 
     Args:
         mode (str): By spatial ranking (``'srm'``), by the detector's score
             (``'score'``), small ones first (``'area'``) or by the product of
             the first two (``'srm*score'``); ties by score.
         masks (Tensor): ``(K, H, W)`` bool.
-        labels (Tensor): ``(K,)``.
-        scores (Tensor): ``(K,)``, of the detector.
+        labels (Tensor): ``(K,)``, and so are the detector's ``scores``.
         srm (SpatialRanking, optional): What ``'srm'`` asks.
         size (tuple, optional): See :meth:`SpatialRanking.scores`.
-
-    Returns:
-        Tensor: Indices ``(K,)``.
     """
     if mode not in RANK_MODES:
         raise UserError(f'rank_mode={mode!r} is none of {RANK_MODES}')
