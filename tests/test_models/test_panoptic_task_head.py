@@ -114,6 +114,15 @@ def test_two_classes_of_one_id_and_one_class_of_two_ids():
     assert head.label_names == ('person', 'sky')
 
 
+def test_the_class_of_a_box_overrules_that_of_the_map():
+    boxes, labels = [[7, 2, 10, 6], [0, 0, 12, 8], [0, 0, 6, 8]], [KITE, CAT,
+                                                                   BUS]
+    pan = fuse(build(same_class=False), scene(), boxes, labels)
+    things = (scene() == 1) | (scene() == 2)
+    assert (pan[things] == thing(CAT, 2)).all()
+    assert pan[~things].unique().tolist() == [BACKGROUND, ROAD]
+
+
 @pytest.mark.parametrize('seg, label', [(0, BACKGROUND), (1, VOID)])
 def test_one_class_alone(seg, label):
     assert (fuse(build(), torch.full((4, 5), seg)) == label).all()

@@ -44,15 +44,15 @@ class PanopticQualityMetric(BaseMetric):
                  seg_prefix: Optional[str] = None,
                  **kwargs) -> None:
         super().__init__(**kwargs)
+        if not osp.isfile(ann_file):
+            raise UserError('PanopticQualityMetric: there is no '
+                            f'ann_file={ann_file!r}')
         self.ann_file = ann_file
         self.seg_prefix = seg_prefix or osp.splitext(ann_file)[0]
 
     @cached_property
     def content(self) -> dict:
         """dict: Of the JSON file, once it is needed."""
-        if not osp.isfile(self.ann_file):
-            raise UserError(f'PanopticQualityMetric: there is no ann_file '
-                            f'{self.ann_file}')
         return load(self.ann_file)
 
     @property

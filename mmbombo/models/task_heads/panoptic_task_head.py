@@ -38,11 +38,14 @@ class PanopticTaskHead(DerivedTaskHead):
         rank_mode (str): ``'score'``, ``'area'``, ``'srm'`` or
             ``'srm*score'``, see
             :func:`~mmbombo.models.layers.spatial_ranking.rank_instances`.
-            Masks are the boxes, cut by the pixels of their class. Defaults to
-            'score'.
+            Masks are the boxes, cut by the pixels that they may take.
+            Defaults to 'score'.
         srm (dict, optional): Arguments of the :class:`SpatialRanking` that
             ``'srm'`` asks, such as ``init_cfg``. Defaults to None.
         score_thr (float): Lowest score of a box. Defaults to 0.3.
+        same_class (bool): Whether a box takes the pixels of its own class
+            only, or those of all classes of things, so that its class
+            overrules that of the map. Defaults to True.
         mask_overlap (float): A box is dropped if boxes before it have more
             than this part of its pixels. Defaults to 0.5.
         stuff_area_limit (int): Stuff of fewer pixels is void, as in
@@ -60,6 +63,7 @@ class PanopticTaskHead(DerivedTaskHead):
                  rank_mode: str = 'score',
                  srm: OptConfigType = None,
                  score_thr: float = 0.3,
+                 same_class: bool = True,
                  mask_overlap: float = 0.5,
                  stuff_area_limit: int = 4096,
                  component_area_limit: Optional[int] = None) -> None:
@@ -68,6 +72,7 @@ class PanopticTaskHead(DerivedTaskHead):
         self.rank_mode = rank_mode
         self.srm_cfg = srm or {}
         self.score_thr = score_thr
+        self.same_class = same_class
         self.mask_overlap = mask_overlap
         self.stuff_area_limit = stuff_area_limit
         self.component_area_limit = component_area_limit
@@ -124,7 +129,16 @@ class PanopticTaskHead(DerivedTaskHead):
         chosen = (boxes.scores >= self.score_thr).nonzero()[:, 0]
         boxes = boxes[chosen]
         shows = self.class_map.compatible_on(seg.device).T[boxes.labels]
-        masks = inside_boxes(boxes.bboxes, seg.shape) & shows[:, seg]
+        if not self.same_class:
+            things = self.class_map.compatible_on(seg.device).any(1)
+            shows = shows.any(1, keepdim=True) & things
+        # pixels with their centers in the boxes
+        corners = (boxes.bboxes - 0.5).ceil().clamp(min=0).int().tolist()
+        windows = [(slice(y0, y1), slice(x0, x1))
+                   for x0, y0, x1, y1 in corners]
+        masks = seg.new_zeros((len(boxes), *seg.shape), dtype=torch.bool)
+        for mask, window, shown in zip(masks, windows, shows):
+            mask[window] = shown[seg[window]]
         size = None
         if self.srm is not None:
             size = self.srm.size(*unpadded_shape(sample))
@@ -132,9 +146,10 @@ class PanopticTaskHead(DerivedTaskHead):
                                boxes.scores, self.srm, size)
         ids = torch.zeros_like(seg)
         for i in order.tolist():
-            free = masks[i] & (ids == 0)
-            least = (1 - self.mask_overlap) * masks[i].sum()
-            ids = torch.where(free & (free.sum() >= least), chosen[i] + 1, ids)
+            mask, place = masks[i][windows[i]], ids[windows[i]]
+            free = mask & (place == 0)
+            kept = free.sum() >= (1 - self.mask_overlap) * mask.sum()
+            place[free & kept] = chosen[i] + 1
         return ids
 
     def _add_components(self, ids: Tensor, labels: Tensor,
@@ -154,13 +169,3 @@ class PanopticTaskHead(DerivedTaskHead):
             found += [label] * large.sum()
         return (ids + torch.from_numpy(added).to(ids),
                 torch.cat([labels, labels.new_tensor(found)]))
-
-
-def inside_boxes(boxes: Tensor, size: Tuple[int, int]) -> Tensor:
-    """The pixels ``(K, H, W)`` whose centers are in boxes ``(K, 4)``."""
-    sides = []
-    for axis, length in enumerate(size[::-1]):
-        centers = torch.arange(length, device=boxes.device) + 0.5
-        first, last = boxes[:, axis, None], boxes[:, axis + 2, None]
-        sides.append((centers >= first) & (centers < last))
-    return sides[1][:, :, None] & sides[0][:, None]
