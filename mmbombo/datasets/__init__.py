@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from .checks.refused_transforms import PipelineError
+from .coco_panoptic_instances import CocoPanopticInstanceDataset
 from .concat_source import ConcatSource
 from .draw_seed import SeededIndex, seeded_draw
 from .errors import DatasetError
@@ -10,13 +11,14 @@ from .partial_annotation_dataset import PartialAnnotationDataset
 from .partial_voc import PartialVOCDataset
 from .samplers import PartialAnnotationSampler
 from .transforms import (ImplyImageLabels, LabelComponents,
-                         LoadPartialAnnotations, LoadPseudoMask,
-                         PackMultiTaskInputs, RandomZoomCrop)
+                         LoadPanopticInstances, LoadPartialAnnotations,
+                         LoadPseudoMask, PackMultiTaskInputs, RandomZoomCrop)
 from .yolo_dataset import YOLODataset
 
 __all__ = [
-    'ConcatSource', 'DatasetError', 'ImageLabelDataset', 'ImplyImageLabels',
-    'LabelComponents', 'LabelMeDataset', 'LoadPartialAnnotations',
+    'CocoPanopticInstanceDataset', 'ConcatSource', 'DatasetError',
+    'ImageLabelDataset', 'ImplyImageLabels', 'LabelComponents',
+    'LabelMeDataset', 'LoadPanopticInstances', 'LoadPartialAnnotations',
     'LoadPseudoMask', 'MixedSourceDataset', 'PackMultiTaskInputs',
     'PartialAnnotationDataset', 'PartialAnnotationSampler',
     'PartialVOCDataset', 'PipelineError', 'RandomZoomCrop', 'SeededIndex',

@@ -3,6 +3,7 @@ from .backbones import *  # noqa: F401,F403
 from .data_preprocessors import *  # noqa: F401,F403
 from .dense_heads import *  # noqa: F401,F403
 from .detectors import *  # noqa: F401,F403
+from .fusion_heads import *  # noqa: F401,F403
 from .necks import *  # noqa: F401,F403
 from .seg_heads import *  # noqa: F401,F403
 from .task_heads import *  # noqa: F401,F403

@@ -3,7 +3,8 @@
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
-from mmdet.structures import INSTANCE_OFFSET, DetDataSample
+from mmdet.evaluation.functional import INSTANCE_OFFSET
+from mmdet.structures import DetDataSample
 from mmengine.structures import PixelData
 from torch import Tensor
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmdet.evaluation.functional import panoptic_utils
-from mmdet.structures import INSTANCE_OFFSET, DetDataSample
+from mmdet.evaluation.functional import INSTANCE_OFFSET, panoptic_utils
+from mmdet.structures import DetDataSample
 from mmengine.structures import PixelData
 from PIL import Image
 

@@ -2,7 +2,8 @@
 """From boxes and a map to a class and a number for every pixel."""
 import pytest
 import torch
-from mmdet.structures import INSTANCE_OFFSET, DetDataSample
+from mmdet.evaluation.functional import INSTANCE_OFFSET
+from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 from toolbox import SIZE, tiny_model_cfg
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from mmbombo.models.layers import SpatialRanking, at_cells, rank_instances
-from mmbombo.utils.user_errors import UserError
+from mmbombo.utils import UserError
 
 
 @pytest.fixture(autouse=True)

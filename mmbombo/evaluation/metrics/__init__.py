@@ -2,6 +2,7 @@
 from .box_ap import BoxAPMetric
 from .compat import CompatSegIoUMetric, CompatVOCMetric
 from .image_label_ap import ImageLabelAPMetric
+from .order_accuracy import OrderAccuracy
 from .panoptic_quality import PanopticQualityMetric
 from .saliency import SaliencyMetric
 from .seg_iou import SegIoUMetric
@@ -9,6 +10,6 @@ from .voc_ap import VOCAPMetric
 
 __all__ = [
     'BoxAPMetric', 'CompatSegIoUMetric', 'CompatVOCMetric',
-    'ImageLabelAPMetric', 'PanopticQualityMetric', 'SaliencyMetric',
-    'SegIoUMetric', 'VOCAPMetric'
+    'ImageLabelAPMetric', 'OrderAccuracy', 'PanopticQualityMetric',
+    'SaliencyMetric', 'SegIoUMetric', 'VOCAPMetric'
 ]

@@ -1,8 +1,9 @@
 # Copyright (c) mmbombo contributors.
 from .affinity import CrossTaskAffinity, TaskAffinity, affinity_grid, propagate
-from .spatial_ranking import SpatialRanking, at_cells, rank_instances
+from .spatial_ranking import (RANK_MODES, SpatialRanking, at_cells,
+                              rank_instances)
 
 __all__ = [
-    'CrossTaskAffinity', 'SpatialRanking', 'TaskAffinity', 'affinity_grid',
-    'at_cells', 'propagate', 'rank_instances'
+    'CrossTaskAffinity', 'RANK_MODES', 'SpatialRanking', 'TaskAffinity',
+    'affinity_grid', 'at_cells', 'propagate', 'rank_instances'
 ]

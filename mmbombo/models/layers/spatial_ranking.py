@@ -13,7 +13,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmbombo.models.losses.dist_mean import full_precision, ratio_over_ranks
-from mmbombo.utils.user_errors import UserError
+from mmbombo.utils import UserError
 
 RANK_MODES = ('srm', 'score', 'area', 'srm*score')
 
@@ -67,7 +67,8 @@ class SpatialRanking(BaseModule):
 
     def forward(self, instances: Tensor) -> Tensor:
         """Logits of the class on top, ``(N, C, h, w)`` like the input."""
-        return sum(order(instances) for order in self.orders)
+        first, second = self.orders
+        return first(instances) + second(instances)
 
     def loss(self, instances: Tensor, target: Tensor) -> Dict[str, Tensor]:
         """Cross-entropy where classes overlap, mean over all ranks.
@@ -100,16 +101,14 @@ class SpatialRanking(BaseModule):
                masks: Tensor,
                labels: Tensor,
                size: Optional[Tuple[int, int]] = None) -> Tensor:
-        """Mean probability of an instance's class in its mask.
+        """Mean probability ``(K,)`` of an instance's class in its mask, 0 for
+        an empty one.
 
         Args:
             masks (Tensor): ``(K, H, W)`` bool.
             labels (Tensor): ``(K,)``.
             size (tuple, optional): Cells of the map, as many as in training.
                 Defaults to None, those of H x W pixels.
-
-        Returns:
-            Tensor: ``(K,)``, from 0 to 1; 0 for an empty mask.
         """
         size = size or self.size(*masks.shape[-2:])
         cells = at_cells(masks, size)
@@ -145,23 +144,19 @@ def rank_instances(mode: str,
                    scores: Tensor,
                    srm: Optional[SpatialRanking] = None,
                    size: Optional[Tuple[int, int]] = None) -> Tensor:
-    """Order in which instances are laid, the one on top first.
+    """Order in which instances are laid: indices ``(K,)``, the top first.
 
     Args:
         mode (str): By spatial ranking (``'srm'``), by the detector's score
             (``'score'``), small ones first (``'area'``) or by the product of
             the first two (``'srm*score'``); ties by score.
         masks (Tensor): ``(K, H, W)`` bool.
-        labels (Tensor): ``(K,)``.
-        scores (Tensor): ``(K,)``, of the detector.
+        labels (Tensor): ``(K,)``, and so are the detector's ``scores``.
         srm (SpatialRanking, optional): What ``'srm'`` asks.
         size (tuple, optional): See :meth:`SpatialRanking.scores`.
-
-    Returns:
-        Tensor: Indices ``(K,)``.
     """
     if mode not in RANK_MODES:
-        raise UserError(f'rank_mode={mode!r}: choose one of {RANK_MODES}')
+        raise UserError(f'rank_mode={mode!r} is none of {RANK_MODES}')
     order = scores.argsort(descending=True, stable=True)
     if mode == 'score' or not len(labels):
         return order

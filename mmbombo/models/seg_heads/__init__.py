@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from .atrous_fcn_head import AtrousFCNHead
+from .oanet_stuff_head import OANetStuffHead
 from .pyramid_sum_head import PyramidSumHead
 
-__all__ = ['AtrousFCNHead', 'PyramidSumHead']
+__all__ = ['AtrousFCNHead', 'OANetStuffHead', 'PyramidSumHead']

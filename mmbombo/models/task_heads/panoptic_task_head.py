@@ -4,7 +4,8 @@ from typing import Callable, Optional, Tuple
 import cv2
 import numpy as np
 import torch
-from mmdet.structures import INSTANCE_OFFSET, DetDataSample, SampleList
+from mmdet.evaluation.functional import INSTANCE_OFFSET
+from mmdet.structures import DetDataSample, SampleList
 from mmdet.utils import ConfigType, OptConfigType
 from mmengine.structures import PixelData
 from torch import Tensor

@@ -1,0 +1,42 @@
+# Copyright (c) mmbombo contributors.
+import mmcv
+import numpy as np
+from mmdet.datasets.transforms import LoadAnnotations
+from mmengine.fileio import get
+
+from mmbombo.registry import TRANSFORMS
+from mmbombo.structures import IGNORE_INDEX
+
+
+@TRANSFORMS.register_module()
+class LoadPanopticInstances(LoadAnnotations):
+    """Boxes and masks of the instances, the map of a panoptic PNG.
+
+    mmdet's ``LoadPanopticAnnotations`` takes masks from the PNG, too, where
+    they never overlap, and asks for panopticapi. Where no image is loaded,
+    a blank one takes its place, for transforms that look at its size.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**{'with_mask': True, 'with_seg': True, **kwargs})
+
+    def transform(self, results: dict) -> dict:
+        """Add what :class:`mmdet.LoadAnnotations` does."""
+        if 'img' not in results:
+            shape = results['height'], results['width']
+            results.update(
+                img=np.zeros((*shape, 1), np.uint8),
+                img_shape=shape,
+                ori_shape=shape)
+        return super().transform(results)
+
+    def _load_seg_map(self, results: dict) -> None:
+        png = mmcv.imfrombytes(
+            get(results['seg_map_path'], backend_args=self.backend_args),
+            channel_order='rgb')
+        ids = png.astype(np.int64) @ (1, 256, 256**2)
+        seg_map = np.full(ids.shape, IGNORE_INDEX, np.uint8)
+        for segment in results['segments_info']:
+            seg_map[ids == segment['id']] = segment['category']
+        results['gt_seg_map'] = seg_map
+        results['ignore_index'] = IGNORE_INDEX
