@@ -9,8 +9,10 @@ from mmbombo.models.losses.soft_detection_loss import soft_score_loss
 from mmbombo.models.weak_losses import BaseWeakLoss, DistillationLoss
 from mmbombo.registry import (DATA_SAMPLERS, HOOKS, MODELS, TASK_UTILS,
                               TRANSFORMS, VISUALIZERS)
-from mmbombo.weak_labels import boxes_to_mask, label_components, refine_boxes
+from mmbombo.weak_labels import (boxes_to_mask, label_components,
+                                 propose_regions, refine_boxes)
 from mmbombo.weak_labels.grabcut import grabcut_foreground
+from mmbombo.weak_labels.region_proposals import distinct_first
 
 REGISTRIES = (MODELS, TASK_UTILS, HOOKS, TRANSFORMS, DATA_SAMPLERS,
               VISUALIZERS)
@@ -66,6 +68,8 @@ CLASSES = dict(
         method='grabcut_ignore', rejected='candidates', hard_labels=False,
         cache_dir=None),
     LabelComponents=dict(min_area=80),
+    LoadRegions=dict(min_area=16),
+    AddGTRegions=dict(min_iou=.1, min_cover=.5),
     RandomZoomCrop=dict(prob=.75),
     PartialAnnotationSampler=dict(
         source_ratio=None, infinite=True, shuffle=True),
@@ -79,6 +83,11 @@ OTHERS = {
     grabcut_foreground: dict(
         iterations=1, margin=.15, max_side=128, min_extent=.5),
     label_components: dict(max_components=100),
+    propose_regions: dict(
+        k=50, sigma=.8, min_size=25, color_space='lab',
+        cues=('lab', 'hsv', 'texture', 'none'), max_regions=2000,
+        max_side=640),
+    distinct_first: dict(max_iou=.8),
     refine_boxes: dict(
         iou_thr=.5, containment_thr=.7, rest_thr=.2, min_area=0, rounds=4,
         max_splits=8),
