@@ -4,9 +4,11 @@ from .compat import CompatSegIoUMetric, CompatVOCMetric
 from .image_label_ap import ImageLabelAPMetric
 from .saliency import SaliencyMetric
 from .seg_iou import SegIoUMetric
+from .trimap_accuracy import TrimapAccuracyMetric
 from .voc_ap import VOCAPMetric
 
 __all__ = [
     'BoxAPMetric', 'CompatSegIoUMetric', 'CompatVOCMetric',
-    'ImageLabelAPMetric', 'SaliencyMetric', 'SegIoUMetric', 'VOCAPMetric'
+    'ImageLabelAPMetric', 'SaliencyMetric', 'SegIoUMetric',
+    'TrimapAccuracyMetric', 'VOCAPMetric'
 ]

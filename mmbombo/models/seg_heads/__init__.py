@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from .atrous_fcn_head import AtrousFCNHead
 from .pyramid_sum_head import PyramidSumHead
+from .region_head import RegionHead
 
-__all__ = ['AtrousFCNHead', 'PyramidSumHead']
+__all__ = ['AtrousFCNHead', 'PyramidSumHead', 'RegionHead']
