@@ -10,14 +10,15 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 
 from mmbombo.registry import TRANSFORMS
-from mmbombo.structures import SALIENCY, SEM_SEG, annotation_kind, check_kinds
+from mmbombo.structures import (REGIONS, SALIENCY, SEM_SEG, annotation_kind,
+                                check_kinds)
 from .checks.evaluation_pipeline import check_evaluation_pipeline
 from .checks.training_pipeline import check_training_pipeline, is_augmentation
 from .draw_seed import seeded_draw
 from .errors import DatasetError
 from .image_list import keep_listed
 from .transforms.load_partial_annotations import LoadPartialAnnotations
-from .transforms.saliency import move_saliency
+from .transforms.recorded_moves import move_maps
 
 
 class SourceMixin:
@@ -62,22 +63,19 @@ class SourceMixin:
         ]
         check = check_evaluation_pipeline if test_mode else \
             check_training_pipeline
-        check(transforms, self.annotation_kinds)
-        if SALIENCY in self.annotation_kinds:
+        kinds = kinds_after(transforms, self.annotation_kinds)
+        check(transforms, kinds)
+        if {SALIENCY, REGIONS} & {*kinds}:
             transforms = [
                 x for step in transforms
-                for x in [step, *[move_saliency] * is_augmentation(step)]
+                for x in [step, *[move_maps] * is_augmentation(step)]
             ]
         return transforms
 
     @property
     def sample_kinds(self) -> Tuple[str, ...]:
         """Kinds of its samples: the declared, and what transforms conclude."""
-        kinds = self.annotation_kinds
-        for transform in self.pipeline.transforms:
-            if hasattr(transform, 'adds_kinds'):
-                kinds = check_kinds([*kinds, *transform.adds_kinds(kinds)])
-        return kinds
+        return kinds_after(self.pipeline.transforms, self.annotation_kinds)
 
     def require_place(self, path: Optional[str], key: str) -> None:
         """Raise if a file or folder that the config names is not there."""
@@ -115,8 +113,8 @@ class SourceMixin:
                     f'source {self.source!r}: annotation_kinds declares '
                     f'{kind!r}; name the folder of the maps, '
                     f'data_prefix=dict({key}=...)')
-            info[key] = osp.join(prefix[key],
-                                 map_name(info['img_path'], images))
+            info[key] = osp.join(prefix[key], map_name(info['img_path'],
+                                                       images))
 
     def full_init(self) -> None:
         """Read the list of images, and load the first one of it."""
@@ -208,6 +206,15 @@ class SourceMixin:
         """The transformed sample; its randomness comes from ``idx``."""
         with seeded_draw(idx):
             return super().__getitem__(int(idx))
+
+
+def kinds_after(transforms: Sequence[Callable],
+                kinds: Sequence[str]) -> Tuple[str, ...]:
+    """Annotation kinds, and what transforms add to them."""
+    for transform in transforms:
+        if hasattr(transform, 'adds_kinds'):
+            kinds = check_kinds([*kinds, *transform.adds_kinds(kinds)])
+    return tuple(kinds)
 
 
 @contextmanager

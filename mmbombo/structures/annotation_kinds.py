@@ -17,8 +17,10 @@ from .special_labels import IGNORE_INDEX
 BBOX = 'bbox'
 SEM_SEG = 'sem_seg'
 
-#: How geometry moves a field: as boxes, as a map of ids or of values, or not.
+#: How geometry moves a field: as boxes, as a map of ids or of values, by its
+#: own method, or not.
 BOXES, NEAREST, LINEAR, FIXED = 'boxes', 'nearest', 'linear', 'fixed'
+ITSELF = 'itself'
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,9 @@ class SampleField:
         name (str): Such as ``'gt_sem_seg'``.
         geometry (str): 'boxes' for :obj:`InstanceData` with ``bboxes`` in
             pixels of the input; 'nearest' or 'linear' for :obj:`PixelData`, a
-            map ``(1, H, W)`` of ids or of values; 'fixed' for what does not
-            move. Defaults to 'fixed'.
+            map ``(1, H, W)`` of ids or of values; 'itself' for what has a
+            method ``resized(scale)``; 'fixed' for what does not move.
+            Defaults to 'fixed'.
         key (str): Under which a :obj:`PixelData` holds the map; a map under
             ``'sem_seg'`` answers to ``'data'`` too. Defaults to 'data'.
         pad_value (float): Of a map in the padding; among values it means
@@ -110,8 +113,8 @@ register_kind(
         BBOX,
         task='det',
         info_key='instances',
-        fields=(SampleField('gt_instances', BOXES),
-                SampleField('ignored_instances', BOXES),
+        fields=(SampleField('gt_instances',
+                            BOXES), SampleField('ignored_instances', BOXES),
                 SampleField('unlisted_instances', BOXES)),
         classes_key='classes',
         implies=('image_label', ),

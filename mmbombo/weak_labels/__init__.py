@@ -1,15 +1,18 @@
 # Copyright (c) mmbombo contributors.
 from .boxes_to_masks import METHODS, PseudoMask, boxes_to_mask, check_method
-from .cache import PseudoMaskCache
+from .cache import PseudoMaskCache, RegionCache
 from .components import label_components
 from .covered_cells import covered_cells, covered_pixels
 from .crf import CRF_PRESETS, CRFParams, DenseCRF
 from .masks_to_boxes import RefinedBoxes, refine_boxes
+from .membership import FittedRegions, fit_regions
 from .permutohedral_lattice import PermutohedralLattice
+from .region_proposals import RegionProposals, propose_regions
 
 __all__ = [
-    'CRFParams', 'CRF_PRESETS', 'DenseCRF', 'METHODS', 'PermutohedralLattice',
-    'PseudoMask', 'PseudoMaskCache', 'RefinedBoxes', 'boxes_to_mask',
-    'check_method', 'covered_cells', 'covered_pixels', 'label_components',
-    'refine_boxes'
+    'RegionCache', 'RegionProposals', 'propose_regions', 'FittedRegions',
+    'fit_regions', 'CRFParams', 'CRF_PRESETS', 'DenseCRF', 'METHODS',
+    'PermutohedralLattice', 'PseudoMask', 'PseudoMaskCache', 'RefinedBoxes',
+    'boxes_to_mask', 'check_method', 'covered_cells', 'covered_pixels',
+    'label_components', 'refine_boxes'
 ]

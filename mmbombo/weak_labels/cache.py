@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-"""Pseudo masks on disk, shared by any number of processes."""
+"""Pseudo masks and regions on disk, shared by any number of processes."""
 import hashlib
 import io
 import json
@@ -10,27 +10,69 @@ import numpy as np
 
 from mmbombo.utils.atomic_write import atomic_write
 from .boxes_to_masks import PseudoMask
+from .region_proposals import RegionProposals
 
 #: To be raised whenever a method comes to paint differently: it is part of
 #: the key, so that masks of older versions are not found any more.
 FORMAT_VERSION = 4
+#: The same, for regions.
+REGIONS_VERSION = 1
 
 
-class PseudoMaskCache:
-    """Masks under a key of all that they are made from.
+class ArrayCache:
+    """Tuples of arrays under a key of all that they are made from.
 
-    A file of NumPy (``.npz``) holds a mask and the sets of candidate classes
-    that its values number, with checksums. What is half written, truncated or
-    damaged counts as absent, and the next :meth:`put` replaces it. Files
-    appear under their name only when they are complete, so that no process
-    needs a lock.
+    They are a file of NumPy (``.npz``), with checksums. What is half written,
+    truncated or damaged counts as absent, and the next :meth:`put` replaces
+    it. Files appear under their name only when they are complete, so that no
+    process needs a lock.
 
     Args:
         root (str | Path): Folder of the cache, made when first written to.
     """
+    #: the class of the named tuples
+    content: type
 
     def __init__(self, root: Union[str, Path]) -> None:
         self.root = Path(root)
+
+    def path(self, key: str) -> Path:
+        """File of a key, in a folder named after the start of the key."""
+        return self.root / key[:2] / f'{key[2:]}.npz'
+
+    def get(self, key: str) -> Optional[Any]:
+        """What is under a key, or None if there is nothing good."""
+        try:
+            with np.load(self.path(key)) as file:
+                return self.content(**file)
+        except Exception:  # what is no such file fails in many ways
+            return None
+
+    def put(self, key: str, content: Any) -> None:
+        """Store it under a key."""
+        file = io.BytesIO()
+        np.savez_compressed(file, **content._asdict())
+        atomic_write(self.path(key), file.getvalue())
+
+
+class RegionCache(ArrayCache):
+    """Superpixels and regions of images."""
+    content = RegionProposals
+
+    @staticmethod
+    def key(image: np.ndarray, options: Mapping[str, Any]) -> str:
+        """Key of the pixels of an image and all arguments of
+        :func:`~mmbombo.weak_labels.propose_regions`."""
+        recipe = json.dumps([REGIONS_VERSION, image.shape, options],
+                            sort_keys=True)
+        digest = hashlib.sha256(recipe.encode() + b'\x00')
+        digest.update(np.ascontiguousarray(image))
+        return digest.hexdigest()
+
+
+class PseudoMaskCache(ArrayCache):
+    """Masks, and the sets of candidate classes that their values number."""
+    content = PseudoMask
 
     @staticmethod
     def key(image_bytes: bytes,
@@ -57,21 +99,3 @@ class PseudoMaskCache:
         digest = hashlib.sha256(recipe.encode() + b'\x00')
         digest.update(image_bytes)
         return digest.hexdigest()
-
-    def path(self, key: str) -> Path:
-        """File of a key, in a folder named after the start of the key."""
-        return self.root / key[:2] / f'{key[2:]}.npz'
-
-    def get(self, key: str) -> Optional[PseudoMask]:
-        """The mask of a key, or None if there is no good one."""
-        try:
-            with np.load(self.path(key)) as file:
-                return PseudoMask(file['numbers'], file['classes'])
-        except Exception:  # what is no such file fails in many ways
-            return None
-
-    def put(self, key: str, mask: PseudoMask) -> None:
-        """Store the mask of a key."""
-        content = io.BytesIO()
-        np.savez_compressed(content, **mask._asdict())
-        atomic_write(self.path(key), content.getvalue())

@@ -64,9 +64,8 @@ def check_training_pipeline(transforms: Sequence[Callable],
 def _turn(transform: Callable) -> int:
     """When it comes: to load, augment, make labels of the result, or pack."""
     name = type(transform).__name__
-    if name == 'LabelComponents' or hasattr(transform, 'adds_kinds'):
-        return 2
-    return {'Load': 0, 'Pack': 3}.get(name[:4], 1)
+    labels = name == 'LabelComponents' or hasattr(transform, 'adds_kinds')
+    return {'Load': 0, 'Pack': 3}.get(name[:4], 2 if labels else 1)
 
 
 def is_augmentation(transform: Callable) -> bool:

@@ -1,13 +1,18 @@
 # Copyright (c) mmbombo contributors.
+from . import saliency  # noqa: F401
+from .add_gt_regions import AddGTRegions
 from .imply_image_labels import ImplyImageLabels
 from .label_components import LabelComponents
 from .load_partial_annotations import LoadPartialAnnotations
 from .load_pseudo_mask import LoadPseudoMask
+from .load_regions import LoadRegions, PackRegions
 from .pack_multi_task_inputs import PackMultiTaskInputs
 from .random_zoom_crop import RandomZoomCrop
-from .saliency import move_saliency
+from .recorded_moves import move_maps, move_saliency, move_superpixels
 
 __all__ = [
-    'ImplyImageLabels', 'LabelComponents', 'LoadPartialAnnotations',
-    'LoadPseudoMask', 'PackMultiTaskInputs', 'RandomZoomCrop', 'move_saliency'
+    'AddGTRegions', 'ImplyImageLabels', 'LabelComponents',
+    'LoadPartialAnnotations', 'LoadPseudoMask', 'LoadRegions',
+    'PackMultiTaskInputs', 'PackRegions', 'RandomZoomCrop', 'move_maps',
+    'move_saliency', 'move_superpixels'
 ]

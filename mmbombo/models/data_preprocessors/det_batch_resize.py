@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmbombo.models.utils import training_progress
 from mmbombo.registry import MODELS
 from mmbombo.structures import BBOX, sample_fields
-from mmbombo.structures.annotation_kinds import BOXES, LINEAR
+from mmbombo.structures.annotation_kinds import BOXES, ITSELF, LINEAR
 from mmbombo.utils import UserError
 from .multi_task_data_preprocessor import map_fields, set_map
 
@@ -95,6 +95,9 @@ def resize_sample(sample: DetDataSample, old: int, new: int) -> DetDataSample:
             if 'areas' in instances:
                 instances.areas = instances.areas * scale**2
             resized.set_field(instances, field.name)
+        elif field.geometry == ITSELF and field.name in sample:
+            resized.set_field(
+                sample.get(field.name).resized(scale), field.name)
     for field in map_fields(sample):
         pixels = sample.get(field.name).get(field.key)
         set_map(

@@ -1,0 +1,212 @@
+# Copyright (c) mmbombo contributors.
+"""Superpixels, and regions that are grouped of them, as Selective Search does.
+
+Sources: Felzenszwalb and Huttenlocher, "Efficient Graph-Based Image
+Segmentation", IJCV 2004; Uijlings et al., "Selective Search for Object
+Recognition", IJCV 2013.
+"""
+import heapq
+from typing import List, NamedTuple, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from mmbombo.utils import UserError
+from .membership import measure
+
+#: Bins of the colors of a channel, and of its slopes in each direction.
+COLOR_BINS, SLOPE_BINS, DIRECTIONS = 25, 10, 8
+#: Time and memory grow with their square.
+MAX_SUPERPIXELS = 2**13
+COLOR_SPACES = dict(
+    rgb=cv2.COLOR_BGR2RGB, hsv=cv2.COLOR_BGR2HSV_FULL, lab=cv2.COLOR_BGR2LAB)
+
+
+class RegionProposals(NamedTuple):
+    """Superpixels of an image and what is grouped of them.
+
+    Attributes:
+        superpixels (np.ndarray): uint16 (H, W), from 0 on, none missing.
+        pairs (np.ndarray): uint16 (2, K), a region and a superpixel that it
+            holds, sorted. The first region is the whole image.
+    """
+    superpixels: np.ndarray
+    pairs: np.ndarray
+
+
+def propose_regions(image: np.ndarray,
+                    k: float = 100,
+                    sigma: float = .8,
+                    min_size: int = 100,
+                    color_spaces: Sequence[str] = ('hsv', 'lab'),
+                    max_side: int = 640) -> RegionProposals:
+    """Group the superpixels of an image in several ways.
+
+    Once for each color space, by color, texture, size and fill, and once
+    without color. The regions of all groupings, without repetition, come in
+    the order of their merging from the last on, so those in front are large.
+
+    Args:
+        image (np.ndarray): BGR uint8 (H, W, 3).
+        k (float): How large the superpixels are. Defaults to 100.
+        sigma (float): Of the Gaussian before, in pixels. Defaults to 0.8.
+        min_size (int): Of superpixels, in pixels. Defaults to 100.
+        color_spaces (Sequence[str]): Out of :data:`COLOR_SPACES`. Defaults to
+            ('hsv', 'lab').
+        max_side (int): A larger image is scaled to this before, which bounds
+            time and memory. Defaults to 640.
+    """
+    height, width = image.shape[:2]
+    scale = min(1, max_side / max(height, width))
+    small = cv2.resize(
+        image, (max(1, round(scale * width)), max(1, round(scale * height))),
+        interpolation=cv2.INTER_AREA)
+    numbers = superpixels(small, k, sigma, min_size)
+    areas, extents = measure(numbers, numbers.max() + 1)
+    if len(areas) > MAX_SUPERPIXELS:
+        raise UserError(
+            f'an image has {len(areas)} superpixels, of {MAX_SUPERPIXELS} at '
+            'most; set a smaller max_side or a larger min_size of regions')
+    edges = touching(numbers)
+    groupings = []
+    for space in color_spaces:
+        colors, slopes = histograms(
+            cv2.cvtColor(small, COLOR_SPACES[space]), numbers)
+        for features in (np.concatenate([colors, slopes], 1), slopes):
+            groupings.append(group(features, areas, extents, edges))
+    numbers = cv2.resize(
+        numbers.astype(np.uint16), (width, height),
+        interpolation=cv2.INTER_NEAREST)
+    return RegionProposals(numbers, membership(groupings, len(areas)))
+
+
+def superpixels(image: np.ndarray,
+                k: float = 100,
+                sigma: float = .8,
+                min_size: int = 100) -> np.ndarray:
+    """Numbers (H, W) of connected pixels, by Felzenszwalb and Huttenlocher."""
+    try:
+        from skimage.segmentation import felzenszwalb
+    except ImportError as error:
+        raise UserError(
+            'regions need scikit-image: pip install scikit-image') from error
+    return felzenszwalb(
+        image, scale=k, sigma=sigma, min_size=min_size, channel_axis=-1)
+
+
+def touching(numbers: np.ndarray) -> np.ndarray:
+    """Pairs (E, 2) of superpixels that share an edge of a pixel."""
+    pairs = np.concatenate([
+        np.stack([numbers[1:].ravel(), numbers[:-1].ravel()]),
+        np.stack([numbers[:, 1:].ravel(), numbers[:, :-1].ravel()])
+    ], 1)
+    low, high = np.sort(pairs[:, pairs[0] != pairs[1]], 0)
+    count = numbers.max() + 1
+    return np.stack(np.divmod(np.unique(low * count + high), count), 1)
+
+
+def histograms(image: np.ndarray,
+               numbers: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Of superpixels, the colors (S, 75) and slopes (S, 240), of sum 1."""
+    smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1)
+    slopes: List[np.ndarray] = []
+    dx, dy = (cv2.Sobel(smooth, cv2.CV_32F, *x) for x in ((1, 0), (0, 1)))
+    for angle in np.arange(DIRECTIONS) * (2 * np.pi / DIRECTIONS):
+        slope = np.maximum(np.cos(angle) * dx + np.sin(angle) * dy, 0)
+        top = slope.max((0, 1)) + 1e-6
+        slopes.append((slope * (SLOPE_BINS * (1 - 1e-6) / top)))
+    colors = image.astype(np.int64) * COLOR_BINS // 256
+    return (_count(colors, numbers, COLOR_BINS),
+            _count(
+                np.concatenate(slopes, 2).astype(np.int64), numbers,
+                SLOPE_BINS))
+
+
+def _count(bins: np.ndarray, numbers: np.ndarray, num_bins: int) -> np.ndarray:
+    """Histograms (S, C x B) of maps (H, W, C) of bins."""
+    count = numbers.max() + 1
+    tables = [
+        np.bincount(
+            (numbers * num_bins + bins[..., i]).ravel(),
+            minlength=count * num_bins).reshape(count, num_bins)
+        for i in range(bins.shape[2])
+    ]
+    table = np.concatenate(tables, 1).astype(np.float32)
+    return table / table.sum(1, keepdims=True)
+
+
+def group(features: np.ndarray, areas: np.ndarray, extents: np.ndarray,
+          edges: np.ndarray) -> np.ndarray:
+    """Merge the two most similar neighbors until there is no more.
+
+    Args:
+        features (np.ndarray): (S, F), histograms whose intersections count.
+        areas (np.ndarray): (S, ), in pixels.
+        extents (np.ndarray): (S, 4), x1, y1, -x2, -y2.
+        edges (np.ndarray): (E, 2), which touch.
+
+    Returns:
+        np.ndarray: (M, 2), what is merged, where S + i is the result of the
+        i-th merger.
+    """
+    count, total = len(areas), areas.sum()
+    features, areas, extents = (
+        np.concatenate([x, np.zeros_like(x)[1:]])
+        for x in (features, areas.astype(np.float32), extents))
+    near = [set() for _ in areas]
+    for a, b in edges.tolist():
+        near[a].add(b)
+        near[b].add(a)
+
+    def queued(a, b):
+        """Pairs and what they lack in similarity, which is color, texture,
+        size, 1 - (a + b) / total, and fill, 1 - (box - a - b) / total."""
+        box = np.minimum(extents[a], extents[b])
+        box = (box[:, 0] + box[:, 2]) * (box[:, 1] + box[:, 3])
+        alike = np.minimum(features[a], features[b]).sum(1)
+        lack = box / total - alike
+        return zip(lack.tolist(), a.tolist(), b.tolist())
+
+    queue = list(queued(*edges.T))
+    heapq.heapify(queue)
+    mergers: List[Tuple[int, int]] = []
+    while queue:
+        _, a, b = heapq.heappop(queue)
+        if near[a] is None or near[b] is None:  # merged before
+            continue
+        new = count + len(mergers)
+        mergers.append((a, b))
+        areas[new] = areas[a] + areas[b]
+        features[new] = (areas[a] * features[a] +
+                         areas[b] * features[b]) / areas[new]
+        extents[new] = np.minimum(extents[a], extents[b])
+        near[new] = (near[a] | near[b]) - {a, b}
+        near[a] = near[b] = None
+        for other in near[new]:
+            near[other] = near[other] - {a, b} | {new}
+        if near[new]:
+            others = np.array(list(near[new]))
+            for entry in queued(others, np.full_like(others, new)):
+                heapq.heappush(queue, entry)
+    return np.array(mergers, np.int64).reshape(-1, 2)
+
+
+def membership(groupings: Sequence[np.ndarray], count: int) -> np.ndarray:
+    """Pairs uint16 (2, K) of all regions of some groupings.
+
+    Without repetition: the superpixels, and results of mergers, the last of
+    each grouping first.
+    """
+    codes = np.random.RandomState(0).randint(2**62, size=count)
+    tables, ranks = [np.eye(count, dtype=bool)], [np.full(count, count)]
+    for mergers in groupings:
+        table = np.concatenate(
+            [tables[0], np.zeros((len(mergers), count), bool)])
+        for new, (a, b) in enumerate(mergers.tolist(), count):
+            table[new] = table[a] | table[b]
+        tables.append(table[count:])
+        ranks.append(np.arange(len(mergers))[::-1])
+    table = np.concatenate(tables)
+    table = table[np.argsort(np.concatenate(ranks), kind='stable')]
+    first = np.sort(np.unique(table @ codes, return_index=True)[1])
+    return np.stack(np.nonzero(table[first])).astype(np.uint16)
