@@ -46,6 +46,15 @@ def test_image_without_labels_adds_zero(loss):
     assert void == 0 and not logits.grad.any()
 
 
+def test_weights_of_pixels():
+    logits, ids = logits_and_ids()
+    kept = torch.rand(ids.shape) < .5
+    loss = InverseFrequencyCELoss()
+    assert torch.allclose(
+        loss(logits, ids, weight=kept.float()),
+        loss(logits, ids.where(kept, 255)))
+
+
 def test_only_classes_without_weight():
     logits, ids = logits_and_ids()
     loss = InverseFrequencyCELoss([0., 1., 1., 1.])(logits, ids * 0)

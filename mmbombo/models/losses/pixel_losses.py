@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """The losses of `E2S2 <https://arxiv.org/abs/1607.07671>`_."""
-from typing import Sequence, Union
+from typing import Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -39,24 +39,27 @@ class InverseFrequencyCELoss(nn.Module):
         self.register_buffer('class_weight', weight, persistent=False)
         self.loss_weight = loss_weight
 
-    def forward(self, cls_score: Tensor, label: Tensor) -> Tensor:
-        """The loss of logits ``(N, C, H, W)`` with ids ``(N, H, W)``; an image
-        without a labeled pixel adds 0."""
+    def forward(self,
+                cls_score: Tensor,
+                label: Tensor,
+                weight: Optional[Tensor] = None,
+                ignore_index: int = IGNORE_INDEX) -> Tensor:
+        """The loss of logits ``(N, C, H, W)`` with ids and, if wanted, weights
+        ``(N, H, W)`` of pixels; an image without a labeled pixel adds 0."""
         cls_score = full_precision(cls_score)
-        weight = self.class_weight
-        if weight is None:
-            weight = cls_score.new_ones(cls_score.size(1))
+        class_weight = self.class_weight
+        if class_weight is None:
+            class_weight = cls_score.new_ones(cls_score.size(1))
         losses = F.cross_entropy(
-            cls_score,
-            label,
-            weight.to(cls_score),
-            ignore_index=IGNORE_INDEX,
-            reduction='none')
-        weights = F.pad(weight.to(cls_score),
-                        (0, 1))[label.where(label != IGNORE_INDEX,
-                                            len(weight))]
-        losses, weights = losses.flatten(1).sum(1), weights.flatten(1).sum(1)
-        return self.loss_weight * (losses / weights.clamp(min=1e-9)).mean()
+            cls_score, label, ignore_index=ignore_index, reduction='none')
+        # the last one is that of pixels without a label
+        weights = F.pad(class_weight.to(losses), (0, 1))[label.where(
+            label != ignore_index, len(class_weight))]
+        if weight is not None:
+            weights = weights * weight
+        losses = (losses * weights).flatten(1).sum(1)
+        total = weights.flatten(1).sum(1).clamp(min=1e-9)
+        return self.loss_weight * (losses / total).mean()
 
 
 @MODELS.register_module()
@@ -77,7 +80,11 @@ class MaxPixelLoss(nn.Module):
         super().__init__()
         self.loss_weight = loss_weight
 
-    def forward(self, cls_score: Tensor, label: Tensor) -> Tensor:
+    def forward(self,
+                cls_score: Tensor,
+                label: Tensor,
+                weight: None = None,
+                ignore_index: int = IGNORE_INDEX) -> Tensor:
         """The loss of logits ``(N, C, H, W)``; of the ids ``(N, H, W)`` only
         which there are counts. An image without any adds 0."""
         probs = full_precision(cls_score).softmax(1).flatten(2).amax(2)
