@@ -14,8 +14,6 @@ model = dict(
         in_index=1,
         stride=8,
         fc_channels=256))
-# one map of the pyramid is read
-find_unused_parameters = True
 
 load_regions = dict(
     type='LoadRegions', cache_dir=_base_.data_root + 'regions')

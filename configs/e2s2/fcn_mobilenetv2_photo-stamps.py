@@ -7,5 +7,3 @@ head.pop('feature_strides')
 head.update(
     type='mmseg.FCNHead', in_channels=64, in_index=1, concat_input=False)
 model = dict(decode_head=head)
-# one map of the pyramid is read
-find_unused_parameters = True

@@ -25,5 +25,7 @@ model = dict(
         loss_decode=dict(type='mmbombo.InverseFrequencyCELoss')),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))
+# of the last layer, of which no head reads
+find_unused_parameters = True
 custom_hooks = [dict(type='ClassFrequencyHook')]
 default_hooks = dict(checkpoint=dict(save_best='seg/mIoU'))
