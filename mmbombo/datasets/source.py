@@ -113,8 +113,8 @@ class SourceMixin:
                     f'source {self.source!r}: annotation_kinds declares '
                     f'{kind!r}; name the folder of the maps, '
                     f'data_prefix=dict({key}=...)')
-            info[key] = osp.join(prefix[key], map_name(info['img_path'],
-                                                       images))
+            info[key] = osp.join(prefix[key],
+                                 map_name(info['img_path'], images))
 
     def full_init(self) -> None:
         """Read the list of images, and load the first one of it."""

@@ -45,5 +45,6 @@ def base_type(step: dict) -> str:
 
 def _needs_annotations(step: dict) -> bool:
     name = base_type(step)
-    return name == 'LabelComponents' or (name.startswith('Load')
-                                         and not name.startswith('LoadImage'))
+    needs_none = ('LoadImage', 'LoadRegions')
+    return name == 'LabelComponents' or (name.startswith('Load') and
+                                         not name.startswith(needs_none))

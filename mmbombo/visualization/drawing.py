@@ -13,13 +13,16 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .palette import ClassStyle, Color, style_of, text_color
+from mmbombo.structures import Regions
+from .palette import ClassStyle, Color, distinct_color, style_of, text_color
 
 Corners = Tuple[float, float, float, float]
 HATCH_DARK = (96, 96, 96)
 HATCH_LIGHT = (190, 190, 190)
 #: Brightness of what is not salient.
 DIM = 0.2
+#: Regions that are painted, and the color of the outlines of superpixels.
+SHOWN_REGIONS, OUTLINE = 6, (255, 255, 255)
 #: Width of a dark and a light stripe together, in pixels.
 HATCH_PERIOD = 10
 
@@ -106,6 +109,31 @@ def draw_saliency(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
     unknown = saliency[..., None] < 0
     stripes = hatch(*saliency.shape)
     return np.where(unknown, stripes, np.round(dimmed)).astype(np.uint8)
+
+
+def draw_regions(image: np.ndarray, regions: Regions,
+                 alpha: float) -> Tuple[np.ndarray, List[Box]]:
+    """Outline superpixels and paint a few regions on a copy of an image (H,
+    W, 3), whose size may differ; their boxes are for :func:`draw_boxes`."""
+    height, width = image.shape[:2]
+    numbers = cv2.resize(
+        regions.superpixels.cpu().numpy().astype(np.int16), (width, height),
+        interpolation=cv2.INTER_NEAREST)
+    layer, boxes = image.copy(), []
+    rows, columns = regions.superpixels.shape
+    scale = np.array([width / columns, height / rows] * 2)
+    # from large to small, without the whole image
+    step = max(1, len(regions) // SHOWN_REGIONS)
+    for region in range(1, len(regions), step):
+        color = distinct_color(len(boxes))
+        members = regions.pairs[1, regions.pairs[0] == region].cpu().numpy()
+        layer[np.isin(numbers, members)] = color
+        corners = regions.bboxes[region].cpu().numpy() * scale
+        boxes.append(Box(tuple(corners), color, f'region {region}'))
+    painted = cv2.addWeighted(layer, alpha, image, 1 - alpha, 0)
+    painted[:-1][numbers[1:] != numbers[:-1]] = OUTLINE
+    painted[:, :-1][numbers[:, 1:] != numbers[:, :-1]] = OUTLINE
+    return painted, boxes
 
 
 def _dashes(start: np.ndarray, end: np.ndarray, length: int):

@@ -8,9 +8,9 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.registry import ANNOTATION_DRAWERS
-from mmbombo.structures import (BBOX, IGNORE_INDEX, IMAGE_LABEL, SALIENCY,
-                                SEM_SEG, AnnotationKind, annotation_kind,
-                                annotation_kinds)
+from mmbombo.structures import (BBOX, IGNORE_INDEX, IMAGE_LABEL, REGIONS,
+                                SALIENCY, SEM_SEG, AnnotationKind, Regions,
+                                annotation_kind, annotation_kinds)
 from mmbombo.structures.candidate_map import CandidateMap
 from mmbombo.structures.image_labels import PRESENT, UNKNOWN
 from .palette import SEVERAL
@@ -31,13 +31,14 @@ class LabeledBox(NamedTuple):
 
 class Layer(NamedTuple):
     """What one panel shows: boxes, segmentation ids (H, W), tags, a word such
-    as 'shows' to classes of the task 'cls', and saliency (H, W), -1 where it
-    is unknown."""
+    as 'shows' to classes of the task 'cls', saliency (H, W), -1 where it is
+    unknown, and regions."""
     caption: str
     boxes: List[LabeledBox] = []
     ids: Optional[np.ndarray] = None
     tags: Dict[str, List[int]] = {}
     saliency: Optional[np.ndarray] = None
+    regions: Optional[Regions] = None
 
 
 def to_numpy(values) -> np.ndarray:
@@ -147,6 +148,18 @@ def draw_gt_saliency(layer: Layer, sample: DetDataSample) -> Layer:
     if 'gt_saliency' not in sample:
         return layer
     return layer._replace(saliency=to_numpy(sample.gt_saliency.data)[0])
+
+
+@ANNOTATION_DRAWERS.register_module(name=REGIONS)
+def draw_gt_regions(layer: Layer, sample: DetDataSample) -> Layer:
+    """Add the regions, and say how many there are."""
+    if 'regions' not in sample:
+        return layer
+    regions = sample.regions
+    return layer._replace(
+        caption=f'{layer.caption} ({len(regions)} of '
+        f'{regions.num_superpixels} superpixels)',
+        regions=regions)
 
 
 def pseudo_layer(sample: DetDataSample) -> Optional[Layer]:

@@ -12,7 +12,8 @@ from mmengine.visualization import Visualizer
 from mmbombo.registry import VISUALIZERS
 from mmbombo.structures import IGNORE_INDEX
 from mmbombo.utils import UserError
-from .drawing import Box, draw_boxes, draw_map, draw_saliency, font_size
+from .drawing import (Box, draw_boxes, draw_map, draw_regions, draw_saliency,
+                      font_size)
 from .layers import SEG, LabeledBox, Layer, gt_layer, pred_layer, pseudo_layer
 from .layout import Panel, join_row, legend, stack, text_bar
 from .palette import BACKGROUND, ClassStyle, Color, class_styles, style_of
@@ -26,7 +27,8 @@ class MultiTaskLocalVisualizer(Visualizer):
     ``seg_classes`` and ``seg_palette`` for maps. A class that both tasks know
     by the same name has one color. The class ``background`` is transparent,
     ignored pixels are gray stripes and ignored boxes are dashed. Saliency is
-    brightness. A legend below explains the colors that occur.
+    brightness. Superpixels are outlined, and a few regions painted. A legend
+    below explains the colors that occur.
 
     Args:
         name (str): Name of the instance. Defaults to 'visualizer'.
@@ -145,6 +147,8 @@ class MultiTaskLocalVisualizer(Visualizer):
                               self.alpha)
         scale = (width / image.shape[1], height / image.shape[0])
         boxes = []
+        if layer.regions is not None:
+            canvas, boxes = draw_regions(canvas, layer.regions, self.alpha)
         # Ignored boxes come last: their tags give way to the others'.
         for box in sorted(layer.boxes, key=lambda box: box.ignored):
             styles = seg_styles if box.task == SEG else det_styles

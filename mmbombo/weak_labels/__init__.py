@@ -10,9 +10,9 @@ from .permutohedral_lattice import PermutohedralLattice
 from .region_proposals import RegionProposals, propose_regions
 
 __all__ = [
-    'RegionCache', 'RegionProposals', 'propose_regions', 'FittedRegions',
-    'fit_regions', 'CRFParams', 'CRF_PRESETS', 'DenseCRF', 'METHODS',
+    'CRFParams', 'CRF_PRESETS', 'DenseCRF', 'FittedRegions', 'METHODS',
     'PermutohedralLattice', 'PseudoMask', 'PseudoMaskCache', 'RefinedBoxes',
-    'boxes_to_mask', 'check_method', 'covered_cells', 'covered_pixels',
-    'label_components', 'refine_boxes'
+    'RegionCache', 'RegionProposals', 'boxes_to_mask', 'check_method',
+    'covered_cells', 'covered_pixels', 'fit_regions', 'label_components',
+    'propose_regions', 'refine_boxes'
 ]

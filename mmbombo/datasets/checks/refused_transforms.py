@@ -2,7 +2,7 @@
 """Transforms that are known not to work, refused by name."""
 from typing import Any, Callable, Iterator, Optional, Sequence
 
-from mmbombo.structures import BBOX, SALIENCY
+from mmbombo.structures import BBOX, REGIONS, SALIENCY
 from mmbombo.utils import UserError
 
 _NO_MAPS = 'it does not move segmentation maps'
@@ -67,10 +67,10 @@ def _refusal(transform: Callable, kinds: Sequence[str]) -> Optional[str]:
         return None
     if name in NEEDS_BOXES and BBOX not in kinds:
         return 'it needs boxes; use mmdet.RandomCrop, or nothing'
-    if name == 'Expand' and SALIENCY in kinds:
+    if name == 'Expand' and {SALIENCY, REGIONS} & {*kinds}:
         return (
             'it does not tell where it puts the image, which saliency maps '
-            'need; use RandomZoomCrop')
+            'and regions need; use RandomZoomCrop')
     reason = REFUSED.get(f'{library}.{name}') or REFUSED.get(name)
     if reason is None and library == 'mmseg':
         return ('MMSegmentation\'s transforms move no boxes, and no map that '

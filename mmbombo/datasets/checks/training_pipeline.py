@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from mmdet.structures.bbox import HorizontalBoxes
 
-from mmbombo.structures import BBOX, IGNORE_INDEX, SALIENCY, SEM_SEG
+from mmbombo.structures import BBOX, IGNORE_INDEX, REGIONS, SALIENCY, SEM_SEG
+from mmbombo.structures.saliency import UNKNOWN_SALIENCY
 from ..draw_seed import SeededIndex, seeded_draw
-from ..transforms.saliency import move_saliency
+from ..transforms.recorded_moves import move_maps
 from .refused_transforms import PipelineError, refuse_by_name, step_name
 
 #: Height and width of the probe image, and its object: x1, y1, x2, y2.
@@ -22,6 +23,10 @@ PROBE_SHAPE = (168, 232)
 PROBE_BOX = (28, 36, 108, 92)
 #: How often it is sent.
 NUM_SEEDS = 10
+#: Maps that :func:`move_maps` moves: what is unknown in them, and what the
+#: object is above.
+MOVED_MAPS = dict(
+    gt_saliency=(UNKNOWN_SALIENCY, .5), gt_superpixels=(0, 1.5))
 #: Side of the window in which pixels are compared, and filled ones found.
 WINDOW, FLAT = (9, 9), np.ones((5, 5), np.uint8)
 #: Fewer pixels than this prove nothing.
@@ -57,8 +62,8 @@ def check_training_pipeline(transforms: Sequence[Callable],
                     f'annotation kinds {tuple(kinds)} and its annotation are '
                     f'not together: {problem}. A transform must move `img`, '
                     '`gt_seg_map` and `gt_bboxes` alike, record the move in '
-                    '`homography_matrix` if there is a saliency map, and add '
-                    'no boxes to an image without them')
+                    '`homography_matrix` if there are saliency maps or '
+                    'regions, and add no boxes to an image without them')
 
 
 def _turn(transform: Callable) -> int:
@@ -78,11 +83,13 @@ def _problem(steps: Sequence[Callable], kinds: Sequence[str], has_map: bool,
     """What is wrong with the probe after the steps, if anything."""
     sample = run_probe(steps, probe_sample(kinds, has_map), seed)
     problem = None if sample is None else find_disagreement(sample)
-    if sample is not None and 'gt_saliency' in sample:
-        saliency = move_saliency(sample)['gt_saliency']
-        as_ids = np.where(saliency < 0, IGNORE_INDEX, saliency > .5)
-        problem = problem or find_disagreement(
-            dict(sample, gt_seg_map=as_ids.astype(np.uint8)))
+    for name, (unknown, threshold) in MOVED_MAPS.items():
+        if sample is not None and name in sample:
+            values = move_maps(sample)[name]
+            as_ids = np.where(values == unknown, IGNORE_INDEX,
+                              values > threshold)
+            problem = problem or find_disagreement(
+                dict(sample, gt_seg_map=as_ids.astype(np.uint8)))
     if problem is not None and not has_map:
         # A rotated object does not fill its box, but fits its map.
         return _problem(steps, kinds, True, seed)
@@ -192,6 +199,10 @@ def probe_sample(kinds: Sequence[str], has_map: bool) -> dict:
         sample.update(
             gt_saliency=seg_map.astype(np.float32),
             saliency_frame=(None, PROBE_SHAPE))
+    if REGIONS in kinds:
+        sample.update(
+            gt_superpixels=seg_map.astype(np.uint16) + 1,
+            superpixels_frame=(None, PROBE_SHAPE))
     if BBOX in kinds:
         sample.update(
             gt_bboxes=HorizontalBoxes(torch.tensor([PROBE_BOX]).float()),

@@ -67,8 +67,11 @@ def _move_since(results: dict, name: str,
     if name not in results:
         return None
     (before, shape), (now, new_shape) = results[key], frame_of(results)
-    # a transform of MMSegmentation moves what `seg_fields` names, unrecorded
-    if now is before and new_shape in (shape, results[name].shape):
+    # Without a record, there may be a padding. What moves `seg_fields`, as
+    # MMSegmentation does, has moved the map.
+    old_shape = results[name].shape
+    if now is before and (new_shape in (shape, old_shape)
+                          or np.less(new_shape, old_shape).any()):
         return None
     results[key] = now, new_shape
     before, now = (

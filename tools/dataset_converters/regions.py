@@ -1,0 +1,104 @@
+# Copyright (c) mmbombo contributors.
+"""Make the regions of a config ahead of training, on all cores.
+
+    python tools/dataset_converters/regions.py CONFIG
+
+fills the ``cache_dir`` of every ``LoadRegions`` in the pipelines of training,
+validation and test, of our data sets and of those of MMDetection and
+MMSegmentation.
+Regions that are there already are skipped, so an interrupted run continues.
+Training makes the missing ones itself; this tool keeps the first epoch fast.
+"""
+import argparse
+import multiprocessing
+import os
+from typing import Callable, Dict, List, Tuple
+
+import cv2
+from mmengine.config import DictAction
+from mmengine.utils import track_iter_progress
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file, or a name of ours')
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=os.cpu_count(),
+        help='processes (default: all cores)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, key=value')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from mmengine.registry import init_default_scope
+
+from mmbombo.datasets.transforms import LoadRegions
+from mmbombo.registry import DATASETS
+from mmbombo.utils import UserError, user_errors
+from mmbombo.utils.config_names import load_config
+
+#: Data set, index and transforms of an image, by its file and the options.
+Jobs = Dict[tuple, Tuple[object, int, List[Callable]]]
+#: What the worker processes work on; set before they are forked.
+JOBS: List[Tuple[object, int, List[Callable]]] = []
+
+
+def add_jobs(jobs: Jobs, dataset) -> None:
+    """Add each image once for every ``LoadRegions`` that loads it."""
+    parts = getattr(dataset, 'datasets',
+                    None) or [getattr(dataset, 'dataset', None)]
+    for part in parts:
+        if part is not None:
+            add_jobs(jobs, part)
+    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+    for end, transform in enumerate(transforms, 1):
+        if isinstance(transform, LoadRegions) and transform.cache:
+            for index in range(len(dataset)):
+                path = dataset.get_data_info(index)['img_path']
+                jobs.setdefault((path, repr(transform)),
+                                (dataset, index, transforms[:end]))
+
+
+def make_one(number: int) -> None:
+    """Run the transforms of one job; the last one fills the cache."""
+    dataset, index, transforms = JOBS[number]
+    results = dataset.get_data_info(index)
+    for transform in transforms:
+        results = transform(results)
+
+
+@user_errors()
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmbombo'))
+    jobs: Jobs = {}
+    for phase in ('train', 'val', 'test'):
+        loader = cfg.get(f'{phase}_dataloader')
+        if loader:
+            add_jobs(jobs, DATASETS.build(loader.dataset))
+    if not jobs:
+        raise UserError(f'{args.config}: no pipeline has LoadRegions with a '
+                        'cache_dir')
+    JOBS.extend(jobs.values())
+    # forked processes cannot use OpenCV's threads of their parent
+    cv2.setNumThreads(1)
+    with multiprocessing.get_context('fork').Pool(args.jobs) as pool:
+        made = pool.imap_unordered(make_one, range(len(JOBS)), chunksize=4)
+        list(track_iter_progress((made, len(JOBS))))
+    roots = sorted({str(job[2][-1].cache.root) for job in JOBS})
+    print(f'regions of {len(JOBS)} images in {", ".join(roots)}')
+
+
+if __name__ == '__main__':
+    main()
