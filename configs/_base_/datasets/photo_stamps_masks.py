@@ -26,8 +26,12 @@ masks = dict(
     type='mmseg.BaseSegDataset',
     data_root=_base_.data_root,
     data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+    # what MMSegmentation and our visualizer ask for
     metainfo=dict(
-        classes=_base_.seg_classes, palette=_base_.metainfo.seg_palette))
+        classes=_base_.seg_classes,
+        palette=_base_.metainfo.seg_palette,
+        seg_classes=_base_.seg_classes,
+        seg_palette=_base_.metainfo.seg_palette))
 loader = dict(_delete_=True, num_workers=2, persistent_workers=True)
 train_dataloader = dict(
     loader,
