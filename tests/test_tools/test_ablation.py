@@ -184,9 +184,9 @@ def test_mean_iou_of_groups_is_of_the_classes_that_occur(ablation, tmp_path):
     ious = {'cat': 40., 'dog': float('nan'), 'sky': 90., 'sea': 20.}
     line = {f'seg/{name}_IoU': iou for name, iou in ious.items()}
     file.write_text(json.dumps({'seg/mIoU': 50., **line}))
-    assert ablation.read_log(
-        tmp_path, dict(things=['cat', 'dog'], stuff=['sky', 'sea']), {}) == dict(
-            mIoU=50., things=40., stuff=55., pseudo={})
+    groups = dict(things=['cat', 'dog'], stuff=['sky', 'sea'])
+    assert ablation.read_log(tmp_path, groups, {}) == dict(
+        mIoU=50., things=40., stuff=55., pseudo={})
 
 
 def test_a_bench_names_further_metrics(ablation, report, tmp_path):

@@ -23,11 +23,10 @@ class FreeformRoIPool(nn.Module):
     Args:
         output_size (int): Rows and columns of bins, k.
         stride (int): Pixels of the image per cell of the map.
-        mode (str): What is returned: 'box', all of the boxes; 'fg', what is of
-            the regions; 'grouped' and 'separate', the channels of 'fg' and
-            then those of 'box', which the layers above tell apart;
-            'shared_sum', the sum of both, which a linear layer maps to the sum
-            of what it maps them to.
+        mode (str): 'box', all of the boxes; 'fg', what is of the regions;
+            'grouped' and 'separate', the channels of 'fg' and then of 'box',
+            which the layers above tell apart; 'shared_sum', the sum, as if
+            both went through the same linear layer.
     """
 
     def __init__(self,

@@ -30,27 +30,26 @@ class RegionHead(BaseModule):
 
     Args:
         num_classes (int): Number of classes.
-        in_channels (int): Channels of the map that is read.
+        in_channels (int): Channels of the map that is pooled from.
         stride (int): Pixels of the image per cell of the map.
-        in_index (int): Which map is read. Defaults to -1.
-        fc_channels (int): Width of the first two layers, doubled by
-            'separate'. Defaults to 4096.
-        pooling (str): 'box', all of the boxes; 'fg', what is of the region in
-            them; or both: 'separate', two first layers side by side; 'grouped',
-            of half the width each (published as tied); 'shared_sum', one
-            layer that reads the sum. Defaults to 'separate'.
+        in_index (int): Which map. Defaults to -1.
+        fc_channels (int): Width of the first two layers, of which 'separate'
+            has twice as many. Defaults to 4096.
+        pooling (str): Mode of :class:`FreeformRoIPool`. Of two groups of
+            channels each has a first layer of its own, 'grouped' (published as
+            tied) one of half the width. Defaults to 'separate'.
         output_size (int): Rows and columns of pooled bins. Defaults to 7.
         decay (float): See :func:`region_to_superpixel`. Defaults to 0, the
             maximum.
         dropout_ratio (float): Behind the first two layers. Defaults to 0.5.
-        chunk_size (int): Regions whose features are in memory at a time; if an
-            image has more, training computes them again for the gradient.
-            2,000 with 2 x 512 x 7 x 7 features are 400 MB. Defaults to 2000.
+        chunk_size (int): Regions whose features are in memory at a time, 1.5
+            GB for the default of 2,000 with 512 channels; if an image has
+            more, training computes them again for the gradient.
         loss_decode (dict): Defaults to :class:`InverseFrequencyCELoss`.
         vgg16 (str, optional): Path or URL of torchvision's VGG16, from which
-            the first two layers start; both halves of 'separate' from all of
-            it, so that activations of the second layer double, as published.
-            Defaults to None.
+            the first two layers start; either half of 'separate' from all of
+            it, so that what the second gives doubles, as published. Defaults
+            to None.
         init_cfg (dict): Initialization config, of the last layer.
     """
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Dict, Optional, Tuple
+from typing import Dict, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -70,7 +70,4 @@ class RegionSegmentor(BaseSegmentor):
         return self.postprocess_result(
             self.encode_decode(inputs, data_samples), data_samples)
 
-    def _forward(self,
-                 inputs: Tensor,
-                 data_samples: Optional[SampleList] = None) -> Tensor:
-        return self.encode_decode(inputs, data_samples)
+    _forward = encode_decode
