@@ -56,6 +56,10 @@ def propose_regions(image: np.ndarray,
         max_side (int): A larger image is scaled to this before, which bounds
             time and memory. Defaults to 640.
     """
+    unknown = {*color_spaces} - {*COLOR_SPACES}
+    if unknown:
+        raise UserError(f'color space {sorted(unknown)[0]!r} of regions is '
+                        f'not one of {[*COLOR_SPACES]}')
     height, width = image.shape[:2]
     scale = min(1, max_side / max(height, width))
     small = cv2.resize(
