@@ -2,8 +2,7 @@
 """Scores of regions as scores of pixels.
 
 `Region-based Semantic Segmentation with End-to-End Training
-<https://arxiv.org/abs/1607.07671>`_ (E2S2), its section 3, and its published
-code.
+<https://arxiv.org/abs/1607.07671>`_ (E2S2), and its published code.
 """
 import torch
 import torch.nn.functional as F
