@@ -16,10 +16,12 @@ from .membership import measure
 
 #: Bins of the colors of a channel, and of its slopes in each direction.
 COLOR_BINS, SLOPE_BINS, DIRECTIONS = 25, 10, 8
-#: Time and memory grow with their square.
-MAX_SUPERPIXELS = 2**13
+#: As many as 16 bits can number the regions of.
+MAX_SUPERPIXELS = 2**14
 COLOR_SPACES = dict(
     rgb=cv2.COLOR_BGR2RGB, hsv=cv2.COLOR_BGR2HSV_FULL, lab=cv2.COLOR_BGR2LAB)
+#: By what superpixels are grouped, besides size and fill.
+CUES = (*COLOR_SPACES, 'texture', 'none')
 
 
 class RegionProposals(NamedTuple):
@@ -35,59 +37,70 @@ class RegionProposals(NamedTuple):
 
 
 def propose_regions(image: np.ndarray,
-                    k: float = 100,
+                    k: float = 50,
                     sigma: float = .8,
-                    min_size: int = 100,
-                    color_spaces: Sequence[str] = ('hsv', 'lab'),
+                    min_size: int = 25,
+                    color_space: str = 'lab',
+                    cues: Sequence[str] = ('lab', 'hsv', 'texture', 'none'),
+                    max_regions: int = 2000,
                     max_side: int = 640) -> RegionProposals:
     """Group the superpixels of an image in several ways.
 
-    Once for each color space, by color, texture, size and fill, and once
-    without color. The regions of all groupings, without repetition, come in
-    the order of their merging from the last on, so those in front are large.
+    By size and fill and, once each, by what ``cues`` name beside. The regions
+    of all groupings, without repetition, come in the order of their merging
+    from the last on, so those in front are large; those whose boxes repeat one
+    before come last.
+
+    The defaults find more small objects than what is published for E2S2: k and
+    min_size 100, color_space 'rgb', cues 'rgb' and 'texture'.
 
     Args:
         image (np.ndarray): BGR uint8 (H, W, 3).
-        k (float): How large the superpixels are. Defaults to 100.
+        k (float): How large the superpixels are. Defaults to 50.
         sigma (float): Of the Gaussian before, in pixels. Defaults to 0.8.
-        min_size (int): Of superpixels, in pixels. Defaults to 100.
-        color_spaces (Sequence[str]): Out of :data:`COLOR_SPACES`. Defaults to
-            ('hsv', 'lab').
+        min_size (int): Of superpixels, in pixels. Defaults to 25.
+        color_space (str): Of superpixels and texture, 'rgb', 'hsv' or 'lab'.
+            Defaults to 'lab'.
+        cues (Sequence[str]): Out of 'texture', 'none', and color spaces, in
+            which color and texture count. Defaults to ('lab', 'hsv',
+            'texture', 'none').
+        max_regions (int): Further ones are left out. Defaults to 2000.
         max_side (int): A larger image is scaled to this before, which bounds
             time and memory. Defaults to 640.
     """
-    unknown = {*color_spaces} - {*COLOR_SPACES}
-    if unknown:
-        raise UserError(f'color space {sorted(unknown)[0]!r} of regions is '
-                        f'not one of {[*COLOR_SPACES]}')
+    if color_space not in COLOR_SPACES or not {*cues} <= {*CUES}:
+        raise UserError(
+            f'regions: color_space={color_space!r} has to be one of '
+            f'{[*COLOR_SPACES]}, and cues={cues!r} out of {CUES}')
     height, width = image.shape[:2]
     scale = min(1, max_side / max(height, width))
     small = cv2.resize(
         image, (max(1, round(scale * width)), max(1, round(scale * height))),
         interpolation=cv2.INTER_AREA)
-    numbers = superpixels(small, k, sigma, min_size)
+    views = {x: cv2.cvtColor(small, y) for x, y in COLOR_SPACES.items()}
+    numbers = superpixels(views[color_space], k, sigma, min_size)
     areas, extents = measure(numbers, numbers.max() + 1)
     if len(areas) > MAX_SUPERPIXELS:
         raise UserError(
             f'an image has {len(areas)} superpixels, of {MAX_SUPERPIXELS} at '
             'most; set a smaller max_side or a larger min_size of regions')
-    edges = touching(numbers)
-    groupings = []
-    for space in color_spaces:
+    edges, groupings = touching(numbers), []
+    for cue in cues:
         colors, slopes = histograms(
-            cv2.cvtColor(small, COLOR_SPACES[space]), numbers)
-        for features in (np.concatenate([colors, slopes], 1), slopes):
-            groupings.append(group(features, areas, extents, edges))
+            views.get(cue, views[color_space]), numbers)
+        features = dict(
+            texture=slopes,
+            none=slopes[:, :0]).get(cue, np.concatenate([colors, slopes], 1))
+        groupings.append(group(features, areas, extents, edges))
     numbers = cv2.resize(
         numbers.astype(np.uint16), (width, height),
         interpolation=cv2.INTER_NEAREST)
-    return RegionProposals(numbers, membership(groupings, len(areas)))
+    return RegionProposals(numbers, membership(groupings, extents,
+                                               max_regions))
 
 
-def superpixels(image: np.ndarray,
-                k: float = 100,
-                sigma: float = .8,
-                min_size: int = 100) -> np.ndarray:
+def superpixels(image: np.ndarray, k: float, sigma: float,
+                min_size: int) -> np.ndarray:
     """Numbers (H, W) of connected pixels, by Felzenszwalb and Huttenlocher."""
     try:
         from skimage.segmentation import felzenszwalb
@@ -195,22 +208,67 @@ def group(features: np.ndarray, areas: np.ndarray, extents: np.ndarray,
     return np.array(mergers, np.int64).reshape(-1, 2)
 
 
-def membership(groupings: Sequence[np.ndarray], count: int) -> np.ndarray:
-    """Pairs uint16 (2, K) of all regions of some groupings.
+def membership(groupings: Sequence[np.ndarray], extents: np.ndarray,
+               max_regions: int) -> np.ndarray:
+    """Pairs uint16 (2, K) of the regions of some groupings.
 
-    Without repetition: the superpixels, and results of mergers, the last of
-    each grouping first.
+    Without repetition: the results of mergers, the last of each grouping
+    first, and the superpixels; of these, those with boxes of their own first.
     """
-    codes = np.random.RandomState(0).randint(2**62, size=count)
-    tables, ranks = [np.eye(count, dtype=bool)], [np.full(count, count)]
+    # equal sums of random numbers mean the same members
+    count = len(extents)
+    codes = np.random.RandomState(0).randint(2**40, size=count)
+    # a region is a stretch of one of the rows, the leaves of a tree in order
+    rows = [np.arange(count)]
+    tables = [np.stack([codes, rows[0], rows[0] * 0 + 1, rows[0] * 0 + count])]
     for mergers in groupings:
-        table = np.concatenate(
-            [tables[0], np.zeros((len(mergers), count), bool)])
-        for new, (a, b) in enumerate(mergers.tolist(), count):
-            table[new] = table[a] | table[b]
-        tables.append(table[count:])
-        ranks.append(np.arange(len(mergers))[::-1])
-    table = np.concatenate(tables)
-    table = table[np.argsort(np.concatenate(ranks), kind='stable')]
-    first = np.sort(np.unique(table @ codes, return_index=True)[1])
-    return np.stack(np.nonzero(table[first])).astype(np.uint16)
+        code, size = codes.tolist(), [1] * count
+        for a, b in mergers.tolist():
+            code.append(code[a] + code[b])
+            size.append(size[a] + size[b])
+        start = [0] * len(size)
+        for new in reversed(range(count, len(size))):
+            a, b = mergers[new - count]
+            start[a], start[b] = start[new], start[new] + size[a]
+        rows.append(np.argsort(start[:count]))
+        table = np.array([code, start, size, np.arange(len(size))[::-1]])
+        table[1] += count * (len(rows) - 1)
+        tables.append(table[:, count:])
+    table = np.concatenate(tables, 1)
+    table = table[:, np.argsort(table[3], kind='stable')]
+    table = table[:, np.sort(np.unique(table[0], return_index=True)[1])]
+    members = _members(np.concatenate(rows), *table[1:3])
+    boxes = np.minimum.reduceat(extents[members[1]],
+                                np.cumsum(table[2]) - table[2])
+    table = table[:, distinct_first(boxes * [1, 1, -1, -1], max_regions)]
+    pairs = _members(np.concatenate(rows), *table[1:3])
+    return pairs[:, np.lexsort(pairs[::-1])].astype(np.uint16)
+
+
+def _members(row: np.ndarray, start: np.ndarray,
+             size: np.ndarray) -> np.ndarray:
+    """Pairs (2, K) of regions that are stretches of a row."""
+    region = np.repeat(np.arange(len(size)), size)
+    before = np.cumsum(size) - size
+    return np.stack(
+        [region, row[np.arange(len(region)) + (start - before)[region]]])
+
+
+def distinct_first(boxes: np.ndarray,
+                   limit: int,
+                   max_iou: float = .8) -> np.ndarray:
+    """Indices of at most so many boxes (R, 4), those in front that overlap no
+    box before by more than an IoU, and the others if there is room."""
+    kept = np.zeros(len(boxes), bool)
+    sizes = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    front = np.zeros((0, 5))
+    for i, (box, size) in enumerate(zip(boxes, sizes)):
+        inside = (np.minimum(front[:, 2:4], box[2:]) -
+                  np.maximum(front[:, :2], box[:2])).clip(0).prod(1)
+        if (inside <= max_iou * (front[:, 4] + size - inside)).all():
+            kept[i] = True
+            front = np.concatenate([front, [[*box, size]]])
+            if len(front) == limit:
+                break
+    return np.concatenate([np.flatnonzero(kept),
+                           np.flatnonzero(~kept)])[:limit]

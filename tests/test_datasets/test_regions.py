@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from toolbox import make_sample
 
@@ -19,6 +20,7 @@ from mmbombo.models.data_preprocessors import MultiTaskDataPreprocessor
 from mmbombo.models.data_preprocessors.det_batch_resize import resize_sample
 from mmbombo.registry import MODELS, TRANSFORMS
 from mmbombo.structures import Regions
+from mmbombo.utils.config_parts import inference_steps
 from mmbombo.visualization import MultiTaskLocalVisualizer
 from mmbombo.visualization.layers import gt_layer
 from mmbombo.weak_labels import RegionProposals
@@ -149,13 +151,13 @@ def test_no_code_is_what_transforms_fill_with():
 
 def test_what_a_crop_leaves():
     results = TRANSFORMS.build(
-        dict(type='LoadRegions', max_regions=40, min_area=40))(
+        dict(type='LoadRegions', min_area=40))(
             loaded())
     results['img'] = results['img'][20:50, 30:60]
     results['gt_superpixels'] = results['gt_superpixels'][20:50, 30:60]
     sample = SimpleNamespace()
     load_regions.pack_regions(results, sample)
-    area = (HELD[:40][:, NUMBERS[20:50, 30:60]]).sum((1, 2))
+    area = (HELD[:, NUMBERS[20:50, 30:60]]).sum((1, 2))
     assert 1 < len(sample.regions) <= (area >= 40).sum()
     sizes = sample.regions.superpixels.ravel().bincount()
     region, member = sample.regions.pairs
@@ -166,17 +168,6 @@ def test_what_a_crop_leaves():
     load_regions.pack_regions(results, sample)
     assert len(sample.regions) == 0 == sample.regions.num_superpixels
     assert sample.regions.pairs.shape == (2, 0)
-
-
-def test_ten_thousand_regions_are_cut_at_the_cap(monkeypatch):
-    held = np.random.RandomState(0).rand(10000, 480) < .05
-    pairs = np.stack(np.nonzero(held)).astype(np.uint16)
-    monkeypatch.setattr(
-        load_regions, 'propose_regions',
-        lambda image: RegionProposals(NUMBERS.astype(np.uint16), pairs))
-    sample = TRANSFORMS.build(dict(type='LoadRegions'))(loaded())
-    np.testing.assert_array_equal(sample['region_pairs'],
-                                  np.stack(np.nonzero(held[:2000])))
 
 
 def test_regions_are_made_once(tmp_path, monkeypatch):
@@ -244,24 +235,35 @@ def test_a_pipeline_of_a_source_is_checked():
 
 
 @pytest.fixture
-def source(voc):
+def make_source(voc):
     """Of real files, whose regions are what the tests' picture has."""
     for path in (voc / 'JPEGImages').iterdir():
         cv2.imwrite(str(path), loaded()['img'])
-    return PartialVOCDataset(
-        data_root=str(voc),
-        ann_file='ImageSets/Main/all.txt',
-        annotation_kinds=('image_label', ),
-        source='mine',
-        metainfo=dict(classes=('cat', 'dog')),
-        pipeline=[
-            dict(type='LoadImageFromFile'),
-            dict(type='LoadPartialAnnotations'),
-            dict(type='LoadRegions'),
-            mmdet('Resize', scale=(192, 160)),
-            mmdet('RandomFlip', prob=1.),
-            dict(type='PackMultiTaskInputs')
-        ])
+
+    def make(steps, test_mode=False):
+        return PartialVOCDataset(
+            data_root=str(voc),
+            ann_file='ImageSets/Main/all.txt',
+            annotation_kinds=('image_label', ),
+            source='mine',
+            metainfo=dict(classes=('cat', 'dog')),
+            test_mode=test_mode,
+            pipeline=[
+                dict(type='LoadImageFromFile'), *steps,
+                dict(type='PackMultiTaskInputs')
+            ])
+
+    return make
+
+
+@pytest.fixture
+def source(make_source):
+    return make_source([
+        dict(type='LoadPartialAnnotations'),
+        dict(type='LoadRegions'),
+        mmdet('Resize', scale=(192, 160)),
+        mmdet('RandomFlip', prob=1.)
+    ])
 
 
 def test_regions_in_a_source(source):
@@ -279,6 +281,21 @@ def test_regions_in_a_source(source):
     regions = batch['data_samples'][0].regions
     assert regions.superpixels.shape == (160, 192)
     assert regions.num_superpixels == 480
+
+
+def test_regions_in_evaluation_and_inference(make_source):
+    steps = [
+        dict(type='LoadRegions'),
+        mmdet('Resize', scale=(192, 160)),
+        dict(type='LoadPartialAnnotations')
+    ]
+    regions = make_source(steps, test_mode=True)[0]['data_samples'].regions
+    np.testing.assert_array_equal(regions.superpixels,
+                                  NUMBERS.repeat(2, 0).repeat(2, 1))
+    check(regions)
+    pipeline = [dict(type='LoadImageFromFile'), *steps]
+    cfg = Config(dict(test_dataloader=dict(dataset=dict(pipeline=pipeline))))
+    assert inference_steps(cfg) == pipeline[:3]
 
 
 def test_regions_of_a_stock_set(tmp_path):

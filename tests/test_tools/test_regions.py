@@ -81,7 +81,7 @@ def test_regions_are_made_ahead_and_then_only_read(config, run, tmp_path,
 
 @pytest.mark.parametrize('old, new, message', [
     ('cache_dir=', 'cache_dir=None and ', 'no pipeline has LoadRegions with'),
-    ('min_size=60', 'color_spaces=("cmyk", )', 'cmyk.* is not one of'),
+    ('min_size=60', 'color_space="cmyk"', 'cmyk.* has to be one of'),
     ("regions, dict(type='LoadAn", "dict(type='Resize', scale=(9, 9)), "
      "regions, dict(type='LoadAn", 'LoadRegions must come before'),
 ])

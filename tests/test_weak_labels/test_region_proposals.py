@@ -104,9 +104,58 @@ def test_an_image_of_one_color_is_one_region(shape):
 
 
 def test_what_cannot_be_made_is_said_in_a_line(monkeypatch):
-    image = np.random.RandomState(0).randint(0, 255, (120, 120, 3))
+    image = np.random.RandomState(0).randint(0, 255, (140, 140, 3))
     with pytest.raises(UserError, match='at most; set a smaller max_side'):
         propose_regions(image.astype(np.uint8), k=.01, sigma=0, min_size=1)
     monkeypatch.setitem(sys.modules, 'skimage.segmentation', None)
     with pytest.raises(UserError, match='pip install scikit-image'):
         propose_regions(picture())
+
+
+def test_members_of_mergers():
+    """Of two trees over five superpixels; {0, 1} and the whole are in both."""
+    trees = ([(1, 0), (3, 4), (5, 2), (7, 6)], [(0, 1), (2, 3), (6, 5),
+                                                (4, 7)])
+    trees = [np.array(x) for x in trees]
+    rims = [0, 10, 20, 30, 40, 41]
+    columns = np.array([[x, 0, -y, -1] for x, y in zip(rims, rims[1:])])
+    expected = [[0, 1, 2, 3, 4], [0, 1, 2], [0, 1, 2, 3], [3, 4], [2, 3],
+                [0, 1], [0], [1], [2], [3], [4]]
+
+    def regions(extents, limit):
+        pairs = proposals.membership(trees, extents, limit)
+        return [
+            pairs[1, pairs[0] == i].tolist() for i in range(pairs[0].max() + 1)
+        ]
+
+    # {0, 1, 2, 3} has a box like all, and {3} one like {3, 4}
+    behind = [[0, 1, 2, 3], [3]]
+    assert regions(columns, 99) == [
+        x for x in expected if x not in behind
+    ] + behind
+    assert regions(columns, 4) == [expected[i] for i in (0, 1, 3, 4)]
+    # where all boxes are the same, the order of the mergers is left
+    assert regions(columns[:1].repeat(5, 0), 99) == expected
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_boxes_like_one_before_come_last(seed):
+    corners = np.random.RandomState(seed).rand(60, 2, 2)
+    corners = np.sort(corners, 1) * .3 + [[0, 0], [.5, .5]]
+    boxes = corners.reshape(60, 4)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    front, behind = [], []
+    for i in range(60):
+        like = False
+        for j in front:
+            low = np.maximum(boxes[i, :2], boxes[j, :2])
+            high = np.minimum(boxes[i, 2:], boxes[j, 2:])
+            inside = np.clip(high - low, 0, None).prod()
+            like |= inside / (areas[i] + areas[j] - inside) > .8
+        (behind if like else front).append(i)
+    assert len(front) > 10 < len(behind)
+    found = proposals.distinct_first(boxes, 100)
+    assert found.tolist() == front + behind
+    for limit in (1, 10, len(front) + 3):
+        found = proposals.distinct_first(boxes, limit)
+        assert found.tolist() == (front + behind)[:limit]

@@ -44,8 +44,6 @@ class LoadRegions(BaseTransform):
         cache_dir (str, optional): Folder in which they are kept under a key
             of image and options. Defaults to None, they are made anew each
             time, which takes some tenths of a second.
-        max_regions (int): Of more, the first are kept, see
-            :func:`mmbombo.weak_labels.propose_regions`. Defaults to 2000.
         min_area (int): What a crop leaves less of is dropped, in pixels of
             the network's input. Defaults to 16.
         **options: Options of
@@ -54,7 +52,6 @@ class LoadRegions(BaseTransform):
 
     def __init__(self,
                  cache_dir: Optional[str] = None,
-                 max_regions: int = 2000,
                  min_area: int = 16,
                  **options) -> None:
         # with its defaults, which are part of the key
@@ -63,7 +60,6 @@ class LoadRegions(BaseTransform):
         self.options = {**recipe.arguments}
         del self.options['image']
         self.cache = None if cache_dir is None else RegionCache(cache_dir)
-        self.max_regions = max_regions
         self.min_area = min_area
 
     def adds_kinds(self, kinds: Sequence[str]) -> List[str]:
@@ -84,8 +80,7 @@ class LoadRegions(BaseTransform):
                 'under its key are of an image of another size; remove that '
                 'folder, and they are made anew')
         results['gt_superpixels'] = CODES[found.superpixels]
-        end = np.searchsorted(found.pairs[0], self.max_regions)
-        results['region_pairs'] = found.pairs[:, :end].astype(np.int64)
+        results['region_pairs'] = found.pairs.astype(np.int64)
         results['superpixels_frame'] = frame_of(results)
         results['min_region_area'] = self.min_area
         results.setdefault('seg_fields', []).append('gt_superpixels')
@@ -108,8 +103,7 @@ class LoadRegions(BaseTransform):
     def __repr__(self) -> str:
         root = None if self.cache is None else str(self.cache.root)
         return (f'{type(self).__name__}(cache_dir={root!r}, '
-                f'max_regions={self.max_regions}, min_area={self.min_area}, '
-                f'options={self.options})')
+                f'min_area={self.min_area}, options={self.options})')
 
 
 @TRANSFORMS.register_module()
