@@ -6,13 +6,8 @@ import numpy as np
 
 
 class FittedRegions(NamedTuple):
-    """Regions that agree with a map: all numbers from 0 on, none missing.
-
-    Attributes:
-        superpixels (np.ndarray): (H, W) int64, -1 where there is none.
-        pairs (np.ndarray): (2, K) int64, sorted.
-        boxes (np.ndarray): (R, 4) float32, x1, y1, x2, y2.
-    """
+    """Superpixels int64 (H, W), -1 where there is none, sorted pairs int64
+    (2, K) and boxes float32 (R, 4), numbered from 0 on, none missing."""
     superpixels: np.ndarray
     pairs: np.ndarray
     boxes: np.ndarray
@@ -24,12 +19,8 @@ def fit_regions(superpixels: np.ndarray,
     """What is left of regions on a map that was cropped or scaled.
 
     Superpixels without a pixel, regions of fewer than ``min_area`` pixels and
-    those that have become the same as one before are left out.
-
-    Args:
-        superpixels (np.ndarray): (H, W) int, -1 where there is none.
-        pairs (np.ndarray): (2, K) int, sorted by region, then superpixel.
-        min_area (int): At least 1. Defaults to 1.
+    those that have become the same as one before are left out. ``pairs`` are
+    sorted by region, then superpixel.
     """
     present = np.bincount(superpixels.ravel() + 1) > 0
     present = np.append(present, np.zeros(pairs[1].max(initial=0) + 2, bool))
@@ -39,7 +30,7 @@ def fit_regions(superpixels: np.ndarray,
     pairs = pairs[:, present[pairs[1] + 1]]
     region, member = pairs[0], table[pairs[1] + 1]
     areas, extents = measure(numbers, present.sum())
-    first = first_pairs(region)
+    first = np.unique(region, return_index=True)[1]
     if not len(first):
         return FittedRegions(numbers, np.empty((2, 0), np.int64),
                              np.empty((0, 4), np.float32))
@@ -57,16 +48,9 @@ def fit_regions(superpixels: np.ndarray,
                          (boxes * [1, 1, -1, -1]).astype(np.float32))
 
 
-def first_pairs(region: np.ndarray) -> np.ndarray:
-    """Where the pairs of each region begin, of sorted regions (K, )."""
-    return np.unique(region, return_index=True)[1]
-
-
 def measure(numbers: np.ndarray, count: int) -> Tuple[np.ndarray, np.ndarray]:
-    """Areas (S, ) of superpixels and extents (S, 4): x1, y1, -x2, -y2.
-
-    The minimum of extents is the extent of the union.
-    """
+    """Areas (S, ) of superpixels and extents (S, 4): x1, y1, -x2, -y2, of
+    which the minimum is that of a union."""
     extents = np.zeros((count, 4), np.int64)
     for axis, flat in enumerate((numbers.T.ravel(), numbers.ravel())):
         place = np.arange(flat.size) // numbers.shape[axis]

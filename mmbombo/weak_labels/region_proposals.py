@@ -25,13 +25,8 @@ CUES = (*COLOR_SPACES, 'texture', 'none')
 
 
 class RegionProposals(NamedTuple):
-    """Superpixels of an image and what is grouped of them.
-
-    Attributes:
-        superpixels (np.ndarray): uint16 (H, W), from 0 on, none missing.
-        pairs (np.ndarray): uint16 (2, K), a region and a superpixel that it
-            holds, sorted. The first region is the whole image.
-    """
+    """Superpixels uint16 (H, W), and pairs uint16 (2, K), sorted, of a region
+    and a superpixel that it holds; the first region is the whole image."""
     superpixels: np.ndarray
     pairs: np.ndarray
 
@@ -156,15 +151,9 @@ def group(features: np.ndarray, areas: np.ndarray, extents: np.ndarray,
           edges: np.ndarray) -> np.ndarray:
     """Merge the two most similar neighbors until there is no more.
 
-    Args:
-        features (np.ndarray): (S, F), histograms whose intersections count.
-        areas (np.ndarray): (S, ), in pixels.
-        extents (np.ndarray): (S, 4), x1, y1, -x2, -y2.
-        edges (np.ndarray): (E, 2), which touch.
-
-    Returns:
-        np.ndarray: (M, 2), what is merged, where S + i is the result of the
-        i-th merger.
+    Of features (S, F), whose intersection counts, areas (S, ), extents (S, 4)
+    and edges (E, 2) of what touches. Returns pairs (M, 2); S + i is the result
+    of the i-th.
     """
     count, total = len(areas), areas.sum()
     features, areas, extents = (

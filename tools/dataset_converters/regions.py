@@ -47,31 +47,28 @@ from mmbombo.registry import DATASETS
 from mmbombo.utils import UserError, user_errors
 from mmbombo.utils.config_names import load_config
 
-#: Data set, index and transforms of an image, by its file and the options.
-Jobs = Dict[tuple, Tuple[object, int, List[Callable]]]
-#: What the worker processes work on; set before they are forked.
-JOBS: List[Tuple[object, int, List[Callable]]] = []
+#: Data set, index and transforms of an image, by its file and the options;
+#: the worker processes are forked when it is filled.
+JOBS: Dict[tuple, Tuple[object, int, List[Callable]]] = {}
 
 
-def add_jobs(jobs: Jobs, dataset) -> None:
+def add_jobs(dataset) -> None:
     """Add each image once for every ``LoadRegions`` that loads it."""
-    parts = getattr(dataset, 'datasets',
-                    None) or [getattr(dataset, 'dataset', None)]
-    for part in parts:
-        if part is not None:
-            add_jobs(jobs, part)
+    for part in (*getattr(dataset, 'datasets', ()),
+                 *filter(None, [getattr(dataset, 'dataset', None)])):
+        add_jobs(part)
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
     for end, transform in enumerate(transforms, 1):
         if isinstance(transform, LoadRegions) and transform.cache:
             for index in range(len(dataset)):
                 path = dataset.get_data_info(index)['img_path']
-                jobs.setdefault((path, repr(transform)),
+                JOBS.setdefault((path, repr(transform)),
                                 (dataset, index, transforms[:end]))
 
 
-def make_one(number: int) -> None:
+def make_one(key: tuple) -> None:
     """Run the transforms of one job; the last one fills the cache."""
-    dataset, index, transforms = JOBS[number]
+    dataset, index, transforms = JOBS[key]
     results = dataset.get_data_info(index)
     for transform in transforms:
         results = transform(results)
@@ -82,21 +79,19 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmbombo'))
-    jobs: Jobs = {}
     for phase in ('train', 'val', 'test'):
         loader = cfg.get(f'{phase}_dataloader')
         if loader:
-            add_jobs(jobs, DATASETS.build(loader.dataset))
-    if not jobs:
+            add_jobs(DATASETS.build(loader.dataset))
+    if not JOBS:
         raise UserError(f'{args.config}: no pipeline has LoadRegions with a '
                         'cache_dir')
-    JOBS.extend(jobs.values())
     # forked processes cannot use OpenCV's threads of their parent
     cv2.setNumThreads(1)
     with multiprocessing.get_context('fork').Pool(args.jobs) as pool:
-        made = pool.imap_unordered(make_one, range(len(JOBS)), chunksize=4)
+        made = pool.imap_unordered(make_one, JOBS, chunksize=4)
         list(track_iter_progress((made, len(JOBS))))
-    roots = sorted({str(job[2][-1].cache.root) for job in JOBS})
+    roots = sorted({str(job[2][-1].cache.root) for job in JOBS.values()})
     print(f'regions of {len(JOBS)} images in {", ".join(roots)}')
 
 

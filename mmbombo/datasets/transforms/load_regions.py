@@ -30,15 +30,12 @@ class LoadRegions(BaseTransform):
 
     They are made from the original image, so this comes directly after the
     image is loaded, or its annotations. With a cache they are made once, by
-    whichever worker or tool comes first.
-
-    The superpixels move with the image in transforms of MMSegmentation and,
-    in a source, of MMDetection; boxes are made of what is left of them when
-    they are packed.
+    whichever worker or tool comes first. Superpixels move with the image in
+    transforms of MMSegmentation and, in a source, of MMDetection; what is left
+    of them makes the boxes when they are packed.
 
     Added keys: ``gt_superpixels`` (uint16 (H, W)), ``region_pairs`` (int64
-    (2, K)) and ``min_region_area``; the kind ``regions`` of an image that has
-    annotation kinds.
+    (2, K)), ``min_region_area``; to annotation kinds, if any, ``regions``.
 
     Args:
         cache_dir (str, optional): Folder in which they are kept under a key
