@@ -15,8 +15,7 @@ model = dict(
         stride=8,
         fc_channels=256))
 
-load_regions = dict(
-    type='LoadRegions', cache_dir=_base_.data_root + 'regions')
+load_regions = dict(type='LoadRegions', cache_dir=_base_.data_root + 'regions')
 pack = dict(type='PackRegions')
 train_pipeline = [
     *_base_.load, load_regions, *_base_.geometry,

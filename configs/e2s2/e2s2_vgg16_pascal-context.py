@@ -35,7 +35,8 @@ test_dataloader = val_dataloader
 
 max_iters = 12 * 4998
 param_scheduler = [
-    dict(type='MultiStepLR', by_epoch=False, milestones=[10 * 4998], gamma=0.1)
+    dict(
+        type='MultiStepLR', by_epoch=False, milestones=[10 * 4998], gamma=0.1)
 ]
 train_cfg = dict(max_iters=max_iters, val_interval=2 * 4998)
 default_hooks = dict(checkpoint=dict(interval=2 * 4998))

@@ -63,9 +63,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        sift_flow,
-        ann_file='test.txt',
-        test_mode=True,
+        sift_flow, ann_file='test.txt', test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = [
@@ -81,12 +79,12 @@ optim_wrapper = dict(
     accumulative_counts=10,
     optimizer=dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=5e-4))
 param_scheduler = [
-    dict(type='MultiStepLR', by_epoch=False, milestones=[20 * 2488], gamma=0.1)
+    dict(
+        type='MultiStepLR', by_epoch=False, milestones=[20 * 2488], gamma=0.1)
 ]
 train_cfg = dict(
     type='IterBasedTrainLoop', max_iters=max_iters, val_interval=5 * 2488)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 custom_hooks = [dict(type='ClassFrequencyHook')]
-default_hooks = dict(
-    checkpoint=dict(interval=5 * 2488, save_best='seg/mAcc'))
+default_hooks = dict(checkpoint=dict(interval=5 * 2488, save_best='seg/mAcc'))

@@ -53,8 +53,9 @@ class InverseFrequencyCELoss(nn.Module):
         losses = F.cross_entropy(
             cls_score, label, ignore_index=ignore_index, reduction='none')
         # the last one is that of pixels without a label
-        weights = F.pad(class_weight.to(losses), (0, 1))[label.where(
-            label != ignore_index, len(class_weight))]
+        weights = F.pad(class_weight.to(losses),
+                        (0, 1))[label.where(label != ignore_index,
+                                            len(class_weight))]
         if weight is not None:
             weights = weights * weight
         losses = (losses * weights).flatten(1).sum(1)
