@@ -10,18 +10,26 @@ import pytest
 import torch
 import yaml
 from mmengine.config import Config
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 from toolbox import (CLASSES, SEG_CLASSES, model_of_config, samples_of_config,
                      write_voc)
 
 from mmbombo.datasets import SeededIndex
 from mmbombo.registry import DATASETS
+from mmbombo.structures import Regions
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / 'configs'
-#: Those of oanet/ are no multi-task networks: tests/test_models/test_oanet.py.
+ALL_CONFIGS = [
+    path for path in sorted(FOLDER.rglob('*.py')) if '_base_' not in path.parts
+]
+#: Of models and data sets of MMSegmentation, and of ours.
+SEG_CONFIGS = [path for path in ALL_CONFIGS if path.parent.name == 'e2s2']
+#: Multi-task networks; those of oanet/ are built in
+#: tests/test_models/test_oanet.py.
 CONFIGS = [
-    path for path in sorted(FOLDER.rglob('*.py'))
-    if not {'_base_', 'oanet'} & set(path.parts)
+    path for path in ALL_CONFIGS if path.parent.name not in ('e2s2', 'oanet')
 ]
 #: Keys of a model that name things, or count what is named.
 NAMES = ('det_classes', 'seg_classes', 'num_classes', 'teacher')
@@ -177,6 +185,41 @@ def check_step(cfg, teachers):
     assert all(name.startswith(tuple(unread)) for name in frozen)
 
 
+@pytest.mark.parametrize('path', SEG_CONFIGS, ids=lambda path: path.stem)
+def test_segmentor(path):
+    """The model takes a step, and all that it reads learns."""
+    cfg = copy.deepcopy(load(path))
+    head = cfg.model.decode_head
+    if head.type == 'RegionHead':
+        head.fc_channels, head.vgg16 = 16, None
+        steps = [x.type for x in cfg.train_dataloader.dataset.pipeline]
+        assert steps[2] == 'LoadRegions'
+        assert steps[-2:] == ['AddGTRegions', 'PackRegions']
+    dataset = cfg.train_dataloader.dataset
+    if 'metainfo' in dataset:
+        assert head.num_classes == len(dataset.metainfo.classes)
+        assert head.num_classes == len(dataset.metainfo.palette)
+    model = model_of_config(cfg, SIZE)
+    samples = []
+    for seed in range(2):
+        halves = torch.arange(SIZE).expand(SIZE, SIZE) * 2 // SIZE
+        sample = SegDataSample(metainfo=dict(img_shape=(SIZE, SIZE)))
+        sample.gt_sem_seg = PixelData(data=halves[None])
+        sample.regions = Regions(
+            bboxes=torch.tensor([[0., 0, 32, 64], [32, 0, 64, 64]]),
+            pairs=torch.tensor([[0, 1], [0, 1]]),
+            superpixels=halves)
+        samples.append(sample)
+    losses = model.train()(torch.randn(2, 3, SIZE, SIZE), samples, 'loss')
+    loss, _ = model.parse_losses(losses)
+    loss.backward()
+    assert loss.isfinite()
+    unread = [n for n, p in model.named_parameters()
+              if p.requires_grad and p.grad is None]
+    assert bool(unread) == cfg.get('find_unused_parameters', False)
+    assert all(name.startswith(('neck.', 'backbone.')) for name in unread)
+
+
 @pytest.mark.parametrize(
     'name, row',
     [(name, row) for name in GRID for row in ROWS
@@ -253,6 +296,7 @@ def test_preparing_a_weak_label_changes_no_augmentation(data, kind, tmp_path):
                                             ('distillation', ''),
                                             ('rrm', ''),
                                             ('auxsegnet', 'auxsegnet_'),
+                                            ('e2s2', ''),
                                             ('oanet', '')])
 def test_metafile_and_readme_name_every_method(folder, prefix):
     folder = FOLDER / folder
@@ -267,19 +311,21 @@ def test_metafile_and_readme_name_every_method(folder, prefix):
 
 
 @pytest.mark.parametrize('name', [
-    f'ablation{x}' for x in ('', '_stuff', '_tags', '_mix', '_saliency')
+    f'ablation{x}'
+    for x in ('', '_stuff', '_tags', '_mix', '_saliency', '_e2s2')
 ])
 def test_rows_of_the_bench(name, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'analysis_tools'))
     from ablation_parts.bench import fingerprint, load_config, read_bench
     monkeypatch.setenv('PHOTO_STAMPS_SHORT_SIDE', '160')
     bench = read_bench(FOLDER / f'{name}.yml')
+    side = int(bench.environment['PHOTO_STAMPS_SHORT_SIDE'])
     fingerprints = set()
     for row in bench.rows.values():
         cfg = load_config(bench, row, 0, {x: f'{x}.pth' for x in row.needs})
         resize, = (
-            step for step in cfg.test_pipeline if step.type == 'mmdet.Resize')
-        assert resize.scale == (320, 160)
+            step for step in cfg.test_pipeline if 'Resize' in step.type)
+        assert resize.scale == (2 * side, side)
         fingerprints.add(fingerprint(cfg))
     # no row is another one under a new name
     assert len(fingerprints) == len(bench.rows)

@@ -174,7 +174,7 @@ def test_the_last_validation_counts(ablation, tmp_path):
                  {'m4b/recall': ap}, {'det/bbox_mAP': ap, 'seg/mIoU': 30.,
                                       'time': 9.}]
         file.write_text('\n'.join(map(json.dumps, lines)))
-    assert ablation.read_log(tmp_path, {}) == dict(
+    assert ablation.read_log(tmp_path, {}, {}) == dict(
         AP=25., mIoU=30., pseudo={'m4b/recall': .25})
 
 
@@ -184,9 +184,25 @@ def test_mean_iou_of_groups_is_of_the_classes_that_occur(ablation, tmp_path):
     ious = {'cat': 40., 'dog': float('nan'), 'sky': 90., 'sea': 20.}
     line = {f'seg/{name}_IoU': iou for name, iou in ious.items()}
     file.write_text(json.dumps({'seg/mIoU': 50., **line}))
-    assert ablation.read_log(
-        tmp_path, dict(things=['cat', 'dog'], stuff=['sky', 'sea'])) == dict(
-            mIoU=50., things=40., stuff=55., pseudo={})
+    groups = dict(things=['cat', 'dog'], stuff=['sky', 'sea'])
+    assert ablation.read_log(tmp_path, groups, {}) == dict(
+        mIoU=50., things=40., stuff=55., pseudo={})
+
+
+def test_a_bench_names_further_metrics(ablation, report, tmp_path):
+    file = tmp_path / '1' / 'vis_data' / 'scalars.json'
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({'seg/mIoU': 50., 'seg/trimap_1': 30.}))
+    found = ablation.read_log(
+        tmp_path, {}, {'near': 'seg/trimap_1', 'none': 'seg/none'})
+    assert found == dict(mIoU=50., near=30., pseudo={})
+    summary = report.summarize(
+        [dict(row='a', seed=0, **found)], ['a'], more=['near', 'none'])
+    # without an oracle there is no gap
+    assert report.table(summary).splitlines() == [
+        '| | seeds | mIoU | near |', '| --- | ---: | ---: | ---: |',
+        '| a | 1 | 50.0 | 30.0 |'
+    ]
 
 
 def test_fingerprint_sees_what_decides_and_nothing_else(bench, bench_file):

@@ -135,7 +135,7 @@ def call(script: List[str], work_dir: Path, threads: int) -> None:
         raise TrainingFailed(f'{script[0]} failed, see {log}')
 
 
-def finish(run: Run, threads: int) -> dict:
+def finish(run: Run, threads: int, logged: Dict[str, str]) -> dict:
     """Train a run and read its results."""
     print(f'training {run.row.name}, seed {run.seed}: {run.work_dir}',
           flush=True)
@@ -147,13 +147,14 @@ def finish(run: Run, threads: int) -> dict:
     call(['tools/train.py', str(config), '--work-dir', str(run.work_dir),
           '--resume', 'auto'], run.work_dir, threads)
     return dict(row=run.row.name, seed=run.seed, config_hash=run.key,
-                commit=commit(), **read_log(run.work_dir,
-                                            class_groups(run.cfg)))
+                commit=commit(), **read_log(
+                    run.work_dir, class_groups(run.cfg), logged))
 
 
-def read_log(work_dir: Path, groups: Dict[str, List[str]]) -> dict:
-    """Last metrics, AP as a percentage, mean IoU of groups of classes, and
-    last pseudo-label qualities."""
+def read_log(work_dir: Path, groups: Dict[str, List[str]],
+             logged: Dict[str, str]) -> dict:
+    """Last metrics, AP as a percentage, mean IoU of groups of classes, those
+    that the bench names, as they are, and last pseudo-label qualities."""
     metrics: Dict[str, float] = {}
     pseudo: Dict[str, float] = {}
     for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
@@ -162,6 +163,10 @@ def read_log(work_dir: Path, groups: Dict[str, List[str]]) -> dict:
                 if key in line:
                     scale = 1 if name == 'mIoU' else 100
                     metrics[name] = scale * line[key]
+            metrics.update({
+                name: line[key]
+                for name, key in logged.items() if key in line
+            })
             for name, classes in groups.items():
                 ious = [line.get(f'seg/{c}_IoU') for c in classes]
                 if None not in ious:
@@ -195,7 +200,7 @@ def write_results(runs: List[dict], today: Set[tuple], bench: Bench,
                   args: argparse.Namespace) -> str:
     """Write all runs, and the summary of those of today; return a table."""
     summary = summarize([run for run in runs if identity(run) in today],
-                        list(bench.rows), bench.baseline)
+                        list(bench.rows), bench.baseline, [*bench.metrics])
     about = meta(bench, args)
     content = dict(meta=about, rows=summary, runs=runs)
     atomic_write(args.json, (json.dumps(content, indent=1) + '\n').encode())
@@ -249,19 +254,22 @@ def unfinished(runs: List[Run], results: List[dict]) -> List[Run]:
     return [run for run in runs if run in todo]
 
 
-def show(result: dict) -> None:
+def show(result: dict, more: List[str]) -> None:
     """Print the metrics of a run."""
     print(f'{result["row"]} {result["seed"]}: ' + ', '.join(
-        f'{name} {result[name]:.1f}' for name in METRICS + SOME_METRICS
-        if name in result), flush=True)
+        f'{name} {result[name]:.1f}'
+        for name in (*METRICS, *SOME_METRICS, *more) if name in result),
+        flush=True)
 
 
-def train_all(todo: List[Run], args: argparse.Namespace) -> Iterator[dict]:
+def train_all(todo: List[Run], bench: Bench,
+              args: argparse.Namespace) -> Iterator[dict]:
     """Train runs, ``args.jobs`` at a time; results as they come."""
     pool = ThreadPoolExecutor(args.jobs)
     try:
         futures = [
-            pool.submit(finish, run, threads_of(args)) for run in todo
+            pool.submit(finish, run, threads_of(args), bench.metrics)
+            for run in todo
         ]
         for future in as_completed(futures):
             yield future.result()
@@ -286,17 +294,17 @@ def main() -> None:
     today = identities_of_today(results, runs, bench, args.work_dir)
     for result in results:
         if identity(result) in {run.identity for run in runs}:
-            show(result)
+            show(result, [*bench.metrics])
     todo = unfinished(runs, results)
     # those that others need are trained before them
     for level in sorted({depth(bench, run.row) for run in todo}):
         batch = [run for run in todo if depth(bench, run.row) == level]
-        for new in train_all(batch, args):
+        for new in train_all(batch, bench, args):
             results = [
                 result for result in results
                 if identity(result) != identity(new)
             ] + [new]
-            show(new)
+            show(new, [*bench.metrics])
             write_results(results, today, bench, args)
     print(f'\n{write_results(results, today, bench, args)}\n\n'
           f'results: {args.json}')

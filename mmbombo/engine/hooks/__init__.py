@@ -1,4 +1,5 @@
 # Copyright (c) mmbombo contributors.
+from .class_frequency_hook import ClassFrequencyHook
 from .partial_annotation_check_hook import PartialAnnotationCheckHook
 from .predictor_ema_hook import PredictorEMAHook
 from .pseudo_label_quality_hook import PseudoLabelQualityHook
@@ -7,7 +8,7 @@ from .teacher_hook import TeacherHook
 from .visualization_hook import MultiTaskVisualizationHook
 
 __all__ = [
-    'MultiTaskVisualizationHook', 'PartialAnnotationCheckHook',
-    'PredictorEMAHook', 'PseudoLabelQualityHook', 'StepSeedHook',
-    'TeacherHook'
+    'ClassFrequencyHook', 'MultiTaskVisualizationHook',
+    'PartialAnnotationCheckHook', 'PredictorEMAHook', 'PseudoLabelQualityHook',
+    'StepSeedHook', 'TeacherHook'
 ]

@@ -44,12 +44,14 @@ class Bench(NamedTuple):
     rows: Dict[str, Row]  # by name, in the order of the table
     # the row that the closed gap counts from; it ends with the row 'oracle'
     baseline: str
+    # further columns, and under which keys the log has them
+    metrics: Dict[str, str]
 
 
 def read_bench(path: Path) -> Bench:
     """Read a bench from a YAML file with ``iters``, ``rows`` and, if wanted,
-    ``environment``, ``options`` and ``baseline``; configs are relative to the
-    file."""
+    ``environment``, ``options``, ``baseline`` and ``metrics``; configs are
+    relative to the file."""
     content = yaml.safe_load(path.read_text())
     rows = {}
     for name, row in content['rows'].items():
@@ -67,7 +69,8 @@ def read_bench(path: Path) -> Bench:
         for key, value in content.get('environment', {}).items()
     }
     return Bench(environment, content['iters'], content.get('options', {}),
-                 rows, content.get('baseline', 'naive'))
+                 rows, content.get('baseline', 'naive'),
+                 content.get('metrics', {}))
 
 
 def load_config(bench: Bench, row: Row, seed: int,

@@ -11,6 +11,8 @@ SOME_METRICS = GROUP_METRICS + ('tags', )
 #: Metrics of which the closed gap is reported.
 GAP_METRICS = ('AP', 'mIoU', 'things')
 ORACLE = 'oracle'
+#: What else the summary of a row holds.
+NO_METRICS = ('gap_closed', 'pseudo')
 
 
 def values_of(runs: List[dict], row: str, metric: str) -> List[float]:
@@ -37,8 +39,10 @@ def gap_closed(runs: List[dict], row: str, metric: str,
 
 
 def summarize(runs: List[dict], rows: List[str],
-              baseline: str = 'naive') -> Dict[str, dict]:
-    """Each row's metrics over seeds and its gap closed, from the baseline.
+              baseline: str = 'naive',
+              more: Sequence[str] = ()) -> Dict[str, dict]:
+    """Each row's metrics, ``more`` behind ours, over seeds and its gap closed,
+    from the baseline.
 
     Per row with a run: per metric ``mean``, ``std`` (sample deviation, None
     for one seed) and ``seeds``; ``gap_closed``; means of the ``pseudo``
@@ -49,7 +53,7 @@ def summarize(runs: List[dict], rows: List[str],
         if not any(run['row'] == row for run in runs):
             continue
         line: dict = {}
-        for metric in METRICS + SOME_METRICS:
+        for metric in (*METRICS, *SOME_METRICS, *more):
             values = values_of(runs, row, metric)
             if values:
                 line[metric] = dict(
@@ -78,21 +82,20 @@ def pseudo_means(runs: List[dict], row: str) -> Dict[str, float]:
 
 def shown(summary: Dict[str, dict]) -> Tuple[List[str], List[str]]:
     """Metrics to show, and those of which the closed gap is shown."""
-    metrics = [
-        metric for metric in METRICS + SOME_METRICS
-        if any(metric in line for line in summary.values())
-    ]
-    return metrics, [metric for metric in GAP_METRICS if metric in metrics]
+    found = {metric: 0 for line in summary.values() for metric in line}
+    metrics = [x for x in METRICS + SOME_METRICS if x in found]
+    metrics += [x for x in found if x not in (*metrics, *NO_METRICS)]
+    gaps = GAP_METRICS if ORACLE in summary else ()
+    return metrics, [metric for metric in gaps if metric in metrics]
 
 
 def table(summary: Dict[str, dict]) -> str:
     """The summary as Markdown: mean and sample deviation over seeds."""
     metrics, gap_metrics = shown(summary)
-    lines = [
-        '| | seeds | ' + ' | '.join(metrics) + ' | gap closed: ' +
-        ' | '.join(gap_metrics) + ' |',
-        '| --- |' + ' ---: |' * (1 + len(metrics) + len(gap_metrics))
-    ]
+    heads = ['seeds', *metrics, *gap_metrics]
+    if gap_metrics:
+        heads[1 + len(metrics)] = f'gap closed: {gap_metrics[0]}'
+    lines = [f'| | {" | ".join(heads)} |', '| --- |' + ' ---: |' * len(heads)]
     for row, line in summary.items():
         seeds = max(
             len(line[metric]['seeds']) for metric in metrics if metric in line)

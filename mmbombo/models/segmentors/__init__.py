@@ -1,0 +1,4 @@
+# Copyright (c) mmbombo contributors.
+from .region_segmentor import RegionSegmentor
+
+__all__ = ['RegionSegmentor']
