@@ -1,9 +1,9 @@
 # Copyright (c) mmbombo contributors.
 from .affinity import CrossTaskAffinity, TaskAffinity, affinity_grid, propagate
-from .spatial_ranking import (RANK_MODES, SpatialRanking, at_cells,
+from .spatial_ranking import (SpatialRanking, at_cells, check_rank_mode,
                               rank_instances)
 
 __all__ = [
-    'CrossTaskAffinity', 'RANK_MODES', 'SpatialRanking', 'TaskAffinity',
-    'affinity_grid', 'at_cells', 'propagate', 'rank_instances'
+    'CrossTaskAffinity', 'SpatialRanking', 'TaskAffinity', 'affinity_grid',
+    'at_cells', 'check_rank_mode', 'propagate', 'rank_instances'
 ]
