@@ -202,8 +202,8 @@ def pred_layer(sample: DetDataSample, score_thr: float) -> Optional[Layer]:
     return layer
 
 
-def panoptic_layer(
-    sample: DetDataSample, names: Sequence[str] = ()) -> Optional[Layer]:
+def panoptic_layer(sample: DetDataSample,
+                   names: Sequence[str] = ()) -> Optional[Layer]:
     """Read the panoptic prediction, see :func:`predicted_segments`.
     Background is void."""
     found = predicted_segments(sample, names)

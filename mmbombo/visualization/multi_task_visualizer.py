@@ -212,12 +212,11 @@ def write_tags(picture: np.ndarray, tags: Dict[str, List[int]],
     return picture
 
 
-def select_layers(
-    data_sample: Optional[DetDataSample],
-    draw_gt: bool = True,
-    draw_pred: bool = True,
-    pred_score_thr: float = 0.3,
-    names: Sequence[str] = ()) -> List[Layer]:
+def select_layers(data_sample: Optional[DetDataSample],
+                  draw_gt: bool = True,
+                  draw_pred: bool = True,
+                  pred_score_thr: float = 0.3,
+                  names: Sequence[str] = ()) -> List[Layer]:
     """Read the layers that are asked for and that the sample has; ``names``
     are those of panoptic classes, if it does not say them."""
     layers = []
