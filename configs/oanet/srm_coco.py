@@ -13,11 +13,12 @@ model = dict(
         type='SpatialRankingFusionHead',
         num_things_classes=80,
         num_stuff_classes=53,
-        srm=dict(kernel_size=7, stride=4)))
+        srm=dict(stride=4)))
 
 annotations = _base_.annotations
 resize = dict(type='mmdet.Resize', scale=(667, 400), keep_ratio=True)
 flip = _base_.train_pipeline[3]
+auto_scale_lr = dict(base_batch_size=16)
 train_dataloader = dict(
     batch_size=16,
     dataset=dict(pipeline=[annotations, resize, flip, _base_.pack]))

@@ -13,7 +13,7 @@ model = dict(
         type='SpatialRankingFusionHead',
         num_things_classes=len(_base_.thing_classes),
         num_stuff_classes=len(_base_.stuff_classes),
-        srm=dict(kernel_size=7, stride=4)))
+        srm=dict(stride=4)))
 
 annotations, resize = _base_.annotations, _base_.resize
 train_dataloader = dict(

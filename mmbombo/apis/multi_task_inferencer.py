@@ -11,6 +11,8 @@ from typing import (Callable, Dict, Iterator, List, NamedTuple, Optional,
 
 import mmengine
 import numpy as np
+import torch
+from mmdet.evaluation.functional import INSTANCE_OFFSET
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose
@@ -237,7 +239,7 @@ class MultiTaskInferencer(BaseInferencer):
                 if 'panoptic' in result:
                     path = f'{out_dir}/panoptic/{image.name}.png'
                     result['panoptic_path'] = path
-                    write_segments(path, sample.pred_panoptic_seg)
+                    write_segments(path, sample, self.dataset_meta)
                 mmengine.dump(result, f'{out_dir}/preds/{image.name}.json')
             results.append(result)
         return list(preds) if return_datasamples else results
@@ -308,11 +310,23 @@ class MultiTaskInferencer(BaseInferencer):
 
 
 def keep_most_confident(samples: Sequence[DetDataSample], topk: int) -> None:
-    """Drop all boxes of a sample but the ``topk`` with the highest scores."""
+    """Drop all boxes of a sample but the ``topk`` with the highest scores.
+
+    Objects of a panoptic map stay, and are numbered in the new order.
+    """
     for sample in samples:
-        if 'pred_instances' in sample:
-            order = sample.pred_instances.scores.argsort(descending=True)
-            sample.pred_instances = sample.pred_instances[order[:topk]]
+        if 'pred_instances' not in sample:
+            continue
+        order = sample.pred_instances.scores.argsort(descending=True)
+        sample.pred_instances = sample.pred_instances[order[:topk]]
+        if 'pred_panoptic_seg' in sample:
+            seg = sample.pred_panoptic_seg.sem_seg
+            old = seg // INSTANCE_OFFSET
+            # 0 is stuff, and what no box has comes after all boxes
+            new = torch.arange(max(int(old.max()), len(order)) + 1).to(seg)
+            new[order + 1] = new[1:len(order) + 1].clone()
+            sample.pred_panoptic_seg.sem_seg = (
+                seg + (new[old] - old) * INSTANCE_OFFSET)
 
 
 def merge_class_names(stored: dict, cfg: Config) -> dict:

@@ -10,7 +10,7 @@ from mmengine.structures import PixelData
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from mmbombo.structures.panoptic import panoptic_field, read_segments
+from mmbombo.structures.panoptic import predicted_segments
 from mmbombo.visualization import ClassStyle, label_map_image
 from mmbombo.visualization.layers import map_ids, to_numpy
 
@@ -36,8 +36,8 @@ def sample_to_dict(sample: DetDataSample, dataset_meta: dict) -> dict:
         ``segmentation``, run lengths as COCO writes them; of the tags,
         ``tags``: for each class its score; of the panoptic map,
         ``panoptic``: for each segment ``id``, as in the PNG file, ``label``,
-        ``class_name``, ``area`` and ``number``, k for the object of the k-th
-        box, 0 for stuff.
+        ``class_name``, ``area`` and ``number``, 0 for stuff, and k for the
+        object of the k-th box, if the map was made from boxes.
     """
     height, width = sample.ori_shape[:2]
     result: dict = dict(height=int(height), width=int(width))
@@ -57,9 +57,9 @@ def sample_to_dict(sample: DetDataSample, dataset_meta: dict) -> dict:
         scores = to_numpy(sample.pred_image_label.score).astype(float).tolist()
         names = dataset_meta.get('cls_classes', ())
         result['tags'] = {_name(names, i): x for i, x in enumerate(scores)}
-    field = panoptic_field(sample)
-    if field is not None:
-        result['panoptic'] = read_segments(field.sem_seg, field.label_names)[1]
+    found = predicted_segments(sample, dataset_meta.get('classes', ()))
+    if found is not None:
+        result['panoptic'] = found[1]
     return result
 
 
@@ -87,10 +87,11 @@ def write_label_map(path: str, field: PixelData,
     label_map_image(map_ids(field), styles).save(path)
 
 
-def write_segments(path: str, field: PixelData) -> None:
+def write_segments(path: str, sample: DetDataSample,
+                   dataset_meta: dict) -> None:
     """Write a panoptic map as COCO's PNG: R + 256 G + 256^2 B is the id of a
     segment, 0 is void; its folder is made."""
     os.makedirs(osp.dirname(path), exist_ok=True)
-    ids = read_segments(field.sem_seg, field.label_names)[0]
+    ids = predicted_segments(sample, dataset_meta.get('classes', ()))[0]
     digits = np.dstack([ids, ids >> 8, ids >> 16]) & 255
     Image.fromarray(digits.astype(np.uint8)).save(path)

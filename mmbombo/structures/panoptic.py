@@ -5,7 +5,6 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 from mmdet.evaluation.functional import INSTANCE_OFFSET
 from mmdet.structures import DetDataSample
-from mmengine.structures import PixelData
 from torch import Tensor
 
 
@@ -40,7 +39,13 @@ def read_segments(panoptic: Tensor,
     return number_of[ids].reshape(panoptic.shape[-2:]), segments
 
 
-def panoptic_field(sample: DetDataSample) -> Optional[PixelData]:
-    """The panoptic prediction; None without one that names its classes."""
-    field = sample.get('pred_panoptic_seg')
-    return field if field is not None and 'label_names' in field else None
+def predicted_segments(
+        sample: DetDataSample,
+        names: Sequence[str]) -> Optional[Tuple[np.ndarray, List[dict]]]:
+    """Segments of the panoptic prediction, whose classes are its own
+    ``label_names`` or else ``names``; None without it or them."""
+    if 'pred_panoptic_seg' not in sample:
+        return None
+    field = sample.pred_panoptic_seg
+    names = field.get('label_names', names)
+    return read_segments(field.sem_seg, names) if names else None

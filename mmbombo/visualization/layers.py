@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """What a data sample holds, read into one plain form for drawing."""
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from mmbombo.structures import (BBOX, IGNORE_INDEX, IMAGE_LABEL, REGIONS,
                                 annotation_kind, annotation_kinds)
 from mmbombo.structures.candidate_map import CandidateMap
 from mmbombo.structures.image_labels import PRESENT, UNKNOWN
-from mmbombo.structures.panoptic import panoptic_field, read_segments
+from mmbombo.structures.panoptic import predicted_segments
 from .palette import BACKGROUND, SEVERAL
 
 DET, SEG = 'det', 'seg'
@@ -215,14 +215,16 @@ def pred_layer(sample: DetDataSample, score_thr: float) -> Optional[Layer]:
     return layer
 
 
-def panoptic_layer(sample: DetDataSample) -> Optional[Layer]:
-    """Read the panoptic prediction; None without one. Background is void."""
-    field = panoptic_field(sample)
-    if field is None:
+def panoptic_layer(sample: DetDataSample,
+                   names: Sequence[str] = ()) -> Optional[Layer]:
+    """Read the panoptic prediction, see :func:`predicted_segments`.
+    Background is void."""
+    found = predicted_segments(sample, names)
+    if found is None:
         return None
-    ids, segments = read_segments(field.sem_seg, field.label_names)
-    names = np.array(['', *(x['class_name'] for x in segments)])
+    ids, segments = found
+    shown = np.array(['', *(x['class_name'] for x in segments)])
     objects = sum(x['number'] > 0 for x in segments)
     return Layer(
         f'panoptic: {objects} object(s)',
-        segments=(ids * (names != BACKGROUND)[ids], segments))
+        segments=(ids * (shown != BACKGROUND)[ids], segments))

@@ -98,7 +98,9 @@ class MultiTaskLocalVisualizer(Visualizer):
              draw_pred: bool = True,
              pred_score_thr: float = 0.3) -> np.ndarray:
         """Return the RGB picture that :meth:`add_datasample` writes."""
-        layers = select_layers(data_sample, draw_gt, draw_pred, pred_score_thr)
+        names = (self.dataset_meta or {}).get('classes', ())
+        layers = select_layers(data_sample, draw_gt, draw_pred, pred_score_thr,
+                               names)
         panels = [self.image_panel(image, data_sample)]
         panels += [self.layer_panel(image, layer) for layer in layers]
         size = font_size(*panels[0].image.shape[:2])
@@ -217,15 +219,17 @@ def write_tags(picture: np.ndarray, tags: Dict[str, List[int]],
 def select_layers(data_sample: Optional[DetDataSample],
                   draw_gt: bool = True,
                   draw_pred: bool = True,
-                  pred_score_thr: float = 0.3) -> List[Layer]:
-    """Read the layers that are asked for and that the sample has."""
+                  pred_score_thr: float = 0.3,
+                  names: Sequence[str] = ()) -> List[Layer]:
+    """Read the layers that are asked for and that the sample has; ``names``
+    are those of panoptic classes, if it does not say them."""
     layers = []
     if data_sample is not None and draw_gt:
         layers += [gt_layer(data_sample), pseudo_layer(data_sample)]
     if data_sample is not None and draw_pred:
         layers += [
             pred_layer(data_sample, pred_score_thr),
-            panoptic_layer(data_sample)
+            panoptic_layer(data_sample, names)
         ]
     return [layer for layer in layers if layer is not None]
 

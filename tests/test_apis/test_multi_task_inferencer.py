@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmdet.structures import DetDataSample
 from mmengine.runner import CheckpointLoader
-from mmengine.structures import LabelData
+from mmengine.structures import InstanceData, LabelData, PixelData
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmbombo.apis import MultiTaskInferencer
 from mmbombo.apis.images import unique_names
+from mmbombo.apis.multi_task_inferencer import keep_most_confident
 from mmbombo.apis.results import sample_to_dict
 from mmbombo.apis.videos import predict_video
 from mmbombo.models.task_heads import PanopticTaskHead
@@ -119,6 +120,19 @@ def test_panoptic(inferencer, photos, tmp_path, known, monkeypatch):
     assert (ids == segment_of[expected_map(40, 60)]).all()
     # image, boxes with map, objects
     assert results['visualization'][0].shape[1] == 3 * 60 + 4 * 8
+
+
+def test_topk_numbers_objects_like_boxes():
+    sample = DetDataSample()
+    sample.pred_instances = InstanceData(
+        scores=torch.tensor([.5, .9, .7]), labels=torch.tensor([4, 5, 6]))
+    # three boxes, an object without one, and stuff
+    panoptic = torch.tensor([[[1004, 2005, 3006, 4004, 7]]])
+    sample.pred_panoptic_seg = PixelData(sem_seg=panoptic)
+    keep_most_confident([sample], 2)
+    assert sample.pred_instances.labels.tolist() == [5, 6]
+    assert sample.pred_panoptic_seg.sem_seg.tolist() == [[[
+        3004, 1005, 2006, 4004, 7]]]
 
 
 def test_picture_shows_image_and_prediction(inferencer, photos, known):

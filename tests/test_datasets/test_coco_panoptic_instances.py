@@ -13,8 +13,10 @@ from mmengine.structures import InstanceData
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from mmbombo.evaluation.metrics.order_accuracy import (OrderAccuracy,
+                                                       order_pairs)
 from mmbombo.models import SpatialRankingFusionHead
-from mmbombo.registry import DATASETS
+from mmbombo.registry import DATASETS, TRANSFORMS
 from mmbombo.utils import UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'oanet'
@@ -142,6 +144,45 @@ def test_the_instance_file_is_that_of_the_images(tmp_path):
         DATASETS.build(cfg)
 
 
+@pytest.mark.parametrize('file', ['panoptic', 'instances'])
+def test_labels_go_by_name(file, tmp_path):
+    """Not by the order of the categories in the files."""
+    path = write_files(tmp_path) / f'{file}/train.json'
+    content = json.loads(path.read_text())
+    content['categories'].reverse()
+    path.write_text(json.dumps(content))
+    sample = DATASETS.build(dataset_cfg(tmp_path, LOAD))[0]['data_samples']
+    assert sample.gt_instances.labels.tolist() == [0, 1]
+    masks = sample.gt_instances.masks.masks.astype(bool)
+    seg = sample.gt_sem_seg.sem_seg[0].numpy()
+    assert (seg[masks[1]] == 1).all()
+    assert (seg[masks[0] & ~masks[1]] == 0).all()
+    assert (seg[~masks.any(0)] == 2).all()
+
+    content['categories'][-1]['name'] = 'Cat'
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"{file}.*no categories \['cat'\]"):
+        DATASETS.build(dataset_cfg(tmp_path, LOAD))
+
+
+def test_things_come_first(tmp_path):
+    meta = dict(META, classes=CLASSES[::-1])
+    with pytest.raises(UserError, match='do not begin with'):
+        DATASETS.build(
+            dataset_cfg(write_files(tmp_path), LOAD, metainfo=meta))
+
+
+def test_more_classes_than_a_map_has_room_for(tmp_path):
+    path = str(tmp_path / '1.png')
+    Image.fromarray(np.ones((4, 4, 3), np.uint8)).save(path)
+    load = TRANSFORMS.build(LOAD[0])
+    with pytest.raises(UserError, match='1.png: class 300'):
+        load._load_seg_map(
+            dict(
+                seg_map_path=path,
+                segments_info=[dict(id=65793, category=300)]))
+
+
 def test_ranking_is_trained_without_images(tmp_path):
     """By the config, where no image is."""
     root = write_files(tmp_path / 'data', num_images=16)
@@ -234,6 +275,13 @@ def test_order_accuracy():
             ranks=torch.from_numpy(ranks)))
     metric.process([sample])
     found = metric.evaluate(1)
+    assert OrderAccuracy().compute_metrics([])['pairs'] == 0
+    by_area = order_pairs(
+        torch.from_numpy(masks), torch.from_numpy(labels),
+        torch.from_numpy(masks.sum((1, 2)).argsort().argsort()),
+        torch.from_numpy(visible))
+    assert found['order/area'] == pytest.approx(100 * by_area[0] / pairs)
+    assert found['order/area'] != found['order/accuracy']
     assert found['order/pairs'] == pairs
     assert found['order/accuracy'] == found['order/score']
     assert found['order/accuracy'] == pytest.approx(100 * right / pairs)

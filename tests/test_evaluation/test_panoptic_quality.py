@@ -123,6 +123,17 @@ def test_class_names(tmp_path):
         evaluate(metric, sample('a', np.zeros((3, 3), int)))
     with pytest.raises(UserError, match="there is no ann_file='no.json'"):
         PanopticQualityMetric('no.json')
+    assert np.isnan(metric.compute_metrics([])['PQ'])
+
+
+def test_two_images_of_one_name(tmp_path):
+    metric = write_truth(tmp_path, {'a': (np.full((2, 2), 5), {})})
+    content = json.loads((tmp_path / 'val.json').read_text())
+    content['annotations'].append(
+        dict(content['annotations'][0], file_name='other/a.png'))
+    (tmp_path / 'val.json').write_text(json.dumps(content))
+    with pytest.raises(UserError, match='two images have one name'):
+        evaluate(metric, sample('a', np.zeros((2, 2), int)))
 
 
 class Counts:

@@ -129,6 +129,12 @@ def test_nothing_to_rank(boxes, labels):
                for grad in srm_gradients(model))
 
 
+def test_a_pyramid_of_too_few_levels():
+    feats = [torch.zeros(1, 64, 8, 8)] * 4
+    with pytest.raises(AssertionError, match='end_level'):
+        build().semantic_head(feats)
+
+
 def test_two_hundred_instances():
     losses = step(build(), make_sample(MANY))
     assert len(MANY) == 200 and losses['loss_srm'] > 0
@@ -263,14 +269,14 @@ def test_masks_that_never_overlap_teach_nothing():
     apart = make_sample([(0, 0, 20, 20), (30, 30, 50, 50)]).gt_instances
     overlap = make_sample(OVERLAP).gt_instances
     for _ in range(99):
-        head.annotated([apart], (SIZE, SIZE))
+        head.annotated([apart])
     with pytest.raises(UserError, match='instance_ann_file'):
-        head.annotated([apart], (SIZE, SIZE))
+        head.annotated([apart])
     # one overlap is enough
     head = fusion_head(train_source='gt')
-    head.annotated([overlap], (SIZE, SIZE))
+    head.annotated([overlap])
     for _ in range(100):
-        head.annotated([apart], (SIZE, SIZE))
+        head.annotated([apart])
 
 
 @pytest.mark.parametrize('wrong', [
@@ -335,7 +341,7 @@ def test_ranking_alone():
     expected = build().panoptic_fusion_head
     expected.load_state_dict(alone.panoptic_fusion_head.state_dict())
     wanted = expected.loss(
-        expected.annotated([sample.gt_instances], (SIZE, SIZE)),
+        expected.annotated([sample.gt_instances]),
         [sample.gt_sem_seg.sem_seg])
     assert losses['loss_srm'] == wanted['loss_srm'] > 0
     found, = alone(blank, [sample], 'predict')
@@ -354,3 +360,11 @@ def test_published_sizes(name):
     assert losses['loss_srm'] > 0
     head = model.panoptic_fusion_head
     assert sum(p.numel() for p in head.parameters()) == 4 * (80 * 80 * 7 + 80)
+
+
+def test_learning_rates_are_those_of_the_batches():
+    for name in ('srm_coco', 'srm_photo-stamps',
+                 'oanet_mobilenetv2_fpn_photo-stamps'):
+        cfg = Config.fromfile(CONFIGS / f'{name}.py')
+        assert (cfg.auto_scale_lr.base_batch_size ==
+                cfg.train_dataloader.batch_size), name

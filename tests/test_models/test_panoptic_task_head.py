@@ -1,5 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """From boxes and a map to a class and a number for every pixel."""
+import copy
+
 import pytest
 import torch
 from mmdet.evaluation.functional import INSTANCE_OFFSET
@@ -7,10 +9,12 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 from toolbox import SIZE, tiny_model_cfg
 
+from mmbombo.models.layers import SpatialRanking
 from mmbombo.models.task_heads import PanopticTaskHead
 from mmbombo.registry import MODELS
 from mmbombo.structures.panoptic import read_segments
 from mmbombo.utils import UserError
+from mmbombo.utils.checkpoint import load_weights
 
 DET = ('bus', 'car', 'cat', 'kite')
 SEG = ('background', 'cat', 'vehicle', 'road')
@@ -154,15 +158,29 @@ def test_rank_modes(mode, first):
         CAT, first)] * 2 + [thing(CAT, 2)] * 2
 
 
+def save(srm, path):
+    """As a training of the ranking alone does; how to load it."""
+    torch.save(
+        dict(
+            state_dict={
+                f'panoptic_fusion_head.srm.{key}': value
+                for key, value in srm.state_dict().items()
+            }), path)
+    return dict(type='Pretrained', checkpoint=str(path))
+
+
 @pytest.mark.parametrize('mode', ['srm', 'srm*score'])
-def test_spatial_ranking_reads_boxes_cut_by_their_class(mode):
-    head = build(rank_mode=mode, srm=dict(kernel_size=1, stride=1))
+def test_spatial_ranking_reads_boxes_cut_by_their_class(mode, tmp_path):
+    size = dict(kernel_size=1, stride=1)
+    srm = SpatialRanking(len(DET), **size)
     with torch.no_grad():
-        for p in head.srm.parameters():
+        for p in srm.parameters():
             p.zero_()
         # where there is a car, it is on top
-        for conv in head.srm.orders[0]:
+        for conv in srm.orders[0]:
             conv.weight[CAR, CAR] = 3
+    init_cfg = save(srm, tmp_path / 'srm.pth')
+    head = build(rank_mode=mode, srm=dict(size, init_cfg=init_cfg))
     seg = torch.full((6, 10), 2)
     seg[:, 9] = 0
     pan = fuse(head, seg, [[0, 0, 8, 6], [5, 0, 10, 6]], [BUS, CAR])
@@ -190,14 +208,33 @@ def test_scores_and_small_stuff():
     assert pan.unique().tolist() == [BACKGROUND, VOID]
 
 
-def test_in_a_network():
+@pytest.mark.parametrize('wrong, message', [
+    (dict(rank_mode='srn'), 'srn'),
+    (dict(rank_mode='srm', srm=dict(stride=4)), 'needs trained weights'),
+])
+def test_wrong_ranking(wrong, message):
+    with pytest.raises(UserError, match=message):
+        build(**wrong)
+
+
+def test_in_a_network(tmp_path):
     cfg = tiny_model_cfg()
+    plain = MODELS.build(copy.deepcopy(cfg))
+    srm = SpatialRanking(plain.class_map.num_det_classes)
     cfg['task_heads']['panoptic'] = dict(
         type='PanopticTaskHead',
         class_map=cfg['class_map'],
         rank_mode='srm',
+        srm=dict(init_cfg=save(srm, tmp_path / 'srm.pth')),
         score_thr=0.)
-    model = MODELS.build(cfg).eval()
+    model = MODELS.build(copy.deepcopy(cfg)).eval()
+    # a checkpoint of the network without it fits, and the ranking is trained
+    load_weights(model, plain.state_dict(), exact=True)
+    model.init_weights()
+    found = copy.deepcopy(model).task_heads['panoptic'].srm
+    for a, b in zip(found.parameters(), srm.parameters()):
+        assert a.equal(b) and not a.requires_grad
+    assert not any('srm' in name for name, _ in model.named_parameters())
     samples = [
         DetDataSample(
             metainfo=dict(

@@ -147,6 +147,44 @@ def test_autocast():
             srm.paste(masks, labels, (32, 32))[None], target[None])
         assert losses['loss_srm'].dtype == torch.float32
         assert srm.scores(masks, labels).dtype == torch.float32
+    # a sum for which half precision has too few digits
+    for parameter in srm.parameters():
+        torch.nn.init.zeros_(parameter)
+    with torch.autocast('cpu', torch.bfloat16):
+        scores = srm.scores(torch.ones(2, 33, 33).bool(), labels)
+    torch.testing.assert_close(scores, torch.full((2, ), .5))
+
+
+def test_pretrained(tmp_path):
+    """From a ranking that was trained alone; all of it, or an error."""
+    trained = SpatialRanking(3, 5)
+    path = str(tmp_path / 'srm.pth')
+    torch.save(
+        dict(
+            state_dict={
+                f'panoptic_fusion_head.srm.{key}': value
+                for key, value in trained.state_dict().items()
+            }), path)
+
+    def load(*args, **kwargs):
+        srm = SpatialRanking(
+            *args,
+            init_cfg=dict(type='Pretrained', checkpoint=path, **kwargs))
+        srm.init_weights()
+        return srm.state_dict()
+
+    for key, value in load(3, 5).items():
+        assert value.equal(trained.state_dict()[key])
+    for wrong in (4, 5), (3, 7):
+        with pytest.raises(UserError, match='srm.pth.*size mismatch'):
+            load(*wrong)
+    with pytest.raises(UserError, match='srm.pth.*lacks'):
+        load(3, 5, prefix='srm.')
+
+
+def test_even_kernel():
+    with pytest.raises(UserError, match='kernel_size=4'):
+        SpatialRanking(3, kernel_size=4)
 
 
 def toy_scene(rule, side=16):

@@ -6,6 +6,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 
+from mmbombo.apis.results import sample_to_dict
 from mmbombo.visualization import MultiTaskLocalVisualizer
 from mmbombo.visualization.drawing import (HATCH_DARK, HATCH_LIGHT, place_tag,
                                            shorten, text_size)
@@ -143,7 +144,7 @@ def test_objects_have_shades_of_the_color_of_their_class():
     panoptic[:, :20], panoptic[:, 20:40] = 1004, 2000
     panoptic[:, 40:, :40], panoptic[:, 40:, 40:60] = 2, 3
     panoptic[:, 40:, 60:] = 5000
-    sample = DetDataSample()
+    sample = DetDataSample(metainfo=dict(ori_shape=(60, 80)))
     assert panoptic_layer(sample) is None
     sample.pred_panoptic_seg = PixelData(
         sem_seg=panoptic,
@@ -158,6 +159,18 @@ def test_objects_have_shades_of_the_color_of_their_class():
     assert not near(first, second)
     for pixel in (first, second):
         assert pixel[0] == 178 and 50 <= pixel[1] == pixel[2] < 178
+
+    # MMDetection's networks do not name the classes, the data set does
+    names = sample.pred_panoptic_seg.label_names
+    sample.pred_panoptic_seg = PixelData(sem_seg=panoptic)
+    assert panoptic_layer(sample) is None
+    assert sample_to_dict(
+        sample, dict(classes=names))['panoptic'] == layer.segments[1]
+    visualizer = make_visualizer()
+    visualizer.dataset_meta = dict(classes=names)
+    image = np.zeros((60, 80, 3), np.uint8)
+    # beside the image
+    assert visualizer.draw(image, sample, False).shape[1] > 2 * 80
 
 
 @pytest.mark.parametrize('kinds, text', [(('bbox', ), 'boxes only'),

@@ -16,6 +16,7 @@ photo_stamps = dict(
     data_root=data_root,
     metainfo=dict(
         classes=thing_classes + stuff_classes,
+        seg_classes=thing_classes + stuff_classes,
         thing_classes=thing_classes,
         stuff_classes=stuff_classes,
         palette=palette))

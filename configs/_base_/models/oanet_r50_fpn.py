@@ -111,11 +111,7 @@ model = dict(
     panoptic_fusion_head=dict(
         type='SpatialRankingFusionHead',
         num_things_classes=num_things,
-        num_stuff_classes=num_stuff,
-        # pixels of the image that the network sees, 1 in the paper
-        srm=dict(kernel_size=7, stride=8),
-        rank_mode='srm',
-        train_source='pred'),
+        num_stuff_classes=num_stuff),
     train_cfg=dict(
         rpn=dict(
             assigner=dict(

@@ -6,6 +6,7 @@ from mmengine.fileio import get
 
 from mmbombo.registry import TRANSFORMS
 from mmbombo.structures import IGNORE_INDEX
+from ..errors import DatasetError
 
 
 @TRANSFORMS.register_module()
@@ -17,8 +18,8 @@ class LoadPanopticInstances(LoadAnnotations):
     a blank one takes its place, for transforms that look at its size.
     """
 
-    def __init__(self, **kwargs) -> None:
-        super().__init__(**{'with_mask': True, 'with_seg': True, **kwargs})
+    def __init__(self, with_mask: bool = True, **kwargs) -> None:
+        super().__init__(with_mask=with_mask, with_seg=True, **kwargs)
 
     def transform(self, results: dict) -> dict:
         """Add what :class:`mmdet.LoadAnnotations` does."""
@@ -37,6 +38,10 @@ class LoadPanopticInstances(LoadAnnotations):
         ids = png.astype(np.int64) @ (1, 256, 256**2)
         seg_map = np.full(ids.shape, IGNORE_INDEX, np.uint8)
         for segment in results['segments_info']:
+            if segment['category'] >= IGNORE_INDEX:
+                raise DatasetError(
+                    f"{results['seg_map_path']}: class {segment['category']}, "
+                    f'but a map has room for {IGNORE_INDEX} classes')
             seg_map[ids == segment['id']] = segment['category']
         results['gt_seg_map'] = seg_map
         results['ignore_index'] = IGNORE_INDEX

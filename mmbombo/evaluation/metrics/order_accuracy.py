@@ -39,7 +39,7 @@ class OrderAccuracy(BaseMetric):
 
     def compute_metrics(self, results: List[List[int]]) -> Dict[str, float]:
         """In percent, and ``pairs``, how many there are."""
-        *right, pairs = map(sum, zip(*results))
+        *right, pairs = map(sum, zip([0] * 4, *results))
         scores = (100. * x / max(pairs, 1) for x in right)
         return dict(zip(('accuracy', 'score', 'area'), scores), pairs=pairs)
 

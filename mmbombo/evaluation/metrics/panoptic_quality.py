@@ -26,7 +26,8 @@ class PanopticQualityMetric(BaseMetric):
     The truth of an image is the annotation whose PNG is named like it.
     Classes go by name: those of the prediction (``label_names``), or of a
     network of MMDetection those of its data set. A predicted background is
-    void where the truth has no such category.
+    void where the truth has no such category. Several crowds of one class in
+    an image all count; ``panopticapi`` looks at the last one.
 
     Args:
         ann_file (str): COCO's panoptic JSON.
@@ -55,19 +56,26 @@ class PanopticQualityMetric(BaseMetric):
         """dict: Of the JSON file, once it is needed."""
         return load(self.ann_file)
 
-    @property
-    def categories(self) -> List[dict]:
-        """list[dict]: As the JSON file has them."""
-        return self.content['categories']
+    @cached_property
+    def index(self) -> Dict[str, int]:
+        """dict: Place of each category in the JSON file, by its name."""
+        return {x['name']: i for i, x in enumerate(self.content['categories'])}
 
     @cached_property
     def annotations(self) -> Dict[str, dict]:
         """dict: The annotation of each image, by its name."""
-        return {_stem(x['file_name']): x for x in self.content['annotations']}
+        found = {_stem(x['file_name']): x for x in self.content['annotations']}
+        if len(found) < len(self.content['annotations']):
+            raise UserError(f'{self.ann_file}: two images have one name, in '
+                            'two folders perhaps; rename one')
+        return found
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Match the segments of ``pred_panoptic_seg`` of a batch."""
-        class_of_id = {x['id']: i for i, x in enumerate(self.categories)}
+        class_of_id = {
+            x['id']: i
+            for i, x in enumerate(self.content['categories'])
+        }
         for sample in data_samples:
             predicted = sample['pred_panoptic_seg']
             names = predicted.get('label_names') or \
@@ -88,16 +96,13 @@ class PanopticQualityMetric(BaseMetric):
                         for x in infos
                     ]), np.array([VOID, *classes]),
                     np.array([x.get('iscrowd', 0) == 1 for x in infos]),
-                    len(self.categories)))
+                    len(self.index)))
 
     def _class_of(self, name: str) -> int:
-        names = [x['name'] for x in self.categories]
-        if name in names:
-            return names.index(name)
-        if name == BACKGROUND:
-            return VOID
-        raise UserError(f"{self.ann_file} has no category '{name}', which is "
-                        f'predicted, but {names}')
+        if name not in self.index and name != BACKGROUND:
+            raise UserError(f"{self.ann_file} has no category '{name}', which "
+                            f'is predicted, but {list(self.index)}')
+        return self.index.get(name, VOID)
 
     def _read_truth(self, img_path: str) -> tuple:
         """Segments ``(H, W)``, the id of each, and what is said of them."""
@@ -119,12 +124,14 @@ class PanopticQualityMetric(BaseMetric):
             (``PQ_th``) and of stuff (``PQ_st``), and ``<class>_PQ``, in
             percent; NaN where there is no class to average over.
         """
-        iou, right, wrong, missed = sum(results)
+        iou, right, wrong, missed = sum(results, np.zeros(
+            (4, len(self.index))))
         with np.errstate(invalid='ignore'):
             rq = right / (right + (wrong + missed) / 2)
         sq = iou / np.maximum(right, 1)
         values = dict(PQ=100 * sq * rq, SQ=100 * sq, RQ=100 * rq)
-        things = np.array([x['isthing'] == 1 for x in self.categories])
+        categories = self.content['categories']
+        things = np.array([x['isthing'] == 1 for x in categories])
         scores, rows = dict(), [('', *values)]
         for title, suffix, kind in (('all', '', things | True),
                                     ('things', '_th', things), ('stuff', '_st',
@@ -137,8 +144,8 @@ class PanopticQualityMetric(BaseMetric):
             scores.update(zip((name + suffix for name in values), means))
             rows.append((title, *(f'{x:.2f}' for x in means)))
         print_log('\n' + AsciiTable(rows).table, logger='current')
-        for category, value in zip(self.categories, values['PQ'].tolist()):
-            scores[f"{category['name']}_PQ"] = value
+        for name, value in zip(self.index, values['PQ'].tolist()):
+            scores[f'{name}_PQ'] = value
         return scores
 
 

@@ -53,12 +53,12 @@ class OANet(PanopticFPN):
         losses.update(self.semantic_head.loss(shared, batch_data_samples))
 
         head = self.panoptic_fusion_head
-        shape = tuple(batch_inputs.shape[-2:])
         if head.train_source == 'gt':
             instances = head.annotated(
-                [sample.gt_instances for sample in batch_data_samples], shape)
+                [sample.gt_instances for sample in batch_data_samples])
         else:
-            instances = self._instances_at_cells(x, proposals, shape)
+            instances = self._instances_at_cells(x, proposals,
+                                                 batch_inputs.shape[-2:])
         losses.update(
             head.loss(
                 instances,
@@ -72,7 +72,7 @@ class OANet(PanopticFPN):
         if they were the pixels of the original image."""
         cells = self.panoptic_fusion_head.srm.size(*shape)
         meta = dict(
-            img_shape=shape,
+            img_shape=tuple(shape),
             ori_shape=cells,
             scale_factor=(shape[1] / cells[1], shape[0] / cells[0]))
         metas = [meta] * len(proposals)

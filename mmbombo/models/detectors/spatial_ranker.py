@@ -36,7 +36,7 @@ class SpatialRanker(BaseModel):
         annotated = [sample.gt_instances for sample in data_samples]
         if mode == 'loss':
             return head.loss(
-                head.annotated(annotated, tuple(inputs.shape[-2:])),
+                head.annotated(annotated),
                 [sample.gt_sem_seg.sem_seg for sample in data_samples])
         for sample, x in zip(data_samples, annotated):
             masks = x.masks.to_tensor(torch.bool, x.labels.device)

@@ -1,13 +1,14 @@
 # Copyright (c) mmbombo contributors.
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import torch
 from mmdet.models import HeuristicFusionHead
 from mmdet.utils import InstanceList
+from mmengine.dist import all_reduce
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmbombo.models.layers import (RANK_MODES, SpatialRanking, at_cells,
+from mmbombo.models.layers import (SpatialRanking, at_cells, check_rank_mode,
                                    rank_instances)
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
@@ -38,22 +39,23 @@ class SpatialRankingFusionHead(HeuristicFusionHead):
                  train_source: str = 'pred',
                  **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        if train_source not in ('gt', 'pred') or rank_mode not in RANK_MODES:
-            raise UserError(
-                f'SpatialRankingFusionHead: train_source={train_source!r} is '
-                f"'gt' or 'pred', rank_mode={rank_mode!r} one of {RANK_MODES}")
+        check_rank_mode(rank_mode)
+        if train_source not in ('gt', 'pred'):
+            raise UserError(f'train_source={train_source!r} of '
+                            "SpatialRankingFusionHead: 'gt' or 'pred'")
         self.srm = SpatialRanking(self.num_things_classes, **srm)
         self.rank_mode = rank_mode
         self.train_source = train_source
-        self._images_without = 0
+        #: Images of all ranks, of which none overlapped; None once one did.
+        self._images_without: Optional[int] = 0
 
     def loss(self, instances: InstanceList,
              sem_segs: List[Tensor]) -> Dict[str, Tensor]:
         """See :meth:`SpatialRanking.loss`.
 
         Args:
-            instances (list): ``masks`` ``(K, h, w)`` bool on the cells of a
-                batch's images, and ``labels``.
+            instances (list): ``masks`` ``(K, H, W)`` bool of a batch's
+                images, or on their cells, and ``labels``.
             sem_segs (list): What is visible, ``(1, H, W)``, things first.
         """
         size = self.srm.size(*sem_segs[0].shape[-2:])
@@ -61,26 +63,27 @@ class SpatialRankingFusionHead(HeuristicFusionHead):
         target = [at_cells(seg[0], size) for seg in sem_segs]
         return self.srm.loss(torch.stack(pasted), torch.stack(target))
 
-    def annotated(self, instances: InstanceList,
-                  shape: Tuple[int, int]) -> InstanceList:
-        """Annotated instances on the cells of images of a shape."""
-        size = self.srm.size(*shape)
-        found = []
-        for x in instances:
-            masks = x.masks.to_tensor(torch.bool, x.labels.device)
-            found.append(
-                InstanceData(masks=at_cells(masks, size), labels=x.labels))
-        self._check_overlap(found)
+    def annotated(self, instances: InstanceList) -> InstanceList:
+        """Annotated instances, their masks as tensors."""
+        found = [
+            InstanceData(
+                masks=x.masks.to_tensor(torch.bool, x.labels.device),
+                labels=x.labels) for x in instances
+        ]
+        if self._images_without is not None:
+            self._check_overlap(found)
         return found
 
     def _check_overlap(self, instances: InstanceList) -> None:
         several = [x.masks for x in instances if len(x) > 1]
-        if self._images_without is None or not several:
-            return
-        if any((masks.sum(0) > 1).any() for masks in several):
+        overlap = sum(bool((x.sum(0) > 1).any()) for x in several)
+        counts = instances[0].labels.new_tensor([len(several), overlap])
+        all_reduce(counts)  # or one rank would stop and the others wait
+        number, overlap = counts.tolist()
+        if overlap:
             self._images_without = None
             return
-        self._images_without += len(several)
+        self._images_without += number
         if self._images_without >= self.patience:
             raise UserError(
                 "train_source='gt' of SpatialRankingFusionHead: no masks "

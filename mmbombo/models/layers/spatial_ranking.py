@@ -10,10 +10,12 @@ from typing import Dict, Optional, Tuple
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
+from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmbombo.models.losses.dist_mean import full_precision, ratio_over_ranks
 from mmbombo.utils import UserError
+from mmbombo.utils.checkpoint import load_weights
 
 RANK_MODES = ('srm', 'score', 'area', 'srm*score')
 
@@ -33,7 +35,8 @@ class SpatialRanking(BaseModule):
         stride (int): Pixels between cells. Defaults to 8; the paper, as we
             remember it, has 1, which is 341 MB for each image of COCO.
         loss_weight (float): Defaults to 1.
-        init_cfg (dict, optional): E.g. ``Pretrained`` with ``prefix='srm.'``.
+        init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)``
+            of a ranking that was trained alone, or of a whole OANet.
     """
 
     def __init__(self,
@@ -46,6 +49,9 @@ class SpatialRanking(BaseModule):
         self.num_classes = num_classes
         self.stride = stride
         self.loss_weight = loss_weight
+        if kernel_size % 2 == 0:
+            raise UserError(
+                f'kernel_size={kernel_size} of SpatialRanking is even')
         k, pad = kernel_size, kernel_size // 2
         column = dict(kernel_size=(k, 1), padding=(pad, 0))
         row = dict(kernel_size=(1, k), padding=(0, pad))
@@ -54,6 +60,21 @@ class SpatialRanking(BaseModule):
                 nn.Conv2d(num_classes, num_classes, **first),
                 nn.Conv2d(num_classes, num_classes, **second))
             for first, second in ((column, row), (row, column)))
+
+    def init_weights(self) -> None:
+        """As its base, which only logs it if weights do not fit."""
+        if not self.init_cfg or self.init_cfg['type'] != 'Pretrained':
+            super().init_weights()
+            return
+        path = self.init_cfg['checkpoint']
+        prefix = self.init_cfg.get('prefix', 'panoptic_fusion_head.srm.')
+        checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu')
+        weights = {
+            key[len(prefix):]: value
+            for key, value in checkpoint['state_dict'].items()
+            if key.startswith(prefix)
+        }
+        load_weights(self, weights, f'SpatialRanking, {path}: ')
 
     def size(self, height: int, width: int) -> Tuple[int, int]:
         """Cells of an image of so many pixels."""
@@ -118,10 +139,9 @@ class SpatialRanking(BaseModule):
                                                  size) > 0
         weight = self.orders[0][0].weight
         logits = self(self._by_class(cells, labels).to(weight)[None])[0]
-        cells = cells.flatten(1).float()
-        sums = cells @ full_precision(logits).softmax(0).flatten(1).T
-        return sums.gather(1, labels[:, None])[:,
-                                               0] / cells.sum(1).clamp(min=1)
+        probs = full_precision(logits).softmax(0)[labels]
+        sums = (probs * cells).flatten(1).sum(1)
+        return sums / cells.flatten(1).sum(1).clamp(min=1)
 
     def _by_class(self, cells: Tensor, labels: Tensor) -> Tensor:
         by_class = torch.zeros(
@@ -136,6 +156,12 @@ def at_cells(maps: Tensor, size: Tuple[int, int]) -> Tensor:
                       pixels / cells).long()
                      for cells, pixels in zip(size, maps.shape[-2:]))
     return maps[..., rows[:, None], columns]
+
+
+def check_rank_mode(mode: str) -> None:
+    """Raise ``UserError`` for one that is not in :data:`RANK_MODES`."""
+    if mode not in RANK_MODES:
+        raise UserError(f'rank_mode={mode!r} is none of {RANK_MODES}')
 
 
 def rank_instances(mode: str,
@@ -155,8 +181,7 @@ def rank_instances(mode: str,
         srm (SpatialRanking, optional): What ``'srm'`` asks.
         size (tuple, optional): See :meth:`SpatialRanking.scores`.
     """
-    if mode not in RANK_MODES:
-        raise UserError(f'rank_mode={mode!r} is none of {RANK_MODES}')
+    check_rank_mode(mode)
     order = scores.argsort(descending=True, stable=True)
     if mode == 'score' or not len(labels):
         return order

@@ -67,6 +67,7 @@ class OANetStuffHead(PanopticFPNHead):
 
     def forward(self, x: Sequence[Tensor]) -> Dict[str, Tensor]:
         """Logits ``seg_preds`` ``(N, C, H, W)`` of all classes."""
+        assert len(x) >= self.start_level + self.num_stages, 'end_level'
         levels = x[self.start_level:self.start_level + self.num_stages]
         feats = [
             F.interpolate(

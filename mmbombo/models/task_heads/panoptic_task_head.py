@@ -10,11 +10,12 @@ from mmdet.utils import ConfigType, OptConfigType
 from mmengine.structures import PixelData
 from torch import Tensor
 
-from mmbombo.models.layers.spatial_ranking import (SpatialRanking,
-                                                   rank_instances)
+from mmbombo.models.layers import (SpatialRanking, check_rank_mode,
+                                   rank_instances)
 from mmbombo.models.utils import unpadded_shape
 from mmbombo.registry import MODELS
 from mmbombo.structures.class_names import TaskClasses, resolve_classes
+from mmbombo.utils import UserError
 from .base_task_head import DerivedTaskHead
 
 
@@ -41,7 +42,8 @@ class PanopticTaskHead(DerivedTaskHead):
             Masks are the boxes, cut by the pixels that they may take.
             Defaults to 'score'.
         srm (dict, optional): Arguments of the :class:`SpatialRanking` that
-            ``'srm'`` asks, such as ``init_cfg``. Defaults to None.
+            ``'srm'`` asks, with the ``init_cfg`` that it is loaded by; it is
+            not trained here, and in no checkpoint. Defaults to None.
         score_thr (float): Lowest score of a box. Defaults to 0.3.
         same_class (bool): Whether a box takes the pixels of its own class
             only, or those of all classes of things, so that its class
@@ -68,9 +70,15 @@ class PanopticTaskHead(DerivedTaskHead):
                  stuff_area_limit: int = 4096,
                  component_area_limit: Optional[int] = None) -> None:
         super().__init__()
+        check_rank_mode(rank_mode)
         self.class_map_cfg = class_map
         self.rank_mode = rank_mode
         self.srm_cfg = srm or {}
+        if rank_mode.startswith('srm') and 'init_cfg' not in self.srm_cfg:
+            raise UserError(
+                f'rank_mode={rank_mode!r} of PanopticTaskHead needs trained '
+                "weights: srm=dict(init_cfg=dict(type='Pretrained', "
+                'checkpoint=...))')
         self.score_thr = score_thr
         self.same_class = same_class
         self.mask_overlap = mask_overlap
@@ -82,8 +90,11 @@ class PanopticTaskHead(DerivedTaskHead):
         self.class_map = resolve_classes(classes, self.class_map_cfg)[1]
         self.srm = None
         if self.rank_mode.startswith('srm'):
-            self.srm = SpatialRanking(self.class_map.num_det_classes,
-                                      **self.srm_cfg)
+            srm = SpatialRanking(self.class_map.num_det_classes,
+                                 **self.srm_cfg)
+            srm.init_weights()
+            # no submodule: checkpoints fit with and without it
+            self.__dict__['srm'] = srm.requires_grad_(False)
         self.stuff_ids = self.class_map.outside_ids
         self.label_names = self.class_map.det_classes + tuple(
             self.class_map.seg_classes[i] for i in self.stuff_ids)
@@ -141,7 +152,7 @@ class PanopticTaskHead(DerivedTaskHead):
             mask[window] = shown[seg[window]]
         size = None
         if self.srm is not None:
-            size = self.srm.size(*unpadded_shape(sample))
+            size = self.srm.to(seg.device).size(*unpadded_shape(sample))
         order = rank_instances(self.rank_mode, masks, boxes.labels,
                                boxes.scores, self.srm, size)
         ids = torch.zeros_like(seg)
