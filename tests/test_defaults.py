@@ -6,7 +6,7 @@ import pytest
 
 from mmbombo.models.losses.kl_divergence import segmentation_kl, temperature_kl
 from mmbombo.models.losses.soft_detection_loss import soft_score_loss
-from mmbombo.models.weak_losses import BaseWeakLoss, DistillationLoss
+from mmbombo.models.weak_losses import DistillationLoss
 from mmbombo.registry import (DATA_SAMPLERS, HOOKS, MODELS, TASK_UTILS,
                               TRANSFORMS, VISUALIZERS)
 from mmbombo.weak_labels import (boxes_to_mask, label_components,
@@ -20,13 +20,14 @@ BN = dict(type='BN')
 
 #: Registered name to those of its defaults that decide.
 CLASSES = dict(
-    BoxForMaskLoss=dict(stride=1),
-    BoxProjectionLoss=dict(outside=True),
+    BoxForMaskLoss=dict(
+        loss_weight=1., ramp=0., stride=1, start=0.),
+    BoxProjectionLoss=dict(loss_weight=1., ramp=0., outside=True),
     DenseEnergyLoss=dict(
         source_kind='image_label', loss_weight=1e-7, sigma_xy=100.,
         sigma_rgb=15., scale_factor=.25, gate='labeled', exact_grad=False),
     MaskForBoxLoss=dict(
-        ramp=.1, predictor='self', score_thr=.3,
+        loss_weight=1., ramp=.1, predictor='self', score_thr=.3,
         max_predictions=30, iou_thr=.5, containment_thr=.7, rest_thr=.2,
         min_area=80, supervise='both'),
     SoftDetectionLoss=dict(
@@ -77,8 +78,8 @@ CLASSES = dict(
 
 #: What is not registered: all its defaults.
 OTHERS = {
-    BaseWeakLoss: dict(loss_weight=1., ramp=0., start=0.),
-    DistillationLoss: dict(on='unannotated'),
+    DistillationLoss: dict(
+        on='unannotated', loss_weight=1., ramp=0., start=0.),
     boxes_to_mask: dict(method='grabcut_ignore', rejected='candidates'),
     grabcut_foreground: dict(
         iterations=1, margin=.15, max_side=128, min_extent=.5),

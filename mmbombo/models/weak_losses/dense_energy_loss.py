@@ -51,7 +51,7 @@ class DenseEnergyLoss(BaseWeakLoss):
         gate (str): 'labeled' or 'ones', 1 everywhere. Defaults to 'labeled'.
         exact_grad (bool): Whether the gradient is that of the energy where
             the gate is not 1. Defaults to False, the published one.
-        **kwargs: ``start`` and ``ramp`` of :class:`BaseWeakLoss`.
+        **kwargs: ``start`` and ``ramp``.
     """
 
     name = 'energy'
