@@ -26,8 +26,9 @@ from .user_errors import UserError
 # Where MMEngine stores the text of the config; the last is run on resuming.
 CONFIG_TEXTS = (('message_hub', 'runtime_info', 'cfg'), ('meta', 'cfg'),
                 ('meta', 'config'))
-# In no registry: MMCV's non-maximum suppression evaluates its type.
-NMS_TYPES = ('nms', 'soft_nms')
+# In no registry: MMCV's non-maximum suppression evaluates its type, and
+# MMDetection looks for the layers of RoIs among MMCV's operators.
+OPERATORS = ('nms', 'soft_nms', 'RoIAlign', 'RoIPool')
 # Registered, but they evaluate or unpickle what their arguments name.
 UNSAFE_TYPES = ('BertModel', 'CameraMotionCompensation', 'RFSearchHook')
 
@@ -123,7 +124,7 @@ def _types_in(value: Any) -> Iterator[str]:
     """All types that a config names, with the scope that stands beside."""
     if isinstance(value, dict):
         name, scope = value.get('type'), value.get('_scope_')
-        if isinstance(name, str) and name not in NMS_TYPES:
+        if isinstance(name, str) and name not in OPERATORS:
             yield f'{scope}.{name}' if scope and '.' not in name else name
         value = list(value.values())
     if isinstance(value, (list, tuple)):
