@@ -295,7 +295,7 @@ def test_preparing_a_weak_label_changes_no_augmentation(data, kind, tmp_path):
 @pytest.mark.parametrize('folder, prefix', [('bombo', 'bombo_'),
                                             ('distillation', ''),
                                             ('rrm', ''),
-                                            ('auxsegnet', 'auxsegnet_'),
+                                            ('auxsegnet', ''),
                                             ('e2s2', ''),
                                             ('oanet', '')])
 def test_metafile_and_readme_name_every_method(folder, prefix):
