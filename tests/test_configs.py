@@ -310,10 +310,8 @@ def test_metafile_and_readme_name_every_method(folder, prefix):
     assert all(f'{model["Name"]}.py' in readme for model in models)
 
 
-@pytest.mark.parametrize('name', [
-    f'ablation{x}'
-    for x in ('', '_stuff', '_tags', '_mix', '_saliency', '_e2s2')
-])
+@pytest.mark.parametrize(
+    'name', sorted(path.stem for path in FOLDER.glob('ablation*.yml')))
 def test_rows_of_the_bench(name, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'analysis_tools'))
     from ablation_parts.bench import fingerprint, load_config, read_bench
@@ -324,7 +322,8 @@ def test_rows_of_the_bench(name, monkeypatch):
     for row in bench.rows.values():
         cfg = load_config(bench, row, 0, {x: f'{x}.pth' for x in row.needs})
         resize, = (
-            step for step in cfg.test_pipeline if 'Resize' in step.type)
+            step for step in cfg.val_dataloader.dataset.pipeline
+            if 'Resize' in step.type)
         assert resize.scale == (2 * side, side)
         fingerprints.add(fingerprint(cfg))
     # no row is another one under a new name
