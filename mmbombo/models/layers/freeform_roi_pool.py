@@ -114,10 +114,11 @@ def _bins(edges: Tensor, count: int, limit: int,
           stride: int) -> Tuple[Tensor, Tensor, Tensor]:
     """First cells of the first and the last window in each bin, and how often
     the windows double, all ``(R, count)``."""
-    edges = (edges.double() - edges.new_tensor([0, 1])) * (
-        (limit - 1) / (limit * stride - 1))
-    part = torch.arange(count + 1, device=edges.device) / count
-    edges = edges[:, :1] + part.double() * (edges[:, 1:] - edges[:, :1])
+    low, high = edges.double().split(1, dim=1)
+    steps = torch.arange(count + 1, device=edges.device)
+    # one division, and last, so that whole pixels are rounded right
+    edges = (low * count + (high - 1 - low) * steps) * (limit - 1) / (
+        count * (limit * stride - 1))
     first = edges[:, :-1].floor().clamp(0, limit - 1).long()
     last = edges[:, 1:].ceil().clamp(0, limit - 1).long()
     level = (last - first + 1).double().frexp().exponent - 1

@@ -124,6 +124,10 @@ class RegionHead(BaseModule):
         logits = []
         for feat, sample in zip(feats[self.in_index], data_samples):
             regions = regions_of(sample)
+            # not what pads the image to the batch
+            rows, columns = (-(-x // self.pool.stride)
+                             for x in regions.superpixels.shape)
+            feat = feat[:, :rows, :columns]
             if whole_image:
                 regions = with_whole_image(regions)
             values = region_to_superpixel(
@@ -174,8 +178,13 @@ def regions_of(sample) -> Regions:
 
 
 def with_whole_image(regions: Regions) -> Regions:
-    """Add the region of all superpixels; what is in none becomes one more."""
+    """Add the region of all superpixels, if none is that; what is in none
+    becomes one more."""
     height, width = regions.superpixels.shape
+    members = torch.bincount(regions.pairs[0])
+    if (members == regions.num_superpixels).any() and (regions.superpixels
+                                                       >= 0).all():
+        return regions
     number = regions.num_superpixels + 1
     everything = torch.arange(number, device=regions.pairs.device)
     everything = torch.stack(
