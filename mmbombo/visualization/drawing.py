@@ -118,7 +118,7 @@ def draw_regions(image: np.ndarray, regions: Regions,
     height, width = image.shape[:2]
     numbers = cv2.resize(
         regions.superpixels.cpu().numpy().astype(np.int16), (width, height),
-        interpolation=cv2.INTER_NEAREST)
+        interpolation=cv2.INTER_NEAREST_EXACT)
     layer, boxes = image.copy(), []
     rows, columns = regions.superpixels.shape
     scale = np.array([width / columns, height / rows] * 2)
