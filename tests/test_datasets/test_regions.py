@@ -230,6 +230,16 @@ def test_mistakes_are_one_line():
     cropped['img'] = cropped['img'][:50]
     with pytest.raises(DatasetError, match='a transform moves only one of'):
         pack(cropped)
+    resize = dict(type='RegionResize', scale=(160, 112))
+    crop = mmseg('RandomCrop', crop_size=(40, 50))
+    flip = dict(type='RandomFlip', prob=1.)  # MMCV's, as is what follows
+    for steps in ([flip], [crop, flip], [resize, flip], [resize, crop, flip],
+                  [dict(type='Resize', scale=(192, 160))
+                   ], [dict(type='Resize', scale=(48, 40))]):
+        with pytest.raises(DatasetError, match="x.png: .* use mmseg's"):
+            pack(Compose(steps)(load(loaded())))
+    flip = mmseg('RandomFlip', prob=1.)
+    pack(Compose([flip, resize, crop])(load(loaded())))
     with pytest.raises(TypeError, match='typo'):
         TRANSFORMS.build(dict(type='LoadRegions', typo=1))
 

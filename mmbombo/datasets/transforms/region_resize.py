@@ -21,3 +21,5 @@ class RegionResize(Resize):
                 codes,
                 results['img_shape'][1::-1],
                 interpolation=cv2.INTER_NEAREST_EXACT)
+            if codes is results['unflipped_superpixels']:
+                results['unflipped_superpixels'] = results['gt_superpixels']
