@@ -1,4 +1,4 @@
-# E2S2 from tags: of a mask only which classes a crop shows is read, by the loss.
+# E2S2 from tags: of a mask, only which classes a crop shows is read.
 _base_ = './e2s2_mobilenetv2_photo-stamps.py'
 
 model = dict(decode_head=dict(loss_decode=dict(type='MaxPixelLoss')))

@@ -181,6 +181,20 @@ def test_predictions_have_the_size_of_the_file():
     assert logits[:, :, :48].any() and not logits[:, :, 48:].any()
 
 
+@torch.no_grad()
+def test_augmentation_in_testing():
+    model = build().eval()
+    image, ids = polygons(0)
+    tta = MODELS.build(dict(type='mmseg.SegTTAModel', module=model))
+    merged, = tta.test_step(
+        dict(
+            inputs=[[image]] * 2,
+            data_samples=[[sample_of(ids)] for _ in range(2)]))
+    alone, = model.test_step(
+        dict(inputs=[image], data_samples=[sample_of(ids)]))
+    assert torch.equal(merged.pred_sem_seg.data, alone.pred_sem_seg.data)
+
+
 def without_some(regions):
     """Only regions of the first superpixel; some pixels are in none."""
     keep = regions.pairs[:, regions.pairs[1] == 0]
@@ -275,6 +289,11 @@ def test_mistakes_are_named():
     del data['data_samples'][0].regions
     with pytest.raises(UserError, match='a.jpg has no regions'):
         losses_of(model, data)
+    with pytest.raises(UserError, match='an image has no regions'):
+        model(torch.zeros(1, 3, *SIZE))
+    for stride in (4, 16):
+        with pytest.raises(UserError, match=f'stride={stride} is not that'):
+            losses_of(build(stride=stride), batch(1))
 
 
 @pytest.mark.parametrize('pooling', ['box', 'grouped', 'separate'])

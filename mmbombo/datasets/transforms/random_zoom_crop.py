@@ -90,8 +90,9 @@ class RandomZoomCrop(BaseTransform):
             size = _draw_size()
             for _ in range(positions):
                 window = _draw_window(size, results['img'].shape[:2])
-                if ((boxes is None or _keeps_boxes(boxes, window)) and
-                    (foreground is None or _keeps_map(foreground, window))):
+                if ((boxes is None or _keeps_boxes(boxes, window))
+                        and (foreground is None
+                             or _keeps_map(foreground, window))):
                     return window
         return None
 
@@ -120,7 +121,8 @@ def _draw_size() -> Tuple[float, float]:
     return height / squeeze, height
 
 
-def _draw_window(size: Tuple[float, float], shape: Tuple[int, int]) -> Window:
+def _draw_window(size: Tuple[float, float], shape: Tuple[int,
+                                                         int]) -> Window:
     """x1, y1, x2, y2 of a window of a size, in whole pixels."""
     extent = np.array([shape[1], shape[0]])
     center = np.random.uniform(*CENTER, size=2) * extent
@@ -166,7 +168,8 @@ def _show(pixels: np.ndarray, window: Window, fill: int,
     """The window of an image or a map, at the size of the whole."""
     height, width = pixels.shape[:2]
     x1, y1, x2, y2 = window
-    canvas = np.full((y2 - y1, x2 - x1, *pixels.shape[2:]), fill, pixels.dtype)
+    canvas = np.full((y2 - y1, x2 - x1, *pixels.shape[2:]), fill,
+                     pixels.dtype)
     left, top = max(x1, 0), max(y1, 0)
     seen = pixels[top:max(y2, 0), left:max(x2, 0)]
     canvas[top - y1:top - y1 + seen.shape[0],

@@ -92,8 +92,7 @@ def roi_max_pool(feat: Tensor, bboxes: Tensor, size: int,
     places = order.argsort(1).int().T.reshape(height, width, channels)
     top, bottom, row_level = _bins(bboxes[:, 1::2], size, height, stride)
     left, right, column_level = _bins(bboxes[:, 0::2], size, width, stride)
-    places = _window_minima(places, 0, row_level)
-    places = _window_minima(places, 2, column_level)
+    places = _window_minima(_window_minima(places, 0), 2)
     level = column_level[:, None] * places.size(1) + row_level[:, :, None]
     # any range is the union of two windows of a power of two of cells
     cells = torch.stack(
@@ -125,11 +124,11 @@ def _bins(edges: Tensor, count: int, limit: int,
     return first, last + 1 - 2**level, level
 
 
-def _window_minima(values: Tensor, dim: int, levels: Tensor) -> Tensor:
+def _window_minima(values: Tensor, dim: int) -> Tensor:
     """Minima of 1, 2, 4, ... values along a dimension, from each on, stacked
     in front."""
     minima = [values]
-    for level in range(int(levels.max()) if len(levels) else 0):
+    for level in range(values.size(dim).bit_length() - 1):
         minima.append(
             torch.minimum(minima[-1], minima[-1].roll(-2**level, dim)))
     return torch.stack(minima)
