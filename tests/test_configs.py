@@ -194,7 +194,10 @@ def test_segmentor(path):
         head.fc_channels, head.vgg16 = 16, None
         steps = [x.type for x in cfg.train_dataloader.dataset.pipeline]
         assert steps[2] == 'LoadRegions'
-        assert steps[-2:] == ['AddGTRegions', 'PackRegions']
+        assert steps[-1] == 'PackRegions'
+        # tags alone must not choose regions by masks
+        assert ('AddGTRegions' in steps) == ('loss_decode' not in head)
+        assert bool(cfg.custom_hooks) == ('loss_decode' not in head)
     dataset = cfg.train_dataloader.dataset
     if 'metainfo' in dataset:
         assert head.num_classes == len(dataset.metainfo.classes)

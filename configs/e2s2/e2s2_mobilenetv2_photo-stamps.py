@@ -16,13 +16,17 @@ model = dict(
         fc_channels=256))
 
 load_regions = dict(type='LoadRegions', cache_dir=_base_.data_root + 'regions')
+geometry = [
+    dict(_base_.geometry[0], resize_type='RegionResize'), *_base_.geometry[1:]
+]
+test_resize = dict(_base_.test_resize, type='RegionResize')
 pack = dict(type='PackRegions')
 train_pipeline = [
-    *_base_.load, load_regions, *_base_.geometry,
+    *_base_.load, load_regions, *geometry,
     dict(type='AddGTRegions'), pack
 ]
 test_pipeline = [
-    _base_.load[0], load_regions, _base_.test_resize, _base_.load[1], pack
+    _base_.load[0], load_regions, test_resize, _base_.load[1], pack
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))

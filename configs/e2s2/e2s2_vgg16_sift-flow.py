@@ -32,7 +32,7 @@ load = [
     dict(type='mmseg.LoadAnnotations', reduce_zero_label=True)
 ]
 load_regions = dict(type='LoadRegions', cache_dir=data_root + 'regions')
-resize = dict(type='mmseg.Resize', scale=(600, 600), keep_ratio=True)
+resize = dict(type='RegionResize', scale=(600, 600), keep_ratio=True)
 pack = dict(type='PackRegions')
 train_pipeline = [
     *load, load_regions, resize,

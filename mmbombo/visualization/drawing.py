@@ -118,13 +118,14 @@ def draw_regions(image: np.ndarray, regions: Regions,
     height, width = image.shape[:2]
     numbers = cv2.resize(
         regions.superpixels.cpu().numpy().astype(np.int16), (width, height),
-        interpolation=cv2.INTER_NEAREST)
+        interpolation=cv2.INTER_NEAREST_EXACT)
     layer, boxes = image.copy(), []
     rows, columns = regions.superpixels.shape
     scale = np.array([width / columns, height / rows] * 2)
     # from large to small, without the whole image
+    whole = regions.bboxes[:1].tolist() == [[0, 0, columns, rows]]
     step = max(1, len(regions) // SHOWN_REGIONS)
-    for region in range(1, len(regions), step):
+    for region in range(whole, len(regions), step):
         color = distinct_color(len(boxes))
         members = regions.pairs[1, regions.pairs[0] == region].cpu().numpy()
         layer[np.isin(numbers, members)] = color

@@ -89,7 +89,7 @@ def propose_regions(image: np.ndarray,
         groupings.append(group(features, areas, extents, edges))
     numbers = cv2.resize(
         numbers.astype(np.uint16), (width, height),
-        interpolation=cv2.INTER_NEAREST)
+        interpolation=cv2.INTER_NEAREST_EXACT)
     return RegionProposals(numbers, membership(groupings, extents,
                                                max_regions))
 

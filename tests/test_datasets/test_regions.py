@@ -138,6 +138,25 @@ def test_flips_are_exact(flip, name, axes):
         load_regions.superpixels_of(moved), np.flip(NUMBERS, axes))
 
 
+@pytest.mark.parametrize('scale', [(160, 112), (64, 48), (96, 80)])
+def test_superpixels_are_resized_about_centers(scale):
+    """Not towards a corner: what is flipped before is as if after. (No center
+    is on an edge at these sizes.)"""
+    resize = dict(type='RegionResize', scale=scale, keep_ratio=False)
+    flip = mmseg('RandomFlip', prob=1., direction='diagonal')
+    found = [
+        load_regions.superpixels_of(
+            Compose([dict(type='LoadRegions'), *steps])(loaded()))
+        for steps in ([resize, flip], [flip, resize])
+    ]
+    assert found[0].shape == scale[::-1]
+    np.testing.assert_array_equal(*found)
+    rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new)
+                     for old, new in zip(SHAPE, scale[::-1]))
+    np.testing.assert_array_equal(
+        np.flip(found[0]), NUMBERS[rows[:, None], columns])
+
+
 def test_no_code_is_what_transforms_fill_with():
     loader = TRANSFORMS.build(dict(type='LoadRegions'))
     sample = loader(loaded())
@@ -150,9 +169,7 @@ def test_no_code_is_what_transforms_fill_with():
 
 
 def test_what_a_crop_leaves():
-    results = TRANSFORMS.build(
-        dict(type='LoadRegions', min_area=40))(
-            loaded())
+    results = TRANSFORMS.build(dict(type='LoadRegions', min_area=40))(loaded())
     results['img'] = results['img'][20:50, 30:60]
     results['gt_superpixels'] = results['gt_superpixels'][20:50, 30:60]
     sample = SimpleNamespace()
@@ -213,6 +230,16 @@ def test_mistakes_are_one_line():
     cropped['img'] = cropped['img'][:50]
     with pytest.raises(DatasetError, match='a transform moves only one of'):
         pack(cropped)
+    resize = dict(type='RegionResize', scale=(160, 112))
+    crop = mmseg('RandomCrop', crop_size=(40, 50))
+    flip = dict(type='RandomFlip', prob=1.)  # MMCV's, as is what follows
+    for steps in ([flip], [crop, flip], [resize, flip], [resize, crop, flip],
+                  [dict(type='Resize', scale=(192, 160))
+                   ], [dict(type='Resize', scale=(48, 40))]):
+        with pytest.raises(DatasetError, match="x.png: .* use mmseg's"):
+            pack(Compose(steps)(load(loaded())))
+    flip = mmseg('RandomFlip', prob=1.)
+    pack(Compose([flip, resize, crop])(load(loaded())))
     with pytest.raises(TypeError, match='typo'):
         TRANSFORMS.build(dict(type='LoadRegions', typo=1))
 

@@ -5,12 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import RepeatDataset
 from mmengine.logging import MMLogger
 from PIL import Image
 from toolbox import write_voc
 
 from mmbombo.models.losses import InverseFrequencyCELoss
 from mmbombo.registry import DATASETS, HOOKS
+from mmbombo.utils import UserError
 
 
 @pytest.mark.parametrize('shift', [False, True])
@@ -30,11 +32,17 @@ def test_weights_are_inverse_frequencies(tmp_path, shift):
             pipeline=[dict(type='mmseg.LoadAnnotations')]))
     loss = InverseFrequencyCELoss()
     assert loss.class_weight is None
-    HOOKS.build(dict(type='ClassFrequencyHook')).before_train(
-        SimpleNamespace(
-            train_dataloader=SimpleNamespace(dataset=dataset),
-            model=torch.nn.ModuleList([loss]),
-            logger=MMLogger.get_current_instance()))
+    given = InverseFrequencyCELoss([.5, .5])
+    runner = SimpleNamespace(
+        train_dataloader=SimpleNamespace(dataset=RepeatDataset(dataset, 2)),
+        model=torch.nn.ModuleList([loss, given]),
+        logger=MMLogger.get_current_instance())
+    hook = HOOKS.build(dict(type='ClassFrequencyHook'))
+    with pytest.raises(UserError, match='this is a RepeatDataset'):
+        hook.before_train(runner)
+    runner.train_dataloader.dataset = dataset
+    hook.before_train(runner)
+    assert given.class_weight.tolist() == [.5, .5]
     ids = np.concatenate([
         np.array(Image.open(path)).ravel()
         for path in (root / 'SegmentationClass').iterdir()

@@ -1,12 +1,14 @@
 # Copyright (c) mmbombo contributors.
 """Pooling in regions of any shape."""
 import math
+from fractions import Fraction
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from mmbombo.models.layers import FreeformRoIPool, bin_masks, roi_max_pool
+from mmbombo.models.layers.freeform_roi_pool import _bins
 from mmbombo.structures.regions import Regions
 from mmbombo.utils import UserError
 
@@ -40,18 +42,36 @@ def random_regions(seed, size=(23, 31), number=8):
 
 def bins_by_loops(low, high, count, cells, stride):
     """First and last cell of the bins from the first to the last pixel."""
-    scale = (cells - 1) / (cells * stride - 1)
-    low, high = low * scale, (high - 1) * scale
+    scale = Fraction(cells - 1, cells * stride - 1)
+    low, high = Fraction(low) * scale, Fraction(high - 1) * scale
     step = (high - low) / count
     return [(math.floor(low + i * step),
              min(math.ceil(low + (i + 1) * step), cells - 1))
             for i in range(count)]
 
 
+def bins(edges, count, cells, stride):
+    first, last_window, level = _bins(edges, count, cells, stride)
+    return torch.stack([first, last_window + 2**level - 1], 2).tolist()
+
+
 def test_published_bins():
     # pixels 33 to 96 of 160, counted from 1
-    assert bins_by_loops(32, 96, 7, 10, 16) == [(1, 3), (2, 3), (2, 4), (3, 4),
-                                                (3, 5), (4, 5), (4, 6)]
+    assert bins(torch.tensor([[32., 96.]]), 7, 10, 16) == [[[1, 3], [2, 3],
+                                                            [2, 4], [3, 4],
+                                                            [3, 5], [4, 5],
+                                                            [4, 6]]]
+
+
+@pytest.mark.parametrize('cells, stride', [(16, 16), (38, 16), (40, 8)])
+def test_bins_of_whole_pixels_are_exact(cells, stride):
+    generator = torch.Generator().manual_seed(0)
+    edges = torch.randint(
+        cells * stride, (1500, 2), generator=generator).sort(1)[0]
+    edges[:, 1] += 1
+    expected = [[[*x] for x in bins_by_loops(*pair, 7, cells, stride)]
+                for pair in edges.tolist()]
+    assert bins(edges.float(), 7, cells, stride) == expected
 
 
 @pytest.mark.parametrize('size', [1, 3, 7])

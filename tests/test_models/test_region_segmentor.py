@@ -134,6 +134,38 @@ def test_loss_is_the_mean_over_images_without_padding():
 
 
 @torch.no_grad()
+def test_the_batch_changes_nothing():
+    """An image alone, and beside a larger one; cells see no neighbors."""
+    model = build().eval()
+    model.backbone = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 16, 1), torch.nn.AvgPool2d(8))
+    model.extract_feat = lambda x: (model.backbone(x), )
+    image, ids = polygons(0, (40, 52))
+    large, large_ids = polygons(1, (100, 90))
+    found = []
+    for images, masks in ([image], [ids]), ([image, large], [ids, large_ids]):
+        data = dict(inputs=images, data_samples=[sample_of(x) for x in masks])
+        data = model.data_preprocessor(data, training=True)
+        found.append(
+            model.decode_head(
+                model.extract_feat(data['inputs']), data['data_samples'])[0])
+    assert torch.allclose(*found, atol=1e-6)
+
+
+@pytest.mark.parametrize('decay', [0., .5, 1.])
+@torch.no_grad()
+def test_the_whole_image_is_a_region_once(decay):
+    model = build(decay=decay).eval()
+    data = model.data_preprocessor(batch(1), training=True)
+    feats = model.extract_feat(data['inputs'])
+    found = [
+        model.decode_head(feats, data['data_samples'], whole_image=x)[0]
+        for x in (False, True)
+    ]
+    assert torch.equal(*found)
+
+
+@torch.no_grad()
 def test_predictions_have_the_size_of_the_file():
     model = build().eval()
     model.data_preprocessor.test_cfg = dict(size_divisor=32)
@@ -147,6 +179,20 @@ def test_predictions_have_the_size_of_the_file():
     assert logits.shape == (1, CLASSES, 64, 64)
     # 48 rows of the image, and padding
     assert logits[:, :, :48].any() and not logits[:, :, 48:].any()
+
+
+@torch.no_grad()
+def test_augmentation_in_testing():
+    model = build().eval()
+    image, ids = polygons(0)
+    tta = MODELS.build(dict(type='mmseg.SegTTAModel', module=model))
+    merged, = tta.test_step(
+        dict(
+            inputs=[[image]] * 2,
+            data_samples=[[sample_of(ids)] for _ in range(2)]))
+    alone, = model.test_step(
+        dict(inputs=[image], data_samples=[sample_of(ids)]))
+    assert torch.equal(merged.pred_sem_seg.data, alone.pred_sem_seg.data)
 
 
 def without_some(regions):
@@ -243,6 +289,11 @@ def test_mistakes_are_named():
     del data['data_samples'][0].regions
     with pytest.raises(UserError, match='a.jpg has no regions'):
         losses_of(model, data)
+    with pytest.raises(UserError, match='an image has no regions'):
+        model(torch.zeros(1, 3, *SIZE))
+    for stride in (4, 16):
+        with pytest.raises(UserError, match=f'stride={stride} is not that'):
+            losses_of(build(stride=stride), batch(1))
 
 
 @pytest.mark.parametrize('pooling', ['box', 'grouped', 'separate'])

@@ -10,7 +10,8 @@ through the network, so that this takes no time and no memory.
 
 MMEngine's ``get_model_complexity_info`` is not used: it really runs the
 network, and adds normalization, pooling and enlargement to the count, 0.2 % of
-these networks.
+these networks. A head of regions is not counted: it depends on how many an
+image has.
 """
 import argparse
 from typing import List, NamedTuple, Tuple
@@ -69,7 +70,7 @@ def build_model(cfg: Config) -> nn.Module:
     """
     init_default_scope('mmbombo')
     model = cfg.model.copy()
-    if 'class_map' not in model:
+    if 'class_map' not in model and 'task_heads' in model:
         heads = model.task_heads
         sizes = [heads[task].head.num_classes for task in ('det', 'seg')]
         names = [f'class {i}' for i in range(sizes[0])]
@@ -80,7 +81,7 @@ def build_model(cfg: Config) -> nn.Module:
 
 
 def complexity(model: nn.Module, shape: Tuple[int, int]) -> List[Part]:
-    """Count parameters and multiply-adds of backbone, neck and task heads.
+    """Count parameters and multiply-adds of backbone, neck and heads.
 
     The model is left in evaluation mode on PyTorch's meta device, without its
     weights.
@@ -88,15 +89,17 @@ def complexity(model: nn.Module, shape: Tuple[int, int]) -> List[Part]:
     model = model.eval().to('meta')
     x = torch.empty(1, 3, *shape, device='meta')
     modules = dict(backbone=model.backbone)
-    if model.neck is not None:
+    if getattr(model, 'neck', None) is not None:
         modules['neck'] = model.neck
     parts = []
     for name, module in modules.items():
         x, part = count(name, module, x)
         parts.append(part)
-    for task, head in model.task_heads.items():
-        parts.append(count(f'task_heads.{task}', head, x)[1])
-    return parts
+    if hasattr(model, 'task_heads'):
+        heads = {f'task_heads.{k}': v for k, v in model.task_heads.items()}
+    else:  # of a segmentor of MMSegmentation
+        heads = dict(decode_head=model.decode_head)
+    return parts + [count(name, head, x)[1] for name, head in heads.items()]
 
 
 @torch.no_grad()

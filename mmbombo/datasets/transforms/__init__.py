@@ -10,10 +10,11 @@ from .load_regions import LoadRegions, PackRegions
 from .pack_multi_task_inputs import PackMultiTaskInputs
 from .random_zoom_crop import RandomZoomCrop
 from .recorded_moves import move_maps, move_saliency, move_superpixels
+from .region_resize import RegionResize
 
 __all__ = [
     'AddGTRegions', 'ImplyImageLabels', 'LabelComponents',
     'LoadPanopticInstances', 'LoadPartialAnnotations', 'LoadPseudoMask',
     'LoadRegions', 'PackMultiTaskInputs', 'PackRegions', 'RandomZoomCrop',
-    'move_maps', 'move_saliency', 'move_superpixels'
+    'RegionResize', 'move_maps', 'move_saliency', 'move_superpixels'
 ]

@@ -67,11 +67,12 @@ def _move_since(results: dict, name: str,
     if name not in results:
         return None
     (before, shape), (now, new_shape) = results[key], frame_of(results)
-    # Without a record, there may be a padding. What moves `seg_fields`, as
-    # MMSegmentation does, has moved the map.
+    # Without a record, there may be a padding, if all that was done before has
+    # moved the map, as what moves `seg_fields` does (MMSegmentation).
     old_shape = results[name].shape
-    if now is before and (new_shape in (shape, old_shape)
-                          or np.less(new_shape, old_shape).any()):
+    scaled = np.not_equal(results.get('scale_factor', 1), 1).any()
+    if now is before and (new_shape in (shape, old_shape) or np.less(
+            new_shape, old_shape).any() or scaled and old_shape == shape):
         return None
     results[key] = now, new_shape
     before, now = (

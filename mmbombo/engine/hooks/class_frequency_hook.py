@@ -9,6 +9,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 
 from mmbombo.models.losses import InverseFrequencyCELoss
 from mmbombo.registry import HOOKS
+from mmbombo.utils import UserError
 
 
 @HOOKS.register_module()
@@ -16,13 +17,25 @@ class ClassFrequencyHook(Hook):
     """Weigh classes by their pixels' inverse frequency in the training set.
 
     Before the training all masks are read, a few milliseconds each, and
-    :class:`InverseFrequencyCELoss` gets the weights, which sum to 1; a class
-    without a pixel gets 0. The data set is one of MMSegmentation.
+    :class:`InverseFrequencyCELoss` gets the weights, if it has none; they sum
+    to 1, and a class without a pixel gets 0. The data set is one of
+    MMSegmentation.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Count the pixels, each process a share of the masks."""
+        losses = [
+            x for x in runner.model.modules()
+            if isinstance(x, InverseFrequencyCELoss) and x.class_weight is None
+        ]
+        if not losses:
+            return
         dataset = runner.train_dataloader.dataset
+        if not hasattr(dataset, 'pipeline'):
+            raise UserError(
+                'ClassFrequencyHook counts the masks of one data set, and '
+                f'this is a {type(dataset).__name__}: leave the hook out, or '
+                'give InverseFrequencyCELoss a class_weight')
         load, = (
             step for step in dataset.pipeline.transforms
             if isinstance(step, LoadAnnotations))
@@ -39,6 +52,5 @@ class ClassFrequencyHook(Hook):
         runner.logger.info('weights of the classes: ' +
                            ', '.join(f'{name} {weight:.3g}'
                                      for name, weight in zip(names, weights)))
-        for module in runner.model.modules():
-            if isinstance(module, InverseFrequencyCELoss):
-                module.class_weight = weights.to(get_device())
+        for loss in losses:
+            loss.class_weight = weights.to(get_device())

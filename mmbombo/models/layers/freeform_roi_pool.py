@@ -92,8 +92,7 @@ def roi_max_pool(feat: Tensor, bboxes: Tensor, size: int,
     places = order.argsort(1).int().T.reshape(height, width, channels)
     top, bottom, row_level = _bins(bboxes[:, 1::2], size, height, stride)
     left, right, column_level = _bins(bboxes[:, 0::2], size, width, stride)
-    places = _window_minima(places, 0, row_level)
-    places = _window_minima(places, 2, column_level)
+    places = _window_minima(_window_minima(places, 0), 2)
     level = column_level[:, None] * places.size(1) + row_level[:, :, None]
     # any range is the union of two windows of a power of two of cells
     cells = torch.stack(
@@ -114,21 +113,22 @@ def _bins(edges: Tensor, count: int, limit: int,
           stride: int) -> Tuple[Tensor, Tensor, Tensor]:
     """First cells of the first and the last window in each bin, and how often
     the windows double, all ``(R, count)``."""
-    edges = (edges.double() - edges.new_tensor([0, 1])) * (
-        (limit - 1) / (limit * stride - 1))
-    part = torch.arange(count + 1, device=edges.device) / count
-    edges = edges[:, :1] + part.double() * (edges[:, 1:] - edges[:, :1])
+    low, high = edges.double().split(1, dim=1)
+    steps = torch.arange(count + 1, device=edges.device)
+    # one division, and last, so that whole pixels are rounded right
+    edges = (low * count + (high - 1 - low) * steps) * (limit - 1) / (
+        count * (limit * stride - 1))
     first = edges[:, :-1].floor().clamp(0, limit - 1).long()
     last = edges[:, 1:].ceil().clamp(0, limit - 1).long()
     level = (last - first + 1).double().frexp().exponent - 1
     return first, last + 1 - 2**level, level
 
 
-def _window_minima(values: Tensor, dim: int, levels: Tensor) -> Tensor:
+def _window_minima(values: Tensor, dim: int) -> Tensor:
     """Minima of 1, 2, 4, ... values along a dimension, from each on, stacked
     in front."""
     minima = [values]
-    for level in range(int(levels.max()) if len(levels) else 0):
+    for level in range(values.size(dim).bit_length() - 1):
         minima.append(
             torch.minimum(minima[-1], minima[-1].roll(-2**level, dim)))
     return torch.stack(minima)

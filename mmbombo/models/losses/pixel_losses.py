@@ -69,7 +69,8 @@ class MaxPixelLoss(nn.Module):
     classes an image shows.
 
     Half of it is the mean over the classes that the image shows, half that
-    over the others.
+    over the others. These are read from the mask, as it is cropped. Leave
+    ``AddGTRegions`` out, which chooses and adds regions by the mask.
 
     Args:
         loss_weight (float): Defaults to 1.

@@ -107,7 +107,7 @@ class RegionHead(BaseModule):
 
     def forward(self,
                 feats: Sequence[Tensor],
-                data_samples: list,
+                data_samples: Optional[list] = None,
                 whole_image: bool = True) -> List[Tensor]:
         """Logits of each image's pixels.
 
@@ -122,8 +122,21 @@ class RegionHead(BaseModule):
             without padding.
         """
         logits = []
-        for feat, sample in zip(feats[self.in_index], data_samples):
+        stride = self.pool.stride
+        for feat, sample in zip(feats[self.in_index], data_samples or [{}]):
             regions = regions_of(sample)
+            padded = sample.get('pad_shape', ())
+            if any(
+                    abs(x * stride - y) >= stride
+                    for x, y in zip(feat.shape[1:], padded)):
+                raise UserError(
+                    f'RegionHead: stride={stride} is not that of its map, '
+                    f'which has {tuple(feat.shape[1:])} cells for an image of '
+                    f'{tuple(padded)} pixels')
+            # not what pads the image to the batch
+            rows, columns = (-(-x // stride)
+                             for x in regions.superpixels.shape)
+            feat = feat[:, :rows, :columns]
             if whole_image:
                 regions = with_whole_image(regions)
             values = region_to_superpixel(
@@ -144,16 +157,17 @@ class RegionHead(BaseModule):
 
     def score(self, feat: Tensor, regions: Regions) -> Tensor:
         """Scores ``(R, num_classes)`` of regions of a map ``(C, h, w)``."""
-        masks = bin_masks(regions, self.pool.output_size)
+        chunks = [regions.bboxes]
+        if self.pool.mode != 'box':
+            chunks.append(bin_masks(regions, self.pool.output_size))
         score = self._score
         if len(regions) > self.chunk_size and torch.is_grad_enabled():
             score = partial(checkpoint, score, use_reentrant=False)
-        boxes, masks = (
-            x.split(self.chunk_size) for x in (regions.bboxes, masks))
-        return torch.cat([score(feat, *chunk) for chunk in zip(boxes, masks)])
+        chunks = (x.split(self.chunk_size) for x in chunks)
+        return torch.cat([score(feat, *chunk) for chunk in zip(*chunks)])
 
-    def _score(self, feat: Tensor, bboxes: Tensor, masks: Tensor) -> Tensor:
-        pooled = self.pool(feat, bboxes, masks).chunk(len(self.fc6), dim=1)
+    def _score(self, feat: Tensor, *chunk: Tensor) -> Tensor:
+        pooled = self.pool(feat, *chunk).chunk(len(self.fc6), dim=1)
         x = torch.cat([fc(x.flatten(1)) for fc, x in zip(self.fc6, pooled)], 1)
         x = self.dropout(x.relu())
         x = self.dropout(self.fc7(x).relu())
@@ -163,8 +177,8 @@ class RegionHead(BaseModule):
 def regions_of(sample) -> Regions:
     """The regions of a sample, if they are there and of its image."""
     if 'regions' not in sample:
-        raise UserError(f"{sample.get('img_path')} has no regions: its "
-                        'pipeline must load and pack them')
+        raise UserError(f"{sample.get('img_path', 'an image')} has no regions:"
+                        ' its pipeline must load and pack them')
     size = tuple(sample.regions.superpixels.shape)
     if size != tuple(sample.img_shape[:2]):
         raise UserError(
@@ -174,8 +188,13 @@ def regions_of(sample) -> Regions:
 
 
 def with_whole_image(regions: Regions) -> Regions:
-    """Add the region of all superpixels; what is in none becomes one more."""
+    """Add the region of all superpixels, if none is that; what is in none
+    becomes one more."""
     height, width = regions.superpixels.shape
+    members = torch.bincount(regions.pairs[0])
+    if (members == regions.num_superpixels).any() and (regions.superpixels
+                                                       >= 0).all():
+        return regions
     number = regions.num_superpixels + 1
     everything = torch.arange(number, device=regions.pairs.device)
     everything = torch.stack(

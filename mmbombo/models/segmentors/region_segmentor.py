@@ -38,6 +38,7 @@ class RegionSegmentor(BaseSegmentor):
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck) if neck is not None else None
         self.decode_head = MODELS.build(decode_head)
+        self.out_channels = self.decode_head.out_channels
 
     def extract_feat(self, inputs: Tensor) -> Tuple[Tensor, ...]:
         """Feature maps of images ``(N, 3, H, W)``."""
@@ -52,7 +53,7 @@ class RegionSegmentor(BaseSegmentor):
             'decode')
 
     def encode_decode(self, inputs: Tensor,
-                      batch_data_samples: SampleList) -> Tensor:
+                      batch_data_samples: OptSampleList = None) -> Tensor:
         """Logits ``(N, num_classes, H, W)``, zero in the padding."""
         size = inputs.shape[-2:]
         logits = self.decode_head(
