@@ -1,4 +1,5 @@
 # Copyright (c) mmbombo contributors.
 from .pixel_losses import InverseFrequencyCELoss, MaxPixelLoss
+from .sup_con_loss import SupConLoss
 
-__all__ = ['InverseFrequencyCELoss', 'MaxPixelLoss']
+__all__ = ['InverseFrequencyCELoss', 'MaxPixelLoss', 'SupConLoss']
