@@ -7,9 +7,10 @@ from .det_task_head import DetTaskHead
 from .map_task_head import MapTaskHead
 from .panoptic_task_head import PanopticTaskHead
 from .seg_task_head import SegTaskHead
+from .single_label_task_head import SingleLabelTaskHead
 
 __all__ = [
     'AuxSegTaskHead', 'BaseTaskHead', 'ClsTaskHead', 'CompatDetTaskHead',
     'CompatSegTaskHead', 'DerivedTaskHead', 'DetTaskHead', 'MapTaskHead',
-    'PanopticTaskHead', 'SegTaskHead'
+    'PanopticTaskHead', 'SegTaskHead', 'SingleLabelTaskHead'
 ]
