@@ -1,6 +1,11 @@
 # Copyright (c) mmbombo contributors.
+from .locally_supervised_backbone import (LocalModules,
+                                          locally_supervised_backbone)
 from .no_pool_resnet import NoPoolResNet
 from .vgg import VGG
 from .wide_resnet38 import WideResNet38
 
-__all__ = ['NoPoolResNet', 'VGG', 'WideResNet38']
+__all__ = [
+    'LocalModules', 'NoPoolResNet', 'VGG', 'WideResNet38',
+    'locally_supervised_backbone'
+]
