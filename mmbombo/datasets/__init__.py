@@ -18,10 +18,10 @@ from .yolo_dataset import YOLODataset
 
 __all__ = [
     'CocoPanopticInstanceDataset', 'ConcatSource', 'DatasetError',
-    'ImageArrayDataset', 'ImageLabelDataset', 'ImplyImageLabels', 'LabelComponents',
-    'LabelMeDataset', 'LoadPanopticInstances', 'LoadPartialAnnotations',
-    'LoadPseudoMask', 'MixedSourceDataset', 'PackMultiTaskInputs',
-    'PartialAnnotationDataset', 'PartialAnnotationSampler',
-    'PartialVOCDataset', 'PipelineError', 'RandomZoomCrop', 'SeededIndex',
-    'YOLODataset', 'seeded_draw'
+    'ImageArrayDataset', 'ImageLabelDataset', 'ImplyImageLabels',
+    'LabelComponents', 'LabelMeDataset', 'LoadPanopticInstances',
+    'LoadPartialAnnotations', 'LoadPseudoMask', 'MixedSourceDataset',
+    'PackMultiTaskInputs', 'PartialAnnotationDataset',
+    'PartialAnnotationSampler', 'PartialVOCDataset', 'PipelineError',
+    'RandomZoomCrop', 'SeededIndex', 'YOLODataset', 'seeded_draw'
 ]

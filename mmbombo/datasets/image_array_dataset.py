@@ -75,9 +75,9 @@ def square_crop(image: np.ndarray, box: Sequence[float],
     x1, y1, x2, y2 = box
     half = max(x2 - x1, y2 - y1) / 2
     x, y = (x1 + x2) / 2, (y1 + y2) / 2
-    columns, rows = (
-        np.clip(np.arange(round(c - half), round(c + half)), 0, end - 1)
-        for c, end in ((x, image.shape[1]), (y, image.shape[0])))
+    columns, rows = (np.clip(
+        np.arange(round(c - half), round(c + half)), 0, end - 1)
+                     for c, end in ((x, image.shape[1]), (y, image.shape[0])))
     return mmcv.imresize(
         image[rows[:, None], columns], (size, size), interpolation='area')
 
@@ -153,7 +153,7 @@ class ImageArrayDataset(SourceMixin, BaseDataset):
             dict(
                 img_id=f'{self.split}_{number}',
                 number=number,
-                image_labels=image_labels(len(classes), [label]))
+                image_labels=image_labels(len(classes), [int(label)]))
             for number, label in enumerate(labels)
         ]
 

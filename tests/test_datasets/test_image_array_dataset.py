@@ -45,21 +45,23 @@ def write_stl10(folder, images):
 
 
 def build(folder, reader, split='train', **kwargs):
-    return ImageArrayDataset(**{
-        **dict(
-            data_root=str(folder),
-            reader=reader,
-            split=split,
-            metainfo=dict(cls_classes=DIGITS),
-            data_help='Get it.',
-            pipeline=PIPELINE),
-        **kwargs
-    })
+    return ImageArrayDataset(
+        **{
+            **dict(
+                data_root=str(folder),
+                reader=reader,
+                split=split,
+                metainfo=dict(cls_classes=DIGITS),
+                data_help='Get it.',
+                pipeline=PIPELINE),
+            **kwargs
+        })
 
 
-@pytest.mark.parametrize('reader, write, side', [
-    ('cifar10', write_cifar10, 32), ('svhn', write_svhn, 32),
-    ('stl10', write_stl10, 96)])
+@pytest.mark.parametrize('reader, write, side',
+                         [('cifar10', write_cifar10, 32),
+                          ('svhn', write_svhn, 32),
+                          ('stl10', write_stl10, 96)])
 def test_published_files(tmp_path, images, reader, write, side):
     images = images.repeat(side // 32, 1).repeat(side // 32, 2)
     write(tmp_path, images)
@@ -94,7 +96,8 @@ def test_broken_file(tmp_path, images):
 
 def test_objects_of_a_tree(tmp_path):
     data = build(
-        write_voc(tmp_path / 'voc'), 'voc_objects',
+        write_voc(tmp_path / 'voc'),
+        'voc_objects',
         metainfo=dict(cls_classes=CLASSES))
     assert len(data) > 8
     for i in range(len(data)):

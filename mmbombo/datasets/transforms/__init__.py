@@ -16,5 +16,6 @@ __all__ = [
     'AddGTRegions', 'ImplyImageLabels', 'LabelComponents',
     'LoadPanopticInstances', 'LoadPartialAnnotations', 'LoadPseudoMask',
     'LoadRegions', 'PackMultiTaskInputs', 'PackRegions', 'RandomPaddedCrop',
-    'RandomResizedCrop', 'RandomZoomCrop', 'move_maps', 'move_saliency', 'move_superpixels'
+    'RandomResizedCrop', 'RandomZoomCrop', 'move_maps', 'move_saliency',
+    'move_superpixels'
 ]

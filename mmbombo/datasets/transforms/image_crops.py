@@ -50,10 +50,12 @@ class RandomResizedCrop(BaseTransform):
             to (3/4, 4/3).
     """
 
-    def __init__(self,
-                 scale: int,
-                 area: Sequence[float] = (0.08, 1.),
-                 ratio: Sequence[float] = (3 / 4, 4 / 3)) -> None:
+    def __init__(
+        self,
+        scale: int,
+        area: Sequence[float] = (0.08, 1.),
+        ratio: Sequence[float] = (3 / 4, 4 / 3)
+    ) -> None:
         self.scale = scale
         self.area = area
         self.log_ratio = np.log(ratio)

@@ -52,7 +52,11 @@ class CifarResNet(ResNet):
 
     def _make_stem_layer(self, in_channels: int, stem_channels: int) -> None:
         self.conv1 = build_conv_layer(
-            self.conv_cfg, in_channels, stem_channels, 3, padding=1,
+            self.conv_cfg,
+            in_channels,
+            stem_channels,
+            3,
+            padding=1,
             bias=False)
         self.norm1_name, norm1 = build_norm_layer(
             self.norm_cfg, stem_channels, postfix=1)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mmbombo.models.losses.dist_mean import full_precision, weighted_mean
 from mmbombo.registry import MODELS
-from mmbombo.structures.image_labels import PRESENT
+from mmbombo.structures.image_labels import only_classes
 from .cls_task_head import ClsTaskHead
 
 
@@ -27,12 +27,9 @@ class SingleLabelTaskHead(ClsTaskHead):
                         metas: Sequence[dict],
                         ignore: None = None) -> dict:
         """The cross-entropy on labels ``(n, C)``."""
-        present = targets == PRESENT
+        classes, known = only_classes(targets)
         loss = F.cross_entropy(
-            full_precision(outputs[0]),
-            present.long().argmax(1),
-            reduction='none')
-        known = present.sum(1) == 1
+            full_precision(outputs[0]), classes, reduction='none')
         return dict(loss_cls=self.loss_weight * weighted_mean(loss, known))
 
     def decode(self,
