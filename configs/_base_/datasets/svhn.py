@@ -15,7 +15,8 @@ train_pipeline = [
     _base_.pack
 ]
 train_dataloader = dict(
-    dataset=dict(datasets=[dict(svhn, split='train', pipeline=train_pipeline)]))
+    dataset=dict(
+        datasets=[dict(svhn, split='train', pipeline=train_pipeline)]))
 val_dataloader = dict(
     dataset=dict(
         datasets=[
