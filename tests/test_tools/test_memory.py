@@ -79,4 +79,4 @@ def test_count_is_what_the_process_needs(exact_process, memory, rows):
         inputs, samples = memory.noise(model, 48, (32, 32))
         grown = peak_of_process(lambda: memory.step(model, inputs, samples))
         # operators allocate for themselves too, which nobody counts
-        assert counted <= grown < 1.15 * counted
+        assert counted <= grown < 1.1 * counted + 2**25
