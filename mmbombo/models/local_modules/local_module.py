@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from mmdet.utils import OptConfigType
 from torch import Tensor, nn
 
-from mmbombo.models.losses.dist_mean import full_precision, weighted_mean
+from mmbombo.models.losses.dist_mean import full_precision, ratio_over_ranks
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
@@ -52,10 +52,11 @@ class LocalModule(nn.Module):
         size, losses = images.shape[-2:], {}
         if self.decoder is not None:
             logits = full_precision(self.decoder(feat, size))
-            loss = F.binary_cross_entropy_with_logits(
-                logits, images, reduction='none')
-            losses['rec'] = weighted_mean(
-                loss.mean(dim=1), inside(samples, images))
+            seen = inside(samples, images).float()
+            # a sum needs less memory than the value of each pixel
+            total = F.binary_cross_entropy_with_logits(
+                logits, images, weight=seen[:, None], reduction='sum')
+            losses['rec'] = ratio_over_ranks(total, seen.sum() * 3)
         if self.head is not None:
             losses['task'] = self.head.loss(feat, samples, size)
         return losses
