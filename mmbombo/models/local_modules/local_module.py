@@ -2,7 +2,7 @@
 from typing import Dict, Sequence
 
 import torch.nn.functional as F
-from mmdet.utils import OptConfigType
+from mmdet.utils import ConfigType, OptConfigType
 from torch import Tensor, nn
 
 from mmbombo.models.losses.dist_mean import full_precision, ratio_over_ranks
@@ -27,7 +27,7 @@ class LocalModule(nn.Module):
     """
 
     def __init__(self, in_channels: int, rec_weight: float, task_weight: float,
-                 decoder: dict, head: OptConfigType) -> None:
+                 decoder: ConfigType, head: OptConfigType) -> None:
         super().__init__()
         self.rec_weight = rec_weight
         self.task_weight = task_weight if head else 0.
@@ -36,9 +36,9 @@ class LocalModule(nn.Module):
                             'task_weight are 0, or there is no head')
         self.decoder = self.head = None
         if self.rec_weight:
-            self.decoder = MODELS.build(dict(decoder, in_channels=in_channels))
+            self.decoder = build(decoder, in_channels)
         if self.task_weight:
-            self.head = MODELS.build(dict(head, in_channels=in_channels))
+            self.head = build(head, in_channels)
 
     def losses(self, feat: Tensor, images: Tensor,
                samples: Sequence) -> Dict[str, Tensor]:
@@ -65,6 +65,14 @@ class LocalModule(nn.Module):
         """The sum of losses by their weights."""
         return sum(value * getattr(self, f'{name}_weight')
                    for name, value in losses.items())
+
+
+def build(cfg: ConfigType, in_channels: int) -> nn.Module:
+    """Build a part of ours, also inside a model of another library."""
+    return MODELS.build({
+        '_scope_': 'mmbombo',
+        **cfg, 'in_channels': in_channels
+    })
 
 
 def inside(samples: Sequence, images: Tensor) -> Tensor:
