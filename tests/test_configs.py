@@ -10,10 +10,11 @@ import pytest
 import torch
 import yaml
 from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
-from toolbox import (CLASSES, SEG_CLASSES, model_of_config, samples_of_config,
-                     write_voc)
+from toolbox import (CLASSES, SEG_CLASSES, model_of_config, run_local_modules,
+                     samples_of_config, write_voc)
 
 from mmbombo.datasets import SeededIndex
 from mmbombo.registry import DATASETS
@@ -25,11 +26,15 @@ ALL_CONFIGS = [
     path for path in sorted(FOLDER.rglob('*.py')) if '_base_' not in path.parts
 ]
 #: Of models and data sets of MMSegmentation, and of ours.
-SEG_CONFIGS = [path for path in ALL_CONFIGS if path.parent.name == 'e2s2']
+SEG_CONFIGS = [
+    path for path in ALL_CONFIGS
+    if path.parent.name == 'e2s2' or 'cityscapes' in path.stem
+]
 #: Multi-task networks; those of oanet/ are built in
 #: tests/test_models/test_oanet.py.
 CONFIGS = [
-    path for path in ALL_CONFIGS if path.parent.name not in ('e2s2', 'oanet')
+    path for path in ALL_CONFIGS
+    if path not in SEG_CONFIGS and path.parent.name != 'oanet'
 ]
 #: Keys of a model that name things, or count what is named.
 NAMES = ('det_classes', 'seg_classes', 'num_classes', 'teacher')
@@ -153,7 +158,7 @@ def untrained(cfg):
 def check_step(cfg, teachers):
     """The model takes a step, beside untrained teachers, and all of it
     learns."""
-    model = untrained(cfg)
+    model = run_local_modules(untrained(cfg))
     others = {name: untrained(teacher) for name, teacher in teachers.items()}
     for weak_loss in model.weak_losses:
         if weak_loss.predictor in teachers:
@@ -195,11 +200,17 @@ def test_segmentor(path):
         steps = [x.type for x in cfg.train_dataloader.dataset.pipeline]
         assert steps[2] == 'LoadRegions'
         assert steps[-2:] == ['AddGTRegions', 'PackRegions']
+    if 'auxiliary_head' in cfg.model:  # a large network
+        cfg.model.backbone.backbone.base_channels = 8
+        for part in (head, cfg.model.auxiliary_head):
+            part.in_channels //= 8
+            part.channels = 8
     dataset = cfg.train_dataloader.dataset
     if 'metainfo' in dataset:
         assert head.num_classes == len(dataset.metainfo.classes)
         assert head.num_classes == len(dataset.metainfo.palette)
-    model = model_of_config(cfg, SIZE)
+    model = revert_sync_batchnorm(model_of_config(cfg, SIZE))
+    run_local_modules(model)
     samples = []
     for seed in range(2):
         halves = torch.arange(SIZE).expand(SIZE, SIZE) * 2 // SIZE
@@ -214,8 +225,10 @@ def test_segmentor(path):
     loss, _ = model.parse_losses(losses)
     loss.backward()
     assert loss.isfinite()
-    unread = [n for n, p in model.named_parameters()
-              if p.requires_grad and p.grad is None]
+    unread = [
+        n for n, p in model.named_parameters()
+        if p.requires_grad and p.grad is None
+    ]
     assert bool(unread) == cfg.get('find_unused_parameters', False)
     assert all(name.startswith(('neck.', 'backbone.')) for name in unread)
 
@@ -236,8 +249,8 @@ def test_rows_of_a_network(name, row):
     tasks = {row} if row in ('det', 'seg') else {'det', 'seg'}
     assert set(cfg.model.task_heads) == set(cfg.val_evaluator.metrics) == tasks
     if 'forward_groups' in cfg.model:
-        assert sum(cfg.model.forward_groups.values(), []) == [
-            source.source for source in sources]
+        assert sum(cfg.model.forward_groups.values(),
+                   []) == [source.source for source in sources]
     else:
         assert row != 'oracle' or cfg.model.get('forward_mode') != 'per_task'
     # as many images of each task as the single-task rows have
@@ -293,26 +306,29 @@ def test_preparing_a_weak_label_changes_no_augmentation(data, kind, tmp_path):
 
 
 @pytest.mark.parametrize('folder, prefix', [('bombo', 'bombo_'),
-                                            ('distillation', ''),
-                                            ('rrm', ''),
-                                            ('auxsegnet', ''),
-                                            ('e2s2', ''),
-                                            ('oanet', '')])
+                                            ('distillation', ''), ('rrm', ''),
+                                            ('auxsegnet', ''), ('e2s2', ''),
+                                            ('infopro', ''), ('oanet', '')])
 def test_metafile_and_readme_name_every_method(folder, prefix):
     folder = FOLDER / folder
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
     metafile = folder / 'metafile.yml'
     assert metafile.relative_to(ROOT).as_posix() in index['Import']
     models = yaml.safe_load(metafile.read_text())['Models']
-    assert {model['Name']: ROOT / model['Config'] for model in models} == {
-        path.stem: path for path in folder.glob(f'{prefix}*.py')}
+    assert {
+        model['Name']: ROOT / model['Config']
+        for model in models
+    } == {
+        path.stem: path
+        for path in folder.glob(f'{prefix}*.py')
+    }
     readme = (folder / 'README.md').read_text()
     assert all(f'{model["Name"]}.py' in readme for model in models)
 
 
 @pytest.mark.parametrize('name', [
     f'ablation{x}'
-    for x in ('', '_stuff', '_tags', '_mix', '_saliency', '_e2s2')
+    for x in ('', '_stuff', '_tags', '_mix', '_saliency', '_e2s2', '_infopro')
 ])
 def test_rows_of_the_bench(name, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'analysis_tools'))
@@ -323,8 +339,7 @@ def test_rows_of_the_bench(name, monkeypatch):
     fingerprints = set()
     for row in bench.rows.values():
         cfg = load_config(bench, row, 0, {x: f'{x}.pth' for x in row.needs})
-        resize, = (
-            step for step in cfg.test_pipeline if 'Resize' in step.type)
+        resize, = (step for step in cfg.test_pipeline if 'Resize' in step.type)
         assert resize.scale == (2 * side, side)
         fingerprints.add(fingerprint(cfg))
     # no row is another one under a new name

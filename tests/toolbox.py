@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 # isort: off
 import mmbombo  # noqa: F401  # has operators that MMDetection asks for
@@ -22,10 +23,12 @@ import torch.distributed as dist
 from mmdet.datasets import CocoDataset
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData, LabelData, PixelData
 from PIL import Image
 
+from mmbombo.engine.hooks import LocalSupervisionHook
 from mmbombo.registry import MODELS
 from mmbombo.utils import leave_process_group
 
@@ -172,7 +175,8 @@ def model_of_config(cfg, size):
 
     Wide ResNet-38 has an eighth of its width.
     """
-    cfg.model.backbone.init_cfg = None
+    backbone = cfg.model.backbone
+    backbone.get('backbone', backbone).init_cfg = None
     if cfg.model.backbone.type == 'WideResNet38':
         cfg.model.backbone.width = 1 / 8
         for head in cfg.model.task_heads.values():
@@ -180,6 +184,16 @@ def model_of_config(cfg, size):
     if 'batch_resize' in cfg.model:
         cfg.model.batch_resize.sizes = (size, )
     return MODELS.build(cfg.model)
+
+
+def run_local_modules(model):
+    """Let the local modules of a backbone train themselves, if it has any."""
+    LocalSupervisionHook().before_train(
+        SimpleNamespace(
+            model=model,
+            optim_wrapper=OptimWrapper(
+                torch.optim.SGD(model.parameters(), lr=0.1))))
+    return model
 
 
 def samples_of_config(cfg, size):

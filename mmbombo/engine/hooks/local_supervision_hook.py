@@ -36,15 +36,16 @@ class LocalSupervisionHook(Hook):
         self.after_train(runner)
 
         def begin(model: nn.Module, args: tuple, kwargs: dict) -> None:
-            if kwargs.get('mode') == 'loss':
-                inputs = args[0] if args else kwargs['inputs']
-                samples = args[1] if args[1:] else kwargs.get('data_samples')
+            given = dict(
+                zip(('inputs', 'data_samples', 'mode'), args), **kwargs)
+            if given.get('mode') == 'loss':
                 set_local_step(
                     LocalStep(
                         partial(scale, runner.optim_wrapper),
                         partial(
                             raw_images, preprocessor=model.data_preprocessor),
-                        len(inputs), samples or (), {}))
+                        len(given['inputs']),
+                        given.get('data_samples') or (), {}))
 
         def end(model: nn.Module, args: tuple, outputs: Any) -> Any:
             step = local_step()

@@ -53,6 +53,12 @@ def probe_cuts(backbone: nn.Module,
 
     modules = dict(backbone.named_modules())
     handles = [modules[x].register_forward_hook(look(x)) for x in names]
+    # one sees through no checkpoint
+    checkpointed = [
+        x for x in modules.values() if getattr(x, 'with_cp', False)
+    ]
+    for module in checkpointed:
+        module.with_cp = False
     image = next(backbone.parameters()).new_zeros(1, 3, PROBE_SIZE, PROBE_SIZE)
     try:
         with evaluation_mode(backbone), torch.enable_grad(), LiveBytes() as \
@@ -62,6 +68,8 @@ def probe_cuts(backbone: nn.Module,
     finally:
         for handle in handles:
             handle.remove()
+        for module in checkpointed:
+            module.with_cp = True
     if isinstance(outputs, Tensor):
         outputs = (outputs, )
     return Probe(list(cuts.values()), list(maps.values()), outputs, saved)

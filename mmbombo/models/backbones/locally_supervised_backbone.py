@@ -112,6 +112,7 @@ class LocalModules(nn.ModuleList):
         self.detached = detached
         self._images: Optional[Tensor] = None
         self._position = 0
+        self._busy = False
 
     def attach(self, backbone: nn.Module, names: Sequence[str]) -> None:
         """Run the local modules at the blocks of these names."""
@@ -121,7 +122,7 @@ class LocalModules(nn.ModuleList):
         backbone.register_forward_hook(self._finish)
 
     def _start(self, backbone: nn.Module, args: Tuple[Tensor]) -> None:
-        self._position, self._images = 0, None
+        self._position, self._images, self._busy = 0, None, False
         if not (self.training and torch.is_grad_enabled()):
             return
         step = local_step()
@@ -142,10 +143,13 @@ class LocalModules(nn.ModuleList):
         """Train what is below a cut, and go on without gradient."""
         if self._images is None:
             return None
-        if self._position == len(self):
+        # a checkpoint runs it without gradient first, or again meanwhile
+        if self._busy or not torch.is_grad_enabled() or (self._position
+                                                         == len(self)):
             raise UserError(
-                'LocallySupervisedBackbone: the block of a cut ran twice; a '
-                'checkpointed sequence of blocks cannot be cut inside')
+                'LocallySupervisedBackbone: one cannot cut after a block that '
+                'runs inside of a checkpoint, or twice')
+        self._busy = True
         module = self[self._position]
         step = local_step()
         images = step.raw_images(self._images) / 255
@@ -156,6 +160,7 @@ class LocalModules(nn.ModuleList):
             key = f'infopro/{name}_{self._position}'
             step.log[key] = step.log.get(key, 0) + value.detach() * share
         self._position += 1
+        self._busy = False
         return feat.detach()
 
     def _finish(self, backbone: nn.Module, args: Any, outputs: Any) -> Any:
@@ -229,6 +234,7 @@ def checked_probe(backbone: nn.Module, names: Sequence[str],
     return probe
 
 
+@torch.enable_grad()
 def find_reached(backbone: nn.Module, probe: Probe,
                  where: str) -> Tuple[Set[str], Set[int]]:
     """The parameters below the last cut, and which outputs are from there.
@@ -271,6 +277,7 @@ def find_reached(backbone: nn.Module, probe: Probe,
     return below, detached
 
 
+@torch.enable_grad()
 def saved_by(module: LocalModule, shape: Tuple[int, int, int]) -> int:
     """Bytes that a local module saves for its backward pass, of the map
     ``(C, h, w)`` of the probe image."""

@@ -2,10 +2,10 @@
 from typing import Dict, Sequence
 
 import torch.nn.functional as F
-from mmdet.utils import OptConfigType
+from mmdet.utils import ConfigType, OptConfigType
 from torch import Tensor, nn
 
-from mmbombo.models.losses.dist_mean import full_precision, weighted_mean
+from mmbombo.models.losses.dist_mean import full_precision, ratio_over_ranks
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
@@ -27,7 +27,7 @@ class LocalModule(nn.Module):
     """
 
     def __init__(self, in_channels: int, rec_weight: float, task_weight: float,
-                 decoder: dict, head: OptConfigType) -> None:
+                 decoder: ConfigType, head: OptConfigType) -> None:
         super().__init__()
         self.rec_weight = rec_weight
         self.task_weight = task_weight if head else 0.
@@ -36,9 +36,9 @@ class LocalModule(nn.Module):
                             'task_weight are 0, or there is no head')
         self.decoder = self.head = None
         if self.rec_weight:
-            self.decoder = MODELS.build(dict(decoder, in_channels=in_channels))
+            self.decoder = build(decoder, in_channels)
         if self.task_weight:
-            self.head = MODELS.build(dict(head, in_channels=in_channels))
+            self.head = build(head, in_channels)
 
     def losses(self, feat: Tensor, images: Tensor,
                samples: Sequence) -> Dict[str, Tensor]:
@@ -52,10 +52,11 @@ class LocalModule(nn.Module):
         size, losses = images.shape[-2:], {}
         if self.decoder is not None:
             logits = full_precision(self.decoder(feat, size))
-            loss = F.binary_cross_entropy_with_logits(
-                logits, images, reduction='none')
-            losses['rec'] = weighted_mean(
-                loss.mean(dim=1), inside(samples, images))
+            seen = inside(samples, images).float()
+            # a sum needs less memory than the value of each pixel
+            total = F.binary_cross_entropy_with_logits(
+                logits, images, weight=seen[:, None], reduction='sum')
+            losses['rec'] = ratio_over_ranks(total, seen.sum() * 3)
         if self.head is not None:
             losses['task'] = self.head.loss(feat, samples, size)
         return losses
@@ -64,6 +65,14 @@ class LocalModule(nn.Module):
         """The sum of losses by their weights."""
         return sum(value * getattr(self, f'{name}_weight')
                    for name, value in losses.items())
+
+
+def build(cfg: ConfigType, in_channels: int) -> nn.Module:
+    """Build a part of ours, also inside a model of another library."""
+    return MODELS.build({
+        '_scope_': 'mmbombo',
+        **cfg, 'in_channels': in_channels
+    })
 
 
 def inside(samples: Sequence, images: Tensor) -> Tensor:

@@ -36,6 +36,9 @@ class LocalTaskHead(nn.Module):
             classes of pixels. Defaults to None, which are the same.
         background_id (int, optional): Class of pixels outside all boxes, if
             there is no class map. Defaults to None, they are ignored.
+        loss_stride (int): Pixels of the image, across and down, for one whose
+            class is learned; logits of full size need much memory. Defaults
+            to 1, as published.
         channels (int): Of the convolution. Defaults to 512.
         norm_cfg (dict): Defaults to batch normalization.
         dropout_ratio (float): Defaults to 0.1.
@@ -47,20 +50,22 @@ class LocalTaskHead(nn.Module):
                  num_tags: int = 0,
                  class_map: Optional[dict] = None,
                  background_id: Optional[int] = None,
+                 loss_stride: int = 1,
                  channels: int = 512,
                  norm_cfg: ConfigType = dict(type='BN'),
                  dropout_ratio: float = 0.1) -> None:
         super().__init__()
         if not num_classes and not num_tags:
             raise UserError('LocalTaskHead: set num_classes, num_tags or both')
-        self.outside, self.labels = background_id, None
+        self.outside, ids = background_id, None
         if class_map is not None:
             relation = ClassMap(**class_map)
             outside = relation.outside_ids
             self.outside = outside[0] if len(outside) == 1 else None
             ids = relation.det_to_seg
-            self.register_buffer(
-                'labels', ids.where(ids >= 0, IGNORE_INDEX), persistent=False)
+            ids = ids.where(ids >= 0, IGNORE_INDEX)
+        self.register_buffer('labels', ids, persistent=False)
+        self.loss_stride = loss_stride
         self.conv = ConvModule(
             in_channels, channels, 3, padding=1, norm_cfg=norm_cfg)
         self.dropout = nn.Dropout2d(dropout_ratio)
@@ -75,10 +80,12 @@ class LocalTaskHead(nn.Module):
         losses = []
         if self.pixels:
             logits = full_precision(self.pixels(self.dropout(hidden)))
+            ids = self.pixel_targets(feat, samples, size)
             logits = F.interpolate(
-                logits, size=size, mode='bilinear', align_corners=False)
-            with torch.no_grad():
-                ids = self.pixel_targets(feat, samples, size)
+                logits,
+                size=ids.shape[1:],
+                mode='bilinear',
+                align_corners=False)
             loss = F.cross_entropy(
                 logits, ids, ignore_index=IGNORE_INDEX, reduction='none')
             losses.append(weighted_mean(loss, ids != IGNORE_INDEX))
@@ -95,7 +102,8 @@ class LocalTaskHead(nn.Module):
 
     def pixel_targets(self, feat: Tensor, samples: Sequence,
                       size: Tuple[int, int]) -> Tensor:
-        """Class ids ``(N, H, W)`` of masks and filled boxes."""
+        """Class ids ``(N, H / loss_stride, W / loss_stride)`` of masks and
+        filled boxes."""
         ids = torch.full((len(feat), *size),
                          IGNORE_INDEX,
                          dtype=torch.long,
@@ -113,7 +121,10 @@ class LocalTaskHead(nn.Module):
                 height, width = sample.img_shape[:2]
                 ids[image, height:] = IGNORE_INDEX
                 ids[image, :, width:] = IGNORE_INDEX
-        return ids
+        cells = [round(x / self.loss_stride) for x in size]
+        return F.interpolate(
+            ids[:, None].float(), size=cells, mode='nearest-exact')[:,
+                                                                    0].long()
 
     def fill_boxes(self, sample, size: Tuple[int, int],
                    image_size: Tuple[int, int]) -> Tensor:
