@@ -173,7 +173,7 @@ def add_weak_labels(sample, objects):
 def model_of_config(cfg, size):
     """The model of a config, without pretrained weights, for small images.
 
-    Wide ResNet-38 has an eighth of its width.
+    Wide ResNet-38 and the ResNets for ImageNet have an eighth of the width.
     """
     backbone = cfg.model.backbone
     backbone.get('backbone', backbone).init_cfg = None
@@ -181,6 +181,9 @@ def model_of_config(cfg, size):
         cfg.model.backbone.width = 1 / 8
         for head in cfg.model.task_heads.values():
             head.get('head', head).in_channels = 512
+    if cfg.model.task_heads.get('cls', {}).get('in_channels') == 2048:
+        backbone.backbone.base_channels = 8
+        cfg.model.task_heads.cls.in_channels = 256
     if 'batch_resize' in cfg.model:
         cfg.model.batch_resize.sizes = (size, )
     return MODELS.build(cfg.model)
@@ -201,10 +204,10 @@ def samples_of_config(cfg, size):
     return [
         add_weak_labels(
             make_sample(
-                tuple(source.annotation_kinds),
+                tuple(source.get('annotation_kinds', ('image_label', ))),
                 seed=seed,
                 size=size,
-                source=source.source), {1: (8, 8, 48, 40)})
+                source=source.get('source')), {1: (8, 8, 48, 40)})
         for source in cfg.train_dataloader.dataset.datasets
         for seed in range(2)
     ]
