@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
-from mmengine.structures import PixelData
 from toolbox import make_sample
 
 from mmbombo.engine.hooks.local_supervision_hook import scale
@@ -237,7 +236,7 @@ def test_inside_of_a_checkpoint(begin, reentrant):
 @pytest.mark.parametrize('cuts, message', [
     (['layer2.9'], r"no block \['layer2.9'\]; there are .*'layer2.1'"),
     (['layer4.1'], 'no output of the backbone comes from after'),
-    (['layer2.1.conv2'], 'beside it; cut after whole blocks'),
+    (['layer2.1.conv2'], 'passes by the last cut to output 1; cut after'),
     (['layer1.1'], 'something up to it must train'),
     (['layer3.0', 'layer3.1.drop_path'], 'there is no block'),
     (0, 'at least 1 module'),
