@@ -194,7 +194,8 @@ def test_a_checkpoint_beside_a_cut(begin):
         begin()
         sum(x.sum() for x in backbone(images())[2:]).backward()
         results.append(grads(backbone))
-    assert is_same(*results)
+    # sums in another order
+    torch.testing.assert_close(*results)
     backbone = build(['b3_1'],
                      dict(
                          type='WideResNet38',
