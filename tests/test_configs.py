@@ -257,6 +257,19 @@ def test_rows_of_a_network(name, row):
     assert cfg.train_dataloader.batch_size == GRID[name] * len(tasks)
 
 
+def test_guide_to_less_memory(tmp_path):
+    text = (ROOT / 'docs/en/user_guides/less_memory.md').read_text()
+    block = text.split('```python\n')[1].split('```')[0]
+    (tmp_path / 'guide.py').write_text(
+        block.replace("'./", f"'{FOLDER}/bombo/"))
+    ours = load(FOLDER / 'infopro' /
+                'infopro-bombo_mobilenetv2_fpn-gfl_photo-stamps.py').model
+    assert {
+        **Config.fromfile(tmp_path / 'guide.py').model.backbone, 'head_share':
+        ours.backbone.head_share
+    } == ours.backbone
+
+
 @pytest.mark.parametrize('subset, wanted', [('same', range(200)),
                                             ('complement', range(200, 800)),
                                             ('overlap', range(800))])

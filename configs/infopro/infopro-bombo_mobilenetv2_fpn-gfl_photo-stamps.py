@@ -1,6 +1,6 @@
 # BoMBo with a backbone in two modules of equal memory. Each image trains the
-# first by its reconstruction, and by its mask or its boxes, with the weights of
-# Cityscapes.
+# first by its reconstruction, and by its mask or its boxes, with the weights
+# of Cityscapes.
 _base_ = '../bombo/bombo_mobilenetv2_fpn-gfl_photo-stamps.py'
 
 model = dict(

@@ -136,6 +136,25 @@ def test_partial_annotations(tmp_path, mode):
     assert line['loss'] == pytest.approx(sum(parts), rel=1e-4)
 
 
+def test_reconstructions_are_drawn(tmp_path):
+    draw = dict(type='MultiTaskVisualizationHook', draw=True, train_interval=2)
+    runner = runner_of(
+        tmp_path,
+        multi_task_cfg(),
+        hooks=[draw],
+        visualizer=dict(
+            type='MultiTaskLocalVisualizer',
+            vis_backends=[dict(type='LocalVisBackend')]))
+    runner.visualizer.dataset_meta = dict(
+        classes=CLASSES, seg_classes=SEG_CLASSES, cls_classes=CLASSES)
+    runner.train()
+    assert {x.name
+            for x in tmp_path.glob('*/vis_data/vis_image/*')} == {
+                'train_test_2.png', 'train_test_rec_0_2.png',
+                'train_test_rec_1_2.png'
+            }
+
+
 def test_resume_and_moving_average(tmp_path):
     cfg = multi_task_cfg()
     ema = [dict(type='PredictorEMAHook', momentum=.5)]

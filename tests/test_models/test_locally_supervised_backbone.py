@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
-from mmengine.structures import PixelData
 from toolbox import make_sample
 
 from mmbombo.engine.hooks.local_supervision_hook import scale
@@ -195,7 +194,8 @@ def test_a_checkpoint_beside_a_cut(begin):
         begin()
         sum(x.sum() for x in backbone(images())[2:]).backward()
         results.append(grads(backbone))
-    assert is_same(*results)
+    # sums in another order
+    torch.testing.assert_close(*results)
     backbone = build(['b3_1'],
                      dict(
                          type='WideResNet38',
@@ -237,7 +237,7 @@ def test_inside_of_a_checkpoint(begin, reentrant):
 @pytest.mark.parametrize('cuts, message', [
     (['layer2.9'], r"no block \['layer2.9'\]; there are .*'layer2.1'"),
     (['layer4.1'], 'no output of the backbone comes from after'),
-    (['layer2.1.conv2'], 'beside it; cut after whole blocks'),
+    (['layer2.1.conv2'], 'passes by the last cut to output 1; cut after'),
     (['layer1.1'], 'something up to it must train'),
     (['layer3.0', 'layer3.1.drop_path'], 'there is no block'),
     (0, 'at least 1 module'),

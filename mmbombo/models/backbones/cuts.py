@@ -1,6 +1,8 @@
 # Copyright (c) mmbombo contributors.
 """Where a backbone can be cut, and where it should be."""
-from typing import Callable, Dict, List, NamedTuple, Sequence, Set, Tuple
+from functools import partial
+from typing import (Any, Callable, Dict, List, NamedTuple, Optional, Sequence,
+                    Set, Tuple)
 
 import torch
 from torch import Tensor, nn
@@ -27,32 +29,38 @@ class Probe(NamedTuple):
 
 def probe_cuts(backbone: nn.Module,
                names: Sequence[str],
-               detach: bool = False) -> Probe:
-    """Run a backbone, in evaluation mode, and look at blocks; those that run
-    several times or give no map that trains are left out."""
+               where: str = '') -> Probe:
+    """Run a backbone, in evaluation mode, and look at blocks.
+
+    If ``where`` says in which config, the backbone is cut after them, and
+    ``UserError`` raised if that is not possible. Otherwise blocks that run
+    several times, or give no map that trains, are left out.
+    """
+    modules = dict(backbone.named_modules())
+    unknown = [name for name in names if name not in modules]
+    if unknown:
+        raise UserError(f'{where}: there is no block {unknown}; there are '
+                        f'{block_names(backbone)}')
     cuts: Dict[str, Cut] = {}
-    maps: Dict[str, Tensor] = {}
+    maps: List[Tensor] = []
     seen: Set[str] = set()
 
-    def look(name: str) -> Callable:
-
-        def hook(module, args, output):
-            if name in seen or not isinstance(output, Tensor) or (
-                    output.ndim != 4 or not output.requires_grad):
-                cuts.pop(name, None)
-                seen.add(name)
-                return None
-            seen.add(name)
+    def look(name: str, module: nn.Module, args: Any,
+             output: Any) -> Optional[Tensor]:
+        is_map = isinstance(output, Tensor) and output.ndim == 4
+        if name in seen or not is_map or not output.requires_grad:
+            cuts.pop(name, None)
+        else:
             cuts[name] = Cut(name, tuple(output.shape[1:]), meter.live)
-            if not detach:
-                return None
-            maps[name] = output
-            return output.detach().clone()
+        seen.add(name)
+        if not where or name not in cuts:
+            return None
+        maps.append(output)
+        return output.detach().clone()
 
-        return hook
-
-    modules = dict(backbone.named_modules())
-    handles = [modules[x].register_forward_hook(look(x)) for x in names]
+    handles = [
+        modules[x].register_forward_hook(partial(look, x)) for x in names
+    ]
     # one sees through no checkpoint
     checkpointed = [
         x for x in modules.values() if getattr(x, 'with_cp', False)
@@ -70,9 +78,14 @@ def probe_cuts(backbone: nn.Module,
             handle.remove()
         for module in checkpointed:
             module.with_cp = True
+    missing = [name for name in names if name not in cuts]
+    if where and missing:
+        raise UserError(
+            f'{where}: after {missing} one cannot cut; a block must run once, '
+            'give one map (N, C, h, w), and something up to it must train')
     if isinstance(outputs, Tensor):
         outputs = (outputs, )
-    return Probe(list(cuts.values()), list(maps.values()), outputs, saved)
+    return Probe(list(cuts.values()), maps, outputs, saved)
 
 
 def block_names(module: nn.Module, prefix: str = '') -> List[str]:

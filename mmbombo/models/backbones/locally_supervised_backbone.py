@@ -12,7 +12,7 @@ from mmbombo.models.utils.local_step import local_step
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
 from mmbombo.utils.saved_bytes import LiveBytes
-from .cuts import Probe, balanced_cuts, block_names, probe_cuts
+from .cuts import Probe, balanced_cuts, probe_cuts
 
 #: A weight, or those of the first and of the last local module.
 Weight = Union[float, Tuple[float, float]]
@@ -76,7 +76,7 @@ def locally_supervised_backbone(backbone: ConfigType,
     if not cuts:
         return network
     where = f'{type(network).__name__}, cuts={list(cuts)}'
-    probe = checked_probe(network, cuts, where)
+    probe = probe_cuts(network, cuts, where)
     last = max(len(cuts) - 1, 1)
     modules = [
         local_module(cut.shape[0], i / last)
@@ -174,13 +174,11 @@ class LocalModules(nn.ModuleList):
         above = [i for i in range(len(feats)) if i not in self.detached]
         trained = [
             p for name, p in backbone.named_parameters()
-            if name in self.below or name.startswith('local_modules.')
+            if p.requires_grad and (
+                name in self.below or name.startswith('local_modules.'))
         ]
-        tied = Trained.apply(
-            len(above), *(feats[i] for i in above),
-            *(p for p in trained if p.requires_grad))
-        for i in self.detached:
-            feats[i] = feats[i].detach()
+        tied = Trained.apply(len(above), *(feats[i] for i in above), *trained)
+        feats = [x.detach() for x in feats]
         for i, feat in zip(above, tied):
             feats[i] = feat
         return feats[0] if single else type(outputs)(feats)
@@ -217,23 +215,6 @@ def interpolate(weight: Weight, ratio: float) -> float:
     return first * (1 - ratio) + last * ratio
 
 
-def checked_probe(backbone: nn.Module, names: Sequence[str],
-                  where: str) -> Probe:
-    """Cut a backbone after blocks; ``UserError`` if one cannot be cut."""
-    blocks = dict(backbone.named_modules())
-    unknown = [name for name in names if name not in blocks or not name]
-    if unknown:
-        raise UserError(f'{where}: there is no block {unknown}; there are '
-                        f'{block_names(backbone)}')
-    probe = probe_cuts(backbone, names, detach=True)
-    missing = sorted(set(names) - {cut.name for cut in probe.cuts})
-    if missing:
-        raise UserError(
-            f'{where}: after {missing} one cannot cut; a block must run once, '
-            'give one map (N, C, h, w), and something up to it must train')
-    return probe
-
-
 @torch.enable_grad()
 def find_reached(backbone: nn.Module, probe: Probe,
                  where: str) -> Tuple[Set[str], Set[int]]:
@@ -254,23 +235,21 @@ def find_reached(backbone: nn.Module, probe: Probe,
         return {name for name, grad in zip(named, grads) if grad is not None}
 
     below: Set[str] = set()
+    detached = set()
     for cut, feat in zip(probe.cuts, probe.maps):
         own = reached(feat)
-        if own & below:
-            raise UserError(f'{where}: what is before a cut reaches '
-                            f'{cut.name} beside it; cut after whole blocks')
-        if not own:
-            raise UserError(f'{where}: nothing trains between {cut.name} and '
-                            'the cut before')
+        if not own or own & below:
+            raise UserError(f'{where}: nothing that trains is between '
+                            f'{cut.name} and the cut before, or something '
+                            'passes by that; cut after whole blocks')
         below |= own
-    detached = set()
     for i, output in enumerate(probe.outputs):
         own = reached(output)
-        if own - below and own & below:
-            raise UserError(f'{where}: what is before a cut reaches output '
-                            f'{i} beside it; cut after whole blocks')
-        if not own - below:
+        if own <= below:
             detached.add(i)
+        elif own & below:
+            raise UserError(f'{where}: something passes by the last cut to '
+                            f'output {i}; cut after whole blocks')
     if len(detached) == len(probe.outputs):
         raise UserError(f'{where}: no output of the backbone comes from after '
                         'the last cut; cut before its last block')
