@@ -73,11 +73,10 @@ def square_crop(image: np.ndarray, box: Sequence[float],
     """The square about the center of a box, with its longer side, resized;
     its border repeats what is outside the image."""
     x1, y1, x2, y2 = box
-    half = max(x2 - x1, y2 - y1) / 2
-    x, y = (x1 + x2) / 2, (y1 + y2) / 2
-    columns, rows = (np.clip(
-        np.arange(round(c - half), round(c + half)), 0, end - 1)
-                     for c, end in ((x, image.shape[1]), (y, image.shape[0])))
+    side = max(round(max(x2 - x1, y2 - y1)), 1)
+    rows, columns = (np.clip(
+        np.arange(side) + round((low + high - side) / 2), 0,
+        end - 1) for low, high, end in zip((y1, x1), (y2, x2), image.shape))
     return mmcv.imresize(
         image[rows[:, None], columns], (size, size), interpolation='area')
 
