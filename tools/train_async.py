@@ -187,7 +187,9 @@ def main() -> None:
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
     cfg.default_hooks.checkpoint = dict(
-        type='CheckpointHook', by_epoch=False, interval=cfg.train_cfg.max_iters)
+        type='CheckpointHook',
+        by_epoch=False,
+        interval=cfg.train_cfg.max_iters)
     queue = multiprocessing.get_context('spawn').JoinableQueue(maxsize=1)
     multiprocessing.start_processes(
         train_part, (cfg, queue), nprocs=2, start_method='spawn')
