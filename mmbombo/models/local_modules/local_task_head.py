@@ -69,8 +69,9 @@ class LocalTaskHead(nn.Module):
         self.conv = ConvModule(
             in_channels, channels, 3, padding=1, norm_cfg=norm_cfg)
         self.dropout = nn.Dropout2d(dropout_ratio)
-        self.pixels = nn.Conv2d(channels, num_classes, 1) if num_classes else 0
-        self.tags = nn.Linear(channels, num_tags) if num_tags else 0
+        self.pixels = nn.Conv2d(channels, num_classes,
+                                1) if num_classes else None
+        self.tags = nn.Linear(channels, num_tags) if num_tags else None
 
     def loss(self, feat: Tensor, samples: Sequence,
              size: Tuple[int, int]) -> Tensor:
