@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 # isort: off
 import mmbombo  # noqa: F401  # has operators that MMDetection asks for
@@ -22,10 +23,12 @@ import torch.distributed as dist
 from mmdet.datasets import CocoDataset
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData, LabelData, PixelData
 from PIL import Image
 
+from mmbombo.engine.hooks import LocalSupervisionHook
 from mmbombo.registry import MODELS
 from mmbombo.structures import Regions
 from mmbombo.utils import leave_process_group
@@ -171,20 +174,35 @@ def add_weak_labels(sample, objects):
 def model_of_config(cfg, size):
     """The model of a config, without pretrained weights, for small images.
 
-    Wide ResNet-38 has an eighth of its width, and linear layers for proposals
-    few channels.
+    Wide ResNet-38 and the ResNets for ImageNet have an eighth of the width,
+    linear layers for proposals few channels.
     """
-    cfg.model.backbone.init_cfg = None
+    backbone = cfg.model.backbone
+    backbone.get('backbone', backbone).init_cfg = None
     if cfg.model.backbone.type == 'WideResNet38':
         cfg.model.backbone.width = 1 / 8
         for head in cfg.model.task_heads.values():
             head.get('head', head).in_channels = 512
-    for head in cfg.model.get('task_heads', {}).values():
+    heads = cfg.model.get('task_heads', {})
+    if heads.get('cls', {}).get('in_channels') == 2048:
+        backbone.backbone.base_channels = 8
+        heads.cls.in_channels = 256
+    for head in heads.values():
         if head.type == 'ProposalTaskHead':
             head.fc_channels, head.vgg16 = 16, None
     if 'batch_resize' in cfg.model:
         cfg.model.batch_resize.sizes = (size, )
     return MODELS.build(cfg.model)
+
+
+def run_local_modules(model):
+    """Let the local modules of a backbone train themselves, if it has any."""
+    LocalSupervisionHook().before_train(
+        SimpleNamespace(
+            model=model,
+            optim_wrapper=OptimWrapper(
+                torch.optim.SGD(model.parameters(), lr=0.1))))
+    return model
 
 
 def samples_of_config(cfg, size):
@@ -193,10 +211,10 @@ def samples_of_config(cfg, size):
     for source in cfg.train_dataloader.dataset.datasets:
         for seed in range(2):
             sample = make_sample(
-                tuple(source.annotation_kinds),
+                tuple(source.get('annotation_kinds', ('image_label', ))),
                 seed=seed,
                 size=size,
-                source=source.source)
+                source=source.get('source'))
             if any(x.type == 'LoadRegions' for x in source.pipeline):
                 sample.regions = Regions(
                     bboxes=torch.tensor([[0., 0, 32, 32], [8, 8, 48, 40]]),

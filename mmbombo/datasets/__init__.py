@@ -4,6 +4,7 @@ from .coco_panoptic_instances import CocoPanopticInstanceDataset
 from .concat_source import ConcatSource
 from .draw_seed import SeededIndex, seeded_draw
 from .errors import DatasetError
+from .image_array_dataset import ImageArrayDataset
 from .image_label_dataset import ImageLabelDataset
 from .labelme_dataset import LabelMeDataset
 from .mixed_source_dataset import MixedSourceDataset
@@ -17,10 +18,10 @@ from .yolo_dataset import YOLODataset
 
 __all__ = [
     'CocoPanopticInstanceDataset', 'ConcatSource', 'DatasetError',
-    'ImageLabelDataset', 'ImplyImageLabels', 'LabelComponents',
-    'LabelMeDataset', 'LoadPanopticInstances', 'LoadPartialAnnotations',
-    'LoadPseudoMask', 'MixedSourceDataset', 'PackMultiTaskInputs',
-    'PartialAnnotationDataset', 'PartialAnnotationSampler',
-    'PartialVOCDataset', 'PipelineError', 'RandomZoomCrop', 'SeededIndex',
-    'YOLODataset', 'seeded_draw'
+    'ImageArrayDataset', 'ImageLabelDataset', 'ImplyImageLabels',
+    'LabelComponents', 'LabelMeDataset', 'LoadPanopticInstances',
+    'LoadPartialAnnotations', 'LoadPseudoMask', 'MixedSourceDataset',
+    'PackMultiTaskInputs', 'PartialAnnotationDataset',
+    'PartialAnnotationSampler', 'PartialVOCDataset', 'PipelineError',
+    'RandomZoomCrop', 'SeededIndex', 'YOLODataset', 'seeded_draw'
 ]

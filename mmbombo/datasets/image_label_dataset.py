@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 import csv
 import os.path as osp
-from typing import Callable, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 from mmengine.dataset import BaseDataset
 from mmengine.fileio import list_dir_or_file
@@ -152,5 +152,12 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
         return dict(
             img_id=file,
             img_path=path,
-            image_labels=image_labels(
-                len(classes), [classes.index(name) for name in names]))
+            present=[classes.index(name) for name in names])
+
+    def get_data_info(self, idx: int) -> Dict[str, Any]:
+        """Annotation of one image."""
+        info = super().get_data_info(idx)
+        # a label per class of each image of ImageNet would take gigabytes
+        info['image_labels'] = image_labels(
+            len(self._metainfo['cls_classes']), info.pop('present'))
+        return info

@@ -4,6 +4,7 @@ from .data_preprocessors import *  # noqa: F401,F403
 from .dense_heads import *  # noqa: F401,F403
 from .detectors import *  # noqa: F401,F403
 from .fusion_heads import *  # noqa: F401,F403
+from .local_modules import *  # noqa: F401,F403
 from .losses import *  # noqa: F401,F403
 from .necks import *  # noqa: F401,F403
 from .seg_heads import *  # noqa: F401,F403

@@ -4,7 +4,9 @@
 In a sample it is a :obj:`LabelData`, whose ``label`` ``(C, )`` int8 says of
 each class of the task 'cls' whether it is present, absent or unknown.
 """
-from typing import Iterable, List
+from typing import Iterable, List, Tuple
+
+from torch import Tensor
 
 from .annotation_kinds import AnnotationKind, SampleField, register_kind
 
@@ -31,3 +33,10 @@ def image_labels(num_classes: int,
         for index in classes:
             labels[index] = value
     return labels
+
+
+def only_classes(labels: Tensor) -> Tuple[Tensor, Tensor]:
+    """The class ``(n, )`` int64 of each image by its labels ``(n, C)``, and
+    whether exactly one is known to be present, bool."""
+    present = labels == PRESENT
+    return present.long().argmax(1), present.sum(1) == 1

@@ -39,6 +39,8 @@ PUBLISHERS = ('https://download.pytorch.org/',
 # Schemes of files that are downloaded; the last three are names.
 DOWNLOADED = ('http://', 'https://', 'torchvision://', 'open-mmlab://',
               'openmmlab://')
+# Weights of what is there for a training alone.
+TRAINING_ONLY = r'(weak_losses|backbone\.local_modules)\.'
 # Weights that the configs name and a tool of ours makes.
 MADE_BY = {
     'mobilenet_v2_imagenet.pth':
@@ -133,13 +135,14 @@ def load_weights(model: nn.Module,
                  exact: bool = False) -> None:
     """Load a checkpoint that has every weight of a model, else raise.
 
-    If ``exact`` it has no other ones, but those of the weak losses of its own
-    training; otherwise these are logged. ``where`` begins the message.
+    If ``exact`` it has no other ones, but those of the weak losses and local
+    modules of its own training; otherwise these are logged. ``where`` begins
+    the message.
     """
     weights = {
         re.sub(r'^module\.', '', key): value
         for key, value in checkpoint.get('state_dict', checkpoint).items()
-        if not (exact and key.startswith('weak_losses.'))
+        if not (exact and re.match(TRAINING_ONLY, key))
     }
     try:
         missing, others = model.load_state_dict(weights, strict=False)

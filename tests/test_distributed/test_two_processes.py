@@ -1,13 +1,15 @@
 # Copyright (c) mmbombo contributors.
 """Two gloo processes equal one process with the doubled batch."""
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from toolbox import (CLASSES, SEG_CLASSES, det_head_cfg, gloo_process,
-                     tiny_model_cfg, without_statistics, write_voc)
+                     run_local_modules, tiny_model_cfg, without_statistics,
+                     write_voc)
 from torch.nn.parallel import DistributedDataParallel
 
 from mmbombo.datasets.samplers import PartialAnnotationSampler
@@ -34,8 +36,8 @@ PIPELINE = [
         ratio_range=(.7, 1.4),
         resize_type='mmdet.Resize',
         keep_ratio=True),
-    dict(type='mmdet.RandomCrop', crop_size=(64, 64),
-         allow_negative_crop=True),
+    dict(
+        type='mmdet.RandomCrop', crop_size=(64, 64), allow_negative_crop=True),
     dict(type='mmdet.RandomFlip', prob=.5),
     dict(type='LabelComponents', class_map=CLASS_MAP, min_area=10),
     dict(type='PackMultiTaskInputs')
@@ -56,16 +58,18 @@ def build_dataset(root):
                     incomplete_classes=CLASSES[:1],
                     metainfo=dict(classes=CLASSES, seg_classes=SEG_CLASSES),
                     pipeline=PIPELINE)
-                for source, kinds in [('boxes', ('bbox', )),
-                                      ('masks', ('sem_seg', ))]
+                for source, kinds in [('boxes',
+                                       ('bbox', )), ('masks', ('sem_seg', ))]
             ]))
 
 
 def fcos_cfg():
     """MMDetection's head that reduces most normalizers over ranks."""
     det = det_head_cfg('fcos', channels=16)
-    det['head'].update(stacked_convs=1, strides=[8, 16, 32],
-                       regress_ranges=((-1, 32), (32, 64), (64, 1e8)))
+    det['head'].update(
+        stacked_convs=1,
+        strides=[8, 16, 32],
+        regress_ranges=((-1, 32), (32, 64), (64, 1e8)))
     det['in_indices'] = (1, 2, 3)
     return det
 
@@ -78,11 +82,14 @@ def anchor_cfg():
 
 
 HEADS = dict(fcos=fcos_cfg, anchor=anchor_cfg)
-#: Forward mode and head; processes are slow to start, so they see them all.
-CASES = [('joint', 'fcos'), ('per_task', 'fcos'), ('joint', 'anchor')]
+#: Forward mode, head and cuts of the backbone, whose modules then train
+#: themselves; processes are slow to start, so they see them all.
+CASES = [('joint', 'fcos', []), ('per_task', 'fcos', []),
+         ('joint', 'anchor', []),
+         ('per_task', 'fcos', ['layer2.0', 'layer3.0'])]
 
 
-def build_model(forward_mode, head):
+def build_model(forward_mode, head, cuts):
     """A network without statistics of a batch."""
     torch.manual_seed(0)
     cfg = tiny_model_cfg(weak_losses=[
@@ -94,33 +101,48 @@ def build_model(forward_mode, head):
     cfg['task_heads']['det'] = HEADS[head]()
     cfg['data_preprocessor']['pad_size_divisor'] = 64
     cfg['forward_mode'] = forward_mode
+    if cuts:
+        cfg['backbone'] = dict(
+            type='LocallySupervisedBackbone',
+            backbone=cfg['backbone'],
+            cuts=cuts,
+            head=dict(
+                type='LocalTaskHead',
+                num_classes=4,
+                class_map=CLASS_MAP,
+                channels=8,
+                dropout_ratio=0))
     model = MODELS.build(cfg)
     model.init_weights()
     return without_statistics(model.train())
 
 
-def gradients(root, batch_size, forward_mode, head, ddp):
-    """Gradients of some steps, without updates in between."""
+def gradients(root, batch_size, forward_mode, head, cuts, ddp):
+    """Gradients of some steps, without updates in between; with cuts the sum
+    of all steps, of which only the last is shared."""
     dataset = build_dataset(root)
     sampler = PartialAnnotationSampler(
         dataset, batch_size=batch_size, source_ratio=[1, 1], seed=3)
     indices = iter(sampler)
-    model = build_model(forward_mode, head)
+    model = build_model(forward_mode, head, cuts)
     wrapped = DistributedDataParallel(model) if ddp else model
+    run_local_modules(wrapped)
     steps = []
-    for _ in range(STEPS):
+    for step in range(STEPS):
         batch = pseudo_collate(
             [dataset[next(indices)] for _ in range(batch_size)])
         data = model.data_preprocessor(batch, True)
-        losses = wrapped(data['inputs'], data['data_samples'], mode='loss')
-        loss, _ = model.parse_losses(losses)
-        model.zero_grad()
-        loss.backward()
+        if not cuts:
+            model.zero_grad()
+        with wrapped.no_sync() if ddp and cuts and step < STEPS - 1 else (
+                nullcontext()):
+            losses = wrapped(**data, mode='loss')
+            model.parse_losses(losses)[0].backward()
         steps.append({
             name: p.grad.clone()
             for name, p in model.named_parameters() if p.requires_grad
         })
-    return steps
+    return steps[-1:] if cuts else steps
 
 
 def worker(rank, root, out):
@@ -130,14 +152,14 @@ def worker(rank, root, out):
         torch.save(steps, out)
 
 
-def test_gradients_equal_those_of_the_doubled_batch(
-        run_two_processes, tmp_path):
+def test_gradients_equal_those_of_the_doubled_batch(run_two_processes,
+                                                    tmp_path):
     root = str(write_voc(tmp_path / 'voc', num_images=12))
     out = str(tmp_path / 'gradients.pt')
     run_two_processes(__file__, root, out)
     for case, two in zip(CASES, torch.load(out, weights_only=True)):
         one = gradients(root, 8, *case, ddp=False)
-        assert len(one) == len(two) == STEPS
+        assert len(one) == len(two)
         assert any(g.abs().max() > 0 for g in one[0].values())
         for step_one, step_two in zip(one, two):
             assert step_one.keys() == step_two.keys()

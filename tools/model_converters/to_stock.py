@@ -98,7 +98,10 @@ def stock_config(model: nn.Module, task: str, metainfo: dict) -> Config:
     adapter = ours['task_heads'][name]
     if type(model.task_heads[name]).__name__ != f'{task.title()}TaskHead':
         raise UserError(f"{adapter['type']} is no stock part")
-    network = dict(backbone=ours['backbone'], neck=ours.get('neck'))
+    backbone = ours['backbone']
+    # without what only trains it
+    backbone = backbone.get('backbone', backbone)
+    network = dict(backbone=backbone, neck=ours.get('neck'))
     network['backbone'].pop('init_cfg', None)  # the weights are all there
     given = ours['data_preprocessor']
     preprocessor = {x: given[x] for x in PREPROCESSOR_KEYS if x in given}

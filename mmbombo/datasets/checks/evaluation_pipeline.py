@@ -4,7 +4,8 @@ from typing import Callable, Sequence
 import cv2
 import numpy as np
 
-from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG, annotation_kind
+from mmbombo.structures import (BBOX, IGNORE_INDEX, IMAGE_LABEL, SEM_SEG,
+                                annotation_kind)
 from .refused_transforms import PipelineError, refuse_by_name, step_name
 from .training_pipeline import (NUM_SEEDS, PROBE_BOX, PROBE_SHAPE, filled,
                                 find_disagreement, is_augmentation,
@@ -21,6 +22,8 @@ def check_evaluation_pipeline(transforms: Sequence[Callable],
     Predictions are brought back to the original image by its scale alone, and
     compared with maps of the original size.
     """
+    if tuple(kinds) == (IMAGE_LABEL, ):  # tags are of no place
+        return
     refuse_by_name(transforms, kinds)
     holds_map = any(
         field.is_map for kind in kinds

@@ -1,6 +1,7 @@
 # Copyright (c) mmbombo contributors.
 from . import saliency  # noqa: F401
 from .add_gt_regions import AddGTRegions
+from .image_crops import RandomPaddedCrop, RandomResizedCrop
 from .imply_image_labels import ImplyImageLabels
 from .label_components import LabelComponents
 from .load_panoptic_instances import LoadPanopticInstances
@@ -15,6 +16,7 @@ from .region_resize import RegionResize
 __all__ = [
     'AddGTRegions', 'ImplyImageLabels', 'LabelComponents',
     'LoadPanopticInstances', 'LoadPartialAnnotations', 'LoadPseudoMask',
-    'LoadRegions', 'PackMultiTaskInputs', 'PackRegions', 'RandomZoomCrop',
-    'RegionResize', 'move_maps', 'move_saliency', 'move_superpixels'
+    'LoadRegions', 'PackMultiTaskInputs', 'PackRegions', 'RandomPaddedCrop',
+    'RandomResizedCrop', 'RandomZoomCrop', 'RegionResize', 'move_maps',
+    'move_saliency', 'move_superpixels'
 ]

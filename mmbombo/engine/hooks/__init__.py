@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from .class_frequency_hook import ClassFrequencyHook
+from .local_supervision_hook import LocalSupervisionHook
 from .partial_annotation_check_hook import PartialAnnotationCheckHook
 from .predictor_ema_hook import PredictorEMAHook
 from .pseudo_label_quality_hook import PseudoLabelQualityHook
@@ -8,7 +9,7 @@ from .teacher_hook import TeacherHook
 from .visualization_hook import MultiTaskVisualizationHook
 
 __all__ = [
-    'ClassFrequencyHook', 'MultiTaskVisualizationHook',
+    'ClassFrequencyHook', 'LocalSupervisionHook', 'MultiTaskVisualizationHook',
     'PartialAnnotationCheckHook', 'PredictorEMAHook', 'PseudoLabelQualityHook',
     'StepSeedHook', 'TeacherHook'
 ]

@@ -1,15 +1,17 @@
 # Copyright (c) mmbombo contributors.
 import os.path as osp
 from collections import defaultdict
-from typing import Any, Dict, Optional, Sequence, Set
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 import mmcv
 import torch.nn.functional as F
 from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.structures import DetDataSample
 from mmengine.fileio import get
+from torch import Tensor
 
 from mmbombo.datasets.source_tree import leaf_datasets
+from mmbombo.models.local_modules import LocalModule
 from mmbombo.registry import HOOKS
 from mmbombo.utils.distributed import unwrapped
 
@@ -21,9 +23,9 @@ class MultiTaskVisualizationHook(DetVisualizationHook):
     In validation the first image of every ``interval``-th batch is drawn, in
     testing every image. Every ``train_interval`` iterations the first sample
     of each source is drawn as the model gets it, with the pseudo labels of
-    the weak losses. Pictures of a test go to ``test_out_dir``, one folder in
-    it for each source; images of a source that lie in several folders keep
-    them.
+    the weak losses, and as local modules reconstruct it. Pictures of a test
+    go to ``test_out_dir``, one folder in it for each source; images of a
+    source that lie in several folders keep them.
 
     Args:
         train_interval (int): Training iterations between two pictures; 0
@@ -37,7 +39,8 @@ class MultiTaskVisualizationHook(DetVisualizationHook):
         self.train_interval = train_interval
         self._folders: Dict[str, str] = {}
         self._seen: Dict[str, Any] = {}
-        self._listener: Any = None
+        self._listeners: List[Any] = []
+        self._decoded: List[Tensor] = []
 
     def before_train_iter(self,
                           runner,
@@ -52,8 +55,14 @@ class MultiTaskVisualizationHook(DetVisualizationHook):
             return
         if self.every_n_train_iters(runner, self.train_interval):
             model = unwrapped(runner.model)
-            self._listener = model.data_preprocessor.register_forward_hook(
-                lambda module, args, output: self._seen.update(output))
+            self._listeners = [
+                model.data_preprocessor.register_forward_hook(
+                    lambda module, args, output: self._seen.update(output)),
+                *(x.decoder.register_forward_hook(
+                    lambda module, args, output: self._decoded.append(
+                        output.detach())) for x in model.modules()
+                  if isinstance(x, LocalModule) and x.decoder)
+            ]
 
     def after_train_iter(self,
                          runner,
@@ -61,15 +70,25 @@ class MultiTaskVisualizationHook(DetVisualizationHook):
                          data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
         """Draw one training sample of each source, with pseudo labels."""
-        if self._listener is None:
+        if not self._listeners:
             return
-        self._listener.remove()
-        self._listener = None
-        first: Dict[str, tuple] = {}
-        for pair in zip(data_batch['inputs'], self._seen['data_samples']):
-            first.setdefault(pair[1].get('source', ''), pair)
-        self._seen.clear()
-        for source, (image, sample) in first.items():
+        for listener in self._listeners:
+            listener.remove()
+        samples, decoded = self._seen['data_samples'], self._decoded
+        self._listeners, self._seen, self._decoded = [], {}, []
+        first: Dict[str, int] = {}
+        for i, sample in enumerate(samples):
+            first.setdefault(sample.get('source', ''), i)
+        for source, i in first.items():
+            image, sample = data_batch['inputs'][i], samples[i]
+            for number, logits in enumerate(decoded):
+                # in parts, nobody knows which image is where
+                if len(logits) == len(samples):
+                    picture = logits[i].sigmoid() * 255
+                    self._visualizer.add_image(
+                        f'train_{source}_rec_{number}',
+                        picture.permute(1, 2, 0).byte().cpu().numpy(),
+                        step=runner.iter + 1)
             # BGR (3, h, w) to RGB (H, W, 3), padded as its maps are
             height, width = sample.batch_input_shape
             image = F.pad(

@@ -16,6 +16,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
+from mmbombo.engine.hooks import LocalSupervisionHook
+from mmbombo.models.backbones import LocalModules
+
 #: Keys of a config that the runner uses: its arguments, what it reads from
 #: ``runner.cfg``, and what MMDetection's tools and MMSegmentation's
 #: ``inference_model`` read.
@@ -95,6 +98,14 @@ class QuietRunner(Runner):
         self.logger.info(f'output: {self.work_dir} (log: '
                          f'{self.timestamp}/{self.timestamp}.log, scalars: '
                          f'{self.timestamp}/vis_data/scalars.json)')
+
+    def register_hooks(self, *args: Any, **kwargs: Any) -> None:
+        """Register the hooks, with the one that local modules need."""
+        super().register_hooks(*args, **kwargs)
+        if any(isinstance(x, LocalModules)
+               for x in self.model.modules()) and (not any(
+                   isinstance(x, LocalSupervisionHook) for x in self.hooks)):
+            self.register_hook(LocalSupervisionHook())
 
     def build_logger(self, *args: Any, **kwargs: Any) -> logging.Logger:
         """Build the logger, whose screen shows less than its file."""

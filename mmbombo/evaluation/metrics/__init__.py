@@ -7,11 +7,13 @@ from .order_accuracy import OrderAccuracy
 from .panoptic_quality import PanopticQualityMetric
 from .saliency import SaliencyMetric
 from .seg_iou import SegIoUMetric
+from .top_accuracy import TopAccuracyMetric
 from .trimap_accuracy import TrimapAccuracyMetric
 from .voc_ap import VOCAPMetric
 
 __all__ = [
     'BoxAPMetric', 'CompatSegIoUMetric', 'CompatVOCMetric', 'CorLocMetric',
     'ImageLabelAPMetric', 'OrderAccuracy', 'PanopticQualityMetric',
-    'SaliencyMetric', 'SegIoUMetric', 'TrimapAccuracyMetric', 'VOCAPMetric'
+    'SaliencyMetric', 'SegIoUMetric', 'TopAccuracyMetric',
+    'TrimapAccuracyMetric', 'VOCAPMetric'
 ]

@@ -37,12 +37,19 @@ class PreActBlock(nn.Module):
         dilations (Sequence[int]): Dilation of the first and of the others.
         dropout (float): Share of the channels that are dropped before each
             convolution but the first.
+        with_cp (bool): Whether the block is computed again in the backward
+            pass. Defaults to False.
     """
 
-    def __init__(self, in_channels: int, convs: Sequence[Tuple[int, int]],
-                 stride: int, dilations: Sequence[int],
-                 dropout: float) -> None:
+    def __init__(self,
+                 in_channels: int,
+                 convs: Sequence[Tuple[int, int]],
+                 stride: int,
+                 dilations: Sequence[int],
+                 dropout: float,
+                 with_cp: bool = False) -> None:
         super().__init__()
+        self.with_cp = with_cp
         self.branches = BRANCHES[:len(convs)]
         self.dropout = dropout
         width = in_channels
@@ -66,6 +73,11 @@ class PreActBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The sum of both branches ``(N, C, H, W)``."""
+        if self.with_cp:
+            return checkpoint(self._forward, x, use_reentrant=False)
+        return self._forward(x)
+
+    def _forward(self, x: Tensor) -> Tensor:
         shortcut = x
         for i, name in enumerate(self.branches):
             x = getattr(self, f'bn_{name}')(x).relu_()
@@ -111,7 +123,6 @@ class WideResNet38(BaseModule):
                  init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg)
         self.norm_eval = norm_eval
-        self.with_cp = with_cp
         channels = int(64 * width)
         self.conv1a = nn.Conv2d(3, channels, 3, padding=1, bias=False)
         self.blocks = []
@@ -124,7 +135,7 @@ class WideResNet38(BaseModule):
                 self.add_module(
                     self.blocks[-1],
                     PreActBlock(channels, convs, 1 if i else stride,
-                                (last, dilation), dropout))
+                                (last, dilation), dropout, with_cp))
                 channels, last = convs[-1][0], dilation
         self.bn7 = nn.BatchNorm2d(channels)
         for name in ('conv1a', *self.blocks):
@@ -144,8 +155,5 @@ class WideResNet38(BaseModule):
         """One map ``(N, 4096, H / 8, W / 8)``."""
         x = self.conv1a(x)
         for name in self.blocks:
-            block = getattr(self, name)
-            x = (
-                checkpoint(block, x, use_reentrant=False)
-                if self.with_cp else block(x))
+            x = getattr(self, name)(x)
         return (self.bn7(x).relu_(), )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmbombo.models.utils import (evaluation_mode, raw_images, select_images,
                                   training_progress)
+from mmbombo.models.utils.local_step import batch_samples
 from mmbombo.structures import ClassMap
 from mmbombo.structures.class_names import TaskClasses
 from mmbombo.utils import UserError
@@ -87,7 +88,8 @@ class StepContext:
     def features(self) -> Tuple[Tensor, ...]:
         """tuple[Tensor]: Feature maps ``(N, C, H_l, W_l)`` of all images."""
         if self._features is None:
-            with torch.set_grad_enabled(self._with_grad):
+            with torch.set_grad_enabled(self._with_grad), batch_samples(
+                    self.samples):
                 self._features = self.model.extract_feat(self.inputs)
         return self._features
 

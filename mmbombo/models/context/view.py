@@ -8,6 +8,7 @@ from mmdet.structures import DetDataSample, SampleList
 from torch import Tensor, nn
 
 from mmbombo.models.utils import evaluation_mode
+from mmbombo.models.utils.local_step import batch_samples
 
 #: Meta information that is a (height, width) in input pixels.
 SHAPES = ('img_shape', 'pad_shape', 'batch_input_shape')
@@ -44,9 +45,8 @@ class View:
         self.with_grad = with_grad
         height, width = inputs.shape[-2:]
         if scale != 1:
-            inputs = resize(inputs, [
-                max(1, round(x * scale)) for x in inputs.shape[-2:]
-            ])
+            inputs = resize(
+                inputs, [max(1, round(x * scale)) for x in inputs.shape[-2:]])
         factors = inputs.shape[-2] / height, inputs.shape[-1] / width
         self.samples = [_rescale(sample, factors) for sample in samples]
         if flip:
@@ -69,7 +69,7 @@ class View:
     def features(self) -> Tuple[Tensor, ...]:
         """Feature maps ``(n, C, h_l, w_l)`` of the network's neck."""
         if self._features is None:
-            with self._mode(self.network):
+            with self._mode(self.network), batch_samples(self.samples):
                 self._features = self.network.extract_feat(self.inputs)
         return self._features
 

@@ -8,9 +8,11 @@ from .map_task_head import MapTaskHead
 from .panoptic_task_head import PanopticTaskHead
 from .proposal_task_head import ProposalTaskHead
 from .seg_task_head import SegTaskHead
+from .single_label_task_head import SingleLabelTaskHead
 
 __all__ = [
     'AuxSegTaskHead', 'BaseTaskHead', 'ClsTaskHead', 'CompatDetTaskHead',
     'CompatSegTaskHead', 'DerivedTaskHead', 'DetTaskHead', 'MapTaskHead',
-    'PanopticTaskHead', 'ProposalTaskHead', 'SegTaskHead'
+    'PanopticTaskHead', 'ProposalTaskHead', 'SegTaskHead',
+    'SingleLabelTaskHead'
 ]

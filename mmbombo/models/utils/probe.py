@@ -93,7 +93,8 @@ def freeze_unreached_parameters(model: nn.Module,
             (name, parameter) for name, parameter in model.named_parameters()
             if parameter.requires_grad
             # they belong to losses, which no output can show
-            and not name.startswith('weak_losses.')
+            and not name.startswith('weak_losses.') and '.local_modules.'
+            not in name
         ]
         grads = torch.autograd.grad(
             total, [parameter for _, parameter in named], allow_unused=True)

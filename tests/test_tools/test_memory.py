@@ -1,0 +1,82 @@
+# Copyright (c) mmbombo contributors.
+"""What tools/analysis_tools/memory.py counts."""
+import ctypes
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from toolbox import load_script
+
+from mmbombo.registry import MODELS
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / 'configs/infopro/infopro_r32_photo-stamps-crops.py'
+
+
+@pytest.fixture
+def memory():
+    return load_script(ROOT / 'tools/analysis_tools/memory.py')
+
+
+@pytest.fixture
+def rows(memory):
+    cfg = Config.fromfile(CONFIG)
+    return {
+        name: MODELS.build(dict(cfg.model, backbone=backbone)).train()
+        for name, backbone in memory.ways(cfg, [3])
+    }
+
+
+def resident(key):
+    """Bytes of this process: VmRSS, now, or VmHWM, at most."""
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith(key):
+            return 1024 * int(line.split()[1])
+
+
+def peak_of_process(fn):
+    """How much the process grows, at most, by the kernel's account."""
+    ctypes.CDLL(None).malloc_trim(0)
+    Path('/proc/self/clear_refs').write_text('5')  # forget the peak
+    before = resident('VmRSS')
+    fn()
+    return resident('VmHWM') - before
+
+
+@pytest.fixture
+def exact_process():
+    """Give all large pieces of memory back to the system at once."""
+    libc = ctypes.CDLL(None)
+    libc.mallopt(-3, 2**16)  # M_MMAP_THRESHOLD
+    yield
+    libc.mallopt(-3, 2**25)
+
+
+def test_rows_and_their_needs(memory, rows):
+    found = {
+        name: memory.need(model, 8, (32, 32), 'cpu')
+        for name, model in rows.items()
+    }
+    first, checkpointing, own, star = found.values()
+    assert own.keys() == {'activations', 'parameters', 'gradients'}
+    assert first['parameters'] == first['gradients'] == sum(
+        4 * p.numel() for p in rows['end to end'].parameters())
+    shares = [
+        x['activations'] / first['activations']
+        for x in (checkpointing, own, star)
+    ]
+    # two modules of equal numbers of blocks, three of equal memory
+    assert shares[0] < .5 < shares[1] < .9 and shares[2] < .6
+    assert own['parameters'] > first['parameters']
+
+
+@pytest.mark.skipif(
+    not Path('/proc/self/clear_refs').exists(), reason='asks Linux')
+def test_count_is_what_the_process_needs(exact_process, memory, rows):
+    for name in ('end to end', 'InfoPro*, K = 3'):
+        model = rows[name]
+        counted = memory.need(model, 48, (32, 32), 'cpu')['activations']
+        inputs, samples = memory.noise(model, 48, (32, 32))
+        grown = peak_of_process(lambda: memory.step(model, inputs, samples))
+        # operators allocate for themselves too, which nobody counts
+        assert counted <= grown < 1.1 * counted + 2**25
