@@ -18,4 +18,5 @@ model = dict(
             num_classes=len(_base_.seg_classes),
             class_map=_base_.class_map,
             loss_stride=4,
-            channels=64)))
+            channels=64),
+        decoder=dict(type='ReconstructionDecoder', channels=(32, 16, 8))))

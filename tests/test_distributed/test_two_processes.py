@@ -36,8 +36,8 @@ PIPELINE = [
         ratio_range=(.7, 1.4),
         resize_type='mmdet.Resize',
         keep_ratio=True),
-    dict(
-        type='mmdet.RandomCrop', crop_size=(64, 64), allow_negative_crop=True),
+    dict(type='mmdet.RandomCrop', crop_size=(64, 64),
+         allow_negative_crop=True),
     dict(type='mmdet.RandomFlip', prob=.5),
     dict(type='LabelComponents', class_map=CLASS_MAP, min_area=10),
     dict(type='PackMultiTaskInputs')
@@ -58,18 +58,16 @@ def build_dataset(root):
                     incomplete_classes=CLASSES[:1],
                     metainfo=dict(classes=CLASSES, seg_classes=SEG_CLASSES),
                     pipeline=PIPELINE)
-                for source, kinds in [('boxes',
-                                       ('bbox', )), ('masks', ('sem_seg', ))]
+                for source, kinds in [('boxes', ('bbox', )),
+                                      ('masks', ('sem_seg', ))]
             ]))
 
 
 def fcos_cfg():
     """MMDetection's head that reduces most normalizers over ranks."""
     det = det_head_cfg('fcos', channels=16)
-    det['head'].update(
-        stacked_convs=1,
-        strides=[8, 16, 32],
-        regress_ranges=((-1, 32), (32, 64), (64, 1e8)))
+    det['head'].update(stacked_convs=1, strides=[8, 16, 32],
+                       regress_ranges=((-1, 32), (32, 64), (64, 1e8)))
     det['in_indices'] = (1, 2, 3)
     return det
 
@@ -152,8 +150,8 @@ def worker(rank, root, out):
         torch.save(steps, out)
 
 
-def test_gradients_equal_those_of_the_doubled_batch(run_two_processes,
-                                                    tmp_path):
+def test_gradients_equal_those_of_the_doubled_batch(
+        run_two_processes, tmp_path):
     root = str(write_voc(tmp_path / 'voc', num_images=12))
     out = str(tmp_path / 'gradients.pt')
     run_two_processes(__file__, root, out)

@@ -65,10 +65,14 @@ def save(tmp_path, **kwargs):
     return str(tmp_path / 'ours.py'), str(tmp_path / 'ours.pth')
 
 
-@pytest.fixture(params=['resnet', 'mobilenet'])
+@pytest.fixture(params=['resnet', 'cut resnet', 'mobilenet'])
 def ours(request, tmp_path):
     if request.param == 'resnet':
         return save(tmp_path, backbone=RESNET)
+    if request.param == 'cut resnet':
+        cut = dict(
+            type='LocallySupervisedBackbone', backbone=RESNET, cuts=['layer2'])
+        return save(tmp_path, backbone=cut)
     neck = dict(
         type='mmdet.FPN',
         in_channels=[8, 8, 16, 32],

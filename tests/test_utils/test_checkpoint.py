@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from mmbombo.utils import UserError
 from mmbombo.utils.checkpoint import (READS_SAFELY, checked_loader,
-                                      load_checkpoint_safely,
+                                      load_checkpoint_safely, load_weights,
                                       use_checked_loader)
 
 pytestmark = pytest.mark.skipif(
@@ -374,3 +374,13 @@ def test_damaged_and_missing_files(tmp_path, real_checkpoint):
         path.write_bytes(damaged)
         with pytest.raises(UserError, match='damaged.pth'):
             load_checkpoint_safely(str(path))
+
+
+def test_what_a_training_alone_needs_is_left_out():
+    model = torch.nn.Linear(1, 1)
+    weights = dict(model.state_dict())
+    for name in ('weak_losses.0.x', 'backbone.local_modules.0.x'):
+        weights[name] = torch.zeros(1)
+    load_weights(model, weights, exact=True)
+    with pytest.raises(UserError, match='does not use its.*other'):
+        load_weights(model, dict(weights, other=torch.zeros(1)), exact=True)
