@@ -1,0 +1,181 @@
+# Copyright (c) mmbombo contributors.
+"""Where the boxes of :class:`TagForBoxLoss` come from."""
+from abc import ABCMeta, abstractmethod
+from typing import TYPE_CHECKING, Dict, List, Optional, Union
+
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.utils import ConfigType, InstanceList
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmbombo.models.context import StepContext
+from mmbombo.models.context.view import resize
+from mmbombo.registry import TASK_UTILS
+from mmbombo.utils import UserError
+from mmbombo.weak_labels.cam import mean_cam, normalize_cam
+from .base_weak_loss import decode_cfg
+
+if TYPE_CHECKING:
+    from mmbombo.models.detectors import MultiTaskDetector
+
+
+class BoxSeeds(metaclass=ABCMeta):
+    """Finds boxes of the classes that an image is known to show."""
+
+    #: Network that is asked, see :class:`BaseWeakLoss`.
+    predictor = 'self'
+    #: See :class:`BaseWeakLoss`.
+    required_fields: Dict[str, str] = {}
+
+    def check_model(self, model: 'MultiTaskDetector') -> None:
+        """Raise ``UserError`` if the network cannot be asked."""
+
+    @abstractmethod
+    def head_images(self, images: List[int]) -> Dict[str, List[int]]:
+        """See :meth:`BaseWeakLoss.head_images`."""
+
+    @abstractmethod
+    def __call__(self, ctx: StepContext, images: List[int],
+                 shown: Tensor) -> InstanceList:
+        """``bboxes`` and ``labels`` of n images in input pixels; ``shown``
+        ``(n, D)`` bool are their detection classes."""
+
+
+@TASK_UTILS.register_module()
+class ProposalSeeds(BoxSeeds):
+    """The proposal of each class that stands out most from around it.
+
+    On the class activation map of the task 'cls', as the network is in this
+    step, times the saliency map if the image has one. The proposals are the
+    ``regions`` of the image.
+
+    Args:
+        selector (dict): Config of what chooses. Defaults to
+            :class:`SaliencyGuidedSeedSelector` as it is.
+    """
+
+    required_fields = dict(
+        regions='has tags and no regions, which ProposalSeeds chooses from: '
+        "add dict(type='LoadRegions', ...) behind the loading of the image to "
+        'the pipeline of this source')
+
+    def __init__(
+        self,
+        selector: ConfigType = dict(type='SaliencyGuidedSeedSelector')
+    ) -> None:
+        self.selector = TASK_UTILS.build(selector)
+
+    def check_model(self, model: 'MultiTaskDetector') -> None:
+        """Raise ``UserError`` if no head has activation maps."""
+        if 'cls' not in model.tasks:
+            raise UserError(
+                'ProposalSeeds reads the class activation maps of the task '
+                "'cls': give the model a head for it, task_heads=dict(cls="
+                "dict(type='ClsTaskHead', ...))")
+
+    def head_images(self, images: List[int]) -> Dict[str, List[int]]:
+        """The classifier runs too."""
+        return dict(cls=images)
+
+    def __call__(self, ctx: StepContext, images: List[int],
+                 shown: Tensor) -> InstanceList:
+        """At most one box of each class."""
+        tags = ctx.classes['cls']
+        names = ctx.classes['det']
+        cams = mean_cam([ctx.outputs('cls', images)[1]])
+        found = []
+        for i, cam, flags in zip(images, cams, shown):
+            # of few classes: their maps have the size of the image
+            labels = flags.nonzero()[:, 0]
+            cam = cam[[tags.index(names[k]) for k in labels.tolist()]]
+            found.append(
+                self._seeds(ctx.samples[i], cam, labels,
+                            ctx.inputs.shape[-2:]))
+        return found
+
+    def _seeds(self, sample: DetDataSample, cam: Tensor, labels: Tensor,
+               size: torch.Size) -> InstanceData:
+        """Of an image with activation maps ``(T, h, w)`` of T labels."""
+        height, width = sample.img_shape[:2]
+        maps = cam.new_zeros(0, height, width)
+        if len(labels):
+            maps = resize(cam[None], size)[0, :, :height, :width]
+            maps = normalize_cam(maps)
+        if 'gt_saliency' in sample:
+            maps = maps * sample.gt_saliency.data.clamp(min=0)
+        seeds = self.selector(sample.regions.bboxes, maps,
+                              torch.ones_like(labels, dtype=torch.bool))
+        return InstanceData(bboxes=seeds.boxes, labels=labels[seeds.labels])
+
+
+@TASK_UTILS.register_module()
+class PredictedSeeds(BoxSeeds):
+    """What a head or another network detects, of the classes that are shown.
+
+    A tag promises an object: of each class the best box is kept even if no
+    one is sure of it.
+
+    Args:
+        by (str): Who predicts: 'self', the network as it stands; 'ema', its
+            moving average (:class:`PredictorEMAHook`); or the name of a
+            :class:`TeacherHook`. Defaults to 'self'.
+        head (str, optional): Name of another head for the task 'det'.
+            Defaults to None, the one that is taught.
+        score_thr (float): Boxes must score more. It suits the head: the
+            scores of GFL rarely pass 0.5. Defaults to 0.4.
+        best_thr (float): The best box of its class need only score more than
+            this. Defaults to 0.05.
+        max_predictions (int): Boxes of an image, of all classes. Defaults to
+            100.
+    """
+
+    def __init__(self,
+                 by: str = 'self',
+                 head: Optional[str] = None,
+                 score_thr: float = 0.4,
+                 best_thr: float = 0.05,
+                 max_predictions: int = 100) -> None:
+        if best_thr > score_thr:
+            raise UserError(f'PredictedSeeds: best_thr={best_thr} must not be '
+                            f'above score_thr={score_thr}')
+        self.predictor = by
+        self.head = head
+        self.score_thr = score_thr
+        self.decode_cfg = decode_cfg(best_thr, max_predictions)
+
+    def check_model(self, model: 'MultiTaskDetector') -> None:
+        """Raise ``UserError`` if no head detects."""
+        name = self.head or 'det'
+        if self.predictor == 'self' and 'det' not in model.head(name).tasks:
+            raise UserError(f"PredictedSeeds: the head '{name}' does not "
+                            "serve the task 'det'")
+
+    def head_images(self, images: List[int]) -> Dict[str, List[int]]:
+        """Another head of the network runs too."""
+        own = self.head and self.predictor == 'self'
+        return {self.head: images} if own else {}
+
+    def __call__(self, ctx: StepContext, images: List[int],
+                 shown: Tensor) -> InstanceList:
+        """None before the first update of a moving average."""
+        predictions = ctx.predict('det', images, self.predictor,
+                                  self.decode_cfg, self.head)
+        if predictions is None:
+            return [
+                InstanceData(
+                    bboxes=shown.new_zeros((0, 4), dtype=torch.float),
+                    labels=shown.new_zeros(0, dtype=torch.long))
+            ] * len(images)
+        return [self._chosen(x, y) for x, y in zip(predictions, shown)]
+
+    def _chosen(self, predicted: InstanceData, shown: Tensor) -> InstanceData:
+        labels, scores = predicted.labels, predicted.scores
+        best = scores.new_zeros(len(shown)).scatter_reduce(
+            0, labels, scores, 'amax')
+        sure = (scores > self.score_thr) | (scores == best[labels])
+        return predicted[sure & shown[labels]]
+
+
+def build_seeds(seeds: Union[ConfigType, BoxSeeds]) -> BoxSeeds:
+    return TASK_UTILS.build(seeds)
