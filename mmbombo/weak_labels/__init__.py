@@ -1,4 +1,5 @@
 # Copyright (c) mmbombo contributors.
+from .box_ring import box_ring_mean
 from .boxes_to_masks import METHODS, PseudoMask, boxes_to_mask, check_method
 from .cache import PseudoMaskCache, RegionCache
 from .components import label_components
@@ -12,7 +13,7 @@ from .region_proposals import RegionProposals, propose_regions
 __all__ = [
     'CRFParams', 'CRF_PRESETS', 'DenseCRF', 'FittedRegions', 'METHODS',
     'PermutohedralLattice', 'PseudoMask', 'PseudoMaskCache', 'RefinedBoxes',
-    'RegionCache', 'RegionProposals', 'boxes_to_mask', 'check_method',
-    'covered_cells', 'covered_pixels', 'fit_regions', 'label_components',
-    'propose_regions', 'refine_boxes'
+    'RegionCache', 'RegionProposals', 'box_ring_mean', 'boxes_to_mask',
+    'check_method', 'covered_cells', 'covered_pixels', 'fit_regions',
+    'label_components', 'propose_regions', 'refine_boxes'
 ]

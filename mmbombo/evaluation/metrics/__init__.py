@@ -1,6 +1,7 @@
 # Copyright (c) mmbombo contributors.
 from .box_ap import BoxAPMetric
 from .compat import CompatSegIoUMetric, CompatVOCMetric
+from .cor_loc import CorLocMetric
 from .image_label_ap import ImageLabelAPMetric
 from .order_accuracy import OrderAccuracy
 from .panoptic_quality import PanopticQualityMetric
@@ -10,7 +11,7 @@ from .trimap_accuracy import TrimapAccuracyMetric
 from .voc_ap import VOCAPMetric
 
 __all__ = [
-    'BoxAPMetric', 'CompatSegIoUMetric', 'CompatVOCMetric',
+    'BoxAPMetric', 'CompatSegIoUMetric', 'CompatVOCMetric', 'CorLocMetric',
     'ImageLabelAPMetric', 'OrderAccuracy', 'PanopticQualityMetric',
     'SaliencyMetric', 'SegIoUMetric', 'TrimapAccuracyMetric', 'VOCAPMetric'
 ]

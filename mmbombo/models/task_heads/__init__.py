@@ -6,10 +6,11 @@ from .compat_task_heads import CompatDetTaskHead, CompatSegTaskHead
 from .det_task_head import DetTaskHead
 from .map_task_head import MapTaskHead
 from .panoptic_task_head import PanopticTaskHead
+from .proposal_task_head import ProposalTaskHead
 from .seg_task_head import SegTaskHead
 
 __all__ = [
     'AuxSegTaskHead', 'BaseTaskHead', 'ClsTaskHead', 'CompatDetTaskHead',
     'CompatSegTaskHead', 'DerivedTaskHead', 'DetTaskHead', 'MapTaskHead',
-    'PanopticTaskHead', 'SegTaskHead'
+    'PanopticTaskHead', 'ProposalTaskHead', 'SegTaskHead'
 ]

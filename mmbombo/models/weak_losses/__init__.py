@@ -6,8 +6,9 @@ from .dense_energy_loss import DenseEnergyLoss
 from .distillation import *  # noqa: F401,F403
 from .mask_for_box_loss import MaskForBoxLoss
 from .tag_for_mask_loss import TagForMaskLoss
+from .tag_for_proposal_loss import TagForProposalLoss
 
 __all__ = [
     'BaseWeakLoss', 'BoxForMaskLoss', 'BoxProjectionLoss', 'DenseEnergyLoss',
-    'MaskForBoxLoss', 'TagForMaskLoss'
+    'MaskForBoxLoss', 'TagForMaskLoss', 'TagForProposalLoss'
 ]

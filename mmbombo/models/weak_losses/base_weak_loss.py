@@ -90,8 +90,10 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             f"'{self.task}'")
 
     def images(self, ctx: StepContext) -> List[int]:
-        """Positions of the images that have the source kind only."""
-        annotated = set(ctx.annotated(self.task))
+        """Positions of the images that have the source kind, and no annotation
+        that supervises the head."""
+        head = ctx.model.head_name(self.task)
+        annotated = set(ctx.annotated(self.task, head))
         return [
             i for i in ctx.with_kind(self.source_kind) if i not in annotated
         ]
