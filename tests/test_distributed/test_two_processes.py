@@ -54,10 +54,14 @@ def build_dataset(root):
                     source=source,
                     annotation_kinds=kinds,
                     incomplete_classes=CLASSES[:1],
-                    metainfo=dict(classes=CLASSES, seg_classes=SEG_CLASSES),
+                    metainfo=dict(
+                        classes=CLASSES,
+                        seg_classes=SEG_CLASSES,
+                        cls_classes=CLASSES),
                     pipeline=PIPELINE)
                 for source, kinds in [('boxes', ('bbox', )),
-                                      ('masks', ('sem_seg', ))]
+                                      ('masks', ('sem_seg', )),
+                                      ('tags', ('image_label', ))]
             ]))
 
 
@@ -88,8 +92,12 @@ def build_model(forward_mode, head):
     cfg = tiny_model_cfg(weak_losses=[
         dict(type='BoxForMaskLoss'),
         dict(type='BoxProjectionLoss'),
-        dict(type='MaskForBoxLoss', ramp=0., predictor='self', score_thr=.01)
+        dict(type='MaskForBoxLoss', ramp=0., predictor='self', score_thr=.01),
+        dict(
+            type='TagForBoxLoss',
+            seeds=dict(type='PredictedSeeds', score_thr=.02, best_thr=0.))
     ])
+    cfg['classes'] = dict(cls=CLASSES)
     cfg['neck']['num_outs'] = 5
     cfg['task_heads']['det'] = HEADS[head]()
     cfg['data_preprocessor']['pad_size_divisor'] = 64
@@ -103,7 +111,7 @@ def gradients(root, batch_size, forward_mode, head, ddp):
     """Gradients of some steps, without updates in between."""
     dataset = build_dataset(root)
     sampler = PartialAnnotationSampler(
-        dataset, batch_size=batch_size, source_ratio=[1, 1], seed=3)
+        dataset, batch_size=batch_size, source_ratio=[1, 1, 1], seed=3)
     indices = iter(sampler)
     model = build_model(forward_mode, head)
     wrapped = DistributedDataParallel(model) if ddp else model
@@ -125,7 +133,7 @@ def gradients(root, batch_size, forward_mode, head, ddp):
 
 def worker(rank, root, out):
     with gloo_process(rank):
-        steps = [gradients(root, 4, *case, ddp=True) for case in CASES]
+        steps = [gradients(root, 6, *case, ddp=True) for case in CASES]
     if rank == 0:
         torch.save(steps, out)
 
@@ -136,7 +144,7 @@ def test_gradients_equal_those_of_the_doubled_batch(
     out = str(tmp_path / 'gradients.pt')
     run_two_processes(__file__, root, out)
     for case, two in zip(CASES, torch.load(out, weights_only=True)):
-        one = gradients(root, 8, *case, ddp=False)
+        one = gradients(root, 12, *case, ddp=False)
         assert len(one) == len(two) == STEPS
         assert any(g.abs().max() > 0 for g in one[0].values())
         for step_one, step_two in zip(one, two):

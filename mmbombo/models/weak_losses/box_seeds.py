@@ -1,19 +1,18 @@
 # Copyright (c) mmbombo contributors.
 """Where the boxes of :class:`TagForBoxLoss` come from."""
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, Dict, List, Optional, Union
+from typing import TYPE_CHECKING, Dict, List, Optional
 
 import torch
-from mmdet.structures import DetDataSample
 from mmdet.utils import ConfigType, InstanceList
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmbombo.models.context import StepContext
-from mmbombo.models.context.view import resize
+from mmbombo.models.seg_heads.region_head import regions_of
 from mmbombo.registry import TASK_UTILS
+from mmbombo.structures.image_labels import PRESENT
 from mmbombo.utils import UserError
-from mmbombo.weak_labels.cam import mean_cam, normalize_cam
 from .base_weak_loss import decode_cfg
 
 if TYPE_CHECKING:
@@ -23,10 +22,8 @@ if TYPE_CHECKING:
 class BoxSeeds(metaclass=ABCMeta):
     """Finds boxes of the classes that an image is known to show."""
 
-    #: Network that is asked, see :class:`BaseWeakLoss`.
+    #: As that of :class:`BaseWeakLoss`.
     predictor = 'self'
-    #: See :class:`BaseWeakLoss`.
-    required_fields: Dict[str, str] = {}
 
     def check_model(self, model: 'MultiTaskDetector') -> None:
         """Raise ``UserError`` if the network cannot be asked."""
@@ -46,67 +43,49 @@ class BoxSeeds(metaclass=ABCMeta):
 class ProposalSeeds(BoxSeeds):
     """The proposal of each class that stands out most from around it.
 
-    On the class activation map of the task 'cls', as the network is in this
-    step, times the saliency map if the image has one. The proposals are the
-    ``regions`` of the image.
+    The proposals are the ``regions`` of the image.
 
     Args:
-        selector (dict): Config of what chooses. Defaults to
-            :class:`SaliencyGuidedSeedSelector` as it is.
+        maps (dict): Config of the maps: :class:`CAMMaps`,
+            :class:`GuidedMaps`, or another :class:`ClassMaps`. Defaults to
+            class activation maps.
+        selector (dict): Config of what chooses.
     """
-
-    required_fields = dict(
-        regions='has tags and no regions, which ProposalSeeds chooses from: '
-        "add dict(type='LoadRegions', ...) behind the loading of the image to "
-        'the pipeline of this source')
 
     def __init__(
         self,
+        maps: ConfigType = dict(type='CAMMaps'),
         selector: ConfigType = dict(type='SaliencyGuidedSeedSelector')
     ) -> None:
+        self.maps = TASK_UTILS.build(maps)
         self.selector = TASK_UTILS.build(selector)
 
     def check_model(self, model: 'MultiTaskDetector') -> None:
-        """Raise ``UserError`` if no head has activation maps."""
-        if 'cls' not in model.tasks:
-            raise UserError(
-                'ProposalSeeds reads the class activation maps of the task '
-                "'cls': give the model a head for it, task_heads=dict(cls="
-                "dict(type='ClsTaskHead', ...))")
+        """Raise ``UserError`` if a head that makes the maps is missing."""
+        for name in self.maps.heads:
+            model.head_name(name)
 
     def head_images(self, images: List[int]) -> Dict[str, List[int]]:
-        """The classifier runs too."""
-        return dict(cls=images)
+        """What the maps are made of."""
+        return dict.fromkeys(self.maps.heads, images)
 
     def __call__(self, ctx: StepContext, images: List[int],
                  shown: Tensor) -> InstanceList:
         """At most one box of each class."""
-        tags = ctx.classes['cls']
         names = ctx.classes['det']
-        cams = mean_cam([ctx.outputs('cls', images)[1]])
+        label_of = torch.tensor(
+            [names.index(x) if x in names else -1 for x in ctx.classes['cls']],
+            device=shown.device)
         found = []
-        for i, cam, flags in zip(images, cams, shown):
-            # of few classes: their maps have the size of the image
-            labels = flags.nonzero()[:, 0]
-            cam = cam[[tags.index(names[k]) for k in labels.tolist()]]
-            found.append(
-                self._seeds(ctx.samples[i], cam, labels,
-                            ctx.inputs.shape[-2:]))
+        for i, maps in zip(images, self.maps(ctx, images)):
+            sample = ctx.samples[i]
+            seeds = self.selector(
+                regions_of(sample).bboxes, maps,
+                sample.gt_image_label.label == PRESENT)
+            labels = label_of[seeds.labels]
+            instances = InstanceData(bboxes=seeds.boxes, labels=labels)
+            found.append(instances[labels >= 0])
         return found
-
-    def _seeds(self, sample: DetDataSample, cam: Tensor, labels: Tensor,
-               size: torch.Size) -> InstanceData:
-        """Of an image with activation maps ``(T, h, w)`` of T labels."""
-        height, width = sample.img_shape[:2]
-        maps = cam.new_zeros(0, height, width)
-        if len(labels):
-            maps = resize(cam[None], size)[0, :, :height, :width]
-            maps = normalize_cam(maps)
-        if 'gt_saliency' in sample:
-            maps = maps * sample.gt_saliency.data.clamp(min=0)
-        seeds = self.selector(sample.regions.bboxes, maps,
-                              torch.ones_like(labels, dtype=torch.bool))
-        return InstanceData(bboxes=seeds.boxes, labels=labels[seeds.labels])
 
 
 @TASK_UTILS.register_module()
@@ -175,7 +154,3 @@ class PredictedSeeds(BoxSeeds):
             0, labels, scores, 'amax')
         sure = (scores > self.score_thr) | (scores == best[labels])
         return predicted[sure & shown[labels]]
-
-
-def build_seeds(seeds: Union[ConfigType, BoxSeeds]) -> BoxSeeds:
-    return TASK_UTILS.build(seeds)

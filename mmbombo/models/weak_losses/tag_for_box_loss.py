@@ -55,7 +55,6 @@ class TagForBoxLoss(BaseWeakLoss):
         super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
         self.seeds = TASK_UTILS.build(seeds)
         self.predictor = self.seeds.predictor
-        self.required_fields = self.seeds.required_fields
 
     def check_model(self, model: 'MultiTaskDetector') -> None:
         """Raise ``UserError`` if no tag names a class of detection."""
@@ -68,8 +67,7 @@ class TagForBoxLoss(BaseWeakLoss):
         self.seeds.check_model(model)
         # of a class without a tag the last column, which is unknown
         tag_of = [tags.index(x) if x in tags else len(tags) for x in names]
-        self.register_buffer(
-            'tag_of', torch.tensor(tag_of), persistent=False)
+        self.register_buffer('tag_of', torch.tensor(tag_of), persistent=False)
 
     def images(self, ctx: StepContext) -> List[int]:
         """Images with tags, no boxes, and no components of a mask."""
@@ -97,8 +95,6 @@ class TagForBoxLoss(BaseWeakLoss):
     def pseudo_boxes(self, ctx: StepContext,
                      images: List[int]) -> Tuple[InstanceList, IgnoreRegions]:
         """``bboxes`` and ``labels`` of each image, and what to ignore."""
-        for i in images:
-            self.check_sample(ctx.samples[i])
         tags = torch.stack(
             [ctx.samples[i].gt_image_label.label for i in images])
         tags = F.pad(tags, (0, 1), value=UNKNOWN)[:, self.tag_of]
