@@ -120,6 +120,8 @@ def check_parts_fit(cfg, teachers):
     for task, head in cfg.model.task_heads.items():
         if head.type == 'AuxSegTaskHead':  # of the tasks 'cls' and 'seg'
             heads = dict(cls=head.cls, seg=head)
+        elif head.type == 'ProposalTaskHead':
+            heads = dict(cls=head, det=head)
         elif head.type == 'PanopticTaskHead':  # of the classes of others
             heads = {}
         else:
@@ -177,9 +179,9 @@ def check_step(cfg, teachers):
     learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
     assert all(p.grad is not None for p in learned.values())
     unread = ['backbone.']
-    if len(model.task_heads) == 1:
+    if len(model.task_heads) == 1 or 'proposals' in model.task_heads:
         # a detector alone does not read the finest level of the pyramid, a
-        # classifier reads one
+        # classifier and proposals read one
         unread += ['neck.fpn_convs.', 'neck.lateral_convs.0.']
     frozen = [n for n, _ in model.named_parameters() if n not in learned]
     assert all(name.startswith(tuple(unread)) for name in frozen)
@@ -297,6 +299,7 @@ def test_preparing_a_weak_label_changes_no_augmentation(data, kind, tmp_path):
                                             ('rrm', ''),
                                             ('auxsegnet', ''),
                                             ('e2s2', ''),
+                                            ('wsod', ''),
                                             ('oanet', '')])
 def test_metafile_and_readme_name_every_method(folder, prefix):
     folder = FOLDER / folder
@@ -312,7 +315,7 @@ def test_metafile_and_readme_name_every_method(folder, prefix):
 
 @pytest.mark.parametrize('name', [
     f'ablation{x}'
-    for x in ('', '_stuff', '_tags', '_mix', '_saliency', '_e2s2')
+    for x in ('', '_stuff', '_tags', '_mix', '_saliency', '_e2s2', '_wsod')
 ])
 def test_rows_of_the_bench(name, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'analysis_tools'))

@@ -27,6 +27,7 @@ from mmengine.structures import InstanceData, LabelData, PixelData
 from PIL import Image
 
 from mmbombo.registry import MODELS
+from mmbombo.structures import Regions
 from mmbombo.utils import leave_process_group
 
 CLASSES = ('cat', 'dog', 'cow')
@@ -170,13 +171,17 @@ def add_weak_labels(sample, objects):
 def model_of_config(cfg, size):
     """The model of a config, without pretrained weights, for small images.
 
-    Wide ResNet-38 has an eighth of its width.
+    Wide ResNet-38 has an eighth of its width, and linear layers for proposals
+    few channels.
     """
     cfg.model.backbone.init_cfg = None
     if cfg.model.backbone.type == 'WideResNet38':
         cfg.model.backbone.width = 1 / 8
         for head in cfg.model.task_heads.values():
             head.get('head', head).in_channels = 512
+    for head in cfg.model.get('task_heads', {}).values():
+        if head.type == 'ProposalTaskHead':
+            head.fc_channels, head.vgg16 = 16, None
     if 'batch_resize' in cfg.model:
         cfg.model.batch_resize.sizes = (size, )
     return MODELS.build(cfg.model)
@@ -184,16 +189,21 @@ def model_of_config(cfg, size):
 
 def samples_of_config(cfg, size):
     """Two images of each source, with what its pipeline would add."""
-    return [
-        add_weak_labels(
-            make_sample(
+    samples = []
+    for source in cfg.train_dataloader.dataset.datasets:
+        for seed in range(2):
+            sample = make_sample(
                 tuple(source.annotation_kinds),
                 seed=seed,
                 size=size,
-                source=source.source), {1: (8, 8, 48, 40)})
-        for source in cfg.train_dataloader.dataset.datasets
-        for seed in range(2)
-    ]
+                source=source.source)
+            if any(x.type == 'LoadRegions' for x in source.pipeline):
+                sample.regions = Regions(
+                    bboxes=torch.tensor([[0., 0, 32, 32], [8, 8, 48, 40]]),
+                    pairs=torch.zeros(2, 0).long(),
+                    superpixels=torch.zeros(size, size).long())
+            samples.append(add_weak_labels(sample, {1: (8, 8, 48, 40)}))
+    return samples
 
 
 def make_feats(num_images, channels=32, levels=5, first_stride=8, seed=0):

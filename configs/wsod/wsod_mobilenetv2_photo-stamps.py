@@ -5,7 +5,12 @@
 _base_ = './wsddn_mobilenetv2_photo-stamps.py'
 
 model = dict(
-    task_heads=dict(proposals=dict(gate='feature'), cls=_base_.cls_head),
+    task_heads=dict(
+        proposals=dict(
+            gate='feature',
+            loss_seed=dict(type='SeedLoss'),
+            loss_saliency=dict(type='ProposalSaliencyLoss')),
+        cls=_base_.cls_head),
     weak_losses=[
         dict(
             type='TagForProposalLoss',

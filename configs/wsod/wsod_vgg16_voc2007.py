@@ -5,7 +5,10 @@ _base_ = './wsddn_vgg16_voc2007.py'
 
 model = dict(
     task_heads=dict(
-        proposals=dict(gate='feature'),
+        proposals=dict(
+            gate='feature',
+            loss_seed=dict(type='SeedLoss'),
+            loss_saliency=dict(type='ProposalSaliencyLoss')),
         cls=dict(
             type='ClsTaskHead',
             num_classes=len(_base_.classes),

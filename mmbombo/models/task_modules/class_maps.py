@@ -122,6 +122,7 @@ class GuidedMaps(ClassMaps):
             maps.append(without_padding(found, sample))
         return maps
 
+    @torch.enable_grad()
     def _gradients(self, model, inputs: Tensor, samples: list,
                    shown: Tensor) -> Tuple[Tensor, List[Tensor]]:
         """Logits ``(n, C)``, and of each layer the greatest gradients ``(K, n,
@@ -134,8 +135,7 @@ class GuidedMaps(ClassMaps):
             for name in self.layers
         ]
         try:
-            with torch.enable_grad(), evaluation_mode(model), guided_relus(
-                    model):
+            with evaluation_mode(model), guided_relus(model):
                 inputs = inputs.detach().requires_grad_()
                 logits = head(model.extract_feat(inputs), samples)[0]
         finally:
