@@ -10,8 +10,7 @@ model = dict(weak_losses=[
             type='ProposalSeeds',
             maps=dict(type='CAMMaps', saliency=True),
             selector=dict(
-                type='SaliencyGuidedSeedSelector',
-                min_area=_base_.min_area)))
+                type='SaliencyGuidedSeedSelector', min_area=_base_.min_area)))
 ])
 
 load_regions = dict(type='LoadRegions', cache_dir=_base_.data_root + 'regions')
@@ -26,5 +25,4 @@ tag_source = dict(
         *_base_.train_pipeline[:2], load_regions, *_base_.train_pipeline[2:]
     ])
 train_dataloader = dict(
-    dataset=dict(
-        datasets=[_base_.det_source, _base_.seg_source, tag_source]))
+    dataset=dict(datasets=[_base_.det_source, _base_.seg_source, tag_source]))

@@ -171,7 +171,7 @@ def test_tags_and_classes_belong_together_by_name():
     assert ignore.boxes.tolist() == [[[0, 0, SIZE, SIZE]]]
 
 
-# --------------------------------------------------------------- what is taught
+# ------------------------------------------------------------- what is taught
 @pytest.mark.parametrize('det', ['gfl', 'retinanet', 'fcos', 'rtmdet'])
 def test_only_absent_classes_are_negatives_outside_the_boxes(det):
     model = build(dict(type='PredictedSeeds'), det)
@@ -261,7 +261,7 @@ def test_before_the_first_average_only_absent_classes_are_taught():
     assert not any(x.grad[0, 1:].any() or x.grad[1].any() for x in scores)
 
 
-# -------------------------------------------------------------------- the images
+# ----------------------------------------------------------------- the images
 def test_images_with_boxes_or_masks_are_left_alone():
     model = build(dict(type='ProposalSeeds'))
     boxed = make_sample(('bbox', 'image_label'), size=SIZE)
