@@ -315,7 +315,8 @@ def test_metafile_and_readme_name_every_method(folder, prefix):
 
 @pytest.mark.parametrize('name', [
     f'ablation{x}'
-    for x in ('', '_stuff', '_tags', '_mix', '_saliency', '_e2s2', '_wsod')
+    for x in ('', '_stuff', '_tags', '_mix', '_saliency', '_e2s2', '_wsod',
+              '_tag_boxes')
 ])
 def test_rows_of_the_bench(name, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / 'tools' / 'analysis_tools'))
