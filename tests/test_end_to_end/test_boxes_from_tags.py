@@ -13,6 +13,7 @@ OPTIONS = {
     'train_dataloader.sampler.batch_size': 2,
     'train_dataloader.dataset.datasets.0.pipeline.3.scale': '(96,64)',
     'val_dataloader.dataset.pipeline.2.scale': '(96,64)',
+    'test_dataloader.dataset.pipeline.2.scale': '(96,64)',
     'model.backbone.init_cfg': None,
     'model.weak_losses.0.start': 0,
     'default_hooks.logger.interval': 1,

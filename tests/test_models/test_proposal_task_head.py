@@ -365,3 +365,55 @@ def test_starts_from_vgg16(tmp_path):
     assert torch.equal(head.fc6.weight, weights['classifier.0.weight'])
     assert torch.equal(head.fc7.bias, weights['classifier.3.bias'])
     assert head.fc_cls.weight.std() < .02 and (head.fc_det.bias == 0).all()
+
+
+def test_beside_a_dense_head():
+    """Tags that teach the proposals are no boxes to another head."""
+    cfg = tiny_model_cfg(
+        weak_losses=[dict(type='MaskForBoxLoss')],
+        classes=dict(cls=CLASSES, det=CLASSES))
+    cfg['task_heads']['proposals'] = dict(HEAD, in_index=1)
+    model = MODELS.build(cfg)
+    kinds = [('image_label', 'sem_seg'), ('bbox', 'image_label', 'sem_seg')]
+    ctx = StepContext(model, torch.zeros(2, 3, SIZE, SIZE),
+                      [sample(kinds=x) for x in kinds])
+    assert model.weak_losses[0].images(ctx) == [0]
+    assert ctx.annotated('det', 'proposals') == [0, 1]
+
+
+@pytest.mark.parametrize('weight, found', [(0., 'part'), (1., 'whole')])
+def test_seeds_find_the_whole(weight, found):
+    """Squares, of which a stripe alone tells the class: the best box of WSDDN
+    is the stripe, with seeds it is the square."""
+    generator = torch.Generator().manual_seed(0)
+    named = dict(
+        whole=[16., 16, 40, 40],
+        part=[16., 16, 40, 24],
+        rest=[16., 28, 40, 40])
+    elsewhere = some_boxes(12) % 20 + torch.tensor([0, 44, 0, 0])
+    elsewhere[:, 2:] = elsewhere[:, :2] + 16
+    boxes = torch.cat([torch.tensor([*named.values()]), elsewhere])
+    torch.manual_seed(0)
+    head = MODELS.build(
+        dict(HEAD, in_channels=3, stride=1, gate='feature', fc_channels=24))
+    head.init_weights()
+    optimizer = torch.optim.Adam(head.parameters(), 3e-3)
+    for step in range(120):
+        c = step % 2
+        image = .2 * torch.rand(1, 3, SIZE, SIZE, generator=generator)
+        image[:, 2, 16:40, 16:40] = 1
+        image[:, c, 16:24, 16:40] = 1
+        labels = torch.eye(3)[c:c + 1]
+        outputs = head((image, ), [sample(boxes, labels[0].tolist())])
+        maps = torch.zeros(3, SIZE, SIZE)
+        maps[c, 16:40, 16:40] = 1
+        seeds = SaliencyGuidedSeedSelector(min_area=4)(outputs[0].boxes, maps,
+                                                       labels[0] > 0)
+        losses = head.loss_on_targets('det', outputs, [seeds], [])
+        loss = head.loss_on_targets('cls', outputs, labels, [])
+        loss = sum(loss.values()) + weight * sum(losses.values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    best = outputs[0].boxes[head.scores(outputs[0])[:, c].argmax()]
+    assert best.tolist() == named[found]
