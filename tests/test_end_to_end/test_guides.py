@@ -143,13 +143,14 @@ def place(repo, commands, tmp_path_factory):
     the commands of a guide."""
     root = tmp_path_factory.mktemp('guides')
     shutil.copytree(repo / 'configs/_base_', root / 'configs/_base_')
-    own_data, tags, stages = (
+    own_data, tags, stages, boxes = (
         (repo / GUIDES / name).read_text(encoding='utf-8')
         for name in ('own_data.md', 'training_from_tags.md',
-                     'training_in_stages.md'))
+                     'training_in_stages.md', 'boxes_from_tags.md'))
     (root / 'configs/my_config.py').write_text(
         '\n'.join(blocks(own_data, 'python')))
-    for block in blocks(tags, 'python') + blocks(stages, 'python'):
+    mixed = blocks(boxes, 'python')[-1:]  # the rest has a test of its own
+    for block in blocks(tags, 'python') + blocks(stages, 'python') + mixed:
         (root / block.split()[1]).write_text(block)
     random = np.random.default_rng(0)
     for name in ('boxes', 'val_boxes'):
@@ -260,6 +261,22 @@ def test_tags_beside_boxes_and_masks(place, logs):
         found = np.unique(Image.open(masks / name.replace('.jpg', '.png')))
         ruled_out = {1: 'vehicle', 2: 'person'}
         assert not [x for x in found if ruled_out.get(x, labels) not in labels]
+
+
+def test_tags_teach_boxes(place, logs):
+    options = {
+        **OPTIONS,
+        **RESNET,
+        **small_images(3, 2, resize=3),
+        'model.task_heads.cls.in_channels': 16,
+        'model.weak_losses.2.start': 0,
+        'train_dataloader.batch_size': 6,
+        'train_dataloader.sampler.batch_size': 6
+    }
+    place.run(['python', 'tools/train.py', 'configs/my_mix_boxes.py'], options)
+    scalars = logs.read_scalars(place.root / 'work_dirs/my_mix_boxes')
+    check_losses(scalars, 't4b/loss_cls', 't4b/loss_bbox',
+                 't4b/boxes_per_image')
 
 
 def read_csv(folder, *lines):
