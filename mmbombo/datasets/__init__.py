@@ -9,7 +9,9 @@ from .labelme_dataset import LabelMeDataset
 from .mixed_source_dataset import MixedSourceDataset
 from .partial_annotation_dataset import PartialAnnotationDataset
 from .partial_voc import PartialVOCDataset
+from .posed_rgbd_dataset import PosedRGBDDataset
 from .samplers import PartialAnnotationSampler
+from .stanford_2d3ds_dataset import Stanford2D3DSDataset
 from .transforms import (ImplyImageLabels, LabelComponents,
                          LoadPanopticInstances, LoadPartialAnnotations,
                          LoadPseudoMask, PackMultiTaskInputs, RandomZoomCrop)
@@ -21,6 +23,7 @@ __all__ = [
     'LabelMeDataset', 'LoadPanopticInstances', 'LoadPartialAnnotations',
     'LoadPseudoMask', 'MixedSourceDataset', 'PackMultiTaskInputs',
     'PartialAnnotationDataset', 'PartialAnnotationSampler',
-    'PartialVOCDataset', 'PipelineError', 'RandomZoomCrop', 'SeededIndex',
-    'YOLODataset', 'seeded_draw'
+    'PartialVOCDataset', 'PipelineError', 'PosedRGBDDataset',
+    'Stanford2D3DSDataset', 'RandomZoomCrop', 'SeededIndex', 'YOLODataset',
+    'seeded_draw'
 ]

@@ -93,8 +93,8 @@ def visibility(points: Tensor,
     pixels = torch.where(inside, y, 0).long() * width + torch.where(
         inside, x, 0).long()
     depth = view.depth.flatten(-2).gather(-1, pixels)
-    seen = inside & (depth > 0) & ((depth - z).abs() < tolerance +
-                                   relative * z)
+    seen = inside & (depth > 0) & (
+        (depth - z).abs() < tolerance + relative * z)
     return Sight(positions, pixels, seen)
 
 
@@ -165,8 +165,7 @@ class BoxVoteObjectness:
             sight = visibility(self.points[start:start + CHUNK], view,
                                **self.tolerance)
             index = sight.seen.nonzero()[:, 0]
-            yield (index + start, sight.positions[index],
-                   sight.pixels[index])
+            yield (index + start, sight.positions[index], sight.pixels[index])
 
     def add_view(self,
                  view: View,
@@ -183,7 +182,8 @@ class BoxVoteObjectness:
             self.views[index] += 1
             smallest = self.areas.new_zeros(len(index), self.areas.shape[1])
             for i in order:
-                inside = ((positions >= low[i]) & (positions <= high[i])).all(1)
+                inside = ((positions >= low[i]) &
+                          (positions <= high[i])).all(1)
                 smallest[inside, labels[i]] = areas[i]
             voted = (smallest > 0).to(self.votes)
             self.votes[index] += voted
@@ -310,13 +310,12 @@ def keep_in_boxes(scores: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
     return scores * inside
 
 
-def scores_to_pseudo_label(
-        scores: Tensor,
-        known: Tensor,
-        fg_thr: float = .6,
-        bg_thr: float = .2,
-        image: Optional[Tensor] = None,
-        crf: Union[CRFParams, str, None] = None) -> Tensor:
+def scores_to_pseudo_label(scores: Tensor,
+                           known: Tensor,
+                           fg_thr: float = .6,
+                           bg_thr: float = .2,
+                           image: Optional[Tensor] = None,
+                           crf: Union[CRFParams, str, None] = None) -> Tensor:
     """A mask of scores.
 
     Args:

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmbombo.weak_labels.multiview import (CHUNK, UNDEFINED,
-                                           BoxVoteObjectness, View,
-                                           backproject_depth, keep_in_boxes,
-                                           point_cloud, project_points,
-                                           render_point_scores,
+from mmbombo.weak_labels.multiview import (CHUNK, UNDEFINED, BoxVoteObjectness,
+                                           View, backproject_depth,
+                                           keep_in_boxes, point_cloud,
+                                           project_points, render_point_scores,
                                            scores_to_pseudo_label, visibility,
                                            voxel_downsample)
 
@@ -57,8 +56,8 @@ def views_around(count, spheres, start=0., height=1.6, radius=2.5):
     for k in range(count):
         angle = start + 2 * math.pi * k / count
         pose = look_at([
-            radius * math.cos(angle), radius * math.sin(angle),
-            height + .3 * (k % 2)
+            radius * math.cos(angle), radius * math.sin(angle), height + .3 *
+            (k % 2)
         ], [0, 0, .3])
         depth, number = cast(pose, spheres)
         views.append(
@@ -66,8 +65,8 @@ def views_around(count, spheres, start=0., height=1.6, radius=2.5):
                    for x in (depth, INTRINSICS, pose))))
         boxes.append(
             torch.tensor([
-                tight_box(number == i + 1) for i in range(len(spheres))
-                if (number == i + 1).any()
+                tight_box(number == i + 1)
+                for i in range(len(spheres)) if (number == i + 1).any()
             ],
                          dtype=torch.float32).reshape(-1, 4))
         numbers.append(number)
@@ -222,8 +221,8 @@ def test_votes_reference():
                 continue
             seen += 1
             for (x1, y1, x2, y2), label in zip(found.tolist(), labels):
-                votes[label] += (x1 - .49 <= x <= x2 + .49
-                                 and y1 - .49 <= y <= y2 + .49)
+                votes[label] += (
+                    x1 - .49 <= x <= x2 + .49 and y1 - .49 <= y <= y2 + .49)
         assert number == seen
         wanted = votes / seen if seen >= 2 else np.full(2, UNDEFINED)
         assert np.allclose(score, wanted), (point, score, wanted)
@@ -285,9 +284,10 @@ def test_posteriors_vote():
 
 
 def test_rendering():
-    view = View(torch.full((6, 8), 2.), torch.tensor([[4., 0, 4], [0, 4, 3],
-                                                      [0, 0, 1]]),
-                torch.eye(4))
+    view = View(
+        torch.full((6, 8), 2.), torch.tensor([[4., 0, 4], [0, 4, 3], [0, 0,
+                                                                      1]]),
+        torch.eye(4))
     points = torch.tensor([[.1, .1, 2.], [.15, .15, 2.05], [.15, .15, 2.5],
                            [-1.9, -1.4, 2.]])  # the last is undefined
     scores = torch.tensor([[.3, .6], [.4, .2], [1., 1.], [-1., -1]])

@@ -3,6 +3,7 @@ from . import saliency  # noqa: F401
 from .add_gt_regions import AddGTRegions
 from .imply_image_labels import ImplyImageLabels
 from .label_components import LabelComponents
+from .load_depth import LoadDepth, LoadPose
 from .load_panoptic_instances import LoadPanopticInstances
 from .load_partial_annotations import LoadPartialAnnotations
 from .load_pseudo_mask import LoadPseudoMask
@@ -12,8 +13,8 @@ from .random_zoom_crop import RandomZoomCrop
 from .recorded_moves import move_maps, move_saliency, move_superpixels
 
 __all__ = [
-    'AddGTRegions', 'ImplyImageLabels', 'LabelComponents',
-    'LoadPanopticInstances', 'LoadPartialAnnotations', 'LoadPseudoMask',
-    'LoadRegions', 'PackMultiTaskInputs', 'PackRegions', 'RandomZoomCrop',
-    'move_maps', 'move_saliency', 'move_superpixels'
+    'AddGTRegions', 'ImplyImageLabels', 'LabelComponents', 'LoadDepth',
+    'LoadPose', 'LoadPanopticInstances', 'LoadPartialAnnotations',
+    'LoadPseudoMask', 'LoadRegions', 'PackMultiTaskInputs', 'PackRegions',
+    'RandomZoomCrop', 'move_maps', 'move_saliency', 'move_superpixels'
 ]
