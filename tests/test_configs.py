@@ -297,6 +297,7 @@ def test_preparing_a_weak_label_changes_no_augmentation(data, kind, tmp_path):
                                             ('rrm', ''),
                                             ('auxsegnet', ''),
                                             ('e2s2', ''),
+                                            ('guided3d', ''),
                                             ('oanet', '')])
 def test_metafile_and_readme_name_every_method(folder, prefix):
     folder = FOLDER / folder

@@ -183,11 +183,16 @@ def model_of_config(cfg, size):
 
 
 def samples_of_config(cfg, size):
-    """Two images of each source, with what its pipeline would add."""
+    """Two images of each source, with what its pipeline would add, as the last
+    stage has it if there are stages."""
+    stages = cfg.train_cfg.get('stages', [{}])
+    changes = stages[-1].get('sources', {})
     return [
         add_weak_labels(
             make_sample(
-                tuple(source.annotation_kinds),
+                tuple(
+                    changes.get(source.source, source).get(
+                        'annotation_kinds', source.annotation_kinds)),
                 seed=seed,
                 size=size,
                 source=source.source), {1: (8, 8, 48, 40)})

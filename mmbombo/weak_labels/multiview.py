@@ -140,8 +140,9 @@ class BoxVoteObjectness:
     Args:
         points (Tensor): ``(N, 3)``.
         num_classes (int): C.
-        min_views (float): A point that fewer views see is undefined. Defaults
-            to 2.
+        min_views (float): A point in boxes that fewer views see is undefined.
+            (Outside of all boxes of one view, it is background.) Defaults to
+            2.
         **tolerance: See :func:`visibility`.
     """
 
@@ -210,7 +211,8 @@ class BoxVoteObjectness:
         """Objectness ``(N, C)`` in 0..1, or :data:`UNDEFINED`, and the number
         of views ``(N, )``."""
         scores = self.votes / self.views.clamp(min=1e-6)[:, None]
-        scores[self.views < self.min_views] = UNDEFINED
+        unsure = (self.views < self.min_views) & (self.votes > 0).any(1)
+        scores[unsure | (self.views == 0)] = UNDEFINED
         return scores, self.views
 
     def settled(self, margin: float = .1) -> Tensor:

@@ -39,6 +39,12 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='report filled boxes and GrabCut, too')
     parser.add_argument(
+        '--judge',
+        metavar='FILE',
+        help='COCO file of boxes of other frames, with which those of the '
+        'masks are compared, and those of the nearest boxed frame, warped '
+        'by its depth')
+    parser.add_argument(
         '--draw-boxes',
         type=float,
         metavar='SHARE',
@@ -68,12 +74,15 @@ import cv2
 import mmcv
 import numpy as np
 import torch
+from mmdet.evaluation import bbox_overlaps
 from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
+from PIL import Image
 
+from mmbombo.datasets.posed_rgbd_dataset import read_boxes
 from mmbombo.datasets.source import map_name
 from mmbombo.engine.pseudo_labels import MultiViewMasks
-from mmbombo.engine.pseudo_labels.multiview_masks import ScenePoints
+from mmbombo.engine.pseudo_labels.multiview_masks import Boxes, ScenePoints
 from mmbombo.engine.pseudo_labels.pseudo_label_writer import save
 from mmbombo.evaluation.functional import MaskQuality
 from mmbombo.registry import DATASETS
@@ -83,15 +92,24 @@ from mmbombo.utils.atomic_write import atomic_write, file_sha256
 from mmbombo.utils.config_names import load_config
 from mmbombo.visualization import label_map_image
 from mmbombo.weak_labels import boxes_to_mask
+from mmbombo.weak_labels.multiview import backproject_depth, project_points
 
+#: Smaller components, in pixels, get no box.
+MIN_AREA = 30
 KEYS = {'frames', 'masks', 'out', 'truth'}
+#: Nothing is augmented.
+PIPELINE = [
+    dict(type=x) for x in ('LoadImageFromFile', 'LoadPartialAnnotations',
+                           'PackMultiTaskInputs')
+]
 
 
 class Work:
     """What the worker processes share; they are forked when it is built."""
 
     def __init__(self, frames: dict, masks: dict, out: str) -> None:
-        self.dataset = DATASETS.build(dict(frames, test_mode=True))
+        self.dataset = DATASETS.build(
+            dict(frames, test_mode=True, pipeline=PIPELINE))
         self.writer = MultiViewMasks(**dict(masks, weight=0))
         self.writer.look_up(self.dataset)
         self.scenes = self.dataset.frames_of_scenes()
@@ -188,7 +206,7 @@ def box_ids(work: Work, method: str, index: int) -> np.ndarray:
 
 def compare(work: Work, truth: dict, with_boxes: bool) -> None:
     """Print how good the masks are."""
-    true = DATASETS.build(dict(truth, test_mode=True))
+    true = DATASETS.build(dict(truth, test_mode=True, pipeline=PIPELINE))
     groups: Dict[str, List[int]] = dict(boxed=[], others=[])
     for i in range(len(work.dataset)):
         name = work.dataset.get_data_info(i)['img_id']
@@ -220,11 +238,72 @@ def compare(work: Work, truth: dict, with_boxes: bool) -> None:
                   f'{" | ".join(shown)} |')
 
 
+def boxes_of_mask(ids: np.ndarray, label: int) -> np.ndarray:
+    """Boxes (n, 4) of the components of a class."""
+    _, _, table, _ = cv2.connectedComponentsWithStats(
+        (ids == label + 1).astype(np.uint8))
+    x, y, width, height, area = table[1:].T
+    return np.stack([x, y, x + width, y + height], 1)[area >= MIN_AREA]
+
+
+def warped_boxes(work: Work, index: int) -> Boxes:
+    """Boxes of the nearest frame that has some, where depth puts them."""
+    pose = work.dataset.get_data_info(index)['extrinsics']
+    infos = {
+        i: work.dataset.get_data_info(i)
+        for i in range(len(work.dataset))
+    }
+    nearest = min((i for i, x in infos.items()
+                   if x['img_id'] in work.writer.boxes and i != index),
+                  key=lambda i: np.abs(infos[i]['extrinsics'] - pose).sum())
+    source, view = (
+        work.writer.view(work.dataset, i) for i in (nearest, index))
+    height, width = view.depth.shape
+    points = backproject_depth(source)
+    boxes, labels = work.writer.boxes_of(infos[nearest]['img_id'], source)
+    warped = []
+    for x1, y1, x2, y2 in boxes.int().tolist():
+        seen = source.depth[y1:y2, x1:x2] > 0
+        places, z = project_points(points[y1:y2, x1:x2][seen], view.intrinsics,
+                                   view.extrinsics)
+        places = places[z > 0].clamp(min=0)
+        places = places.minimum(torch.tensor([width, height]))
+        warped.append(
+            [*places.amin(0), *places.amax(0)] if len(places) else [0] * 4)
+    return Boxes(torch.tensor(warped).reshape(-1, 4), labels)
+
+
+def judge(work: Work, path: str) -> None:
+    """Print the mean IoU of boxes with the best of their class."""
+    classes = work.dataset.metainfo['classes']
+    wanted = read_boxes(path, classes)
+    ious: Dict[str, list] = {name: [] for name in classes}
+    for i in range(len(work.dataset)):
+        name = work.dataset.get_data_info(i)['img_id']
+        if name not in wanted:
+            continue
+        ids = np.array(Image.open(work.mask_file(i)))
+        warped = warped_boxes(work, i)
+        for box in wanted[name]:
+            label = box['bbox_label']
+            found = (boxes_of_mask(ids, label),
+                     warped.boxes[warped.labels == label].numpy())
+            ious[classes[label]].append([
+                max(bbox_overlaps(np.array([box['bbox']], float), x)[0],
+                    default=0) for x in found
+            ])
+    print('| class | boxes | votes | warped |\n| --- | ---: | ---: | ---: |')
+    for name, values in ious.items():
+        votes, warped = np.mean(values, axis=0)
+        print(f'| {name} | {len(values)} | {votes:.2f} | {warped:.2f} |')
+
+
 def draw_boxes(frames: dict, path: Path, share: float, seed: int) -> None:
     """Write boxes of a share of the frames; the protocol is ours."""
     kinds = (*frames['annotation_kinds'], 'sem_seg')
     dataset = DATASETS.build(
-        dict(frames, annotation_kinds=kinds, test_mode=True))
+        dict(
+            frames, annotation_kinds=kinds, test_mode=True, pipeline=PIPELINE))
     if not hasattr(dataset, 'instances'):
         raise UserError('--draw-boxes needs Stanford2D3DSDataset, whose masks '
                         'show instances')
@@ -272,6 +351,8 @@ def main() -> None:
     write_masks(work, args.jobs)
     if truth is not None:
         compare(work, dict(options.frames, **truth), args.compare)
+    if args.judge:
+        judge(work, args.judge)
 
 
 if __name__ == '__main__':

@@ -56,13 +56,13 @@ class MultiViewMasks(MaskWriter):
         voxel (float): A point stands for a cube of this side, in meters,
             which bounds the memory. Defaults to 0.02.
         min_views (float): See :class:`BoxVoteObjectness`. Defaults to 2.
-        fg_thr (float): See :func:`scores_to_pseudo_label`. Defaults to 0.6.
-        bg_thr (float): Defaults to 0.2.
+        fg_thr (float): See :func:`scores_to_pseudo_label`. Defaults to 0.8.
+        bg_thr (float): Defaults to 0.6.
         crf (str | dict, optional): Parameters of a CRF, see
             :class:`CRFParams`. Defaults to None.
         weight (float): How much a view with the network's probabilities
             counts beside one with boxes; 0 does without a network, as the
-            first stage must. Defaults to 1.
+            first stage must. Defaults to 0.1.
         margin (float): Classes whose scores differ less are tied. Defaults to
             0.1.
         tolerance (float): Meters between a point and the depth of its pixel.
@@ -75,10 +75,10 @@ class MultiViewMasks(MaskWriter):
                  boxes: str,
                  voxel: float = .02,
                  min_views: float = 2,
-                 fg_thr: float = .6,
-                 bg_thr: float = .2,
+                 fg_thr: float = .8,
+                 bg_thr: float = .6,
                  crf: Union[str, dict, None] = None,
-                 weight: float = 1.,
+                 weight: float = .1,
                  margin: float = .1,
                  tolerance: float = .05,
                  relative: float = .01) -> None:
