@@ -39,9 +39,11 @@ def root(tmp_path):
 
 
 def build(root, kinds=KINDS, pipeline=(), **kwargs):
-    return PosedRGBDDataset(kinds, str(root),
-                            **dict(dict(scenes='*'), **kwargs),
-                            pipeline=[*LOAD, *pipeline, PACK])
+    return PosedRGBDDataset(
+        kinds,
+        str(root),
+        **dict(dict(scenes='*'), **kwargs),
+        pipeline=[*LOAD, *pipeline, PACK])
 
 
 def test_seven_scenes(root):
@@ -53,12 +55,10 @@ def test_seven_scenes(root):
     assert depth[0, 0, :3].tolist() == [0, 0, 2] and depth[0, 5, 30] == 3
     assert torch.equal(sample.camera[0, :3, :3], torch.tensor(K).float())
     # world to camera: the place of the camera is its origin
-    assert torch.allclose(
-        sample.camera[1] @ torch.tensor([1., 2, 3, 1]),
-        torch.tensor([0., 0, 0, 1]))
-    assert torch.allclose(
-        sample.camera[1] @ torch.tensor([3., 2, 3, 1]),
-        torch.tensor([0., 0, 2, 1]))
+    assert torch.allclose(sample.camera[1] @ torch.tensor([1., 2, 3, 1]),
+                          torch.tensor([0., 0, 0, 1]))
+    assert torch.allclose(sample.camera[1] @ torch.tensor([3., 2, 3, 1]),
+                          torch.tensor([0., 0, 2, 1]))
 
 
 def test_geometry_moves_depth_and_intrinsics(root):
@@ -97,8 +97,8 @@ def test_axes_directions_and_sizes(root):
     blender = POSE * [1, -1, -1, 1]  # y of the camera up, z backward
     for kwargs, pose in ((dict(axes='opengl'), blender),
                          (dict(world_to_camera=True), np.linalg.inv(POSE)),
-                         (dict(world_to_camera=True, axes='opengl'),
-                          np.linalg.inv(blender))):
+                         (dict(world_to_camera=True,
+                               axes='opengl'), np.linalg.inv(blender))):
         write_frame(root / 'a', '0', pose, size=(12, 16))
         dataset = build(root, scenes='a', **kwargs)
         assert np.allclose(dataset.get_data_info(0)['extrinsics'], reference)
@@ -133,8 +133,8 @@ def test_scannet_and_tum(root):
     lines = dict(
         rgb='# color\n1.00 0.color.jpg\n2.00 0.color.jpg\n3.00 0.color.jpg\n',
         depth='1.01 0.depth.png\n2.01 0.depth.png\n3.01 0.depth.png\n')
-    lines['rgb'] = lines['rgb'].replace('2.00 0', '2.00 1').replace(
-        '3.00 0', '3.00 2')
+    lines['rgb'] = lines['rgb'].replace('2.00 0',
+                                        '2.00 1').replace('3.00 0', '3.00 2')
     lines['groundtruth'] = ('1.0 1 2 3 0 0 0 1\n'
                             '2.005 0 0 0 0 0 .7071068 .7071068\n')
     for name, text in lines.items():
@@ -171,8 +171,8 @@ def test_boxes_of_some_frames(root):
     instances = boxed[0]['data_samples'].gt_instances
     assert instances.bboxes.tensor.tolist() == [[1, 2, 4, 6]]
     others = build(root, frames='unboxed', **given)
-    assert [others.get_data_info(i)['img_id'] for i in range(3)] == [
-        'a/0.color.jpg', 'b/0.color.jpg', 'b/1.color.jpg']
+    assert [others.get_data_info(i)['img_id'] for i in range(3)
+            ] == ['a/0.color.jpg', 'b/0.color.jpg', 'b/1.color.jpg']
     for kwargs in (dict(kinds=('bbox', )), dict(frames='boxed'),
                    dict(frames='some'), dict(axes='blender'),
                    dict(kinds=('regions', ))):
@@ -264,9 +264,8 @@ def test_stanford(stanford):
     # 1/512 m; 65535 is missing
     assert sample.depth.data[0, 0, :2].tolist() == [0, 2]
     # from the world to the camera, as it stands there
-    assert torch.allclose(
-        sample.camera[1] @ torch.tensor([1., 2, 3, 1]),
-        torch.tensor([0., 0, 0, 1]))
+    assert torch.allclose(sample.camera[1] @ torch.tensor([1., 2, 3, 1]),
+                          torch.tensor([0., 0, 0, 1]))
     ids = sample.gt_sem_seg.sem_seg[0]
     assert (ids[:20, :10] == 1).all()  # chair
     assert (ids[:10, 10:20] == 1).all()  # another one

@@ -126,7 +126,8 @@ class Work:
         atomic_write(record, options.encode())
 
     def votes_file(self, scene: str) -> Path:
-        return self.out / 'votes' / f'{scene.replace("/", "_")}.npz'
+        name = scene.replace('/', '_').strip('.') or 'scene'
+        return self.out / 'votes' / f'{name}.npz'
 
     def mask_file(self, index: int) -> Path:
         path = self.dataset.get_data_info(index)['img_path']
