@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pytest
 import torch
 
 from mmbombo.weak_labels.multiview import (CHUNK, UNDEFINED, BoxVoteObjectness,
@@ -224,7 +223,9 @@ def test_votes_reference():
                 votes[label] += (
                     x1 - .49 <= x <= x2 + .49 and y1 - .49 <= y <= y2 + .49)
         assert number == seen
-        wanted = votes / seen if seen >= 2 else np.full(2, UNDEFINED)
+        wanted = np.full(2, UNDEFINED)
+        if seen >= 2 or (seen and not votes.any()):
+            wanted = votes / seen
         assert np.allclose(score, wanted), (point, score, wanted)
 
 
@@ -343,8 +344,14 @@ def test_outside_of_boxes():
     assert np.array_equal(scores, wanted)
 
 
-@pytest.mark.parametrize('bad', [dict(min_views=3)])
-def test_too_few_views(bad):
+def test_too_few_views():
+    """What is in boxes is then undefined, what is outside is background."""
     views, boxes, _ = views_around(2, BALL)
     points = point_cloud(views, .1)
-    assert (vote(points, views, boxes, **bad).settled() == UNDEFINED).all()
+    votes = vote(points, views, boxes, min_views=3)
+    in_boxes = votes.votes[:, 0] > 0
+    scores = votes.settled()
+    assert 0 < in_boxes.sum() < len(points)
+    assert (scores[in_boxes] == UNDEFINED).all()
+    assert (scores[~in_boxes & (votes.views > 0)] == 0).all()
+    assert (scores[votes.views == 0] == UNDEFINED).all()

@@ -7,6 +7,6 @@ from .predicted_masks import PredictedMasks
 from .pseudo_label_writer import PseudoLabelWriter, write_pseudo_labels
 
 __all__ = [
-    'AuxSegLabels', 'CamMasks', 'MaskWriter', 'MultiViewMasks', 'PredictedMasks',
-    'PseudoLabelWriter', 'write_pseudo_labels'
+    'AuxSegLabels', 'CamMasks', 'MaskWriter', 'MultiViewMasks',
+    'PredictedMasks', 'PseudoLabelWriter', 'write_pseudo_labels'
 ]
