@@ -206,15 +206,19 @@ def run_local_modules(model):
 
 
 def samples_of_config(cfg, size):
-    """Two images of each source, with what its pipeline would add."""
+    """Two images of each source, with what its pipeline would add, as the last
+    stage has it if there are stages."""
+    stages = cfg.train_cfg.get('stages', [{}])
+    changes = stages[-1].get('sources', {})
     samples = []
     for source in cfg.train_dataloader.dataset.datasets:
+        name = source.get('source')
+        kinds = changes.get(name, source).get(
+            'annotation_kinds',
+            source.get('annotation_kinds', ('image_label', )))
         for seed in range(2):
             sample = make_sample(
-                tuple(source.get('annotation_kinds', ('image_label', ))),
-                seed=seed,
-                size=size,
-                source=source.get('source'))
+                tuple(kinds), seed=seed, size=size, source=name)
             if any(x.type == 'LoadRegions' for x in source.pipeline):
                 sample.regions = Regions(
                     bboxes=torch.tensor([[0., 0, 32, 32], [8, 8, 48, 40]]),

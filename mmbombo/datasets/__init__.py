@@ -10,7 +10,9 @@ from .labelme_dataset import LabelMeDataset
 from .mixed_source_dataset import MixedSourceDataset
 from .partial_annotation_dataset import PartialAnnotationDataset
 from .partial_voc import PartialVOCDataset
+from .posed_rgbd_dataset import PosedRGBDDataset
 from .samplers import PartialAnnotationSampler
+from .stanford_2d3ds_dataset import Stanford2D3DSDataset
 from .transforms import (ImplyImageLabels, LabelComponents,
                          LoadPanopticInstances, LoadPartialAnnotations,
                          LoadPseudoMask, PackMultiTaskInputs, RandomZoomCrop)
@@ -23,5 +25,6 @@ __all__ = [
     'LoadPartialAnnotations', 'LoadPseudoMask', 'MixedSourceDataset',
     'PackMultiTaskInputs', 'PartialAnnotationDataset',
     'PartialAnnotationSampler', 'PartialVOCDataset', 'PipelineError',
-    'RandomZoomCrop', 'SeededIndex', 'YOLODataset', 'seeded_draw'
+    'PosedRGBDDataset', 'RandomZoomCrop', 'SeededIndex',
+    'Stanford2D3DSDataset', 'YOLODataset', 'seeded_draw'
 ]

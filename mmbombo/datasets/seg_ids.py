@@ -9,6 +9,7 @@ cannot disagree.
 from typing import Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
+from PIL import Image
 
 from mmbombo.structures import IGNORE_INDEX
 from mmbombo.utils import UserError
@@ -16,6 +17,8 @@ from .errors import DatasetError
 
 #: Entry of an id that must not occur.
 UNKNOWN_ID = -1
+#: #0D0D0D
+MISSING_INDEX = 0x0D0D0D
 
 
 def build_id_table(
@@ -123,6 +126,33 @@ def colors_to_ids(path: str, image: np.ndarray,
             f'{column}, y {row} is not one of seg_colors; add it there, and '
             'its id to `seg_ignore_ids` if it is no class')
     return ids
+
+
+def read_indices(path: str) -> np.ndarray:
+    """Numbers ``(H, W)`` of 24 bits, whose bytes are a pixel's red, green and
+    blue."""
+    try:
+        with Image.open(path) as image:
+            pixels = np.array(image.convert('RGB')).astype(np.int32)
+    except (OSError, SyntaxError) as error:
+        raise DatasetError(f'{path}: the mask is missing, truncated or not an '
+                           f'image ({error})') from error
+    return pixels @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
+
+
+def read_index_map(path: str, classes: np.ndarray) -> np.ndarray:
+    """Ids ``(H, W)`` of a map of indices; ``classes`` has the id of each.
+
+    #0D0D0D, which 2D-3D-S means by a missing label, is 255.
+    """
+    indices = read_indices(path)
+    missing = indices == MISSING_INDEX
+    indices[missing] = 0
+    if indices.max() >= len(classes):
+        raise DatasetError(
+            f'{path}: the index {indices.max()} is none of the {len(classes)} '
+            'of semantic_labels.json; are they of one version?')
+    return np.where(missing, IGNORE_INDEX, classes[indices]).astype(np.uint8)
 
 
 def unknown_ids(ids: Iterable[int], table: np.ndarray) -> List[int]:

@@ -10,8 +10,8 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 
 from mmbombo.registry import TRANSFORMS
-from mmbombo.structures import (REGIONS, SALIENCY, SEM_SEG, annotation_kind,
-                                check_kinds)
+from mmbombo.structures import (DEPTH, REGIONS, SALIENCY, SEM_SEG,
+                                annotation_kind, check_kinds)
 from .checks.evaluation_pipeline import check_evaluation_pipeline
 from .checks.training_pipeline import check_training_pipeline, is_augmentation
 from .draw_seed import seeded_draw
@@ -65,7 +65,7 @@ class SourceMixin:
             check_training_pipeline
         kinds = kinds_after(transforms, self.annotation_kinds)
         check(transforms, kinds)
-        if {SALIENCY, REGIONS} & {*kinds}:
+        if {SALIENCY, REGIONS, DEPTH} & {*kinds}:
             transforms = [
                 x for step in transforms
                 for x in [step, *[move_maps] * is_augmentation(step)]

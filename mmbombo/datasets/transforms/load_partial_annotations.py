@@ -14,7 +14,7 @@ from ..boxes import fit_instances
 from ..errors import DatasetError
 from ..labelme_dataset import paint_shapes
 from ..seg_ids import (UNKNOWN_ID, colors_to_ids, describe_unknown_ids,
-                       unknown_ids)
+                       read_index_map, unknown_ids)
 from ..unlisted_categories import unlisted_instances
 
 #: Modes of a mask with one number per pixel.
@@ -85,6 +85,8 @@ class LoadPartialAnnotations(LoadAnnotations):
         if path.endswith('.json'):
             seg_map = paint_shapes(path, results['seg_classes'],
                                    results['ori_shape'])
+        elif 'index_classes' in results:
+            seg_map = read_index_map(path, results['index_classes'])
         else:
             seg_map = self._read_ids(path, results.get('seg_colors'))
         if seg_map.shape != tuple(results['ori_shape']):

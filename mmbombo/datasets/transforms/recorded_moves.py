@@ -23,8 +23,8 @@ def frame_of(results: dict) -> Frame:
 
 
 def move_maps(results: dict) -> dict:
-    """Move saliency and superpixels, as far as there are any."""
-    return move_superpixels(move_saliency(results))
+    """Move saliency, superpixels and depth, as far as there are any."""
+    return move_depth(move_superpixels(move_saliency(results)))
 
 
 def move_saliency(results: dict) -> dict:
@@ -56,6 +56,16 @@ def move_superpixels(results: dict) -> dict:
     if move is not None:
         results['gt_superpixels'] = cv2.warpPerspective(
             results['gt_superpixels'], *move, flags=cv2.INTER_NEAREST)
+    return results
+
+
+def move_depth(results: dict) -> dict:
+    """Move depth, if there is any, to the nearest pixel; outside of the image
+    it is 0, which means none."""
+    move = _move_since(results, 'gt_depth', 'depth_frame')
+    if move is not None:
+        results['gt_depth'] = cv2.warpPerspective(
+            results['gt_depth'], *move, flags=cv2.INTER_NEAREST)
     return results
 
 
