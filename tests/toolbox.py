@@ -30,7 +30,7 @@ from PIL import Image
 
 from mmbombo.engine.hooks import LocalSupervisionHook
 from mmbombo.registry import MODELS
-from mmbombo.structures import Regions
+from mmbombo.structures import Regions, annotation_kind
 from mmbombo.utils import leave_process_group
 
 CLASSES = ('cat', 'dog', 'cow')
@@ -206,16 +206,15 @@ def run_local_modules(model):
 
 
 def samples_of_config(cfg, size):
-    """Two images of each source, with what its pipeline would add, as the last
-    stage has it if there are stages."""
-    stages = cfg.train_cfg.get('stages', [{}])
-    changes = stages[-1].get('sources', {})
+    """Two images of each source, with what its pipeline would add; of one that
+    teaches nothing before its first stage, as that has it."""
+    changes = cfg.train_cfg.get('stages', [{}])[0].get('sources', {})
     samples = []
     for source in cfg.train_dataloader.dataset.datasets:
         name = source.get('source')
-        kinds = changes.get(name, source).get(
-            'annotation_kinds',
-            source.get('annotation_kinds', ('image_label', )))
+        kinds = source.get('annotation_kinds', ('image_label', ))
+        if not any(annotation_kind(kind).task for kind in kinds):
+            kinds = changes.get(name, source).annotation_kinds
         for seed in range(2):
             sample = make_sample(
                 tuple(kinds), seed=seed, size=size, source=name)

@@ -159,7 +159,7 @@ def coordinates(shape=(48, 64), axis=1):
         ori_shape=shape,
         annotation_kinds=('saliency', ),
         gt_saliency=ramp / np.float32(255),
-        saliency_frame=(None, shape))
+        saliency_frame=(None, shape, (1., 1.)))
 
 
 GEOMETRY = dict(

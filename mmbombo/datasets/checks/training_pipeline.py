@@ -198,11 +198,11 @@ def probe_sample(kinds: Sequence[str], has_map: bool) -> dict:
     if SALIENCY in kinds:
         sample.update(
             gt_saliency=seg_map.astype(np.float32),
-            saliency_frame=(None, PROBE_SHAPE))
+            saliency_frame=(None, PROBE_SHAPE, (1., 1.)))
     if REGIONS in kinds:
         sample.update(
             gt_superpixels=seg_map.astype(np.uint16) + 1,
-            superpixels_frame=(None, PROBE_SHAPE))
+            superpixels_frame=(None, PROBE_SHAPE, (1., 1.)))
     if BBOX in kinds:
         sample.update(
             gt_bboxes=HorizontalBoxes(torch.tensor([PROBE_BOX]).float()),

@@ -14,12 +14,13 @@ from mmbombo.structures.saliency import UNKNOWN_SALIENCY
 #: From indices of pixels to coordinates, in which a pixel is 1 wide.
 CENTERS = np.array([[1, 0, .5], [0, 1, .5], [0, 0, 1]])
 
-Frame = Tuple[Optional[np.ndarray], Tuple[int, int]]
+Frame = Tuple[Optional[np.ndarray], Tuple[int, int], Tuple[float, float]]
 
 
 def frame_of(results: dict) -> Frame:
-    """How the image has been moved, and its shape."""
-    return results.get('homography_matrix'), results['img'].shape[:2]
+    """How the image has been moved, its shape and how it has been scaled."""
+    return (results.get('homography_matrix'), results['img'].shape[:2],
+            results.get('scale_factor', (1., 1.)))
 
 
 def move_maps(results: dict) -> dict:
@@ -76,15 +77,16 @@ def _move_since(results: dict, name: str,
     nothing to move."""
     if name not in results:
         return None
-    (before, shape), (now, new_shape) = results[key], frame_of(results)
+    before, shape, old_scale = results[key]
+    now, new_shape, scale = frame = frame_of(results)
     # Without a record, there may be a padding, if all that was done before has
     # moved the map, as what moves `seg_fields` does (MMSegmentation).
     old_shape = results[name].shape
-    scaled = np.not_equal(results.get('scale_factor', 1), 1).any()
+    scaled = np.not_equal(scale, old_scale).any()
     if now is before and (new_shape in (shape, old_shape) or np.less(
             new_shape, old_shape).any() or scaled and old_shape == shape):
         return None
-    results[key] = now, new_shape
+    results[key] = frame
     before, now = (
         np.eye(3) if x is None else x.astype(np.float64)
         for x in (before, now))
