@@ -1,12 +1,14 @@
 # Copyright (c) mmbombo contributors.
 """What tools/analysis_tools/memory.py counts."""
 import ctypes
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from toolbox import load_script
 
 from mmbombo.registry import MODELS
@@ -68,13 +70,15 @@ def test_rows_and_their_needs(memory):
     not Path('/proc/self/clear_refs').exists(), reason='asks Linux')
 def test_count_is_what_the_process_needs():
     # a process that has run other tests has memory of theirs to reuse
-    subprocess.run([sys.executable, __file__], check=True)
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    subprocess.run([sys.executable, __file__], env=env, check=True)
 
 
 def compare_with_process():
     """Raise if what is counted is not what this process needs."""
     # give all large pieces of memory back to the system at once
     ctypes.CDLL(None).mallopt(-3, 2**16)  # M_MMAP_THRESHOLD
+    init_default_scope('mmbombo')
     memory = load_script(ROOT / 'tools/analysis_tools/memory.py')
     models = rows_of(memory)
     for name in ('end to end', 'InfoPro*, K = 3'):
