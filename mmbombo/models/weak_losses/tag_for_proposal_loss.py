@@ -96,7 +96,6 @@ class TagForProposalLoss(BaseWeakLoss):
         """The seeds of n images among the proposals that the head looks at."""
         outputs = ctx.outputs(self.head, images)
         return [
-            self.selector(x.boxes, found,
-                          ctx.samples[i].gt_image_label.label == PRESENT)
+            self.selector(x.boxes, found, ctx.samples[i].gt_image_label.label)
             for x, found, i in zip(outputs, self.maps(ctx, images), images)
         ]
