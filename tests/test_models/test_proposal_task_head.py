@@ -171,7 +171,7 @@ def test_losses_are_finite(gate, boxes, labels):
         losses.update(head.loss_on_targets(task, outputs, targets, []))
     bright = torch.zeros(3, SIZE, SIZE)
     bright[:, 10:40, 10:40] = 1
-    for maps in (bright, bright.fill_(.5)):
+    for maps in (bright, torch.full_like(bright, .5)):
         seeds = SaliencyGuidedSeedSelector(min_area=4)(outputs[0].boxes, maps,
                                                        torch.tensor(labels)
                                                        > 0)
@@ -370,14 +370,17 @@ def test_starts_from_vgg16(tmp_path):
 def test_beside_a_dense_head():
     """Tags that teach the proposals are no boxes to another head."""
     cfg = tiny_model_cfg(
-        weak_losses=[dict(type='MaskForBoxLoss')],
+        weak_losses=[
+            dict(type='MaskForBoxLoss'),
+            dict(type='PseudoBoxLoss', teacher='ema')
+        ],
         classes=dict(cls=CLASSES, det=CLASSES))
     cfg['task_heads']['proposals'] = dict(HEAD, in_index=1)
     model = MODELS.build(cfg)
     kinds = [('image_label', 'sem_seg'), ('bbox', 'image_label', 'sem_seg')]
     ctx = StepContext(model, torch.zeros(2, 3, SIZE, SIZE),
                       [sample(kinds=x) for x in kinds])
-    assert model.weak_losses[0].images(ctx) == [0]
+    assert all(x.images(ctx) == [0] for x in model.weak_losses)
     assert ctx.annotated('det', 'proposals') == [0, 1]
 
 

@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional, Set
 
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModule
@@ -89,11 +89,14 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             f"the teacher '{self.predictor}' knows other classes of the task "
             f"'{self.task}'")
 
+    def annotated(self, ctx: StepContext) -> Set[int]:
+        """Positions of the images that supervise the head."""
+        return set(ctx.annotated(self.task, ctx.model.head_name(self.task)))
+
     def images(self, ctx: StepContext) -> List[int]:
         """Positions of the images that have the source kind, and no annotation
         that supervises the head."""
-        head = ctx.model.head_name(self.task)
-        annotated = set(ctx.annotated(self.task, head))
+        annotated = self.annotated(ctx)
         return [
             i for i in ctx.with_kind(self.source_kind) if i not in annotated
         ]
