@@ -17,7 +17,6 @@ parts = [dict(x, indices=-700) for x in _base_.parts]
 tag_pipeline = [
     x for x in _base_.train_pipeline if x['type'] != 'mmdet.RandomCrop'
 ]
-tag_source = dict(
-    _base_.tag_source, datasets=parts, pipeline=tag_pipeline)
+tag_source = dict(_base_.tag_source, datasets=parts, pipeline=tag_pipeline)
 train_dataloader = dict(
     dataset=dict(datasets=[det_source, seg_source, tag_source]))

@@ -382,6 +382,7 @@ def test_seeds_are_those_of_the_maps():
     (dict(head='cls'), 'must be a ProposalTaskHead'),
     (dict(maps=dict(type='CAMMaps', head='proposals')), 'ClsTaskHead'),
     (dict(head='boxes'), 'no head is named'),
+    (dict(maps=dict(type='MaskMaps')), 'name their classes in'),
 ])
 def test_wrong_heads(kwargs, message):
     with pytest.raises(UserError, match=message):
@@ -421,12 +422,22 @@ def test_beside_a_dense_head():
         ],
         classes=dict(cls=CLASSES, det=CLASSES))
     cfg['task_heads']['proposals'] = dict(HEAD, in_index=1)
+    cfg['task_heads']['cls'] = dict(
+        type='ClsTaskHead', num_classes=3, in_channels=16, in_index=0)
     model = MODELS.build(cfg)
     kinds = [('image_label', 'sem_seg'), ('bbox', 'image_label', 'sem_seg')]
     ctx = StepContext(model, torch.zeros(2, 3, SIZE, SIZE),
                       [sample(kinds=x) for x in kinds])
     assert all(x.images(ctx) == [0] for x in model.weak_losses)
     assert ctx.annotated('det', 'proposals') == [0, 1]
+    # of whatever name
+    cfg['task_heads']['dense'] = cfg['task_heads'].pop('det')
+    cfg['weak_losses'] = [
+        dict(type='TagForProposalLoss', maps=dict(type='CAMMaps'))
+    ]
+    model = MODELS.build(cfg)
+    ctx = StepContext(model, ctx.inputs, ctx.samples)
+    assert model.weak_losses[0](ctx)['loss_seed'].isfinite()
 
 
 @pytest.mark.parametrize('weight, found', [(0., 'part'), (1., 'whole')])

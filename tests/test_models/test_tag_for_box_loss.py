@@ -284,6 +284,9 @@ def test_mistakes_are_said():
     with pytest.raises(UserError, match="no head is named 'dogs'"):
         build(
             dict(type='ProposalSeeds', maps=dict(type='CAMMaps', head='dogs')))
+    with pytest.raises(UserError, match='give the model a ClsTaskHead'):
+        build(
+            dict(type='ProposalSeeds', maps=dict(type='CAMMaps', head='det')))
     with pytest.raises(UserError, match="'cls' does not serve the task 'det'"):
         build(dict(type='PredictedSeeds', head='cls'))
     model = build(dict(type='ProposalSeeds'))

@@ -357,7 +357,8 @@ class ProposalTaskHead(BaseTaskHead):
         missing = torch.ones_like(best, dtype=torch.bool)
         missing[found.labels] = False
         others = InstanceData(
-            bboxes=boxes[inds], scores=best,
+            bboxes=boxes[inds],
+            scores=best,
             labels=torch.arange(len(best), device=inds.device))
         return InstanceData.cat([found, others[missing]])
 
@@ -378,8 +379,8 @@ class ProposalTaskHead(BaseTaskHead):
             score = torch.stack(scores).mean(0)
             sample.pred_image_label = LabelData(score=score.sum(0))
             factor = box.new_tensor(sample.get('scale_factor', (1., 1.)))
-            sample.pred_instances = self._with_best(
-                box / factor.repeat(2), score)
+            sample.pred_instances = self._with_best(box / factor.repeat(2),
+                                                    score)
 
     def _seen(self, feats: Tuple[Tensor, ...], inputs: Tensor,
               boxes: Sequence[Tensor], extract_feat: Callable, scale: float,

@@ -30,6 +30,8 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
     name: str
     #: Task that is supervised.
     task: str
+    #: Name of the head that is taught; None for the one that serves the task.
+    head: Optional[str] = None
     #: Annotation kind that the weak label is made from; None if it is made
     #: from no annotation.
     source_kind: Optional[str]
@@ -63,7 +65,8 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             raise UserError(
                 f"{type(self).__name__} supervises the task '{self.task}', "
                 f'but the model has only {sorted(model.tasks)}')
-        model.head_name(self.task)  # it must be clear whom to teach
+        # it must be clear whom to teach
+        model.head_name(self.head or self.task)
         if self.needs_class_map and model.class_map is None:
             raise UserError(
                 f'{type(self).__name__} makes labels of one task from the '
@@ -91,7 +94,8 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
 
     def annotated(self, ctx: StepContext) -> Set[int]:
         """Positions of the images that supervise the head."""
-        return set(ctx.annotated(self.task, ctx.model.head_name(self.task)))
+        head = ctx.model.head_name(self.head or self.task)
+        return set(ctx.annotated(self.task, head))
 
     def images(self, ctx: StepContext) -> List[int]:
         """Positions of the images that have the source kind, and no annotation

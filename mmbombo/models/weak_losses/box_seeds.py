@@ -60,9 +60,8 @@ class ProposalSeeds(BoxSeeds):
         self.selector = TASK_UTILS.build(selector)
 
     def check_model(self, model: 'MultiTaskDetector') -> None:
-        """Raise ``UserError`` if a head that makes the maps is missing."""
-        for name in self.maps.heads:
-            model.head_name(name)
+        """Raise ``UserError`` if the network cannot make the maps."""
+        self.maps.check_model(model)
 
     def head_images(self, images: List[int]) -> Dict[str, List[int]]:
         """What the maps are made of."""

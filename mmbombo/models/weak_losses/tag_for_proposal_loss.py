@@ -65,12 +65,7 @@ class TagForProposalLoss(BaseWeakLoss):
             raise UserError(
                 f"TagForProposalLoss teaches the head '{self.head}', which "
                 'must be a ProposalTaskHead')
-        for name in self.maps.heads:
-            if isinstance(model.head(name), ProposalTaskHead):
-                raise UserError(
-                    f'{type(self.maps).__name__} of TagForProposalLoss reads '
-                    f"activation maps of the head '{name}': give the model a "
-                    'ClsTaskHead of that name')
+        self.maps.check_model(model)
 
     def images(self, ctx: StepContext) -> List[int]:
         """Images with tags."""
