@@ -13,6 +13,10 @@ det_source = dict(_base_.det_source, indices=100)
 seg_source = dict(_base_.seg_source, indices=100)
 # the other 700 of each half
 parts = [dict(x, indices=-700) for x in _base_.parts]
-tag_source = dict(_base_.tag_source, datasets=parts)
+# the tags are those of the whole image
+tag_pipeline = [
+    x for x in _base_.train_pipeline if x['type'] != 'mmdet.RandomCrop'
+]
+tag_source = dict(_base_.tag_source, datasets=parts, pipeline=tag_pipeline)
 train_dataloader = dict(
     dataset=dict(datasets=[det_source, seg_source, tag_source]))

@@ -22,7 +22,7 @@ tag_source = dict(
         for x in _base_.parts
     ],
     pipeline=[
-        *_base_.train_pipeline[:2], load_regions, *_base_.train_pipeline[2:]
+        *_base_.tag_pipeline[:2], load_regions, *_base_.tag_pipeline[2:]
     ])
 train_dataloader = dict(
     dataset=dict(datasets=[_base_.det_source, _base_.seg_source, tag_source]))

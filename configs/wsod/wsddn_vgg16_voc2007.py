@@ -22,7 +22,10 @@ model = dict(
             in_channels=512,
             stride=16,
             vgg16=vgg16,
+            # published: the sum of ten views above 1e-3; ours is their mean
             test_cfg=dict(
+                score_thr=1e-4,
+                max_per_img=1000,
                 scales=(480 / 688, 576 / 688, 1., 864 / 688, 1200 / 688),
                 flip=True))))
 

@@ -13,7 +13,9 @@ model = dict(
             type='ClsTaskHead',
             num_classes=len(_base_.classes),
             in_channels=512,
-            in_index=0)),
+            in_index=0,
+            # ours: the mean over 20 classes becomes a sum, as WSDDN's loss is
+            loss_weight=20.)),
     weak_losses=[
         dict(
             type='TagForProposalLoss',

@@ -48,5 +48,5 @@ def test_four_images():
 
 
 def test_nothing_to_find():
-    assert math.isnan(evaluate([image([], [])])['CorLoc'])
+    assert evaluate([image([], [])])['CorLoc'] == -1
     assert evaluate([image([], [(0, 0, 9, 9, 0, 0)])])['CorLoc'] == 0

@@ -153,7 +153,7 @@ class Given:
     def metas(self, images):
         return [self.samples[i].metainfo for i in images]
 
-    def annotated(self, task):
+    def annotated(self, task, head):
         return []
 
     def outputs(self, task, images):

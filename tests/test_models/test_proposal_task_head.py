@@ -171,7 +171,7 @@ def test_losses_are_finite(gate, boxes, labels):
         losses.update(head.loss_on_targets(task, outputs, targets, []))
     bright = torch.zeros(3, SIZE, SIZE)
     bright[:, 10:40, 10:40] = 1
-    for maps in (bright, bright.fill_(.5)):
+    for maps in (bright, torch.full_like(bright, .5)):
         seeds = SaliencyGuidedSeedSelector(min_area=4)(outputs[0].boxes, maps,
                                                        torch.tensor(labels)
                                                        > 0)
@@ -219,6 +219,28 @@ def test_regions_of_another_image():
                 call()
 
 
+def assert_best_of_each_class(found, scores):
+    for c, best in enumerate(scores.amax(0)):
+        torch.testing.assert_close(found.scores[found.labels == c].max(), best)
+
+
+@torch.no_grad()
+def test_best_of_each_class_is_predicted():
+    """Of a network that knows nothing, too, or if few boxes are wanted."""
+    head = MODELS.build(
+        dict(HEAD, test_cfg=dict(score_thr=.5, max_per_img=1))).eval()
+    for weight, number in ((.01, 3), (9., 3)):
+        torch.nn.init.normal_(head.fc_det.weight, std=weight)
+        seen = sample(some_boxes(40))
+        head.add_predictions(feats(), torch.zeros(1, 3, SIZE, SIZE), [seen],
+                             None)
+        found, outputs = seen.pred_instances, head(feats(), [seen])
+        assert len(found) == number
+        assert_best_of_each_class(found, head.scores(outputs[0]))
+    # weak losses have thresholds of their own
+    assert len(head.decode('det', outputs, [], dict(score_thr=1.))[0]) == 0
+
+
 @torch.no_grad()
 def test_predictions():
     """Boxes are those of the original image, after NMS in each class."""
@@ -233,14 +255,31 @@ def test_predictions():
         head.decode('cls', outputs, [])[0], scores.sum(0))
     decoded = head.decode('det', outputs, [])[0]
     found = seen.pred_instances
+    assert 2 < len(found) < 18
     torch.testing.assert_close(found.bboxes,
                                decoded.bboxes * torch.tensor([2., 4, 2, 4]))
     assert len(found) and (found.scores > .02).all()
-    best = scores.max(0)
-    for c in found.labels.unique():
-        torch.testing.assert_close(found.scores[found.labels == c].max(),
-                                   best.values[c])
+    assert_best_of_each_class(found, scores)
     assert len(head.decode('det', outputs, [], dict(max_per_img=1))[0]) == 1
+
+
+def test_predictions_in_a_step_are_those_of_evaluation():
+    """Neither dropout nor a limit of proposals is seen in them."""
+    model = model_of_seeds()
+    head = model.task_heads.proposals
+    inputs, seen = torch.randn(1, 3, SIZE, SIZE), sample(some_boxes(20))
+
+    def predict():
+        ctx = StepContext(model, inputs, [seen])
+        cfg = dict(score_thr=0., max_per_img=1000)
+        return ctx.predict('det', [0], cfg=cfg, head='proposals')[0]
+
+    wanted = predict()
+    for head.dropout.p, head.max_proposals in ((.5, None), (0., 3)):
+        found = predict()
+        assert head.training and head.dropout.training
+        torch.testing.assert_close(found.bboxes, wanted.bboxes)
+        torch.testing.assert_close(found.scores, wanted.scores)
 
 
 @torch.no_grad()
@@ -251,25 +290,31 @@ def test_scales_and_flip():
                                                flip=True)).eval()
     steps = torch.arange(SIZE) // 16 % 2.
     image = (steps[:, None] + 2 * steps)[None, None].expand(1, 3, -1, -1)
+    image = torch.cat([image, image.flip(2)], 2)  # twice as high as wide
     # mirror images and scales of these look the same
     boxes = torch.tensor([[0., 0, 16, 16], [16, 16, 32, 32], [32, 0, 48, 16],
-                          [48, 48, 64, 64], [48, 0, 64, 16]])
+                          [48, 80, 64, 128], [48, 0, 64, 16]])
     image = torch.maximum(image, image.flip(-1))
     seen = sample(boxes)
+    seen.set_metainfo(dict(img_shape=(2 * SIZE, SIZE)))
+    seen.regions = regions_of(boxes, seen.img_shape)
     scores, scale = [], []
 
     def extract(inputs):
-        scale.append(inputs.shape[-1])
+        scale.append(tuple(inputs.shape[-2:]))
         return (inputs, )
 
     head.score = lambda feats, boxes, old=head.score: scores.append(
         old(feats, [x for x in boxes])) or scores[-1]
     head.add_predictions((image, ), image, [seen], extract)
-    assert sorted(scale) == [32, 32, 64, 128, 128]
+    assert sorted(scale) == [(64, 32), (64, 32), (128, 64), (256, 128),
+                             (256, 128)]
     plain, flipped = scores[:2]
     torch.testing.assert_close(flipped[0].boxes[:, 0],
                                64 - plain[0].boxes[:, 2])
     torch.testing.assert_close(flipped[0].boxes[:, 1], plain[0].boxes[:, 1])
+    for view, factor in ((scores[2], .5), (scores[4], 2)):
+        torch.testing.assert_close(view[0].boxes, factor * plain[0].boxes)
     mean = torch.stack([head.scores(x[0]) for x in scores]).mean(0)
     torch.testing.assert_close(seen.pred_image_label.score, mean.sum(0))
 
@@ -337,6 +382,7 @@ def test_seeds_are_those_of_the_maps():
     (dict(head='cls'), 'must be a ProposalTaskHead'),
     (dict(maps=dict(type='CAMMaps', head='proposals')), 'ClsTaskHead'),
     (dict(head='boxes'), 'no head is named'),
+    (dict(maps=dict(type='MaskMaps')), 'name their classes in'),
 ])
 def test_wrong_heads(kwargs, message):
     with pytest.raises(UserError, match=message):
@@ -370,15 +416,28 @@ def test_starts_from_vgg16(tmp_path):
 def test_beside_a_dense_head():
     """Tags that teach the proposals are no boxes to another head."""
     cfg = tiny_model_cfg(
-        weak_losses=[dict(type='MaskForBoxLoss')],
+        weak_losses=[
+            dict(type='MaskForBoxLoss'),
+            dict(type='PseudoBoxLoss', teacher='ema')
+        ],
         classes=dict(cls=CLASSES, det=CLASSES))
     cfg['task_heads']['proposals'] = dict(HEAD, in_index=1)
+    cfg['task_heads']['cls'] = dict(
+        type='ClsTaskHead', num_classes=3, in_channels=16, in_index=0)
     model = MODELS.build(cfg)
     kinds = [('image_label', 'sem_seg'), ('bbox', 'image_label', 'sem_seg')]
     ctx = StepContext(model, torch.zeros(2, 3, SIZE, SIZE),
                       [sample(kinds=x) for x in kinds])
-    assert model.weak_losses[0].images(ctx) == [0]
+    assert all(x.images(ctx) == [0] for x in model.weak_losses)
     assert ctx.annotated('det', 'proposals') == [0, 1]
+    # of whatever name
+    cfg['task_heads']['dense'] = cfg['task_heads'].pop('det')
+    cfg['weak_losses'] = [
+        dict(type='TagForProposalLoss', maps=dict(type='CAMMaps'))
+    ]
+    model = MODELS.build(cfg)
+    ctx = StepContext(model, ctx.inputs, ctx.samples)
+    assert model.weak_losses[0](ctx)['loss_seed'].isfinite()
 
 
 @pytest.mark.parametrize('weight, found', [(0., 'part'), (1., 'whole')])

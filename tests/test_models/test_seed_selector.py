@@ -41,7 +41,7 @@ def test_classes_of_the_image(select):
     maps[1] = 0
     maps[1, :30, 100:130] = 1
     maps[2] = torch.nan
-    labels = torch.tensor([True, True, False, True])
+    labels = torch.tensor([1, 1, 0, 1])
     maps[3] = .5  # shown, but its map says nothing
     seeds = select(PROPOSALS, maps, labels)
     assert seeds.inds.tolist() == [EXACT, FAR]
@@ -78,11 +78,14 @@ def test_weak_small_or_flat(maps, options):
     assert len(seeds.inds) == 0
 
 
-def test_stride(select):
-    labels = torch.tensor([True])
-    seeds = select(PROPOSALS, bright(), labels)
-    coarse = select(PROPOSALS, bright()[:, ::8, ::8], labels, stride=8)
-    assert all(torch.equal(x, y) for x, y in zip(seeds, coarse))
+@pytest.mark.parametrize('other, salient', [(0, 0), (1, -1), (-1, -1)])
+def test_what_was_not_found_may_be_elsewhere(select, other, salient):
+    """Nothing shows nothing while a tag is unknown, or has no seed."""
+    maps = bright(classes=2)
+    maps[1] = 0
+    seeds = select(PROPOSALS, maps, torch.tensor([1, other]).char())
+    assert seeds.labels.tolist() == [0]
+    assert seeds.salient[FAR] == salient and seeds.salient[EXACT] == 1
 
 
 def test_neighborhood_is_neither(select):

@@ -324,8 +324,8 @@ def check_weak_labels(model: MultiTaskDetector, samples: SampleList) -> None:
     """Check on a sample of each source that weak labels are prepared."""
     for sample in samples:
         for weak_loss in model.weak_losses:
-            annotated = model.head(weak_loss.task).is_annotated(
-                weak_loss.task, sample)
+            head = model.head(weak_loss.head or weak_loss.task)
+            annotated = head.is_annotated(weak_loss.task, sample)
             if (weak_loss.source_kind in sample.annotation_kinds
                     and not annotated):
                 weak_loss.check_sample(sample)

@@ -38,7 +38,8 @@ class CorLocMetric(VOCAPMetric):
 
         Returns:
             dict[str, float]: ``CorLoc`` in [0, 1], the mean over the classes
-            that an image shows; NaN for a class, or all, that none does.
+            that an image shows, -1 if there is none; NaN for a class that
+            none does.
         """
         names = self.dataset_meta['classes']
         hits: List[list] = [[] for _ in names]
@@ -47,7 +48,7 @@ class CorLocMetric(VOCAPMetric):
                 hits[label].append(is_localized(image, label))
         shares = [np.mean(x) if x else np.nan for x in hits]
         shown = [x for x in shares if not np.isnan(x)]
-        scores = dict(CorLoc=float(np.mean(shown)) if shown else np.nan)
+        scores = dict(CorLoc=float(np.mean(shown)) if shown else -1.)
         if self.classwise:
             scores.update({
                 f'{name}_CorLoc': float(x)

@@ -72,9 +72,9 @@ def spatial_regularizer(feats: Tensor,
 class SeedLoss(nn.Module):
     """Class and location of the seeds of an image.
 
-    The mean negative logarithm of the probability that proposals around a
-    seed are of its class, and of the share that they have together among all
-    proposals of the image, a mean over the seeds.
+    The negative logarithm of the probability that a proposal around a seed is
+    of its class, a mean over all these proposals; and of the share that those
+    of a seed have together among the image's, a mean over the seeds.
 
     Args:
         loss_weight (float): Defaults to 1.

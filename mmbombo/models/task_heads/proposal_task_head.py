@@ -32,7 +32,7 @@ SIDE_UNIT = 32
 TEST_CFG = dict(
     score_thr=1e-3,
     nms=dict(type='nms', iou_threshold=0.4),
-    max_per_img=100,
+    max_per_img=300,
     scales=(1., ),
     flip=False)
 
@@ -101,7 +101,8 @@ class ProposalTaskHead(BaseTaskHead):
         test_cfg (dict, optional): ``score_thr``, ``nms``, ``max_per_img``;
             ``scales``, relative to the input, and whether to ``flip``, for
             scores that are means over them. Defaults to None: 1e-3, IoU 0.4,
-            100, (1, ), False.
+            300, (1, ), False. The best box of each class is predicted
+            whatever these say.
         init_cfg (dict): Initialization config.
     """
 
@@ -316,6 +317,13 @@ class ProposalTaskHead(BaseTaskHead):
             ])
         return {k: weighted_mean(v, seeds) for k, v in losses.items()}
 
+    def as_evaluation_outputs(
+            self,
+            outputs: List[ProposalOutputs]) -> Optional[List[ProposalOutputs]]:
+        """None if training drops features, or proposals."""
+        drops = self.dropout.p > 0 or self.max_proposals is not None
+        return None if self.training and drops else outputs
+
     def decode(
             self,
             task: str,
@@ -341,6 +349,19 @@ class ProposalTaskHead(BaseTaskHead):
         return InstanceData(
             bboxes=found[:, :4], scores=found[:, 4], labels=labels)
 
+    def _with_best(self, boxes: Tensor, scores: Tensor) -> InstanceData:
+        """The same, and the best box of each class that is not among them,
+        which correct localization asks for."""
+        found = self._boxes(boxes, scores, self.test_cfg)
+        best, inds = scores.max(0)
+        missing = torch.ones_like(best, dtype=torch.bool)
+        missing[found.labels] = False
+        others = InstanceData(
+            bboxes=boxes[inds],
+            scores=best,
+            labels=torch.arange(len(best), device=inds.device))
+        return InstanceData.cat([found, others[missing]])
+
     @torch.no_grad()
     def add_predictions(self, feats: Tuple[Tensor, ...], inputs: Tensor,
                         samples: SampleList, extract_feat: Callable) -> None:
@@ -358,8 +379,8 @@ class ProposalTaskHead(BaseTaskHead):
             score = torch.stack(scores).mean(0)
             sample.pred_image_label = LabelData(score=score.sum(0))
             factor = box.new_tensor(sample.get('scale_factor', (1., 1.)))
-            sample.pred_instances = self._boxes(box / factor.repeat(2), score,
-                                                self.test_cfg)
+            sample.pred_instances = self._with_best(box / factor.repeat(2),
+                                                    score)
 
     def _seen(self, feats: Tuple[Tensor, ...], inputs: Tensor,
               boxes: Sequence[Tensor], extract_feat: Callable, scale: float,

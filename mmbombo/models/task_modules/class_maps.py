@@ -19,16 +19,26 @@ from mmbombo.weak_labels.dcsm import distinct_class_saliency
 
 if TYPE_CHECKING:
     from mmbombo.models.context import StepContext
+    from mmbombo.models.detectors import MultiTaskDetector
 
 
 class ClassMaps:
     """Maps of the classes of the task 'cls'.
 
     Attributes:
-        heads (tuple[str]): Heads that must run on the images.
+        heads (tuple[str]): Each a :class:`ClsTaskHead` that must run on the
+            images.
     """
 
     heads: Tuple[str, ...] = ()
+
+    def check_model(self, model: 'MultiTaskDetector') -> None:
+        """Raise ``UserError`` if a head is missing, or finds boxes, too."""
+        for name in self.heads:
+            if tuple(model.head(name).tasks) != ('cls', ):
+                raise UserError(
+                    f'{type(self).__name__} reads activation maps of the head '
+                    f"'{name}': give the model a ClsTaskHead of that name")
 
     def __call__(self, ctx: 'StepContext',
                  images: Sequence[int]) -> List[Tensor]:
@@ -159,6 +169,12 @@ class MaskMaps(ClassMaps):
     Images have the kind ``sem_seg``, whose names of classes, the model's
     ``classes['seg']``, are those of the tags. No head needs to learn it.
     """
+
+    def check_model(self, model: 'MultiTaskDetector') -> None:
+        """Raise ``UserError`` if no one names the classes of the masks."""
+        if 'seg' not in model.classes:
+            raise UserError("MaskMaps reads masks: name their classes in "
+                            "model.classes['seg']")
 
     def __call__(self, ctx: 'StepContext',
                  images: Sequence[int]) -> List[Tensor]:

@@ -6,6 +6,7 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
 from mmbombo.registry import TASK_UTILS
+from mmbombo.structures.image_labels import ABSENT, PRESENT, UNKNOWN
 from mmbombo.weak_labels.box_ring import box_ring_mean
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
@@ -23,9 +24,10 @@ class Seeds(NamedTuple):
         inds (Tensor): ``(S, )`` int64, which proposals they are.
         assigned (Tensor): ``(R, C)`` int8: 1 shows the object of the class, 0
             does not, -1 ignored, as all are for a class of the image that has
-            no seed.
+            no seed, or whose tag is unknown.
         salient (Tensor): ``(R, )`` int8: 1 shows the object of any class, 0
-            none, -1 ignored, as all are in an image without a seed.
+            none, -1 ignored. No proposal has 0 if a tag is unknown, or a
+            class of the image has no seed.
     """
     boxes: Tensor
     labels: Tensor
@@ -80,57 +82,55 @@ class SaliencyGuidedSeedSelector:
         self.min_contrast = min_contrast
 
     @torch.no_grad()
-    def __call__(self,
-                 proposals: Tensor,
-                 maps: Tensor,
-                 labels: Tensor,
-                 stride: float = 1) -> Seeds:
+    def __call__(self, proposals: Tensor, maps: Tensor,
+                 labels: Tensor) -> Seeds:
         """Select the seeds of an image.
 
         Args:
             proposals (Tensor): ``(R, 4)``, x1, y1, x2, y2 in pixels.
             maps (Tensor): ``(C, H, W)`` in 0..1, of the image and no padding.
-            labels (Tensor): ``(C, )`` bool, what the image shows; the maps of
-                other classes are not read.
-            stride (float): Pixels per cell of the maps. Defaults to 1.
+            labels (Tensor): ``(C, )``: 1 present, 0 absent, -1 unknown; only
+                the maps of present classes are read.
 
         Returns:
             Seeds: In the order of their labels.
         """
-        shown = labels.nonzero()[:, 0]
+        shown = (labels == PRESENT).nonzero()[:, 0]
         assigned = proposals.new_zeros((len(proposals), len(labels)),
                                        dtype=torch.int8)
-        assigned[:, shown] = IGNORED
+        assigned[:, labels != ABSENT] = IGNORED
         salient = assigned.new_full((len(proposals), ), IGNORED)
         if not len(proposals) or not len(shown):
             none = shown[:0]
             return Seeds(proposals[:0], none, proposals.new_zeros(0), none,
                          assigned, salient)
         maps = maps[shown]
-        scores, inds = self._contrast(proposals, maps, stride).max(0)
+        # and the greatest of all
+        maps = torch.cat([maps, maps.amax(0, keepdim=True)])
+        inside, ring = box_ring_mean(maps, proposals, self.ring_ratio)
+        usable = self._usable(proposals, maps, inside)
+        contrast = (inside - ring).where(usable, inside.new_tensor(-1.))
+        scores, inds = contrast[:, :-1].max(0)
         found = scores > self.min_contrast
-        inds, labels = inds[found], shown[found]
+        inds, seeded = inds[found], shown[found]
         overlaps = bbox_overlaps(proposals, proposals[inds])
         positive = overlaps >= self.pos_iou
         positive[inds, torch.arange(len(inds))] = True
         near = ~positive & (overlaps > self.ignore_iou)
-        assigned[:, labels] = positive.to(assigned) - near.to(assigned)
-        if len(inds):
-            greatest = maps.amax(0, keepdim=True)
-            mean, _ = box_ring_mean(greatest, proposals / stride, 1.)
-            nothing = (mean[:, 0] < self.neg_saliency) & ~(near.any(1))
-            salient[nothing] = NEGATIVE
-            salient[positive.any(1)] = POSITIVE
-        return Seeds(proposals[inds], labels, scores[found], inds, assigned,
+        assigned[:, seeded] = positive.to(assigned) - near.to(assigned)
+        # else what shows nothing may show what was not found
+        if found.all() and (labels != UNKNOWN).all():
+            dark = inside[:, -1] < self.neg_saliency
+            salient[dark & ~near.any(1)] = NEGATIVE
+        salient[positive.any(1)] = POSITIVE
+        return Seeds(proposals[inds], seeded, scores[found], inds, assigned,
                      salient)
 
-    def _contrast(self, proposals: Tensor, maps: Tensor,
-                  stride: float) -> Tensor:
-        """``(R, C)``, negative where a proposal is no seed of a class."""
-        inside, ring = box_ring_mean(maps, proposals / stride, self.ring_ratio)
+    def _usable(self, proposals: Tensor, maps: Tensor,
+                inside: Tensor) -> Tensor:
+        """``(R, C)`` bool, where a proposal may be a seed of a map."""
         extent = (proposals[:, 2:] - proposals[:, :2]).clamp(min=0)
         usable = (inside >= self.min_inside) & (
             extent.prod(1, keepdim=True) >= self.min_area)
         low, high = maps.flatten(1).aminmax(dim=1)
-        usable &= high - low > self.min_contrast
-        return (inside - ring).where(usable, inside.new_tensor(-1.))
+        return usable & (high - low > self.min_contrast)

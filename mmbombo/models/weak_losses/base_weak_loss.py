@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional, Set
 
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModule
@@ -30,6 +30,8 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
     name: str
     #: Task that is supervised.
     task: str
+    #: Name of the head that is taught; None for the one that serves the task.
+    head: Optional[str] = None
     #: Annotation kind that the weak label is made from; None if it is made
     #: from no annotation.
     source_kind: Optional[str]
@@ -63,7 +65,8 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             raise UserError(
                 f"{type(self).__name__} supervises the task '{self.task}', "
                 f'but the model has only {sorted(model.tasks)}')
-        model.head_name(self.task)  # it must be clear whom to teach
+        # it must be clear whom to teach
+        model.head_name(self.head or self.task)
         if self.needs_class_map and model.class_map is None:
             raise UserError(
                 f'{type(self).__name__} makes labels of one task from the '
@@ -89,11 +92,15 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
             f"the teacher '{self.predictor}' knows other classes of the task "
             f"'{self.task}'")
 
+    def annotated(self, ctx: StepContext) -> Set[int]:
+        """Positions of the images that supervise the head."""
+        head = ctx.model.head_name(self.head or self.task)
+        return set(ctx.annotated(self.task, head))
+
     def images(self, ctx: StepContext) -> List[int]:
         """Positions of the images that have the source kind, and no annotation
         that supervises the head."""
-        head = ctx.model.head_name(self.task)
-        annotated = set(ctx.annotated(self.task, head))
+        annotated = self.annotated(ctx)
         return [
             i for i in ctx.with_kind(self.source_kind) if i not in annotated
         ]

@@ -11,7 +11,6 @@ from torch import Tensor
 from mmbombo.models.context import StepContext
 from mmbombo.models.seg_heads.region_head import regions_of
 from mmbombo.registry import TASK_UTILS
-from mmbombo.structures.image_labels import PRESENT
 from mmbombo.utils import UserError
 from .base_weak_loss import decode_cfg
 
@@ -61,9 +60,8 @@ class ProposalSeeds(BoxSeeds):
         self.selector = TASK_UTILS.build(selector)
 
     def check_model(self, model: 'MultiTaskDetector') -> None:
-        """Raise ``UserError`` if a head that makes the maps is missing."""
-        for name in self.maps.heads:
-            model.head_name(name)
+        """Raise ``UserError`` if the network cannot make the maps."""
+        self.maps.check_model(model)
 
     def head_images(self, images: List[int]) -> Dict[str, List[int]]:
         """What the maps are made of."""
@@ -80,8 +78,7 @@ class ProposalSeeds(BoxSeeds):
         for i, maps in zip(images, self.maps(ctx, images)):
             sample = ctx.samples[i]
             seeds = self.selector(
-                regions_of(sample).bboxes, maps,
-                sample.gt_image_label.label == PRESENT)
+                regions_of(sample).bboxes, maps, sample.gt_image_label.label)
             labels = label_of[seeds.labels]
             instances = InstanceData(bboxes=seeds.boxes, labels=labels)
             found.append(instances[labels >= 0])

@@ -91,7 +91,7 @@ class DenseEnergyLoss(BaseWeakLoss):
         """Positions of the images of the kind, without a mask."""
         if self.source_kind is not None:
             return super().images(ctx)
-        annotated = set(ctx.annotated(self.task))
+        annotated = self.annotated(ctx)
         return [i for i in range(len(ctx.samples)) if i not in annotated]
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:

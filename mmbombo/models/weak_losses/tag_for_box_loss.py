@@ -99,10 +99,11 @@ class TagForBoxLoss(BaseWeakLoss):
             [ctx.samples[i].gt_image_label.label for i in images])
         tags = F.pad(tags, (0, 1), value=UNKNOWN)[:, self.tag_of]
         found = self.seeds(ctx, images, tags == PRESENT)
-        height, width = ctx.inputs.shape[-2:]
-        image = ctx.inputs.new_tensor([0, 0, width, height])
+        # cells of a rounded-up level lie beyond the image
+        inf = torch.inf
+        everywhere = torch.tensor([-inf, -inf, inf, inf], device=tags.device)
         ignore = IgnoreRegions(
-            image.expand(len(images), 1, 4), (tags != ABSENT)[:, None])
+            everywhere.expand(len(images), 1, 4), (tags != ABSENT)[:, None])
         return [with_area(x) for x in found], ignore
 
 

@@ -65,12 +65,7 @@ class TagForProposalLoss(BaseWeakLoss):
             raise UserError(
                 f"TagForProposalLoss teaches the head '{self.head}', which "
                 'must be a ProposalTaskHead')
-        for name in self.maps.heads:
-            if isinstance(model.head(name), ProposalTaskHead):
-                raise UserError(
-                    f'{type(self.maps).__name__} of TagForProposalLoss reads '
-                    f"activation maps of the head '{name}': give the model a "
-                    'ClsTaskHead of that name')
+        self.maps.check_model(model)
 
     def images(self, ctx: StepContext) -> List[int]:
         """Images with tags."""
@@ -96,7 +91,6 @@ class TagForProposalLoss(BaseWeakLoss):
         """The seeds of n images among the proposals that the head looks at."""
         outputs = ctx.outputs(self.head, images)
         return [
-            self.selector(x.boxes, found,
-                          ctx.samples[i].gt_image_label.label == PRESENT)
+            self.selector(x.boxes, found, ctx.samples[i].gt_image_label.label)
             for x, found, i in zip(outputs, self.maps(ctx, images), images)
         ]

@@ -54,7 +54,7 @@ class DistillationLoss(BaseWeakLoss):
         images = range(len(ctx.samples))
         if self.on == 'all':
             return list(images)
-        annotated = set(ctx.annotated(self.task))
+        annotated = self.annotated(ctx)
         return [i for i in images if i not in annotated]
 
     def forward(self, ctx: StepContext) -> Dict[str, Tensor]:

@@ -202,7 +202,7 @@ class DeFeatLoss(FeatureDistillation):
 
     def _object_boxes(self, ctx: StepContext, images: List[int]) -> Tensor:
         """Boxes ``(n, P, 4)`` in input pixels, padded with zeros."""
-        annotated = set(ctx.annotated(self.task))
+        annotated = self.annotated(ctx)
         boxes = {
             i: ctx.samples[i].gt_instances.bboxes
             for i in images if i in annotated
