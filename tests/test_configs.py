@@ -348,7 +348,7 @@ def test_rows_of_the_bench(name, monkeypatch):
     fingerprints = set()
     for row in bench.rows.values():
         cfg = load_config(bench, row, 0, {x: f'{x}.pth' for x in row.needs})
-        pipeline = cfg.val_dataloader.dataset.pipeline
+        pipeline = cfg.val_dataloader.dataset.get('pipeline', ())
         scales = [x.scale for x in pipeline if 'Resize' in x.type]
         assert scales == [(2 * side, side)] * bool(side)
         fingerprints.add(fingerprint(cfg))
