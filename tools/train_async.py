@@ -11,7 +11,8 @@ and are written to DIR/async.pth; DIR/lower and DIR/upper have the logs and the
 checkpoints of both parts.
 
 What clips the norm of all gradients (``clip_grad``) then clips that of each
-part. There is no validation meanwhile, and no resuming.
+part. There is no validation meanwhile, no resuming, and no moving
+average in DIR/async.pth.
 """
 import argparse
 import time
@@ -181,6 +182,9 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options)
     if args.iters is not None:
         scale_schedule(cfg, args.iters)
+    if 'max_iters' not in cfg.train_cfg:
+        raise UserError('train_cfg has no max_iters: two processes count '
+                        'iterations, not epochs')
     only_cut(cfg)
     cfg.setdefault('default_scope', 'mmbombo')
     cfg.work_dir = str(args.work_dir)

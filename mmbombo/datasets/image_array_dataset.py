@@ -81,6 +81,16 @@ def square_crop(image: np.ndarray, box: Sequence[float],
         image[rows[:, None], columns], (size, size), interpolation='area')
 
 
+def check(images: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+    """``ValueError`` unless they are images, and a class of each."""
+    if images.dtype != np.uint8 or len(images) != len(labels):
+        raise ValueError(f'{len(images)} images of {images.dtype}, '
+                         f'{len(labels)} labels')
+    wrong = {*labels.tolist()} - {*range(num_classes)}
+    if wrong:
+        raise ValueError(f'label(s) {sorted(wrong)} of {num_classes} classes')
+
+
 READERS: Dict[str, Callable[..., Arrays]] = dict(
     cifar10=read_cifar10,
     svhn=read_svhn,
@@ -141,7 +151,8 @@ class ImageArrayDataset(SourceMixin, BaseDataset):
         try:
             images, labels = READERS[self.reader](self.data_root, self.split,
                                                   classes)
-        except (OSError, KeyError, ValueError) as error:
+            check(images, labels, len(classes))
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise DatasetError(
                 f'source {self.source!r}: {self.data_root} does not hold the '
                 f'part {self.split!r} of {self.reader!r} ({error!r}). '

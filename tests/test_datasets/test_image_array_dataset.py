@@ -94,6 +94,31 @@ def test_broken_file(tmp_path, images):
         build(tmp_path, 'cifar10')
 
 
+@pytest.mark.parametrize('content, message', [
+    (dict(y=[[3], [1], [2], [1]]), '3 images of uint8, 4 labels'),
+    (dict(y=np.array([['a'], ['b'], ['c']], object)), "part 'train'"),
+    (dict(X=np.zeros((32, 32, 3, 3))), 'images of float64'),
+])
+def test_wrong_arrays(tmp_path, images, content, message):
+    content = dict(
+        dict(X=images.transpose(1, 2, 3, 0), y=[[3], [1], [2]]), **content)
+    savemat(tmp_path / 'train_32x32.mat', content)
+    with pytest.raises(DatasetError, match=message):
+        build(tmp_path, 'svhn')
+
+
+@pytest.mark.parametrize('reader, write, label',
+                         [('cifar10', write_cifar10, 77),
+                          ('stl10', write_stl10, 255)])
+def test_wrong_labels(tmp_path, images, reader, write, label, monkeypatch):
+    # STL-10 counts from 1, so 255 is written as 0
+    monkeypatch.setitem(globals(), 'LABELS', np.array([3, label, 9], np.uint8))
+    side = 3 if reader == 'stl10' else 1
+    write(tmp_path, images.repeat(side, 1).repeat(side, 2))
+    with pytest.raises(DatasetError, match=rf'label\(s\) \[{label}\] of 10'):
+        build(tmp_path, reader)
+
+
 def test_objects_of_a_tree(tmp_path):
     data = build(
         write_voc(tmp_path / 'voc'),

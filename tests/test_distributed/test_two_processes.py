@@ -36,8 +36,8 @@ PIPELINE = [
         ratio_range=(.7, 1.4),
         resize_type='mmdet.Resize',
         keep_ratio=True),
-    dict(type='mmdet.RandomCrop', crop_size=(64, 64),
-         allow_negative_crop=True),
+    dict(
+        type='mmdet.RandomCrop', crop_size=(64, 64), allow_negative_crop=True),
     dict(type='mmdet.RandomFlip', prob=.5),
     dict(type='LabelComponents', class_map=CLASS_MAP, min_area=10),
     dict(type='PackMultiTaskInputs')
@@ -63,16 +63,17 @@ def build_dataset(root, tags):
                         classes=CLASSES,
                         seg_classes=SEG_CLASSES,
                         cls_classes=CLASSES),
-                    pipeline=PIPELINE)
-                for source, kinds in sources
+                    pipeline=PIPELINE) for source, kinds in sources
             ]))
 
 
 def fcos_cfg():
     """MMDetection's head that reduces most normalizers over ranks."""
     det = det_head_cfg('fcos', channels=16)
-    det['head'].update(stacked_convs=1, strides=[8, 16, 32],
-                       regress_ranges=((-1, 32), (32, 64), (64, 1e8)))
+    det['head'].update(
+        stacked_convs=1,
+        strides=[8, 16, 32],
+        regress_ranges=((-1, 32), (32, 64), (64, 1e8)))
     det['in_indices'] = (1, 2, 3)
     return det
 
@@ -90,6 +91,8 @@ HEADS = dict(fcos=fcos_cfg, anchor=anchor_cfg)
 CASES = [('joint', 'fcos', []), ('per_task', 'fcos', []),
          ('joint', 'anchor', []),
          ('per_task', 'fcos', ['layer2.0', 'layer3.0'])]
+#: Local modules always train, so batch statistics would tie their images.
+NORM = dict(type='GN', num_groups=4)
 
 
 def learns_tags(head):
@@ -124,7 +127,9 @@ def build_model(forward_mode, head, cuts):
                 num_classes=4,
                 class_map=CLASS_MAP,
                 channels=8,
-                dropout_ratio=0))
+                norm_cfg=NORM,
+                dropout_ratio=0),
+            decoder=dict(type='ReconstructionDecoder', norm_cfg=NORM))
     model = MODELS.build(cfg)
     model.init_weights()
     return without_statistics(model.train())
@@ -137,10 +142,7 @@ def gradients(root, per_source, forward_mode, head, cuts, ddp):
     num_sources = len(dataset.datasets)
     batch_size = per_source * num_sources
     sampler = PartialAnnotationSampler(
-        dataset,
-        batch_size=batch_size,
-        source_ratio=[1] * num_sources,
-        seed=3)
+        dataset, batch_size=batch_size, source_ratio=[1] * num_sources, seed=3)
     indices = iter(sampler)
     model = build_model(forward_mode, head, cuts)
     wrapped = DistributedDataParallel(model) if ddp else model
@@ -170,8 +172,8 @@ def worker(rank, root, out):
         torch.save(steps, out)
 
 
-def test_gradients_equal_those_of_the_doubled_batch(
-        run_two_processes, tmp_path):
+def test_gradients_equal_those_of_the_doubled_batch(run_two_processes,
+                                                    tmp_path):
     root = str(write_voc(tmp_path / 'voc', num_images=12))
     out = str(tmp_path / 'gradients.pt')
     run_two_processes(__file__, root, out)

@@ -65,6 +65,18 @@ def test_weights_are_those_of_one_process(cfg, tmp_path):
     assert all('cls/loss_cls' in x for x in logs['upper'])
 
 
+def test_iterations_are_needed(cfg, tmp_path, monkeypatch):
+    cfg.train_cfg = dict(by_epoch=True, max_epochs=1)
+    cfg.dump(tmp_path / 'config.py')
+    monkeypatch.setattr('sys.argv', [
+        'train_async.py',
+        str(tmp_path / 'config.py'), '--work-dir',
+        str(tmp_path / 'async')
+    ])
+    with pytest.raises(SystemExit, match='train_cfg has no max_iters'):
+        load_script(TOOL).main()
+
+
 @pytest.mark.parametrize('cuts', [2, [], ['layer1.0', 'layer2.0']])
 def test_two_modules_are_needed(cuts):
     tool = load_script(TOOL)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
@@ -268,7 +269,37 @@ def test_stock_models(tmp_path, cfg, dataset):
         runner_of(tmp_path / 'without', cfg(), dataset, Runner).train()
 
 
-def test_other_optimizers_are_refused():
-    with pytest.raises(UserError, match='one optimizer'):
-        LocalSupervisionHook().before_train(
-            SimpleNamespace(optim_wrapper=object()))
+class OtherWrapper(OptimWrapper):
+    """Such as ApexOptimWrapper, which scales in a way of its own."""
+
+
+@pytest.mark.parametrize('wrapper, ddp, message', [
+    (object, False, 'object: local modules need one optimizer'),
+    (OtherWrapper, False, 'OtherWrapper: local modules need'),
+    (OptimWrapper, True, 'static_graph'),
+])
+def test_what_is_refused(wrapper, ddp, message):
+    optimizer = torch.optim.SGD([torch.zeros(1)], .1)
+    runner = SimpleNamespace(
+        optim_wrapper=wrapper() if wrapper is object else wrapper(optimizer),
+        model=SimpleNamespace(static_graph=ddp))
+    with pytest.raises(UserError, match=message):
+        LocalSupervisionHook().before_train(runner)
+
+
+class Branches(torch.nn.Module):
+    """A model whose batches have several branches."""
+
+    def forward(self, inputs, data_samples, mode):
+        pass
+
+
+def test_branches_are_refused():
+    hook = LocalSupervisionHook()
+    model = Branches()
+    hook.before_train(
+        SimpleNamespace(
+            optim_wrapper=OptimWrapper(torch.optim.SGD([torch.zeros(1)], .1)),
+            model=model))
+    with pytest.raises(UserError, match='Branches: batches of several'):
+        model(dict(sup=torch.zeros(1, 3, 8, 8)), dict(sup=[]), mode='loss')

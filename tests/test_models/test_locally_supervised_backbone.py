@@ -123,6 +123,15 @@ def test_no_gradient_passes_a_cut(begin):
                                         for n in reached})
 
 
+def test_normalization_of_local_modules_trains(begin):
+    backbone = build(['layer2.1'], dict(RESNET, norm_eval=True))
+    begin()
+    backbone(images())
+    for name, x in backbone.named_buffers():
+        if name.endswith('num_batches_tracked'):
+            assert x == name.startswith('local_modules'), name
+
+
 class Summed(LocalStep):
     """Keeps the losses for one backward pass of their sum."""
 
@@ -291,6 +300,23 @@ def test_weights(rec_weight, task_weight, wanted):
             for x in modules] == [(a > 0, b > 0) for a, b in wanted]
 
 
+def test_compiled(begin):
+    """Two steps are those of eager mode."""
+    results = []
+    for disable in (True, False):
+        backbone = build(['layer2.1'])
+        forward = torch.compile(
+            lambda x: backbone(x), backend='aot_eager', disable=disable)
+        optimizer = torch.optim.SGD(backbone.parameters(), .1)
+        for _ in range(2):
+            begin()
+            sum(x.square().mean() for x in forward(images())).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        results.append(backbone.state_dict())
+    torch.testing.assert_close(*results)
+
+
 def test_mobilenet(begin):
     backbone = build(['layer4.1'],
                      dict(
@@ -355,6 +381,36 @@ def test_balanced_cuts(num, head_share):
         map(largest, itertools.combinations(places, num - 1)))
 
 
+@pytest.mark.parametrize(
+    'head',
+    [
+        # of ImageNet, here on a map of one cell
+        dict(
+            type='LocalClassHead',
+            num_classes=10,
+            convs=[(1, 128, 1), (3, 256, 2), (3, 512, 2), (1, 2048, 1)],
+            hidden=[]),
+        dict(HEAD, norm_cfg=dict(type='SyncBN'))
+    ])
+def test_balanced_cuts_with_norms_that_refuse(head, tmp_path):
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{tmp_path}/init', rank=0, world_size=1)
+    try:
+        assert len(build(3, head=head).local_modules) == 2
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_balanced_cuts_count_what_any_module_has():
+    wide = dict(HEAD, channels=256)
+    cuts = [[
+        name
+        for name, x in build(3, head=wide, task_weight=weight).named_modules()
+        if name and x._forward_hooks
+    ] for weight in (1., (0., 1.), 0.)]
+    assert cuts[0] == cuts[1] != cuts[2]
+
+
 class FreeDecoder(torch.nn.Module):
     """Saves nothing."""
 
@@ -379,6 +435,28 @@ def test_padding_is_not_reconstructed():
                            module.losses(feat, other, samples)['rec'])
 
 
+def test_colors_out_of_range_are_clamped(begin):
+    losses = []
+    for low, high in ((-.4, 1.4), (0, 1)):
+        backbone = build(['layer2.1'])
+        raw = torch.rand(
+            2, 3, 64, 64,
+            generator=torch.Generator().manual_seed(0)) * 1.8 - .4
+        step = begin()
+        set_local_step(
+            step._replace(raw_images=lambda x: raw.clamp(low, high) * 255))
+        decoder = backbone.local_modules[0].decoder
+        torch.nn.init.constant_(decoder.last.bias, 50.)
+        backbone(images())
+        losses.append(step.log['infopro/rec_0'])
+    assert losses[0] == losses[1] > 0
+
+
+def test_a_backbone_that_refuses_the_image():
+    with pytest.raises(UserError, match='the backbone refuses the image'):
+        build(2, dict(RESNET, in_channels=4))
+
+
 def test_targets_of_pixels():
     head = MODELS.build(
         dict(
@@ -401,6 +479,9 @@ def test_targets_of_pixels():
     assert torch.equal(ids[0], wanted)
     assert torch.equal(ids[1], masked.gt_sem_seg.sem_seg[0])
     assert (ids[2] == 255).all()
+    boxed.set_metainfo(dict(incomplete_labels=[2]))  # a bus may be anywhere
+    ids = head.pixel_targets(torch.zeros(1, 8, 8, 8), [boxed], (64, 64))
+    assert torch.equal(ids[0], wanted.where(wanted > 0, 255))
     boxed.gt_instances.labels = torch.tensor([2, 1])  # nobody shows a bus
     ids = head.pixel_targets(torch.zeros(1, 8, 8, 8), [boxed], (64, 64))
     assert (ids[0, 8:24, 8:24] == 255).all() and (ids[0] == 1).any()

@@ -43,6 +43,23 @@ def test_top_accuracy():
     assert metric.compute_metrics(metric.results) == dict(top1=25., top2=50.)
 
 
+@pytest.mark.parametrize('score, top1',
+                         [([.2, .2, .2], 0.), ([.3, .3, .1], 0.),
+                          ([np.nan] * 3, 0.), ([.9, np.nan, .1], 0.),
+                          ([np.nan, .1, .1], 0.), ([.9, .1, .1], 100.)])
+def test_ties_and_nan_count_against(score, top1):
+    metric = TopAccuracyMetric()
+    # the class of the others is not known, or they show two
+    for label in ([1, 0, 0], [-1, 0, 0], [-1, -1, -1], [1, 1, 0]):
+        metric.process({}, [
+            dict(
+                pred_image_label=dict(score=torch.tensor(score)),
+                gt_image_label=dict(label=torch.tensor(label)))
+        ])
+    assert metric.compute_metrics(metric.results) == dict(top1=top1)
+    assert len(metric.results) == 1
+
+
 @pytest.mark.parametrize('depth, weights', [(32, 466256), (110, 1730064)])
 def test_cifar_resnet(depth, weights):
     """6n + 2 layers: two in each of 3n blocks, the stem and the classifier."""

@@ -86,8 +86,7 @@ def ways(cfg: Config, modules: Tuple[int, ...]) -> Iterator[Tuple[str, dict]]:
     if local and cut['cuts'] not in ([], 1):
         yield f'InfoPro, {cut["cuts"]}', cut
     for k in modules:
-        yield f'InfoPro*, K = {k}', dict(
-            cut, cuts=k, rec_weight=1., task_weight=1.)
+        yield f'InfoPro*, K = {k}', dict(cut, cuts=k)
 
 
 def noise(model: nn.Module, batch: int,

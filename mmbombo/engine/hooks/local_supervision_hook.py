@@ -3,7 +3,7 @@ from functools import partial
 from typing import Any, List
 
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import Tensor, nn
 
 from mmbombo.models.utils import raw_images
@@ -29,16 +29,24 @@ class LocalSupervisionHook(Hook):
 
     def before_train(self, runner) -> None:
         """Listen to the model."""
-        if not isinstance(runner.optim_wrapper, OptimWrapper):
+        # others scale a loss in ways of their own
+        if type(runner.optim_wrapper) not in (OptimWrapper, AmpOptimWrapper):
             raise UserError(
                 f'{type(runner.optim_wrapper).__name__}: local modules need '
                 'one optimizer, in an OptimWrapper or AmpOptimWrapper')
+        if getattr(runner.model, 'static_graph', False):
+            raise UserError('static_graph=True: local modules train before '
+                            'the backward pass; leave it out')
         self.after_train(runner)
 
         def begin(model: nn.Module, args: tuple, kwargs: dict) -> None:
             given = dict(
                 zip(('inputs', 'data_samples', 'mode'), args), **kwargs)
             if given.get('mode') == 'loss':
+                if isinstance(given['inputs'], dict):
+                    raise UserError(
+                        f'{type(model).__name__}: batches of several branches '
+                        'have no local modules yet')
                 set_local_step(
                     LocalStep(
                         partial(scale, runner.optim_wrapper),

@@ -11,7 +11,8 @@ from mmbombo.structures.image_labels import PRESENT
 @METRICS.register_module()
 class TopAccuracyMetric(BaseMetric):
     """Share of the images, in percent, whose class is among the k of the
-    highest scores.
+    highest scores. Ties and NaN count against a network, and images of which
+    not exactly one class is known to be present do not count.
 
     Args:
         topk (Sequence[int]): Defaults to (1, ).
@@ -31,8 +32,9 @@ class TopAccuracyMetric(BaseMetric):
         for sample in data_samples:
             score = sample['pred_image_label']['score'].cpu().numpy()
             label = sample['gt_image_label']['label'].cpu().numpy()
-            best = score[label == PRESENT].max(initial=-np.inf)
-            self.results.append(int((score > best).sum()))
+            own = label == PRESENT
+            if own.sum() == 1:
+                self.results.append(int((~(score < score[own])).sum()) - 1)
 
     def compute_metrics(self, results: List[int]) -> Dict[str, float]:
         """``top<k>`` of each k."""

@@ -73,6 +73,11 @@ def probe_cuts(backbone: nn.Module,
                 meter:
             outputs = backbone(image)
             saved = meter.live
+    except Exception as error:  # it may refuse the image in any way
+        raise UserError(
+            f'{where or type(backbone).__name__}: the backbone refuses the '
+            f'image by which it is cut, of {PROBE_SIZE} pixels on the '
+            f'{image.device}: {error}') from error
     finally:
         for handle in handles:
             handle.remove()

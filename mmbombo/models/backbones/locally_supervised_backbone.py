@@ -1,6 +1,7 @@
 # Copyright (c) mmbombo contributors.
 from typing import Any, List, Optional, Sequence, Set, Tuple, Union
 
+import numpy as np
 import torch
 from mmdet.utils import ConfigType, OptConfigType
 from mmengine.logging import print_log
@@ -61,25 +62,26 @@ def locally_supervised_backbone(backbone: ConfigType,
     """
     network = MODELS.build(backbone)
 
-    def local_module(channels: int, ratio: float = 0.) -> LocalModule:
-        return LocalModule(
-            channels,
-            *(interpolate(x, ratio) for x in (rec_weight, task_weight)),
-            decoder, head)
+    def local_module(channels: int, *weights: float) -> LocalModule:
+        return LocalModule(channels, *weights, decoder, head)
 
     if isinstance(cuts, int):
         if cuts < 1:
             raise UserError(f'cuts={cuts}: a backbone has at least 1 module')
+        # what any local module has, each may have
+        weights = [float(np.any(x)) for x in (rec_weight, task_weight)]
         cuts = [] if cuts == 1 else balanced_cuts(
             network, cuts,
-            lambda shape: saved_by(local_module(shape[0]), shape), head_share)
+            lambda shape: saved_by(local_module(shape[0], *weights), shape),
+            head_share)
     if not cuts:
         return network
     where = f'{type(network).__name__}, cuts={list(cuts)}'
     probe = probe_cuts(network, cuts, where)
     last = max(len(cuts) - 1, 1)
     modules = [
-        local_module(cut.shape[0], i / last)
+        local_module(cut.shape[0], interpolate(rec_weight, i / last),
+                     interpolate(task_weight, i / last))
         for i, cut in enumerate(probe.cuts)
     ]
     below, detached = find_reached(network, probe, where)
@@ -131,6 +133,8 @@ class LocalModules(nn.ModuleList):
                 'a LocallySupervisedBackbone trains in the forward pass, and '
                 'nobody has said how the loss is scaled; write custom_hooks='
                 "[dict(type='mmbombo.LocalSupervisionHook')]")
+        # a backbone with norm_eval has put their normalization to sleep
+        self.train()
         self._images = args[0]
         if len(step.samples) not in (0, len(args[0])):
             raise UserError(
@@ -152,7 +156,8 @@ class LocalModules(nn.ModuleList):
         self._busy = True
         module = self[self._position]
         step = local_step()
-        images = step.raw_images(self._images) / 255
+        # distorted colors may leave the range
+        images = (step.raw_images(self._images) / 255).clamp(0, 1)
         losses = module.losses(feat, images, step.samples)
         share = len(images) / step.num_images
         step.backward(module.total(losses) * share)
@@ -260,6 +265,8 @@ def find_reached(backbone: nn.Module, probe: Probe,
 def saved_by(module: LocalModule, shape: Tuple[int, int, int]) -> int:
     """Bytes that a local module saves for its backward pass, of the map
     ``(C, h, w)`` of the probe image."""
+    # in training, normalization refuses one cell, and SyncBN the CPU
+    module.eval()
     feat = torch.zeros(1, *shape, requires_grad=True)
     with LiveBytes() as meter:
         losses = module.losses(feat, torch.zeros(1, 3, PROBE_SIZE, PROBE_SIZE),

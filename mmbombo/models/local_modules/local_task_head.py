@@ -143,7 +143,9 @@ class LocalTaskHead(nn.Module):
         # the whole image lies below all others
         everything = boxes.new_tensor([[0, 0, *image_size[::-1]]])
         x1, y1, x2, y2 = torch.cat([boxes, everything]).T[..., None, None]
-        outside = IGNORE_INDEX if self.outside is None else self.outside
+        outside = self.outside
+        if outside is None or sample.get('incomplete_labels'):
+            outside = IGNORE_INDEX
         classes = F.pad(classes, (0, 1), value=outside)
         areas = (x2 - x1) * (y2 - y1)
         areas[-1] = torch.inf
