@@ -42,10 +42,10 @@ def section(metafile: dict) -> str:
         '| --- | --- |' + ' ---: |' * len(METRICS) + ' --- |'
     ]
     lines += map(row, metafile['Models'])
-    # each once, in the order of the models
-    commands = dict.fromkeys(model['Metadata']['Training']
-                             for model in metafile['Models']
-                             if 'Results' in model)
+    commands = [
+        model['Metadata']['Training'] for model in metafile['Models']
+        if 'Results' in model
+    ]
     if commands:
         lines += ['', '```bash', *commands, '```']
     return '\n'.join([*lines, ''])
