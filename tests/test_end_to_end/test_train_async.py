@@ -1,6 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """Two processes, each with a module, train as one process does."""
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,10 +46,11 @@ def cfg(tmp_path):
 
 def test_weights_are_those_of_one_process(cfg, tmp_path):
     cfg.dump(tmp_path / 'config.py')
+    # one thread, as here: another number of threads rounds otherwise
     subprocess.run([
         sys.executable, TOOL, tmp_path / 'config.py', '--work-dir',
         tmp_path / 'async'
-    ], check=True)
+    ], check=True, env=dict(os.environ, OMP_NUM_THREADS='1'))
     QuietRunner.from_cfg(cfg).train()
     one, two = (
         torch.load(path, weights_only=False)['state_dict']
