@@ -175,3 +175,22 @@ def test_other_data(rooms, tmp_path):
     given['masks']['boxes'] = str(tmp_path / 'short.json')
     with pytest.raises(UserError, match='counts from data_root'):
         MASKS.Work(**given)
+
+
+def test_a_view_says_what_grabcut_does(rooms, tmp_path):
+    """Of a scene with one boxed view, and with a point for each of its pixels,
+    that view shows the mask that its boxes make."""
+    work = MASKS.Work(**options(rooms, tmp_path, voxel=1e-3))
+    index = next(
+        i for i in range(len(work.dataset))
+        if work.dataset.get_data_info(i)['img_id'] in work.writer.boxes)
+    wanted = work.writer.box_mask(work.dataset, index, 'grabcut')
+    scene = work.writer.vote(work.dataset, [index])
+    found = work.writer.mask(work.dataset, index, scene)
+    assert len(np.unique(wanted)) > 2
+    assert (found == wanted).all()
+
+
+def test_method_is_known(rooms):
+    with pytest.raises(UserError, match="must be 'box' or 'grabcut'"):
+        MultiViewMasks(boxes='boxes.json', method='grab')

@@ -153,8 +153,8 @@ def finish(run: Run, threads: int, logged: Dict[str, str]) -> dict:
 
 def read_log(work_dir: Path, groups: Dict[str, List[str]],
              logged: Dict[str, str]) -> dict:
-    """Last metrics, AP as a percentage, mean IoU of groups of classes, those
-    that the bench names, as they are, and last pseudo-label qualities."""
+    """Last metrics, mean IoU of groups of classes, those that the bench names,
+    all as percentages, and last pseudo-label qualities."""
     metrics: Dict[str, float] = {}
     pseudo: Dict[str, float] = {}
     for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
@@ -163,8 +163,8 @@ def read_log(work_dir: Path, groups: Dict[str, List[str]],
                 if key in line:
                     scale = 1 if name == 'mIoU' else 100
                     metrics[name] = scale * line[key]
-            metrics.update({
-                name: line[key]
+            metrics.update({  # boxes are judged by shares
+                name: line[key] * (100 if key.startswith('det/') else 1)
                 for name, key in logged.items() if key in line
             })
             for name, classes in groups.items():

@@ -86,12 +86,10 @@ from mmbombo.engine.pseudo_labels.multiview_masks import Boxes, ScenePoints
 from mmbombo.engine.pseudo_labels.pseudo_label_writer import save
 from mmbombo.evaluation.functional import MaskQuality
 from mmbombo.registry import DATASETS
-from mmbombo.structures import IGNORE_INDEX, ClassMap
 from mmbombo.utils import UserError, user_errors
 from mmbombo.utils.atomic_write import atomic_write, file_sha256
 from mmbombo.utils.config_names import load_config
 from mmbombo.visualization import label_map_image
-from mmbombo.weak_labels import boxes_to_mask
 from mmbombo.weak_labels.multiview import backproject_depth, project_points
 
 #: Smaller components, in pixels, get no box.
@@ -186,25 +184,6 @@ def write_masks(work: Work, jobs: int) -> None:
           f'{work.out}')
 
 
-def box_ids(work: Work, method: str, index: int) -> np.ndarray:
-    """Ids ``(H, W)`` of a frame from its boxes alone."""
-    info = work.dataset.get_data_info(index)
-    classes = work.dataset.metainfo['classes']
-    class_map = ClassMap(classes, work.dataset.metainfo['seg_classes'])
-    outside = np.arange(len(classes) + 1) == 0
-    instances = work.writer.boxes[info['img_id']]
-    boxes, labels, flags = (
-        np.array([x[key] for x in instances])
-        for key in ('bbox', 'bbox_label', 'ignore_flag'))
-    found = boxes_to_mask(
-        mmcv.imread(info['img_path']), boxes, labels, flags,
-        class_map.compatible.numpy(), outside, method)
-    ids = np.full(256, IGNORE_INDEX)
-    single = found.classes.sum(1) == 1
-    ids[:len(single)][single] = found.classes.argmax(1)[single]
-    return ids[found.numbers]
-
-
 def compare(work: Work, truth: dict, with_boxes: bool) -> None:
     """Print how good the masks are."""
     true = DATASETS.build(dict(truth, test_mode=True, pipeline=PIPELINE))
@@ -215,8 +194,9 @@ def compare(work: Work, truth: dict, with_boxes: bool) -> None:
     methods = dict(votes=lambda i: np.array(
         mmcv.imread(str(work.mask_file(i)), 'unchanged', backend='pillow')))
     if with_boxes:
-        methods.update((x, partial(box_ids, work, x))
-                       for x in ('box', 'grabcut', 'grabcut_ignore'))
+        methods.update(
+            (x, partial(work.writer.box_mask, work.dataset, method=x))
+            for x in ('box', 'grabcut', 'grabcut_ignore'))
     print('| masks | frames | labeled | mIoU | mIoU, all pixels |\n'
           '| --- | ---: | ---: | ---: | ---: |')
     for method, read in methods.items():

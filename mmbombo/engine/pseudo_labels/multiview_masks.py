@@ -1,7 +1,8 @@
 # Copyright (c) mmbombo contributors.
 from collections import Counter
 from functools import lru_cache
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Union
+from typing import (Dict, Iterable, List, NamedTuple, Optional, Sequence,
+                    Tuple, Union)
 
 import mmcv
 import numpy as np
@@ -17,8 +18,10 @@ from mmbombo.datasets.source_tree import leaf_datasets
 from mmbombo.datasets.transforms.load_depth import LoadDepth, LoadPose
 from mmbombo.models.utils import evaluation_mode
 from mmbombo.registry import TASK_UTILS
+from mmbombo.structures import IGNORE_INDEX, ClassMap
 from mmbombo.utils import UserError
 from mmbombo.visualization import class_styles
+from mmbombo.weak_labels import boxes_to_mask
 from mmbombo.weak_labels.crf import crf_params
 from mmbombo.weak_labels.multiview import (BoxVoteObjectness, View,
                                            keep_in_boxes, point_cloud,
@@ -53,11 +56,16 @@ class MultiViewMasks(MaskWriter):
     Args:
         boxes (str): COCO file of boxes. The frames that it lists have all
             theirs; of others none is known.
+        method (str): What a frame with boxes votes for at a pixel. 'grabcut':
+            what Box-for-Mask finds there, see :func:`boxes_to_mask`; ours.
+            'box': the classes of all boxes there, as in the paper, of which
+            only views from other sides leave the object; good values are
+            then ``min_views=2, fg_thr=.8, bg_thr=.6``. Defaults to 'grabcut'.
         voxel (float): A point stands for a cube of this side, in meters,
             which bounds the memory. Defaults to 0.02.
-        min_views (float): See :class:`BoxVoteObjectness`. Defaults to 2.
-        fg_thr (float): See :func:`scores_to_pseudo_label`. Defaults to 0.8.
-        bg_thr (float): Defaults to 0.6.
+        min_views (float): See :class:`BoxVoteObjectness`. Defaults to 1.
+        fg_thr (float): See :func:`scores_to_pseudo_label`. Defaults to 0.6.
+        bg_thr (float): Defaults to 0.4.
         crf (str | dict, optional): Parameters of a CRF, see
             :class:`CRFParams`. Defaults to None.
         weight (float): How much a view with the network's probabilities
@@ -73,16 +81,21 @@ class MultiViewMasks(MaskWriter):
 
     def __init__(self,
                  boxes: str,
+                 method: str = 'grabcut',
                  voxel: float = .02,
-                 min_views: float = 2,
-                 fg_thr: float = .8,
-                 bg_thr: float = .6,
+                 min_views: float = 1,
+                 fg_thr: float = .6,
+                 bg_thr: float = .4,
                  crf: Union[str, dict, None] = None,
                  weight: float = .1,
                  margin: float = .1,
                  tolerance: float = .05,
                  relative: float = .01) -> None:
+        if method not in ('box', 'grabcut'):
+            raise UserError(f"method={method!r} of MultiViewMasks must be "
+                            "'box' or 'grabcut'")
         self.ann_file = boxes
+        self.method = method
         self.voxel = voxel
         self.min_views = min_views
         self.thresholds = dict(fg_thr=fg_thr, bg_thr=bg_thr)
@@ -166,13 +179,47 @@ class MultiViewMasks(MaskWriter):
         for i in usable:
             view = load(i)
             boxes = self.boxes_of(dataset.get_data_info(i)['img_id'], view)
-            if boxes is not None:
+            if boxes is None:
+                continue
+            if self.method == 'box':
                 votes.add_view(view, *boxes)
+            else:
+                votes.add_posteriors(*self.masked(dataset, i, view))
         self._check(dataset, indices, votes, [load(i) for i in usable[:1]])
         for i in usable if model is not None and self.weight else ():
             votes.add_posteriors(
                 load(i), posteriors(model, dataset, i), self.weight)
         return ScenePoints(points, votes.settled(self.margin))
+
+    def masked(self, dataset: BaseDataset, index: int,
+               view: View) -> Tuple[View, Tensor]:
+        """Of a frame with boxes, the view of what is certain, and what that
+        is: ``(C, H, W)``, 0 or 1."""
+        ids = torch.from_numpy(self.box_mask(dataset, index, self.method))
+        certain = ids != IGNORE_INDEX
+        classes = torch.arange(1, len(dataset.metainfo['seg_classes']))
+        # nothing is seen where there is no depth
+        return (view._replace(depth=view.depth * certain),
+                (ids == classes[:, None, None]).float())
+
+    def box_mask(self, dataset: BaseDataset, index: int,
+                 method: str) -> np.ndarray:
+        """Ids ``(H, W)`` of a frame from its boxes alone, see
+        :func:`boxes_to_mask`."""
+        info = dataset.get_data_info(index)
+        class_map = ClassMap(dataset.metainfo['classes'],
+                             dataset.metainfo['seg_classes'])
+        boxes, labels, flags = (
+            np.array([x[key] for x in self.boxes[info['img_id']]])
+            for key in ('bbox', 'bbox_label', 'ignore_flag'))
+        found = boxes_to_mask(
+            mmcv.imread(info['img_path']), boxes, labels.astype(int), flags,
+            class_map.compatible.numpy(),
+            np.arange(class_map.num_seg_classes) == 0, method)
+        ids = np.full(256, IGNORE_INDEX)
+        single = found.classes.sum(1) == 1
+        ids[:len(single)][single] = found.classes.argmax(1)[single]
+        return ids[found.numbers]
 
     def _check(self, dataset: BaseDataset, indices: Sequence[int],
                votes: BoxVoteObjectness, views: List[View]) -> None:
