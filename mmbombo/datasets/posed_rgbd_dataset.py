@@ -14,8 +14,10 @@ from .coco_json import check_category_names, read_coco_json
 from .errors import DatasetError
 from .seg_ids import build_id_table
 from .source import SourceMixin
-from .transforms.load_depth import AXES, opencv_extrinsics
 
+#: Axes of the camera by name: signs of OpenCV's x (to the right), y (down)
+#: and z (forward). OpenGL and Blender look along -z, y is up.
+AXES = dict(opencv=(1, 1, 1), opengl=(1, -1, -1))
 #: Which frames: all, those of the annotation file, the others.
 FRAMES = ('all', 'boxed', 'unboxed')
 #: Of a trajectory, how far in seconds times may differ that belong together.
@@ -158,19 +160,22 @@ class PosedRGBDDataset(SourceMixin, BaseDataset):
                 continue
             info['img_id'] = name
             if BBOX in self.annotation_kinds:
-                info['instances'] = boxes[name]
+                info.update(boxes[name])
             if SEM_SEG in self.annotation_kinds:
                 info['seg_fields'] = []
             infos.append(info)
-        self.require_images(infos, self.place)
-        if SEM_SEG in self.annotation_kinds:
-            self.add_maps(SEM_SEG, infos, self.data_prefix)
         for reason, count in self.skipped.items():
             print_log(
-                f'source {self.source!r}: {count} frames of {self.place} are '
-                f'left out: {reason}',
+                f'source {self.source!r}: {count} frames of {self.place} '
+                f'{reason}',
                 logger='current')
-        return infos
+        self.require_images(infos, self.place)
+        if not any(x.get('depth_path', True) for x in infos):
+            raise self._error(f'no frame has a file of depth, '
+                              f"depth={self.files['depth']!r}")
+        if SEM_SEG in self.annotation_kinds:
+            self.add_maps(SEM_SEG, infos, self.data_prefix)
+        return sorted(infos, key=lambda x: x['scene'])
 
     def list_frames(self) -> Iterator[dict]:
         """Each frame: ``scene``, ``img_path`` and what the kinds name."""
@@ -215,7 +220,7 @@ class PosedRGBDDataset(SourceMixin, BaseDataset):
             img_path=osp.join(place, color),
             registration=self.registration)
         if DEPTH in self.annotation_kinds:
-            info.update(self.depth, depth_path=osp.join(place, depth))
+            info.update(self.depth_info(osp.join(place, depth)))
         if POSE in self.annotation_kinds:
             if trajectory is None:
                 path = osp.join(place, self.files['pose'].format(name))
@@ -223,29 +228,48 @@ class PosedRGBDDataset(SourceMixin, BaseDataset):
             else:
                 path, matrix = f'pose of {name}', trajectory[name]
             if matrix is None or not np.isfinite(matrix).all():
-                self.skipped['they have no pose'] += 1
+                self.skipped['have no pose and are left out'] += 1
                 return
             info.update(
                 extrinsics=self.extrinsics(matrix, path),
                 intrinsics=self._read_intrinsics(place))
         yield info
 
+    def depth_info(self, path: str) -> dict:
+        """What says a frame's depth; without a file it is missing."""
+        if not osp.exists(path):
+            self.skipped['have no file of depth'] += 1
+            path = ''
+        return dict(self.depth, depth_path=path)
+
     def extrinsics(self, matrix: np.ndarray, path: str) -> np.ndarray:
-        """World to camera, of OpenCV's axes."""
-        if matrix.shape not in ((3, 4), (4, 4)):
-            raise DatasetError(f'{path}: the pose has the shape '
-                               f'{matrix.shape}, where (4, 4) is due')
+        """World to camera (4, 4), of OpenCV's axes."""
+        if matrix.shape == (3, 4):
+            matrix = np.vstack([matrix, [0, 0, 0, 1]])
+        if matrix.shape != (4, 4) or not np.allclose(matrix[3], (0, 0, 0, 1)):
+            raise DatasetError(
+                f'{path}: a pose is a matrix 4x4 with 0 0 0 1 in its last row,'
+                f' not {matrix.tolist()}: is it transposed?')
+        rotation = matrix[:3, :3]
+        if np.abs(rotation @ rotation.T - np.eye(3)).max() > .02:
+            raise DatasetError(
+                f'{path}: the pose is not rigid (rows of its rotation are not '
+                'of length 1, or not orthogonal): is it a pose, and in meters?'
+            )
+        if np.linalg.det(rotation) < 0:
+            raise DatasetError(f'{path}: the pose mirrors the world: an axis '
+                               'has the wrong sign')
         if not self.world_to_camera:
-            opencv_extrinsics(matrix, 'opencv', path)  # it is rigid
             matrix = np.linalg.inv(matrix)
-        return opencv_extrinsics(matrix, self.axes, path)
+        return np.diag((*AXES[self.axes], 1)) @ matrix
 
     def _read_intrinsics(self, place: str) -> np.ndarray:
         """Matrix to pixels of the color."""
         matrix = self.intrinsics
         if isinstance(matrix, str):
-            matrix = read_matrix(osp.join(place, matrix))
-        return np.asarray(matrix, dtype=np.float64)[:3, :3]
+            place = osp.join(place, matrix)
+            matrix = read_matrix(place)
+        return check_intrinsics(matrix, place)
 
     def frames_of_scenes(self) -> Dict[str, List[int]]:
         """Indices of the frames of each scene."""
@@ -255,8 +279,19 @@ class PosedRGBDDataset(SourceMixin, BaseDataset):
         return scenes
 
 
-def read_boxes(path: str, classes: Sequence[str]) -> Dict[str, List[dict]]:
-    """Boxes of each image of a COCO file that are of the classes."""
+def check_intrinsics(matrix: Sequence, place: str) -> np.ndarray:
+    """The matrix (3, 3) to pixels."""
+    matrix = np.asarray(matrix, dtype=np.float64)[:3, :3]
+    if matrix.shape != (3, 3) or not np.allclose(matrix[2], (0, 0, 1)):
+        raise DatasetError(
+            f'{place}: intrinsics are a matrix 3x3 with 0 0 1 in its last row,'
+            f' not {matrix.tolist()}: is it transposed?')
+    return matrix
+
+
+def read_boxes(path: str, classes: Sequence[str]) -> Dict[str, dict]:
+    """``instances`` of the classes, ``height`` and ``width`` of each image of
+    a COCO file."""
     content = read_coco_json(path)
     check_category_names(content, path, classes,
                          "Give the names of the file in metainfo['classes']")
@@ -265,16 +300,20 @@ def read_boxes(path: str, classes: Sequence[str]) -> Dict[str, List[dict]]:
         for x in content['categories'] if x['name'] in classes
     }
     names = {x['id']: osp.normpath(x['file_name']) for x in content['images']}
-    boxes: Dict[str, List[dict]] = {x: [] for x in names.values()}
+    images: Dict[str, dict] = {
+        names[x['id']]:
+        dict(instances=[], height=x.get('height'), width=x.get('width'))
+        for x in content['images']
+    }
     for annotation in content['annotations']:
         x, y, width, height = annotation['bbox']
         if annotation['category_id'] in labels:
-            boxes[names[annotation['image_id']]].append(
+            images[names[annotation['image_id']]]['instances'].append(
                 dict(
                     bbox=[x, y, x + width, y + height],
                     bbox_label=labels[annotation['category_id']],
                     ignore_flag=int(bool(annotation.get('iscrowd')))))
-    return boxes
+    return images
 
 
 def read_matrix(path: str) -> np.ndarray:

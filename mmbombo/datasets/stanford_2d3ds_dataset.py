@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmbombo.registry import DATASETS
 from mmbombo.structures import DEPTH, IGNORE_INDEX, POSE, SEM_SEG
 from .errors import DatasetError
-from .posed_rgbd_dataset import PosedRGBDDataset
+from .posed_rgbd_dataset import PosedRGBDDataset, check_intrinsics
 from .seg_ids import MISSING_INDEX, read_indices
 
 CLASSES = ('ceiling', 'floor', 'wall', 'beam', 'column', 'window', 'door',
@@ -38,7 +38,8 @@ class Stanford2D3DSDataset(PosedRGBDDataset):
         scenes (Sequence[str]): Areas. Defaults to 1, 2, 3, 4 and 6; of 5b the
             cameras are not where they should be.
         metainfo (dict, optional): Defaults to all 13 classes.
-        **kwargs: Other arguments of :class:`PosedRGBDDataset`.
+        **kwargs: Arguments of :class:`PosedRGBDDataset` that say nothing of
+            files or cameras, and ``registration``.
     """
 
     def __init__(self,
@@ -48,17 +49,18 @@ class Stanford2D3DSDataset(PosedRGBDDataset):
                                           'area_4', 'area_6'),
                  metainfo: dict = None,
                  **kwargs) -> None:
-        if 'area_5b' in scenes:
-            print_log(
-                'Stanford2D3DSDataset: poses and images of area_5b are known '
-                'not to fit together; votes of its views are wrong',
-                logger='current')
         super().__init__(
             annotation_kinds,
             data_root,
             scenes,
+            color='rgb',
+            depth='depth',
+            pose='pose',
+            intrinsics='pose',
             depth_scale=512,
             depth_missing=(65535, ),
+            axes='opencv',
+            world_to_camera=True,
             metainfo=metainfo or dict(classes=CLASSES, seg_classes=CLASSES),
             **kwargs)
 
@@ -88,6 +90,11 @@ class Stanford2D3DSDataset(PosedRGBDDataset):
     def list_frames(self) -> Iterator[dict]:
         """Each perspective image of the areas."""
         for area in self.scene_folders():
+            if area == 'area_5b':
+                print_log(
+                    'Stanford2D3DSDataset: poses and images of area_5b are '
+                    'known not to fit together; votes of its views are wrong',
+                    logger='current')
             folder = osp.join(self.data_root, area, 'data')
             for path in sorted(glob.glob(f'{folder}/rgb/*_domain_rgb.png')):
                 yield self._frame(area, folder, path)
@@ -103,9 +110,12 @@ class Stanford2D3DSDataset(PosedRGBDDataset):
             for kind, end in (('depth', 'png'), ('pose', 'json'), ('semantic',
                                                                    'png'))
         }
-        info = dict(scene=f'{area}/{room["room"]}', img_path=path)
+        info = dict(
+            scene=f'{area}/{room["room"]}',
+            img_path=path,
+            registration=self.registration)
         if DEPTH in self.annotation_kinds:
-            info.update(self.depth, depth_path=files['depth'])
+            info.update(self.depth_info(files['depth']))
         if POSE in self.annotation_kinds:
             info.update(self._read_pose(files['pose']))
         if SEM_SEG in self.annotation_kinds and self.own_masks:
@@ -123,9 +133,8 @@ class Stanford2D3DSDataset(PosedRGBDDataset):
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DatasetError(
                 f'{path}: no pose of 2D-3D-S ({error!r})') from None
-        self.world_to_camera = True
         return dict(
-            intrinsics=matrices[0],
+            intrinsics=check_intrinsics(matrices[0], path),
             extrinsics=self.extrinsics(matrices[1], path))
 
     def get_data_info(self, idx: int) -> dict:
@@ -135,10 +144,9 @@ class Stanford2D3DSDataset(PosedRGBDDataset):
             info['index_classes'] = self.index_classes
         return info
 
-    def instances(self, idx: int) -> Sequence[Tuple[list, int]]:
-        """Tight boxes and labels of the objects that a mask shows, from which
-        sparse boxes are drawn; those of less than 1 % of the image are left
-        out."""
+    def instances(self, idx: int) -> Sequence[Tuple[list, int, bool]]:
+        """Of the objects that a mask shows, tight boxes, labels, and whether
+        they are less than 1 % of the image; sparse boxes are made of them."""
         path = self.get_data_info(idx)['seg_map_path']
         indices = read_indices(path)
         labels, classes = self._read_labels(), self._metainfo['classes']
@@ -147,10 +155,10 @@ class Stanford2D3DSDataset(PosedRGBDDataset):
         for index in np.unique(indices[indices != MISSING_INDEX]):
             shown = indices == index
             name = labels[index] if index < len(labels) else IGNORE_INDEX
-            if name == IGNORE_INDEX or seg[name] not in classes or (
-                    shown.mean() < .01):
+            if name == IGNORE_INDEX or seg[name] not in classes:
                 continue
             x, y = shown.any(0).nonzero()[0], shown.any(1).nonzero()[0]
             box = [x[0], y[0], x[-1] + 1, y[-1] + 1]
-            found.append(([*map(int, box)], classes.index(seg[name])))
+            found.append(([*map(int, box)], classes.index(seg[name]),
+                          bool(shown.mean() < .01)))
         return found

@@ -140,25 +140,36 @@ class BoxVoteObjectness:
     Args:
         points (Tensor): ``(N, 3)``.
         num_classes (int): C.
-        min_views (float): A point in boxes that fewer views see is undefined.
-            (Outside of all boxes of one view, it is background.) Defaults to
-            2.
+        min_views (int): A point with votes of boxes that fewer views with
+            boxes see is undefined. (Outside of all boxes of one view, it is
+            background.) Defaults to 2.
+        weight (float): How much a view with the network's probabilities
+            counts beside one with boxes. Defaults to 0.1.
         **tolerance: See :func:`visibility`.
+
+    Attributes:
+        views (Tensor): ``(N, )``, how many views with boxes see a point.
+        votes (Tensor): ``(N, C)``, how many of them vote for a class.
+        network_views (Tensor): ``(N, )``, how many the network saw it in.
+        posteriors (Tensor): ``(N, C)``, sum of what it said.
+        areas (Tensor): ``(N, C)``, sum of the areas of the boxes that voted,
+            in pixels.
     """
 
     def __init__(self,
                  points: Tensor,
                  num_classes: int,
-                 min_views: float = 2,
+                 min_views: int = 2,
+                 weight: float = .1,
                  **tolerance: float) -> None:
         self.points = points
         self.min_views = min_views
+        self.weight = weight
         self.tolerance = tolerance
-        self.views = points.new_zeros(len(points))
-        self.votes = points.new_zeros(len(points), num_classes)
-        #: Sum of the areas of the boxes that voted, in pixels, and their count
-        self.areas = torch.zeros_like(self.votes)
-        self.boxes = torch.zeros_like(self.votes)
+        self.views, self.network_views = torch.zeros(
+            2, len(points), dtype=torch.int32)
+        self.votes, self.posteriors, self.areas = points.new_zeros(
+            3, len(points), num_classes)
 
     def _seen(self, view: View) -> Iterable[Tuple[Tensor, Tensor, Tensor]]:
         """Points, positions and pixels of what a view sees, in chunks."""
@@ -186,48 +197,59 @@ class BoxVoteObjectness:
                 inside = ((positions >= low[i]) &
                           (positions <= high[i])).all(1)
                 smallest[inside, labels[i]] = areas[i]
-            voted = (smallest > 0).to(self.votes)
-            self.votes[index] += voted
-            self.boxes[index] += voted
+            self.votes[index] += (smallest > 0).to(self.votes)
             self.areas[index] += smallest
 
-    def add_posteriors(self,
-                       view: View,
-                       posteriors: Tensor,
-                       weight: float = 1.) -> None:
-        """Add what a network says, ``(C, H, W)``; its views count by a weight
-        where they see a point."""
-        posteriors = posteriors.flatten(1)
+    def add_mask(self, view: View, mask: Tensor) -> None:
+        """Add the votes of a view with boxes whose pixels are told apart:
+        which classes each shows, ``(C, H, W)`` of 0 and 1."""
+        self._add_pixels(view, mask, self.views, self.votes)
+
+    def add_posteriors(self, view: View, posteriors: Tensor) -> None:
+        """Add what a network says, ``(C, H, W)``."""
+        self._add_pixels(view, posteriors, self.network_views, self.posteriors)
+
+    def _add_pixels(self, view: View, scores: Tensor, views: Tensor,
+                    votes: Tensor) -> None:
+        scores = scores.flatten(1)
         for index, _, pixels in self._seen(view):
-            self.views[index] += weight
-            self.votes[index] += weight * posteriors[:, pixels].T
+            views[index] += 1
+            votes[index] += scores[:, pixels].T
 
     def merge(self, other: 'BoxVoteObjectness') -> None:
         """Add the votes of another one for the same points."""
-        for name in ('views', 'votes', 'areas', 'boxes'):
+        for name in ('views', 'votes', 'areas', 'network_views', 'posteriors'):
             getattr(self, name).add_(getattr(other, name))
 
-    def finalize(self) -> Tuple[Tensor, Tensor]:
-        """Objectness ``(N, C)`` in 0..1, or :data:`UNDEFINED`, and the number
-        of views ``(N, )``."""
-        scores = self.votes / self.views.clamp(min=1e-6)[:, None]
-        unsure = (self.views < self.min_views) & (self.votes > 0).any(1)
-        scores[unsure | (self.views == 0)] = UNDEFINED
-        return scores, self.views
+    @property
+    def counted(self) -> Tensor:
+        """Tensor: ``(N, )``, how much all views count that see a point."""
+        return self.views + self.weight * self.network_views
 
-    def settled(self, margin: float = .1) -> Tensor:
+    def finalize(self) -> Tensor:
+        """Objectness ``(N, C)`` in 0..1, or :data:`UNDEFINED`.
+
+        What no view with boxes sees has the mean of the network.
+        """
+        scores = self.votes + self.weight * self.posteriors
+        scores /= self.counted.clamp(min=1e-6)[:, None]
+        unsure = (self.views < self.min_views) & (self.votes > 0).any(1)
+        scores[unsure | (self.counted == 0)] = UNDEFINED
+        return scores
+
+    def settled(self) -> Tensor:
         """Objectness ``(N, C)``, of which ties are decided.
 
         A mug on a table is in the boxes of both in each view. Of classes
-        within ``margin`` of the best, the one whose boxes are the smallest
+        within half a vote of the best, the one whose boxes are the smallest
         keeps its score, and the others get 0.
         """
-        scores, _ = self.finalize()
-        sizes = self.areas / self.boxes  # not a number without boxes
+        scores = self.finalize()
+        margin = .5 / self.counted.clamp(min=1e-6)[:, None]
         tied = (scores >= scores.amax(1, keepdim=True) - margin) & (scores > 0)
-        sizes = torch.where(tied, sizes.nan_to_num(torch.inf, torch.inf),
+        # without boxes, as of masks and the network, the best one wins
+        sizes = torch.where(tied & (self.areas > 0), self.areas / self.votes,
                             torch.inf)
-        # without boxes at all, as of a network, it is the best
         winner = torch.where(sizes.isfinite().any(1), sizes.argmin(1),
                              scores.argmax(1))
         lost = tied.scatter(1, winner[:, None], False)
@@ -248,8 +270,8 @@ def render_point_scores(points: Tensor,
             :data:`UNDEFINED`.
         view (View): ``(H, W)``.
         fill (int): Pixels without a point get the scores of a pixel that is
-            at most so many pixels away, over pixels of about the same depth
-            or without depth. Defaults to 16.
+            at most so many pixels away, and of about the same depth; it needs
+            none itself. Defaults to 16.
         tolerance (float): See :func:`visibility`.
         relative (float): See :func:`visibility`.
 
@@ -289,10 +311,11 @@ def _fill_holes(covered: Tensor, depth: Tensor, steps: int, tolerance: float,
         found = torch.full_like(holes, -1)
         z = depth[holes]
         for row, column in NEIGHBORS:
-            beside = holes + row * (width + 2) + column
-            near = (z - depth[beside]).abs() < tolerance + relative * z
-            near |= (z == 0) | (depth[beside] == 0)
-            found = torch.where((found < 0) & near, source[beside], found)
+            other = source[holes + row * (width + 2) + column]
+            # a chain over missing depth stays on the surface it began on
+            distance = (z - depth[inner[other]]).abs()
+            near = (z == 0) | (distance < tolerance + relative * z)
+            found = torch.where((found < 0) & near, other, found)
         if not (found >= 0).any():
             break
         source[holes] = found
@@ -314,8 +337,8 @@ def keep_in_boxes(scores: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
 
 def scores_to_pseudo_label(scores: Tensor,
                            known: Tensor,
-                           fg_thr: float = .6,
-                           bg_thr: float = .2,
+                           fg_thr: float,
+                           bg_thr: float,
                            image: Optional[Tensor] = None,
                            crf: Union[CRFParams, str, None] = None) -> Tensor:
     """A mask of scores.
@@ -324,9 +347,9 @@ def scores_to_pseudo_label(scores: Tensor,
         scores (Tensor): ``(C, H, W)`` in 0..1.
         known (Tensor): ``(H, W)`` bool: the others are 255.
         fg_thr (float): A pixel has the class of the highest score, if it is
-            at least this. Defaults to 0.6.
+            at least this.
         bg_thr (float): It is background, 0, if all scores are below. Between,
-            it is 255. Defaults to 0.2.
+            it is 255.
         image (Tensor, optional): RGB ``(3, H, W)`` in 0..255, for the CRF.
         crf (CRFParams | str, optional): A :class:`DenseCRF` over classes and
             background, which has 1 minus the highest score. Defaults to None.

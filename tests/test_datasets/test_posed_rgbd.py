@@ -10,6 +10,7 @@ import torch
 from mmbombo.datasets import (DatasetError, PosedRGBDDataset,
                               Stanford2D3DSDataset)
 from mmbombo.datasets.posed_rgbd_dataset import quaternion_pose
+from mmbombo.datasets.transforms.load_depth import fit_depth
 
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadPartialAnnotations')]
 PACK = dict(type='PackMultiTaskInputs')
@@ -126,7 +127,8 @@ def test_scannet_and_tum(root):
     their times."""
     write_frame(root / 'a', '1', np.full((4, 4), -np.inf))
     dataset = build(root)
-    assert len(dataset) == 3 and dataset.skipped['they have no pose'] == 1
+    lost = {'have no pose and are left out': 1}
+    assert len(dataset) == 3 and dataset.skipped == lost
 
     scene = root / 'tum'
     write_frame(scene, '0')
@@ -146,7 +148,7 @@ def test_scannet_and_tum(root):
         intrinsics=K.tolist(),
         depth_scale=5000,
         depth_missing=(0, ))
-    assert len(dataset) == 2 and dataset.skipped['they have no pose'] == 1
+    assert len(dataset) == 2 and dataset.skipped == lost
     assert np.allclose(
         dataset.get_data_info(0)['extrinsics'][:3, 3], [-1, -2, -3])
     # a quarter turn to the left: the camera's x is the world's y
@@ -181,14 +183,64 @@ def test_boxes_of_some_frames(root):
 
 
 @pytest.mark.parametrize('pose, message', [
-    (POSE * 1000, 'not rigid'),
+    (POSE[:3] * 1000, 'not rigid'),
     (POSE * [-1, 1, 1, 1], 'mirrors'),
-    (POSE[:2], r'shape \(2, 4\)'),
+    (POSE[:2], 'is a matrix 4x4'),
+    (POSE.T, 'is it transposed'),
 ])
 def test_bad_poses(root, pose, message):
     write_frame(root / 'b', '0', pose)
     with pytest.raises(DatasetError, match=f'b/0.pose.txt: .*{message}'):
         build(root)
+
+
+def test_pose_of_three_rows(root):
+    whole = build(root).get_data_info(0)['extrinsics']
+    write_frame(root / 'a', '0', POSE[:3])
+    assert np.array_equal(build(root).get_data_info(0)['extrinsics'], whole)
+
+
+@pytest.mark.parametrize('matrix', [K.T, [[30., 30, 16, 12]], K[:2]])
+def test_bad_intrinsics(root, matrix):
+    np.savetxt(root / 'b/camera-intrinsics.txt', matrix)
+    with pytest.raises(DatasetError, match='b/camera-intrinsics.txt: .* 3x3'):
+        build(root)
+
+
+def test_depth_without_files(root):
+    """One frame may lack it, all may not."""
+    (root / 'a/0.depth.png').unlink()
+    dataset = build(root)
+    assert dataset.skipped == {'have no file of depth': 1}
+    depths = [dataset[i]['data_samples'].depth.data for i in (0, 1)]
+    assert depths[0].shape == depths[1].shape
+    assert not depths[0].any() and depths[1].any()
+    with pytest.raises(DatasetError, match="no frame .* depth='{}.png'"):
+        build(root, depth='{}.png')
+
+
+def test_depth_of_scannet_is_almost_of_the_same_proportions():
+    depth = np.arange(480 * 640, dtype=np.float32).reshape(480, 640)
+    fitted = fit_depth(depth, (968, 1296), 'a.png')
+    assert fitted.shape == (968, 1296) and fitted[0, 0] == 0
+    assert fitted[-1, -1] == depth[-1, -1]
+    # the nearest pixel of each center
+    assert fitted[484, 648] == depth[int(484.5 * 480 / 968),
+                                     int(648.5 * 640 / 1296)]
+
+
+def test_boxes_of_another_size_of_image(root):
+    image = dict(id=7, file_name='a/1.color.jpg', height=48, width=64)
+    box = dict(id=1, image_id=7, category_id=3, bbox=[1, 2, 3, 4], area=12)
+    content = dict(
+        images=[image], annotations=[box], categories=[dict(id=3, name='mug')])
+    (root / 'boxes.json').write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match='32x24, not 64x48'):
+        build(
+            root, ('bbox', ),
+            frames='boxed',
+            ann_file='boxes.json',
+            metainfo=dict(classes=('mug', )))[0]
 
 
 @pytest.mark.parametrize('depth, message', [
@@ -215,7 +267,8 @@ LABELS = [
 
 @pytest.fixture
 def stanford(tmp_path):
-    """Two frames of area 1 and one of area 5b, named as in the set."""
+    """Two frames of area 1 and one of area 5b, named as in the set, with what
+    is not read beside them."""
     (tmp_path / 'assets').mkdir()
     (tmp_path / 'assets' / 'semantic_labels.json').write_text(
         json.dumps(LABELS))
@@ -228,6 +281,11 @@ def stanford(tmp_path):
         data = tmp_path / area / 'data'
         for kind in ('rgb', 'depth', 'semantic', 'pose'):
             (data / kind).mkdir(parents=True, exist_ok=True)
+
+        for folder in ('pano/rgb', 'data/global_xyz'):
+            (tmp_path / area / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / area / folder /
+             f'{START}{number}_domain_rgb.png').write_bytes(b'no image')
 
         def path(kind, end='png'):
             return f'{data}/{kind}/{START}{number}_domain_{kind}.{end}'
@@ -273,11 +331,22 @@ def test_stanford(stanford):
     assert (ids[25] == 255).all()  # 0x0D0D0D is no index
     assert (ids[12, 12:] == 255).all()  # <UNK>
     assert ids[20, 20] == 0  # a table is background here
-    assert dataset.instances(0) == [([0, 0, 10, 40], 0), ([10, 0, 20, 10], 0),
-                                    ([20, 30, 40, 40], 1)]
+    assert dataset.instances(0) == [([0, 0, 10, 40], 0, False),
+                                    ([10, 0, 20, 10], 0, False),
+                                    ([20, 30, 40, 40], 1, False)]
+    tables = Stanford2D3DSDataset(('sem_seg', ),
+                                  str(stanford),
+                                  scenes='area_1',
+                                  pipeline=[*LOAD, PACK])
+    assert ([20, 20, 21, 21], 7, True) in tables.instances(0)
+    moved = Stanford2D3DSDataset(
+        KINDS, str(stanford), registration=(1, 3, 0), pipeline=[*LOAD, PACK])
+    assert moved[0]['data_samples'].camera[0, 0, 2] == 23
+    with pytest.raises(TypeError, match='world_to_camera'):
+        Stanford2D3DSDataset(KINDS, str(stanford), world_to_camera=False)
 
 
-def test_stanford_mistakes(stanford, caplog):
+def test_stanford_mistakes(stanford):
     with pytest.raises(DatasetError, match='match no folder'):
         Stanford2D3DSDataset(KINDS, str(stanford), scenes='area_9')
     labels = stanford / 'assets' / 'semantic_labels.json'

@@ -8,7 +8,8 @@ depth, ``masks``, options of ``MultiViewMasks`` (``boxes``, the COCO file),
 and ``out``, the folder: there are ``OUT/FRAME.png``, which
 ``data_prefix=dict(seg_map_path=OUT)`` of a ``PosedRGBDDataset`` reads, and the
 votes of each scene in ``OUT/votes``. What is there already is kept, so an
-interrupted run continues; other options or boxes need another folder.
+interrupted run continues; other options, boxes, depth or poses need another
+folder.
 
 If the data set has true masks (``truth``, what is different in ``frames`` to
 read these), the masks are compared with them, those of frames with boxes and
@@ -16,7 +17,8 @@ others apart. --compare does the same with GrabCut and filled boxes on the
 frames with boxes.
 
 --draw-boxes SHARE writes the COCO file first, where there is none: tight boxes
-of the objects in the masks of 2D-3D-S, in a seeded share of the frames.
+of the objects in the masks of 2D-3D-S, in a seeded share of the frames; those
+of less than 1 % of the image are crowds, which do not vote.
 """
 import argparse
 import os
@@ -62,13 +64,15 @@ def parse_args() -> argparse.Namespace:
 if __name__ == '__main__':  # --help waits for no library
     parse_args()
 
+import hashlib
 import io
 import json
 from collections import Counter
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Tuple
+from urllib.parse import quote
 
 import cv2
 import mmcv
@@ -78,16 +82,17 @@ from mmdet.evaluation import bbox_overlaps
 from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 from PIL import Image
+from torch import Tensor
 
 from mmbombo.datasets.posed_rgbd_dataset import read_boxes
 from mmbombo.datasets.source import map_name
 from mmbombo.engine.pseudo_labels import MultiViewMasks
-from mmbombo.engine.pseudo_labels.multiview_masks import Boxes, ScenePoints
+from mmbombo.engine.pseudo_labels.multiview_masks import ScenePoints
 from mmbombo.engine.pseudo_labels.pseudo_label_writer import save
 from mmbombo.evaluation.functional import MaskQuality
 from mmbombo.registry import DATASETS
 from mmbombo.utils import UserError, user_errors
-from mmbombo.utils.atomic_write import atomic_write, file_sha256
+from mmbombo.utils.atomic_write import atomic_write
 from mmbombo.utils.config_names import load_config
 from mmbombo.visualization import label_map_image
 from mmbombo.weak_labels.multiview import backproject_depth, project_points
@@ -95,6 +100,9 @@ from mmbombo.weak_labels.multiview import backproject_depth, project_points
 #: Smaller components, in pixels, get no box.
 MIN_AREA = 30
 KEYS = {'frames', 'masks', 'out', 'truth'}
+#: What the masks of a scene depend on, of its frames
+FACTS = ('img_id', 'extrinsics', 'intrinsics', 'registration', 'depth_scale',
+         'depth_missing')
 #: Nothing is augmented.
 PIPELINE = [
     dict(type=x) for x in ('LoadImageFromFile', 'LoadPartialAnnotations',
@@ -112,20 +120,35 @@ class Work:
         self.writer.look_up(self.dataset)
         self.scenes = self.dataset.frames_of_scenes()
         self.out = Path(out)
-        options = dict(masks=masks, boxes=file_sha256(Path(masks['boxes'])))
-        self._require_same(json.dumps(options, sort_keys=True))
+        self.options = dict(masks, boxes=None)
+        for scene in self.scenes:
+            self._require_same(scene)
 
-    def _require_same(self, options: str) -> None:
-        """Refuse a folder of masks that were made in another way."""
-        record = self.out / 'votes' / 'options.json'
-        if record.exists() and record.read_text() != options:
-            raise UserError(f'{self.out} has masks of other options or boxes; '
-                            'remove it, or write to another folder (`out`)')
-        atomic_write(record, options.encode())
+    def _require_same(self, scene: str) -> None:
+        """Refuse masks of a scene that were made in another way."""
+        frames = [self.dataset.get_data_info(i) for i in self.scenes[scene]]
+        files = [
+            os.stat(x[key]) for x in frames
+            for key in ('img_path', 'depth_path') if x[key]
+        ]
+        facts = json.dumps([
+            self.options, [self.writer.boxes.get(x['img_id']) for x in frames],
+            [[x[key] for key in FACTS]
+             for x in frames], [(x.st_size, x.st_mtime_ns) for x in files]
+        ],
+                           sort_keys=True,
+                           default=lambda x: x.tolist())
+        facts = hashlib.sha256(facts.encode()).hexdigest()
+        record = self.votes_file(scene).with_suffix('.sha256')
+        if record.exists() and record.read_text() != facts:
+            raise UserError(
+                f'{self.out} has masks of {scene} of other options, boxes, '
+                'depth or poses; remove it, or write to another folder (`out`)'
+            )
+        atomic_write(record, facts.encode())
 
     def votes_file(self, scene: str) -> Path:
-        name = scene.replace('/', '_').strip('.') or 'scene'
-        return self.out / 'votes' / f'{name}.npz'
+        return self.out / 'votes' / f'{quote(scene, safe="")}.npz'
 
     def mask_file(self, index: int) -> Path:
         path = self.dataset.get_data_info(index)['img_path']
@@ -157,8 +180,17 @@ def run(job, keys: list, jobs: int) -> list:
     """Do jobs in processes, with a bar."""
     if not keys:
         return []
-    with get_context('fork').Pool(jobs) as pool:
-        return list(track_iter_progress((pool.imap(job, keys, 1), len(keys))))
+    # they inherit the job, which for each key to pickle would be large
+    with get_context('fork').Pool(jobs, _set_job, (job, )) as pool:
+        return list(track_iter_progress((pool.imap(_do_job, keys), len(keys))))
+
+
+def _set_job(job) -> None:
+    _do_job.job = job
+
+
+def _do_job(key):
+    return _do_job.job(key)
 
 
 def write_masks(work: Work, jobs: int) -> None:
@@ -175,7 +207,8 @@ def write_masks(work: Work, jobs: int) -> None:
         if work.votes_file(x).exists()
     ]
     print(f'\nvotes of {len(scenes)} scenes, {counts.pop("points", 0)} points;'
-          f' {sum(sizes)} bytes of all {len(sizes)}, at most {max(sizes)}')
+          f' {sum(sizes)} bytes of all {len(sizes)}, at most '
+          f'{max(sizes, default=0)}')
     for reason, count in counts.items():
         if count:
             print(f'{count} {reason}')
@@ -227,31 +260,39 @@ def boxes_of_mask(ids: np.ndarray, label: int) -> np.ndarray:
     return np.stack([x, y, x + width, y + height], 1)[area >= MIN_AREA]
 
 
-def warped_boxes(work: Work, index: int) -> Boxes:
-    """Boxes of the nearest frame that has some, where depth puts them."""
-    pose = work.dataset.get_data_info(index)['extrinsics']
-    infos = {
-        i: work.dataset.get_data_info(i)
-        for i in range(len(work.dataset))
-    }
-    nearest = min((i for i, x in infos.items()
-                   if x['img_id'] in work.writer.boxes and i != index),
-                  key=lambda i: np.abs(infos[i]['extrinsics'] - pose).sum())
+def warped_boxes(work: Work, index: int) -> Tuple[Tensor, Tensor]:
+    """Boxes of the nearest frame of the scene that has some, where depth puts
+    them, and labels."""
+    info = work.dataset.get_data_info(index)
+    others = map(work.dataset.get_data_info, work.scenes[info['scene']])
+    nearest = min((
+        x for x in others
+        if x['img_id'] in work.writer.boxes and x['img_id'] != info['img_id']),
+                  key=lambda x: distance(x['extrinsics'], info['extrinsics']),
+                  default=info)
     source, view = (
-        work.writer.view(work.dataset, i) for i in (nearest, index))
-    height, width = view.depth.shape
+        work.writer.view(work.dataset, x['sample_idx'])
+        for x in (nearest, info))
+    if nearest is info or source is None or view is None:
+        return torch.zeros(0, 4), torch.zeros(0)
+    size = torch.tensor(view.depth.shape).flip(0)
     points = backproject_depth(source)
-    boxes, labels = work.writer.boxes_of(infos[nearest]['img_id'], source)
-    warped = []
-    for x1, y1, x2, y2 in boxes.int().tolist():
+    boxes, labels, _ = work.writer.boxes_of(nearest['img_id'], source)
+    warped = torch.zeros_like(boxes)
+    for i, (x1, y1, x2, y2) in enumerate(boxes.int().tolist()):
         seen = source.depth[y1:y2, x1:x2] > 0
-        places, z = project_points(points[y1:y2, x1:x2][seen], view.intrinsics,
-                                   view.extrinsics)
-        places = places[z > 0].clamp(min=0)
-        places = places.minimum(torch.tensor([width, height]))
-        warped.append(
-            [*places.amin(0), *places.amax(0)] if len(places) else [0] * 4)
-    return Boxes(torch.tensor(warped).reshape(-1, 4), labels)
+        places, z = project_points(points[y1:y2, x1:x2][seen], *view[1:])
+        places = places[z > 0].clamp(min=0).minimum(size)
+        if len(places):
+            warped[i] = torch.cat([places.amin(0), places.amax(0)])
+    return warped, labels
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Meters and radians between two cameras."""
+    move = one @ np.linalg.inv(other)
+    cosine = (np.trace(move[:3, :3]) - 1) / 2
+    return np.linalg.norm(move[:3, 3]) + np.arccos(np.clip(cosine, -1, 1))
 
 
 def judge(work: Work, path: str) -> None:
@@ -264,18 +305,19 @@ def judge(work: Work, path: str) -> None:
         if name not in wanted:
             continue
         ids = np.array(Image.open(work.mask_file(i)))
-        warped = warped_boxes(work, i)
-        for box in wanted[name]:
+        warped, labels = warped_boxes(work, i)
+        for box in wanted[name]['instances']:
             label = box['bbox_label']
-            found = (boxes_of_mask(ids, label),
-                     warped.boxes[warped.labels == label].numpy())
-            ious[classes[label]].append([
-                max(bbox_overlaps(np.array([box['bbox']], float), x)[0],
-                    default=0) for x in found
-            ])
+            found = (boxes_of_mask(ids,
+                                   label), warped[labels == label].numpy())
+            if not box['ignore_flag']:
+                ious[classes[label]].append([
+                    max(bbox_overlaps(np.array([box['bbox']], float), x)[0],
+                        default=0) for x in found
+                ])
     print('| class | boxes | votes | warped |\n| --- | ---: | ---: | ---: |')
     for name, values in ious.items():
-        votes, warped = np.mean(values, axis=0)
+        votes, warped = np.mean(values, axis=0) if values else (np.nan, ) * 2
         print(f'| {name} | {len(values)} | {votes:.2f} | {warped:.2f} |')
 
 
@@ -296,14 +338,15 @@ def draw_boxes(frames: dict, path: Path, share: float, seed: int) -> None:
         height, width = mmcv.imread(info['img_path']).shape[:2]
         images.append(
             dict(id=i, file_name=info['img_id'], height=height, width=width))
-        for (x1, y1, x2, y2), label in dataset.instances(i):
+        for (x1, y1, x2, y2), label, is_small in dataset.instances(i):
             annotations.append(
                 dict(
                     id=len(annotations) + 1,
                     image_id=i,
                     category_id=label + 1,
                     bbox=[x1, y1, x2 - x1, y2 - y1],
-                    area=(x2 - x1) * (y2 - y1)))
+                    area=(x2 - x1) * (y2 - y1),
+                    iscrowd=int(is_small)))
     names = dataset.metainfo['classes']
     content = dict(
         images=images,

@@ -1,10 +1,9 @@
 # Copyright (c) mmbombo contributors.
-from . import saliency  # noqa: F401
+from . import load_depth, saliency  # noqa: F401
 from .add_gt_regions import AddGTRegions
 from .image_crops import RandomPaddedCrop, RandomResizedCrop
 from .imply_image_labels import ImplyImageLabels
 from .label_components import LabelComponents
-from .load_depth import LoadDepth, LoadPose
 from .load_panoptic_instances import LoadPanopticInstances
 from .load_partial_annotations import LoadPartialAnnotations
 from .load_pseudo_mask import LoadPseudoMask
@@ -15,9 +14,9 @@ from .recorded_moves import move_maps, move_saliency, move_superpixels
 from .region_resize import RegionResize
 
 __all__ = [
-    'AddGTRegions', 'ImplyImageLabels', 'LabelComponents', 'LoadDepth',
-    'LoadPanopticInstances', 'LoadPartialAnnotations', 'LoadPose',
-    'LoadPseudoMask', 'LoadRegions', 'PackMultiTaskInputs', 'PackRegions',
-    'RandomPaddedCrop', 'RandomResizedCrop', 'RandomZoomCrop', 'RegionResize',
-    'move_maps', 'move_saliency', 'move_superpixels'
+    'AddGTRegions', 'ImplyImageLabels', 'LabelComponents',
+    'LoadPanopticInstances', 'LoadPartialAnnotations', 'LoadPseudoMask',
+    'LoadRegions', 'PackMultiTaskInputs', 'PackRegions', 'RandomPaddedCrop',
+    'RandomResizedCrop', 'RandomZoomCrop', 'RegionResize', 'move_maps',
+    'move_saliency', 'move_superpixels'
 ]

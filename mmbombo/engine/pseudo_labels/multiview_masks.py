@@ -1,22 +1,23 @@
 # Copyright (c) mmbombo contributors.
+import math
 from collections import Counter
-from functools import lru_cache
-from typing import (Dict, Iterable, List, NamedTuple, Optional, Sequence,
-                    Tuple, Union)
+from typing import Dict, Iterable, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mmcv
 import numpy as np
 import torch
 from mmdet.structures import SampleList
 from mmengine.dataset import BaseDataset, pseudo_collate
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmbombo.datasets.boxes import clip_box
+from mmbombo.datasets.checks.image_size_check import find_doubt
 from mmbombo.datasets.errors import DatasetError
+from mmbombo.datasets.image_size import read_image_size
 from mmbombo.datasets.posed_rgbd_dataset import read_boxes
 from mmbombo.datasets.source_tree import leaf_datasets
-from mmbombo.datasets.transforms.load_depth import LoadDepth, LoadPose
-from mmbombo.models.utils import evaluation_mode
+from mmbombo.datasets.transforms.load_depth import camera_of, depth_of
 from mmbombo.registry import TASK_UTILS
 from mmbombo.structures import IGNORE_INDEX, ClassMap
 from mmbombo.utils import UserError
@@ -40,9 +41,11 @@ class ScenePoints(NamedTuple):
 
 
 class Boxes(NamedTuple):
-    """Boxes ``(M, 4)`` of a frame and their classes ``(M, )``."""
+    """Boxes ``(M, 4)`` of a frame, their classes ``(M, )``, and where no box
+    is to be ignored ``(H, W)``."""
     boxes: Tensor
     labels: Tensor
+    certain: Tensor
 
 
 @TASK_UTILS.register_module()
@@ -55,15 +58,17 @@ class MultiViewMasks(MaskWriter):
 
     Args:
         boxes (str): COCO file of boxes. The frames that it lists have all
-            theirs; of others none is known.
+            theirs; of others none is known. What is in a crowd is not known
+            in its frame.
         method (str): What a frame with boxes votes for at a pixel. 'grabcut':
             what Box-for-Mask finds there, see :func:`boxes_to_mask`; ours.
             'box': the classes of all boxes there, as in the paper, of which
             only views from other sides leave the object; good values are
             then ``min_views=2, fg_thr=.8, bg_thr=.6``. Defaults to 'grabcut'.
         voxel (float): A point stands for a cube of this side, in meters,
-            which bounds the memory. Defaults to 0.02.
-        min_views (float): See :class:`BoxVoteObjectness`. Defaults to 1.
+            which bounds the memory: that of the points of one scene. Defaults
+            to 0.02.
+        min_views (int): See :class:`BoxVoteObjectness`. Defaults to 1.
         fg_thr (float): See :func:`scores_to_pseudo_label`. Defaults to 0.6.
         bg_thr (float): Defaults to 0.4.
         crf (str | dict, optional): Parameters of a CRF, see
@@ -71,8 +76,6 @@ class MultiViewMasks(MaskWriter):
         weight (float): How much a view with the network's probabilities
             counts beside one with boxes; 0 does without a network, as the
             first stage must. Defaults to 0.1.
-        margin (float): Classes whose scores differ less are tied. Defaults to
-            0.1.
         tolerance (float): Meters between a point and the depth of its pixel.
             Defaults to 0.05.
         relative (float): What is added to it, as a share of the distance.
@@ -83,12 +86,11 @@ class MultiViewMasks(MaskWriter):
                  boxes: str,
                  method: str = 'grabcut',
                  voxel: float = .02,
-                 min_views: float = 1,
+                 min_views: int = 1,
                  fg_thr: float = .6,
                  bg_thr: float = .4,
                  crf: Union[str, dict, None] = None,
                  weight: float = .1,
-                 margin: float = .1,
                  tolerance: float = .05,
                  relative: float = .01) -> None:
         if method not in ('box', 'grabcut'):
@@ -101,7 +103,6 @@ class MultiViewMasks(MaskWriter):
         self.thresholds = dict(fg_thr=fg_thr, bg_thr=bg_thr)
         self.crf = None if crf is None else crf_params(crf)
         self.weight = weight
-        self.margin = margin
         self.tolerance = dict(tolerance=tolerance, relative=relative)
         #: Why frames, or boxes, do not count, and how many
         self.skipped: Counter = Counter()
@@ -130,66 +131,97 @@ class MultiViewMasks(MaskWriter):
                 f'{self.ann_file}: none of its images is one of the data set: '
                 f'it has {[*self.boxes][:1]}, that {sorted(known)[:1]}; '
                 '`file_name` counts from data_root')
+        others = len({*self.boxes} - known)
+        if others:
+            print_log(
+                f'{self.ann_file}: {others} of its {len(self.boxes)} images '
+                'are not in the data set',
+                logger='current')
 
     def view(self, dataset: BaseDataset, index: int) -> Optional[View]:
         """Where the pixels of a frame are, or None without depth."""
         info = dataset.get_data_info(index)
-        info['img'] = mmcv.imread(info['img_path'])
-        info['ori_shape'] = info['img'].shape[:2]
-        try:
-            depth = LoadDepth().transform(info)['gt_depth']
-        except DatasetError as error:
-            if not isinstance(error.__cause__, FileNotFoundError):
-                raise
-            depth = np.zeros(0)
+        info['ori_shape'] = read_image_size(info['img_path'])
+        depth = depth_of(info)
         if not (depth > 0).any():
             return None
-        intrinsics, extrinsics = LoadPose().transform(info)['gt_camera']
         return View(*(torch.from_numpy(x).float()
-                      for x in (depth, intrinsics, extrinsics)))
+                      for x in (depth, *camera_of(info))))
 
     def boxes_of(self, name: str, view: View) -> Optional[Boxes]:
         """Boxes of a frame inside of it, or None if it lists none."""
         if name not in self.boxes:
             return None
-        height, width = view.depth.shape
+        listed, shape = self.boxes[name], view.depth.shape
+        doubt = find_doubt((listed['height'], listed['width']), tuple(shape),
+                           [x['bbox'] for x in listed['instances']])
+        if doubt:
+            raise DatasetError(f'{name} in {self.ann_file}: {doubt}')
         boxes, labels = [], []
-        for instance in self.boxes[name]:
-            box = clip_box(instance['bbox'], width, height)
-            if box is None or instance['ignore_flag']:
-                self.skipped['boxes outside of the image or crowds'] += 1
-                continue
-            boxes.append(box)
-            labels.append(instance['bbox_label'])
+        certain = torch.ones(shape, dtype=torch.bool)
+        for instance in listed['instances']:
+            box = clip_box(instance['bbox'], *shape[::-1])
+            if box is None:
+                self.skipped['boxes outside of the image'] += 1
+            elif instance['ignore_flag']:
+                self.skipped['crowds'] += 1
+                x1, y1, x2, y2 = box
+                certain[int(y1):math.ceil(y2), int(x1):math.ceil(x2)] = False
+            else:
+                boxes.append(box)
+                labels.append(instance['bbox_label'])
         return Boxes(
             torch.tensor(boxes).reshape(-1, 4),
-            torch.tensor(labels, dtype=torch.long))
+            torch.tensor(labels, dtype=torch.long), certain)
 
     def vote(self,
              dataset: BaseDataset,
              indices: Sequence[int],
              model: Optional[nn.Module] = None) -> ScenePoints:
         """Scores of the points of a scene, whose frames are ``indices``."""
-        load = lru_cache(64)(lambda i: self.view(dataset, i))
-        usable = [i for i in indices if load(i) is not None]
-        self.skipped['frames without depth'] += len(indices) - len(usable)
+        usable = self._usable(dataset, indices)
+
+        def load(i: int) -> View:
+            return self.view(dataset, i)
+
         points = point_cloud(map(load, usable), self.voxel)
         votes = BoxVoteObjectness(points, len(dataset.metainfo['classes']),
-                                  self.min_views, **self.tolerance)
+                                  self.min_views, self.weight,
+                                  **self.tolerance)
         for i in usable:
             view = load(i)
-            boxes = self.boxes_of(dataset.get_data_info(i)['img_id'], view)
-            if boxes is None:
+            found = self.boxes_of(dataset.get_data_info(i)['img_id'], view)
+            if found is None:
                 continue
+            # nothing is seen where there is no depth
             if self.method == 'box':
-                votes.add_view(view, *boxes)
+                votes.add_view(
+                    view._replace(depth=view.depth * found.certain),
+                    found.boxes, found.labels)
             else:
-                votes.add_posteriors(*self.masked(dataset, i, view))
-        self._check(dataset, indices, votes, [load(i) for i in usable[:1]])
+                votes.add_mask(*self.masked(dataset, i, view))
+        if not (votes.views >= self.min_views).any():
+            self.skipped['scenes without a point that '
+                         f'{self.min_views} boxed views see'] += 1
         for i in usable if model is not None and self.weight else ():
-            votes.add_posteriors(
-                load(i), posteriors(model, dataset, i), self.weight)
-        return ScenePoints(points, votes.settled(self.margin))
+            votes.add_posteriors(load(i), posteriors(model, dataset, i))
+        return ScenePoints(points, votes.settled())
+
+    def _usable(self, dataset: BaseDataset,
+                indices: Sequence[int]) -> Sequence[int]:
+        """Frames with depth; a wrong scale is refused."""
+        medians = {}
+        for i in indices:
+            view = self.view(dataset, i)
+            if view is not None:
+                medians[i] = view.depth[view.depth > 0].median().item()
+        self.skipped['frames without depth'] += len(indices) - len(medians)
+        if medians and np.median([*medians.values()]) > FARTHEST:
+            raise UserError(
+                f'{dataset.get_data_info(indices[0])["scene"]}: half of it is '
+                f'more than {FARTHEST:.0f} m away: correct depth_scale or '
+                'depth_missing of the data set')
+        return [*medians]
 
     def masked(self, dataset: BaseDataset, index: int,
                view: View) -> Tuple[View, Tensor]:
@@ -198,7 +230,6 @@ class MultiViewMasks(MaskWriter):
         ids = torch.from_numpy(self.box_mask(dataset, index, self.method))
         certain = ids != IGNORE_INDEX
         classes = torch.arange(1, len(dataset.metainfo['seg_classes']))
-        # nothing is seen where there is no depth
         return (view._replace(depth=view.depth * certain),
                 (ids == classes[:, None, None]).float())
 
@@ -210,7 +241,7 @@ class MultiViewMasks(MaskWriter):
         class_map = ClassMap(dataset.metainfo['classes'],
                              dataset.metainfo['seg_classes'])
         boxes, labels, flags = (
-            np.array([x[key] for x in self.boxes[info['img_id']]])
+            np.array([x[key] for x in self.boxes[info['img_id']]['instances']])
             for key in ('bbox', 'bbox_label', 'ignore_flag'))
         found = boxes_to_mask(
             mmcv.imread(info['img_path']), boxes, labels.astype(int), flags,
@@ -220,21 +251,6 @@ class MultiViewMasks(MaskWriter):
         single = found.classes.sum(1) == 1
         ids[:len(single)][single] = found.classes.argmax(1)[single]
         return ids[found.numbers]
-
-    def _check(self, dataset: BaseDataset, indices: Sequence[int],
-               votes: BoxVoteObjectness, views: List[View]) -> None:
-        """Refuse a wrong scale, and say where no views overlap."""
-        scene = dataset.get_data_info(indices[0])['scene']
-        for view in views:
-            median = view.depth[view.depth > 0].median().item()
-            if median > FARTHEST:
-                raise UserError(
-                    f'{scene}: half of the first frame is more than '
-                    f'{median:.0f} m away: correct depth_scale or '
-                    'depth_missing of the data set')
-        if not (votes.views >= self.min_views).any():
-            self.skipped['scenes without a point that '
-                         f'{self.min_views:g} boxed views see'] += 1
 
     def mask(self, dataset: BaseDataset, index: int,
              scene: ScenePoints) -> np.ndarray:
@@ -247,32 +263,41 @@ class MultiViewMasks(MaskWriter):
         scores, known = render_point_scores(*scene, view, **self.tolerance)
         boxes = self.boxes_of(info['img_id'], view)
         if boxes is not None:
-            scores = keep_in_boxes(scores, *boxes)
+            scores = keep_in_boxes(scores, boxes.boxes, boxes.labels)
+            known &= boxes.certain
         image = torch.from_numpy(image).movedim(2, 0)
         return scores_to_pseudo_label(
             scores, known, image=image, crf=self.crf,
             **self.thresholds).numpy()
 
     def prepare(self, model: nn.Module, dataset: BaseDataset) -> None:
-        """Count the votes of all scenes, the network's too."""
-        dataset, = leaf_datasets(dataset)
-        self.look_up(dataset)
-        self.dataset, self.scenes = dataset, {}
-        self.indices: Dict[str, int] = {}
-        with evaluation_mode(model):
-            for scene, indices in dataset.frames_of_scenes().items():
-                self.scenes[scene] = self.vote(dataset, indices, model)
-                for i in indices:
-                    self.indices[dataset.get_data_info(i)['img_path']] = i
+        """Look up the boxes and the frames of each scene."""
+        self.dataset, = leaf_datasets(dataset)
+        self.look_up(self.dataset)
+        self.indices: Dict[str, Tuple[int, str]] = {}
+        self.scenes = self.dataset.frames_of_scenes()
+        for scene, indices in self.scenes.items():
+            for i in indices:
+                path = self.dataset.get_data_info(i)['img_path']
+                self.indices[path] = (i, scene)
+        self.current = ('', None)
 
     def ids(self, model: nn.Module, inputs: Tensor,
             samples: SampleList) -> Iterable[Tensor]:
-        """The votes, seen from each frame."""
+        """The votes, the network's too, seen from each frame.
+
+        Those of a scene are counted at its first frame, by each process.
+        """
         for sample in samples:
-            index = self.indices[sample.img_path]
-            scene = self.dataset.get_data_info(index)['scene']
+            index, scene = self.indices[sample.img_path]
+            if scene != self.current[0]:
+                self.skipped.clear()
+                points = self.vote(self.dataset, self.scenes[scene], model)
+                self.current = (scene, points)
+                for reason, count in (+self.skipped).items():
+                    print_log(f'{scene}: {count} {reason}', logger='current')
             yield torch.from_numpy(
-                self.mask(self.dataset, index, self.scenes[scene]))
+                self.mask(self.dataset, index, self.current[1]))
 
 
 @torch.no_grad()
