@@ -171,10 +171,11 @@ class PosedRGBDDataset(SourceMixin, BaseDataset):
                 logger='current')
         self.require_images(infos, self.place)
         if not any(x.get('depth_path', True) for x in infos):
-            raise self._error(f'no frame has a file of depth, '
+            raise self._error('no frame has a file of depth, '
                               f"depth={self.files['depth']!r}")
         if SEM_SEG in self.annotation_kinds:
             self.add_maps(SEM_SEG, infos, self.data_prefix)
+        # votes of a scene are counted once if its frames follow one another
         return sorted(infos, key=lambda x: x['scene'])
 
     def list_frames(self) -> Iterator[dict]:
@@ -252,10 +253,8 @@ class PosedRGBDDataset(SourceMixin, BaseDataset):
                 f' not {matrix.tolist()}: is it transposed?')
         rotation = matrix[:3, :3]
         if np.abs(rotation @ rotation.T - np.eye(3)).max() > .02:
-            raise DatasetError(
-                f'{path}: the pose is not rigid (rows of its rotation are not '
-                'of length 1, or not orthogonal): is it a pose, and in meters?'
-            )
+            raise DatasetError(f'{path}: the pose is not rigid: rows of its '
+                               'rotation must be orthogonal, of length 1')
         if np.linalg.det(rotation) < 0:
             raise DatasetError(f'{path}: the pose mirrors the world: an axis '
                                'has the wrong sign')

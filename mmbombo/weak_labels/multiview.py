@@ -146,14 +146,6 @@ class BoxVoteObjectness:
         weight (float): How much a view with the network's probabilities
             counts beside one with boxes. Defaults to 0.1.
         **tolerance: See :func:`visibility`.
-
-    Attributes:
-        views (Tensor): ``(N, )``, how many views with boxes see a point.
-        votes (Tensor): ``(N, C)``, how many of them vote for a class.
-        network_views (Tensor): ``(N, )``, how many the network saw it in.
-        posteriors (Tensor): ``(N, C)``, sum of what it said.
-        areas (Tensor): ``(N, C)``, sum of the areas of the boxes that voted,
-            in pixels.
     """
 
     def __init__(self,
@@ -166,8 +158,11 @@ class BoxVoteObjectness:
         self.min_views = min_views
         self.weight = weight
         self.tolerance = tolerance
+        #: How many views with boxes see a point, and of the network
         self.views, self.network_views = torch.zeros(
             2, len(points), dtype=torch.int32)
+        #: Sums of the votes ``(N, C)``, of what the network said, and of the
+        #: areas of the boxes that voted, in pixels
         self.votes, self.posteriors, self.areas = points.new_zeros(
             3, len(points), num_classes)
 
@@ -200,10 +195,13 @@ class BoxVoteObjectness:
             self.votes[index] += (smallest > 0).to(self.votes)
             self.areas[index] += smallest
 
-    def add_mask(self, view: View, mask: Tensor) -> None:
-        """Add the votes of a view with boxes whose pixels are told apart:
-        which classes each shows, ``(C, H, W)`` of 0 and 1."""
-        self._add_pixels(view, mask, self.views, self.votes)
+    def add_mask(self, view: View, ids: Tensor) -> None:
+        """Add the votes of a view with boxes that shows, ``(H, W)``, class c
+        as c + 1, or 0 for none; 255 counts as not seen."""
+        classes = torch.arange(1, self.votes.shape[1] + 1)[:, None, None]
+        view = view._replace(depth=view.depth * (ids != IGNORE_INDEX))
+        self._add_pixels(view, (ids == classes).float(), self.views,
+                         self.votes)
 
     def add_posteriors(self, view: View, posteriors: Tensor) -> None:
         """Add what a network says, ``(C, H, W)``."""

@@ -180,17 +180,13 @@ def run(job, keys: list, jobs: int) -> list:
     """Do jobs in processes, with a bar."""
     if not keys:
         return []
-    # they inherit the job, which for each key to pickle would be large
-    with get_context('fork').Pool(jobs, _set_job, (job, )) as pool:
-        return list(track_iter_progress((pool.imap(_do_job, keys), len(keys))))
+    do.job = job  # is inherited: to send it with each key takes long
+    with get_context('fork').Pool(jobs) as pool:
+        return list(track_iter_progress((pool.imap(do, keys), len(keys))))
 
 
-def _set_job(job) -> None:
-    _do_job.job = job
-
-
-def _do_job(key):
-    return _do_job.job(key)
+def do(key):
+    return do.job(key)
 
 
 def write_masks(work: Work, jobs: int) -> None:

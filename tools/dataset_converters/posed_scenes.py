@@ -358,8 +358,8 @@ def make_room(job):
     name, args = job
     # so that no two have anything in common, and noise changes no room
     seed = [args.seed, zlib.crc32(name.encode())]
-    room, noise = Room(
-        np.random.default_rng(seed)), np.random.default_rng(seed)
+    room, noise = Room(np.random.default_rng(seed)), np.random.default_rng(
+        [*seed, 1])
     height, width = args.short_side, round(args.short_side * 4 / 3)
     intrinsics = np.array([[.75 * width, 0, width / 2],
                            [0, .75 * width, height / 2], [0, 0, 1]])

@@ -58,7 +58,7 @@ def pack_depth(results: dict, sample: DetDataSample) -> None:
 
 @ANNOTATION_PACKERS.register_module(name=POSE)
 def pack_pose(results: dict, sample: DetDataSample) -> None:
-    """Pack it as ``camera``, of the input as it is now."""
+    """Pack it as ``camera``, moved as the image was since it was loaded."""
     intrinsics, extrinsics = results['gt_camera']
     before, now = (
         np.eye(3) if x is None else x.astype(np.float64)

@@ -1,6 +1,7 @@
 # Copyright (c) mmbombo contributors.
 import math
 from collections import Counter
+from functools import partial
 from typing import Dict, Iterable, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mmcv
@@ -179,11 +180,8 @@ class MultiViewMasks(MaskWriter):
              indices: Sequence[int],
              model: Optional[nn.Module] = None) -> ScenePoints:
         """Scores of the points of a scene, whose frames are ``indices``."""
-        usable = self._usable(dataset, indices)
-
-        def load(i: int) -> View:
-            return self.view(dataset, i)
-
+        usable, load = self._usable(dataset,
+                                    indices), partial(self.view, dataset)
         points = point_cloud(map(load, usable), self.voxel)
         votes = BoxVoteObjectness(points, len(dataset.metainfo['classes']),
                                   self.min_views, self.weight,
@@ -194,12 +192,12 @@ class MultiViewMasks(MaskWriter):
             if found is None:
                 continue
             # nothing is seen where there is no depth
+            view = view._replace(depth=view.depth * found.certain)
             if self.method == 'box':
-                votes.add_view(
-                    view._replace(depth=view.depth * found.certain),
-                    found.boxes, found.labels)
+                votes.add_view(view, found.boxes, found.labels)
             else:
-                votes.add_mask(*self.masked(dataset, i, view))
+                ids = self.box_mask(dataset, i, self.method)
+                votes.add_mask(view, torch.from_numpy(ids))
         if not (votes.views >= self.min_views).any():
             self.skipped['scenes without a point that '
                          f'{self.min_views} boxed views see'] += 1
@@ -222,16 +220,6 @@ class MultiViewMasks(MaskWriter):
                 f'more than {FARTHEST:.0f} m away: correct depth_scale or '
                 'depth_missing of the data set')
         return [*medians]
-
-    def masked(self, dataset: BaseDataset, index: int,
-               view: View) -> Tuple[View, Tensor]:
-        """Of a frame with boxes, the view of what is certain, and what that
-        is: ``(C, H, W)``, 0 or 1."""
-        ids = torch.from_numpy(self.box_mask(dataset, index, self.method))
-        certain = ids != IGNORE_INDEX
-        classes = torch.arange(1, len(dataset.metainfo['seg_classes']))
-        return (view._replace(depth=view.depth * certain),
-                (ids == classes[:, None, None]).float())
 
     def box_mask(self, dataset: BaseDataset, index: int,
                  method: str) -> np.ndarray:
@@ -274,13 +262,8 @@ class MultiViewMasks(MaskWriter):
         """Look up the boxes and the frames of each scene."""
         self.dataset, = leaf_datasets(dataset)
         self.look_up(self.dataset)
-        self.indices: Dict[str, Tuple[int, str]] = {}
         self.scenes = self.dataset.frames_of_scenes()
-        for scene, indices in self.scenes.items():
-            for i in indices:
-                path = self.dataset.get_data_info(i)['img_path']
-                self.indices[path] = (i, scene)
-        self.current = ('', None)
+        self.current: Tuple[str, Optional[ScenePoints]] = ('', None)
 
     def ids(self, model: nn.Module, inputs: Tensor,
             samples: SampleList) -> Iterable[Tensor]:
@@ -289,11 +272,13 @@ class MultiViewMasks(MaskWriter):
         Those of a scene are counted at its first frame, by each process.
         """
         for sample in samples:
-            index, scene = self.indices[sample.img_path]
+            index = sample.sample_idx - self.dataset.index_offset
+            scene = self.dataset.get_data_info(index)['scene']
             if scene != self.current[0]:
                 self.skipped.clear()
-                points = self.vote(self.dataset, self.scenes[scene], model)
-                self.current = (scene, points)
+                self.current = (scene,
+                                self.vote(self.dataset, self.scenes[scene],
+                                          model))
                 for reason, count in (+self.skipped).items():
                     print_log(f'{scene}: {count} {reason}', logger='current')
             yield torch.from_numpy(
