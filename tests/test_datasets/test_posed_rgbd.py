@@ -1,17 +1,24 @@
 # Copyright (c) mmbombo contributors.
 """Frames with depth and poses: 7-Scenes, TUM, ScanNet, 2D-3D-S."""
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from toolbox import load_script
 
 from mmbombo.datasets import (DatasetError, PosedRGBDDataset,
                               Stanford2D3DSDataset)
+from mmbombo.datasets.coco_json import read_coco_json
 from mmbombo.datasets.posed_rgbd_dataset import quaternion_pose
+from mmbombo.datasets.stanford_2d3ds_dataset import CLASSES
 from mmbombo.datasets.transforms.load_depth import fit_depth
 
+MASKS = load_script(
+    Path(__file__).resolve().parents[2] /
+    'tools/dataset_converters/multiview_masks.py')
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadPartialAnnotations')]
 PACK = dict(type='PackMultiTaskInputs')
 KINDS = ('depth', 'pose')
@@ -305,7 +312,10 @@ def stanford(tmp_path):
     return tmp_path
 
 
-def test_stanford(stanford):
+def test_stanford(stanford, monkeypatch):
+    said = []
+    monkeypatch.setattr('mmbombo.datasets.stanford_2d3ds_dataset.print_log',
+                        lambda text, logger: said.append(text))
     classes = ('chair', 'bookcase')
     meta = dict(classes=classes, seg_classes=('background', *classes))
     dataset = Stanford2D3DSDataset((*KINDS, 'sem_seg'),
@@ -313,6 +323,7 @@ def test_stanford(stanford):
                                    scenes='area_*',
                                    metainfo=meta,
                                    pipeline=[*LOAD, PACK])
+    assert len(said) == 1 and 'area_5b' in said[0]
     # rooms are scenes; area_5b is another scene
     assert dataset.frames_of_scenes() == {
         'area_1/conferenceRoom_1': [0, 1],
@@ -344,6 +355,30 @@ def test_stanford(stanford):
     assert moved[0]['data_samples'].camera[0, 0, 2] == 23
     with pytest.raises(TypeError, match='world_to_camera'):
         Stanford2D3DSDataset(KINDS, str(stanford), world_to_camera=False)
+
+
+def test_boxes_that_are_drawn(stanford):
+    """Of a seeded share of the frames; what is small is a crowd."""
+    path = stanford / 'boxes.json'
+    frames = dict(
+        type='Stanford2D3DSDataset',
+        annotation_kinds=KINDS,
+        data_root=str(stanford),
+        scenes='area_1')
+    MASKS.draw_boxes(frames, path, share=.5, seed=0)
+    content = json.loads(path.read_text())
+    image, = content['images']
+    assert image['file_name'].startswith('area_1/data/rgb/camera_')
+    found = {(CLASSES[x['category_id'] - 1], *x['bbox'], x['iscrowd'])
+             for x in content['annotations']}
+    assert found == {('chair', 0, 0, 10, 40, 0), ('chair', 10, 0, 10, 10, 0),
+                     ('table', 20, 20, 1, 1, 1),
+                     ('bookcase', 20, 30, 20, 10, 0)}
+    names = []
+    for seed in range(9):
+        MASKS.draw_boxes(frames, path, .5, seed)
+        names += [x['file_name'] for x in read_coco_json(str(path))['images']]
+    assert len(names) == 9 and len({*names}) == 2
 
 
 def test_stanford_mistakes(stanford):

@@ -68,7 +68,7 @@ def test_rooms(rooms):
     assert not ids[~shown].any() and ids.max() > 1
 
 
-def test_masks_of_all_frames(rooms, tmp_path, capsys, monkeypatch):
+def test_masks_of_all_frames(rooms, tmp_path, capsys):
     given = options(rooms, tmp_path / 'out', voxel=.04)
     work = MASKS.Work(**given)
     MASKS.write_masks(work, 1)
@@ -97,6 +97,11 @@ def test_masks_of_all_frames(rooms, tmp_path, capsys, monkeypatch):
         other[part].update(changes)
         with pytest.raises(UserError, match='train_00 of other options'):
             MASKS.Work(**other)
+    # masks are enough once all are there
+    shutil.rmtree(tmp_path / 'out' / 'votes')
+    MASKS.write_masks(MASKS.Work(**given), 1)
+    assert 'votes of 0 scenes' in capsys.readouterr().out
+    assert work.votes_file('a/b_c') != work.votes_file('a_b/c')
     # a part of the scenes, as it is
     given['frames']['scenes'] = 'val_00'
     MASKS.Work(**given)
@@ -118,6 +123,9 @@ def test_judged_by_boxes(rooms, tmp_path, capsys):
     assert [*found] == [*ROOMS.CLASSES] and found.pop('lamp')[0] == 0
     for count, votes, warped in found.values():
         assert count > 0 and 0 < warped < votes <= 1
+    turned = np.diag([-1., 1, -1, 1])
+    turned[:3, 3] = 3, 0, 4
+    assert MASKS.distance(np.eye(4), turned) == 5 + np.pi
     MASKS.compare(
         work,
         dict(

@@ -2,7 +2,7 @@
 import math
 from collections import Counter
 from functools import partial
-from typing import Dict, Iterable, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Iterable, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mmcv
 import numpy as np
