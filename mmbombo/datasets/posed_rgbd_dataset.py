@@ -298,21 +298,23 @@ def read_boxes(path: str, classes: Sequence[str]) -> Dict[str, dict]:
         x['id']: classes.index(x['name'])
         for x in content['categories'] if x['name'] in classes
     }
-    names = {x['id']: osp.normpath(x['file_name']) for x in content['images']}
-    images: Dict[str, dict] = {
-        names[x['id']]:
+    images = {
+        x['id']:
         dict(instances=[], height=x.get('height'), width=x.get('width'))
         for x in content['images']
     }
     for annotation in content['annotations']:
         x, y, width, height = annotation['bbox']
         if annotation['category_id'] in labels:
-            images[names[annotation['image_id']]]['instances'].append(
+            images[annotation['image_id']]['instances'].append(
                 dict(
                     bbox=[x, y, x + width, y + height],
                     bbox_label=labels[annotation['category_id']],
                     ignore_flag=int(bool(annotation.get('iscrowd')))))
-    return images
+    return {
+        osp.normpath(x['file_name']): images[x['id']]
+        for x in content['images']
+    }
 
 
 def read_matrix(path: str) -> np.ndarray:

@@ -133,11 +133,9 @@ class Work:
         ]
         facts = json.dumps([
             self.options, [self.writer.boxes.get(x['img_id']) for x in frames],
-            [[x[key] for key in FACTS]
-             for x in frames], [(x.st_size, x.st_mtime_ns) for x in files]
-        ],
-                           sort_keys=True,
-                           default=lambda x: x.tolist())
+            [[x[key] for key in FACTS] for x in frames],
+            [(x.st_size, x.st_mtime_ns) for x in files]
+        ], sort_keys=True, default=np.ndarray.tolist)  # yapf: disable
         facts = hashlib.sha256(facts.encode()).hexdigest()
         record = self.votes_file(scene).with_suffix('.sha256')
         if record.exists() and record.read_text() != facts:
@@ -205,9 +203,8 @@ def write_masks(work: Work, jobs: int) -> None:
     print(f'\nvotes of {len(scenes)} scenes, {counts.pop("points", 0)} points;'
           f' {sum(sizes)} bytes of all {len(sizes)}, at most '
           f'{max(sizes, default=0)}')
-    for reason, count in counts.items():
-        if count:
-            print(f'{count} {reason}')
+    for reason, count in (+counts).items():
+        print(f'{count} {reason}')
     run(work.paint, sum(due, []), jobs)
     print(f'\nmasks of {sum(map(len, work.scenes.values()))} frames in '
           f'{work.out}')
