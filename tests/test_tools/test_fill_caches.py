@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from toolbox import CLASSES, SEG_CLASSES, class_ids, load_script, write_voc
 
-from mmbombo.registry import DATASETS
+from mmbombo.registry import DATASETS, TRANSFORMS
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = str(ROOT / 'tools/dataset_converters/fill_caches.py')
@@ -93,12 +94,19 @@ def test_files_are_made_ahead_and_then_only_read(config, run, tmp_path,
         True, True, True, True, False, True]
 
 
+@TRANSFORMS.register_module()
+class LoadHalfSize(BaseTransform):
+
+    def transform(self, results):
+        return dict(results, img=results['img'][::2, ::2])
+
+
 @pytest.mark.parametrize('old, new, message', [
     ('cache_dir=', 'cache_dir=None and ', 'LoadRegions with a cache_dir'),
     ('min_size=60', 'color_space="cmyk"', 'cmyk.* has to be one of'),
     ("regions, dict(type='LoadAn", "dict(type='Resize', scale=(9, 9)), "
      "regions, dict(type='LoadAn", 'LoadRegions must come before'),
-    ('masks, reg', "dict(type='mmdet.Resize', scale=(9, 9)), masks, reg",
+    ('masks, reg', "dict(type='mmbombo.LoadHalfSize'), masks, reg",
      'LoadPseudoMask must come directly after'),
 ])
 def test_error_is_one_line(config, run, old, new, message):
