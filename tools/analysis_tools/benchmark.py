@@ -52,10 +52,9 @@ import time
 import cv2
 import numpy as np
 import torch
-from get_flops import build_model
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
-from mmengine.registry import DefaultScope
+from mmengine.registry import DefaultScope, init_default_scope
 from provenance import commit, machine
 from to_stock import LIBRARY, check_answers, stock_config, stock_weights
 from toolbox import add_weak_labels, make_sample
@@ -76,7 +75,7 @@ def build_ours(args: argparse.Namespace, weak: bool = False) -> nn.Module:
     if not weak:
         cfg.model.weak_losses = []
     torch.manual_seed(0)
-    model = build_model(cfg)
+    model = MODELS.build(cfg.model)
     model.init_weights()
     model.cfg = cfg
     return model.to(args.device)
@@ -205,6 +204,7 @@ def measure(args: argparse.Namespace, name: str, *sides: Callable) -> str:
 @user_errors()
 def main() -> None:
     args = parse_args()
+    init_default_scope('mmbombo')
     keep_freed_memory()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
