@@ -276,10 +276,13 @@ def test_metrics_become_a_table():
         'seg/cat_IoU': 32.5,
         'joint/score': .4
     })
-    assert [line.split()[1::2] for line in table.splitlines()[1:-1:2]
-            ] == [['class', 'AP50', 'AP', 'IoU'], ['cat', '-', '12.5', '32.5'],
-                  ['mean', '50.0', '25.0', '61.2']]
-    assert '| background |    - |    - | 90.0 |' in table
+    rows = [line.split()[1::2] for line in table.splitlines() if '|' in line]
+    assert rows == [
+        ['class', 'AP50', 'AP', 'IoU'],
+        ['cat', '-', '12.5', '32.5'],
+        ['background', '-', '-', '90.0'],
+        ['mean', '50.0', '25.0', '61.2'],
+    ]
 
 
 def test_print_config_merges_options(tmp_path, monkeypatch, capsys):
