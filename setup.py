@@ -22,8 +22,7 @@ SOURCES = [
 #: Tools of a working tree: set-up, tests, and how results are recorded.
 LEFT_OUT = shutil.ignore_patterns('__pycache__', '*.pyc', 'setup_env.sh',
                                   'steps.sh', 'quickstart.sh', 'run_tests.sh',
-                                  'ablation*', 'benchmark*', 'provenance.py',
-                                  'gpu_check*')
+                                  'ablation*', 'benchmark*', 'provenance.py')
 
 
 def make_mim(package: Path, link: bool) -> None:

@@ -21,7 +21,7 @@ from mmbombo.utils.collect_env import collect_env
 ROOT = Path(__file__).resolve().parents[1]
 MIM_FOLDERS = ('configs', 'demo', 'tools')
 # Tools that an installed package has no use for.
-DEVELOPMENT = re.compile(r'/ablation|/benchmark|/gpu_check|/provenance\.py|'
+DEVELOPMENT = re.compile(r'/ablation|/benchmark|/provenance\.py|'
                          r'tools/(setup_env|steps|quickstart|run_tests)\.sh')
 # What a working tree holds beside the sources; some of it is large.
 NOT_SOURCES = shutil.ignore_patterns('.git', '.venv*', 'build', 'dist', 'data',

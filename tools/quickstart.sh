@@ -95,7 +95,7 @@ torch_at_least "$PY" 2.6 && trust=() || trust=(--trust-checkpoint)
 # Training would make the missing masks itself, at the price of its first pass.
 run_step pseudo_masks "$logs/pseudo_masks_$(basename "$data_root").log" \
     "read the log; running the same command again continues" \
-    "$PY" tools/dataset_converters/pseudo_masks.py "$config"
+    "$PY" tools/dataset_converters/fill_caches.py "$config"
 
 # What decides the result names the work directory: other options, data or
 # code train anew, and an interrupted training finds its own checkpoints.

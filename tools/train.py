@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """Train a model: ``python tools/train.py CONFIG [options]``."""
 import argparse
-import logging
 import os
 import os.path as osp
 import sys
@@ -10,12 +9,9 @@ import sys
 # whatever else runs. It is read once, when torch is imported; the loaders'
 # workers and torchrun's processes inherit it or come by here. With a GPU, no
 # thread waits long enough to matter.
-PASSIVE = 'OMP_WAIT_POLICY' not in os.environ
-if PASSIVE:
-    os.environ['OMP_WAIT_POLICY'] = 'PASSIVE'
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 from mmengine.config import Config, DictAction
-from mmengine.logging import print_log
 
 
 def parse_args() -> argparse.Namespace:
@@ -110,7 +106,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.auto_scale_lr.enable = True
     if args.resume == 'auto':
         # a job that restarts itself begins from load_from the first time
-        cfg.resume = has_checkpoint(cfg.work_dir) or not cfg.get('load_from')
+        found = osp.isfile(osp.join(cfg.work_dir, 'last_checkpoint'))
+        cfg.resume = found or not cfg.get('load_from')
         cfg.load_from = None if cfg.resume else cfg.load_from
     elif args.resume is not None:
         cfg.resume = True
@@ -118,36 +115,9 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
-def has_checkpoint(work_dir: str) -> bool:
-    """Whether there is something to resume in a work directory."""
-    return osp.isfile(osp.join(work_dir, 'last_checkpoint'))
-
-
 def train(cfg: Config) -> None:
     """Train, and let the runner go."""
-    runner = QuietRunner.from_cfg(cfg)
-    if PASSIVE and get_device() == 'cpu':
-        print_log(
-            'OMP_WAIT_POLICY=PASSIVE is set: threads that wait leave the '
-            'processor to others',
-            logger='current')
-    warn_of_new_start(cfg)
-    runner.train()
-
-
-def warn_of_new_start(cfg: Config) -> None:
-    """Say so if there is nothing to resume.
-
-    It is no error: a job that restarts itself has --resume from the first
-    time on.
-    """
-    found = has_checkpoint(cfg.work_dir)
-    if cfg.get('resume') and not cfg.get('load_from') and not found:
-        print_log(
-            f'--resume: {osp.abspath(cfg.work_dir)} has no last_checkpoint, '
-            'so the training starts anew',
-            logger='current',
-            level=logging.WARNING)
+    QuietRunner.from_cfg(cfg).train()
 
 
 @user_errors()

@@ -179,11 +179,3 @@ def test_contact_sheet(config_file, checkpoint, tmp_path, capsys, known,
     # A dog is predicted, but not in the annotations.
     assert (cells[2] == known.dog).all(-1).sum() > 100
     assert (cells[1] == known.dog).all(-1).sum() == 0
-
-
-@pytest.mark.parametrize('total, number, places',
-                         [(10, 2, [2, 7]), (3, 12, [0, 1, 2]), (1, 1, [0]),
-                          (400, 4, [50, 150, 250, 350])])
-def test_images_are_spread_over_the_set(total, number, places):
-    tool = runpy.run_path(str(CONTACT_SHEET))
-    assert tool['pick_evenly'](total, number) == places

@@ -53,7 +53,7 @@ def test_guide(folder, commands, logs):
         assert done.returncode == 0, done.output
         return done.output
 
-    run('tools/dataset_converters/regions.py')
+    run('tools/dataset_converters/fill_caches.py')
     assert len(list(folder.glob('data/mine/regions/*/*.npz'))) == 4
     for iters in (2, 3):
         output = run('tools/train.py', '--iters', iters, '--resume')

@@ -13,7 +13,7 @@ from mmbombo.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools' / 'analysis_tools' / 'get_flops.py'
-MODEL_CONFIGS = ROOT / 'configs' / '_base_' / 'models'
+CONFIGS = ROOT / 'configs'
 #: Million parameters without the contrastive projections, which never learn,
 #: and billion multiply-adds without the 0.7 that are spent on them.
 REFERENCE = dict(
@@ -49,8 +49,8 @@ def canceled_biases(model):
 
 @pytest.mark.parametrize('name', REFERENCE)
 def test_sizes_of_the_reference_networks(get_flops, name):
-    cfg = Config.fromfile(MODEL_CONFIGS / f'{NAMES[name]}.py')
-    model = get_flops.build_model(cfg)
+    cfg = Config.fromfile(CONFIGS / f'bombo/naive_{NAMES[name]}_voc.py')
+    model = MODELS.build(cfg.model)
     assert all(p.requires_grad for p in model.parameters())  # nothing is dead
     parts = {
         part.name.replace('task_heads.', ''): part
@@ -68,7 +68,7 @@ def test_sizes_of_the_reference_networks(get_flops, name):
 
 def head_sizes(get_flops, config, options):
     """Parameters and multiply-adds of both heads, at 320 pixels."""
-    cfg = Config.fromfile(MODEL_CONFIGS / f'{config}.py')
+    cfg = Config.fromfile(CONFIGS / f'_base_/models/{config}.py')
     cfg.merge_from_dict(options)
     feats = tuple(
         torch.empty(1, 256, side, side, device='meta')
@@ -126,7 +126,7 @@ def test_attention_is_counted(get_flops):
 
 
 def test_command_prints_the_split(get_flops, monkeypatch, capsys):
-    config = str(MODEL_CONFIGS / 'swin-t_cem-fpn_anchor.py')
+    config = 'naive_swin-t_cem-fpn_anchor_voc'
     monkeypatch.setattr(sys, 'argv', [
         'get_flops.py', config, '--shape', '128', '192', '--cfg-options',
         'model.task_heads.seg.head.refine_stride=4'

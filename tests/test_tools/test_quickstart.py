@@ -13,13 +13,13 @@ import pytest
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 ALL_STEPS = [
-    'photo_stamps.py', 'mobilenet_v2.py', 'pseudo_masks.py',
+    'photo_stamps.py', 'mobilenet_v2.py', 'fill_caches.py',
     'print_config.py', 'train.py',
     'test.py', 'contact_sheet.py', 'print_metrics.py'
 ]
 # Fast, and checked by the programs themselves or only prints.
 EVERY_TIME = [
-    'photo_stamps.py', 'pseudo_masks.py', 'print_config.py',
+    'photo_stamps.py', 'fill_caches.py', 'print_config.py',
     'print_metrics.py'
 ]
 

@@ -276,12 +276,11 @@ def test_metrics_become_a_table():
         'seg/cat_IoU': 32.5,
         'joint/score': .4
     })
-    assert [line.split() for line in table.splitlines()] == [
+    rows = [line.split()[1::2] for line in table.splitlines() if '|' in line]
+    assert rows == [
         ['class', 'AP50', 'AP', 'IoU'],
-        ['-' * 34],
         ['cat', '-', '12.5', '32.5'],
         ['background', '-', '-', '90.0'],
-        ['-' * 34],
         ['mean', '50.0', '25.0', '61.2'],
     ]
 

@@ -71,27 +71,6 @@ def test_show_dir_keeps_the_hook_of_the_config(monkeypatch):
     assert merged.visualizer == dict(type='X')
 
 
-@pytest.mark.parametrize('resume, load_from, found, warned', [
-    (True, None, False, True),
-    (True, None, True, False),
-    (True, 'a.pth', False, False),
-    (False, None, False, False),
-])
-def test_nothing_to_resume_is_said(monkeypatch, tmp_path, resume, load_from,
-                                   found, warned):
-    tool = load_script(TOOLS / 'train.py')
-    said = []
-    monkeypatch.setattr(tool, 'print_log',
-                        lambda text, **kwargs: said.append(text))
-    if found:
-        (tmp_path / 'last_checkpoint').write_text('iter_2.pth')
-    tool.warn_of_new_start(
-        Config(
-            dict(work_dir=str(tmp_path), resume=resume, load_from=load_from)))
-    assert len(said) == warned
-    assert not warned or str(tmp_path) in said[0] and 'anew' in said[0]
-
-
 @pytest.mark.parametrize('found, load_from, wanted', [
     (False, 'begin.pth', (False, 'begin.pth')),
     (True, 'begin.pth', (True, None)),

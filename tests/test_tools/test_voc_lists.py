@@ -16,8 +16,6 @@ import voc_lists  # noqa: E402
 from voc_lists import (WITHOUT_BOXES, divide, divide_by_mask,  # noqa: E402
                        identify, take_subset)
 
-DET_SHARE = .4968
-
 
 class Lists:
     """VOC's lists in memory, with the counts of the real ones."""
@@ -68,7 +66,7 @@ def real():
 
 @pytest.fixture(scope='module')
 def lists(real):
-    return divide(real, seed=0, det_share=DET_SHARE)
+    return divide(real, seed=0)
 
 
 def test_counts_are_those_of_mxe(real, lists):
@@ -101,34 +99,28 @@ def test_an_oracle_has_two_lists_of_the_images_with_boxes(real, lists):
     assert sorted(both) == lists['det_train']['VOC2012']
 
 
-def test_seed_and_share(real, lists):
-    again = divide(real, seed=0, det_share=DET_SHARE)
+def test_seed(real, lists):
+    again = divide(real, seed=0)
     assert again == lists
-    other = divide(real, seed=1, det_share=DET_SHARE)
+    other = divide(real, seed=1)
     assert counts(other['det_train']) == counts(lists['det_train'])
     # Two draws of 2,820 of 9,118 have 872 in common by chance.
     common = set(other['det_train']['VOC2012']) & set(
         lists['det_train']['VOC2012'])
     assert 150 + 780 < len(common) < 150 + 970
-    more = divide(real, seed=0, det_share=0.8)['det_train']
-    assert sum(counts(more).values()) == round(0.8 * 15214)
-    assert set(lists['det_train']['VOC2012']) < set(more['VOC2012'])
-    with pytest.raises(DatasetError, match='must be from 31.1 to 91.1 %'):
-        divide(real, seed=0, det_share=0.95)
 
 
 def test_subsets_have_mxe_counts_and_are_nested(real, lists):
     found = {}
-    for name in ('det2', 'seg2', 'det10%', 'det4', 'seg100', 'det29%'):
+    for name in ('det2', 'seg2', 'det10', 'det4', 'seg100'):
         found.update(take_subset(name, lists, 0))
     assert {name: counts(years) for name, years in found.items()} == dict(
         det2_train={'07': 2294, '12': 1484},
         seg2_train={'07': 102, '12': 3725},
-        det10pct_train={'07': 458, '12': 296},
+        det10_train={'07': 458, '12': 296},
         det4_train={'07': 1147, '12': 742},
-        seg100_train={'07': 2, '12': 74},
-        det29pct_train={'07': 1330, '12': 861})
-    chain = ['det10pct_train', 'det4_train', 'det29pct_train', 'det2_train']
+        seg100_train={'07': 2, '12': 74})
+    chain = ['det10_train', 'det4_train', 'det2_train']
     for year in ('VOC2007', 'VOC2012'):
         for small, large in zip(chain, chain[1:]):
             assert set(found[small][year]) < set(found[large][year])
@@ -138,7 +130,7 @@ def test_subsets_have_mxe_counts_and_are_nested(real, lists):
     assert abs(len(set(half) & set(real.official)) - 1153 / 2) < 80
     half = found['det2_train']['VOC2012']
     assert abs(len(set(half) & set(real.boxes_only)) - 149 / 2) < 30
-    for name in ('det', 'det1', 'det0', 'val2', 'seg100%', 'seg-2', 'det2.5'):
+    for name in ('det', 'det1', 'det0', 'val2', 'seg10%', 'seg-2', 'det2.5'):
         with pytest.raises(DatasetError, match=f'--subsets {name}: write'):
             take_subset(name, lists, 0)
 
@@ -212,8 +204,7 @@ def test_without_sbd(root):
     with pytest.raises(SystemExit, match='Aug holds no mask.*sbd_masks.py'):
         voc_lists.main([str(root)])
     voc_lists.main(
-        [str(root), '--masks', 'SegmentationClass', '--det-share', '78',
-         '--subsets'])
+        [str(root), '--masks', 'SegmentationClass', '--subsets'])
     assert read(root, 'VOC2012', 'mmbombo/seg_train') == [
         '2008_000001', '2008_000002'
     ]

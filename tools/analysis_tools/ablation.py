@@ -52,8 +52,7 @@ def parse_args() -> argparse.Namespace:
         help='where the runs are trained; default: %(default)s')
     parser.add_argument(
         '--json', type=Path,
-        help='results; default: ablation.json in the work directory. The '
-        'table is written beside it')
+        help='results; default: ablation.json in the work directory')
     args = parser.parse_args()
     args.json = args.json or args.work_dir / 'ablation.json'
     return args
@@ -66,8 +65,7 @@ import torch
 from ablation_parts.bench import (Bench, Row, class_groups, data_digest,
                                   filled_in, fingerprint, load_config,
                                   read_bench)
-from ablation_parts.report import (METRICS, SOME_METRICS, document, summarize,
-                                   table)
+from ablation_parts.report import METRICS, SOME_METRICS, summarize, table
 from provenance import command, commit, machine
 
 from mmbombo.utils.atomic_write import atomic_write
@@ -201,10 +199,8 @@ def write_results(runs: List[dict], today: Set[tuple], bench: Bench,
     """Write all runs, and the summary of those of today; return a table."""
     summary = summarize([run for run in runs if identity(run) in today],
                         list(bench.rows), bench.baseline, [*bench.metrics])
-    about = meta(bench, args)
-    content = dict(meta=about, rows=summary, runs=runs)
+    content = dict(meta=meta(bench, args), rows=summary, runs=runs)
     atomic_write(args.json, (json.dumps(content, indent=1) + '\n').encode())
-    args.json.with_suffix('.md').write_text(document(about, summary))
     return table(summary)
 
 

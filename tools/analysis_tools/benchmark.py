@@ -15,6 +15,7 @@ the median of the ratios of the pairs, less is better, and their quartiles.
 import argparse
 import os
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Callable, Iterator, List
 
@@ -52,10 +53,9 @@ import time
 import cv2
 import numpy as np
 import torch
-from get_flops import build_model
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
-from mmengine.registry import DefaultScope
+from mmengine.registry import DefaultScope, init_default_scope
 from provenance import commit, machine
 from to_stock import LIBRARY, check_answers, stock_config, stock_weights
 from toolbox import add_weak_labels, make_sample
@@ -76,7 +76,7 @@ def build_ours(args: argparse.Namespace, weak: bool = False) -> nn.Module:
     if not weak:
         cfg.model.weak_losses = []
     torch.manual_seed(0)
-    model = build_model(cfg)
+    model = MODELS.build(cfg.model)
     model.init_weights()
     model.cfg = cfg
     return model.to(args.device)
@@ -111,22 +111,11 @@ def draw(kinds_of_images: List[tuple], size: int) -> dict:
     return dict(inputs=list(inputs), data_samples=samples)
 
 
-def fresh(batch: dict) -> dict:
-    """A batch that a preprocessor may change; the tensors are the same."""
-    samples = []
-    for sample in batch['data_samples']:
-        copy = sample.clone()
-        for key, field in sample.items():
-            setattr(copy, key, field.clone())
-        samples.append(copy)
-    return dict(inputs=list(batch['inputs']), data_samples=samples)
-
-
 def step_of(model: nn.Module, batch: dict) -> Callable:
     """A training step; so slow that the network stays as it is."""
     optim = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=1e-7))
     model.train()
-    return lambda: model.train_step(fresh(batch), optim)
+    return lambda: model.train_step(deepcopy(batch), optim)
 
 
 @torch.no_grad()
@@ -134,7 +123,7 @@ def let_predict(model: nn.Module, batch: dict, score: float) -> None:
     """Let about 100 cells and classes of each image pass a score, as in a
     trained network, by the biases of the classification."""
     head = model.head('det')
-    inputs = model.data_preprocessor(fresh(batch), True)['inputs']
+    inputs = model.data_preprocessor(deepcopy(batch), True)['inputs']
     maps = head(model.extract_feat(inputs))[0]
     logits = torch.cat([scores.flatten() for scores in maps])
     count = min(100 * len(inputs), len(logits))
@@ -168,8 +157,8 @@ def inference(args: argparse.Namespace) -> Iterator[tuple]:
         let_predict(ours, batch, ours.head('det').test_cfg.score_thr)
         stock = [build_stock(ours, task).eval() for task in LIBRARY]
         yield (f'inference, {count} images',
-               lambda: ours.test_step(fresh(batch)),
-               lambda: [model.test_step(fresh(batch)) for model in stock])
+               lambda: ours.test_step(deepcopy(batch)),
+               lambda: [model.test_step(deepcopy(batch)) for model in stock])
 
 
 def weak_losses(args: argparse.Namespace) -> Iterator[tuple]:
@@ -205,6 +194,7 @@ def measure(args: argparse.Namespace, name: str, *sides: Callable) -> str:
 @user_errors()
 def main() -> None:
     args = parse_args()
+    init_default_scope('mmbombo')
     keep_freed_memory()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)

@@ -34,13 +34,6 @@ def parse_args() -> argparse.Namespace:
         default=24,
         help='number of samples (default: %(default)s)')
     parser.add_argument(
-        '--show', action='store_true', help='open a window for each sample')
-    parser.add_argument(
-        '--show-interval',
-        type=float,
-        default=2,
-        help='seconds that a window stays (default: %(default)s)')
-    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
@@ -129,8 +122,6 @@ def browse(args: argparse.Namespace) -> Counter:
             image,
             sample,
             draw_pred=False,
-            show=args.show,
-            wait_time=args.show_interval,
             out_file=osp.join(args.output_dir, f'{name}.png'))
         totals[f'source {source or "?"} ({kinds})'] += 1
         height, width = image.shape[:2]

@@ -66,12 +66,6 @@ from mmbombo.visualization.layout import pad_to, stack, text_bar
 WIDTH, FONT = 1080, 16
 
 
-def pick_evenly(total: int, number: int) -> List[int]:
-    """Return ``number`` indices, or all, evenly spaced in ``range(total)``."""
-    number = min(number, total)
-    return [(2 * place + 1) * total // (2 * number) for place in range(number)]
-
-
 def grid(pictures: List[np.ndarray]) -> List[np.ndarray]:
     """Set pictures of one width side by side, two to a line."""
     lines = []
@@ -95,7 +89,9 @@ def make_sheet(args: argparse.Namespace) -> np.ndarray:
     visualizer = MultiTaskLocalVisualizer(name='contact_sheet')
     visualizer.dataset_meta = inferencer.dataset_meta
     pictures = []
-    for index in track_iter_progress(pick_evenly(len(dataset), args.number)):
+    last, number = len(dataset) - 1, min(args.number, len(dataset))
+    places = np.linspace(0, last, number).round().astype(int).tolist()
+    for index in track_iter_progress(places):
         sample, = inferencer.forward(inferencer.collate_fn([dataset[index]]))
         image = mmcv.imread(sample.img_path, channel_order='rgb')
         picture = visualizer.draw(

@@ -16,7 +16,7 @@ image has.
 import argparse
 from typing import List, NamedTuple, Tuple
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 
 def parse_args() -> argparse.Namespace:
@@ -60,24 +60,6 @@ class Part(NamedTuple):
     name: str  # such as 'backbone' or 'task_heads.det'
     parameters: int  # number of parameters, frozen ones included
     multiply_adds: int  # for one image
-
-
-def build_model(cfg: Config) -> nn.Module:
-    """Build the network of a config, without pretrained weights.
-
-    A file of ``configs/_base_/models`` names no classes; its heads say how
-    many there are.
-    """
-    init_default_scope('mmbombo')
-    model = cfg.model.copy()
-    if 'class_map' not in model and 'task_heads' in model:
-        heads = model.task_heads
-        sizes = [heads[task].head.num_classes for task in ('det', 'seg')]
-        names = [f'class {i}' for i in range(sizes[0])]
-        model.class_map = dict(
-            det_classes=names,
-            seg_classes=['background'] + names[:sizes[1] - 1])
-    return MODELS.build(model)
 
 
 def complexity(model: nn.Module, shape: Tuple[int, int]) -> List[Part]:
@@ -128,7 +110,8 @@ def table(parts: List[Part]) -> str:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
-    parts = complexity(build_model(cfg), args.shape)
+    init_default_scope(cfg.get('default_scope', 'mmbombo'))
+    parts = complexity(MODELS.build(cfg.model), args.shape)
     print(f'{args.config}, one image of {args.shape[0]} x {args.shape[1]}')
     print(table(parts))
 

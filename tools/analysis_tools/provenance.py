@@ -4,17 +4,14 @@ import os
 import platform
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
 from pathlib import Path
 from typing import Dict
 
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ('torch', 'numpy', 'opencv-python', 'opencv-python-headless',
-            'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection',
-            'onedl-mmsegmentation', 'mmengine', 'mmcv', 'mmcv-lite', 'mmdet',
-            'mmsegmentation')
+LIBRARIES = ('torch', 'numpy', 'cv2', 'mmengine', 'mmcv', 'mmdet', 'mmseg')
 
 
 def command() -> str:
@@ -52,10 +49,8 @@ def machine(device: str = 'cpu') -> Dict[str, object]:
         if device == 'cpu' else torch.cuda.get_device_name(device),
         cores=os.cpu_count(),
         python=platform.python_version(),
-        versions={
-            package: found
-            for package in PACKAGES if (found := _version(package)) is not None
-        })
+        versions={x: import_module(x).__version__
+                  for x in LIBRARIES})
 
 
 def processor(info: Path = Path('/proc/cpuinfo')) -> str:
@@ -66,10 +61,3 @@ def processor(info: Path = Path('/proc/cpuinfo')) -> str:
         if line.startswith('model name')
     ]
     return models[0] if models else platform.machine()
-
-
-def _version(package: str):
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

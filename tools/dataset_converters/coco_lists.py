@@ -22,11 +22,6 @@ from pathlib import Path
 from typing import Dict, List, Sequence
 
 
-def parse_amount(text: str) -> Fraction:
-    """A number of images ('14655'), a share ('1/8', '0.1') or '12.5%'."""
-    return Fraction(text.rstrip('%')) / (100 if text.endswith('%') else 1)
-
-
 def parse_args(args=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -34,13 +29,13 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument('instances', type=Path, help='instances_*.json')
     parser.add_argument(
         '--det',
-        type=parse_amount,
+        type=Fraction,
         default=Fraction(1, 8),
         help='images with boxes: a number, or a share of the annotated '
-        'images such as 1/8, 0.1 or 5%% (default: 1/8)')
+        'images such as 1/8 or 0.1 (default: 1/8)')
     parser.add_argument(
         '--seg',
-        type=parse_amount,
+        type=Fraction,
         default=Fraction(1, 8),
         help='images with masks (default: 1/8)')
     parser.add_argument(
@@ -115,7 +110,9 @@ def restrict(content: dict, ids: Sequence[int]) -> dict:
         categories=content['categories'])
 
 
-def run(args: argparse.Namespace) -> None:
+@user_errors()
+def main(args=None) -> None:
+    args = parse_args(args)
     content = read_named_images(args.instances)
     annotated = {
         annotation['image_id']
@@ -129,11 +126,6 @@ def run(args: argparse.Namespace) -> None:
         path = out / f'{name}_train.json'
         atomic_write(path, json.dumps(restrict(content, ids)).encode())
         print(f'{path}: {len(ids)} of {len(annotated)} annotated images')
-
-
-def main(args=None) -> None:
-    with user_errors():
-        run(parse_args(args))
 
 
 if __name__ == '__main__':

@@ -170,7 +170,9 @@ def write_record(out: Path, record: dict) -> None:
     atomic_write(path, text.encode())
 
 
-def run(args: argparse.Namespace) -> None:
+@user_errors()
+def main(args=None) -> None:
+    args = parse_args(args)
     # not before mmbombo, which may have to bring MMCV's operators
     from mmdet.datasets import CocoDataset
     content = read_named_images(args.instances)
@@ -194,11 +196,6 @@ def run(args: argparse.Namespace) -> None:
         with multiprocessing.Pool(args.jobs) as pool:
             maps = pool.imap_unordered(write_map, drawings, chunksize=8)
             list(track_iter_progress((maps, len(drawings))))
-
-
-def main(args=None) -> None:
-    with user_errors():
-        run(parse_args(args))
 
 
 if __name__ == '__main__':

@@ -80,6 +80,12 @@ from mmbombo.visualization import class_styles, label_map_image
 CLEARANCE = .4
 
 
+def rotation(yaw):
+    """Into what is turned about z."""
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    return np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+
+
 class Part:
     """A box, or an upright elliptic cylinder, with a texture.
 
@@ -93,14 +99,8 @@ class Part:
 
     def __init__(self, center, half, yaw, look, round_=False):
         self.center, self.half = np.array(center), np.array(half)
-        cos, sin = np.cos(yaw), np.sin(yaw)
-        self.turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+        self.turn = rotation(yaw)
         self.look, self.round = look, round_
-
-    def corners(self):
-        """Those of its box (8, 3)."""
-        signs = np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
-        return self.center + (signs * self.half) @ self.turn
 
     def hit(self, eye, rays):
         """Distance along rays (N, 3), infinite where they miss, and there
@@ -199,17 +199,14 @@ class Room:
         else:
             return
         self.taken.append((place, radius[name]))
-        for top in getattr(self, name)(place, yaw):
+        for top in getattr(self, name)(place, yaw) or ():
             for _ in range(self.rng.integers(1, 3)):
                 self.vase(*top)
 
     def new(self, name, place, yaw):
         """A function that adds parts to a new object."""
         self.labels.append(CLASSES.index(name))
-        number, turn = len(self.labels), np.array([[np.cos(yaw),
-                                                    np.sin(yaw)],
-                                                   [-np.sin(yaw),
-                                                    np.cos(yaw)]])
+        number, turn = len(self.labels), rotation(yaw)[:2, :2]
 
         def part(center, half, look, round_=False):
             x, y = np.add(place, np.array(center[:2]) @ turn)
@@ -237,7 +234,6 @@ class Room:
         part((0, 0, height), (width, width, .025), look)
         part((0, width - .02, height + back), (width, .02, back), look)
         self.legs(part, width - .03, width - .03, height, look)
-        return ()
 
     def sofa(self, place, yaw):
         width, depth, height = self.rng.uniform([.35, .6, .38],
@@ -247,7 +243,6 @@ class Room:
         part((width - .08, 0, height + .2), (.08, depth, .2), look)
         for y in (-1, 1):
             part((0, y * (depth - .07), height + .08), (width, .07, .08), look)
-        return ()
 
     def bookcase(self, place, yaw):
         depth, width, height = self.rng.uniform([.15, .4, .9], [.2, .55, 1.7])
@@ -266,14 +261,12 @@ class Room:
         part((0, 0, .02), (.14, .14, .02), look, True)
         part((0, 0, height / 2), (.025, .025, height / 2), look, True)
         part((0, 0, height), (radius, radius, .14), self.look(), True)
-        return ()
 
     def vase(self, place, yaw, width, depth, top):
         radius, height = self.rng.uniform([.05, .07], [.09, .13])
         x, y = self.rng.uniform([-width, -depth], [width, depth])
-        turn = np.array([[np.cos(yaw), np.sin(yaw)],
-                         [-np.sin(yaw), np.cos(yaw)]])
-        part = self.new('vase', place + np.array([x, y]) @ turn, yaw)
+        place = place + np.array([x, y]) @ rotation(yaw)[:2, :2]
+        part = self.new('vase', place, yaw)
         part((0, 0, top + height), (radius, radius, height), self.look(), True)
 
     def pose(self, k, count):
@@ -314,32 +307,17 @@ class Room:
             color[axis == i] = paint(look, place[axis == i])
         number = np.zeros((height, width), int)
         for part, index in self.parts:
-            window = _window(part.corners(), pose, intrinsics, height, width)
-            seen = rays[window]
-            if not seen.size:
-                continue
-            hit, side, on = part.hit(eye, seen.reshape(-1, 3))
-            front = hit.reshape(seen.shape[:2]) < depth[window]
+            hit, side, on = part.hit(eye, rays.reshape(-1, 3))
+            front = hit.reshape(depth.shape) < depth
             flat = front.ravel()
-            depth[window][front] = hit[flat]
-            number[window][front] = index
-            normal[window][front] = side[flat]
-            color[window][front] = paint(part.look, on[flat])
+            depth[front] = hit[flat]
+            number[front] = index
+            normal[front] = side[flat]
+            color[front] = paint(part.look, on[flat])
         shade = .55 + .45 * np.clip(normal @ self.light, -.3, 1)
         color = color * shade[...,
                               None] + self.rng.normal(size=color.shape) * 3
         return color.clip(0, 255).astype(np.uint8), depth, number
-
-
-def _window(corners, pose, intrinsics, height, width):
-    """Slices of the pixels that corners (8, 3) may cover."""
-    inside = corners @ pose[:3, :3].T + pose[:3, 3]
-    if inside[:, 2].min() < .05:
-        whole = slice(None) if inside[:, 2].max() > 0 else slice(0)
-        return whole, whole
-    x, y = ((inside / inside[:, 2:]) @ intrinsics.T)[:, :2].T.round()
-    return (slice(int(max(y.min() - 1, 0)), int(max(y.max() + 2, 0))),
-            slice(int(max(x.min() - 1, 0)), int(max(x.max() + 2, 0))))
 
 
 def turned(pose, degrees, rng):
@@ -388,14 +366,10 @@ def make_room(job):
                 file_name=f'{name}/{k:03d}.color.jpg',
                 height=height,
                 width=width))
-        annotations.append([(_box(number == i), room.labels[i - 1])
+        annotations.append([([*cv2.boundingRect(np.uint8(number == i))],
+                             room.labels[i - 1])
                             for i in np.unique(number[number > 0])])
     return images, annotations
-
-
-def _box(shown):
-    x, y = shown.any(0).nonzero()[0], shown.any(1).nonzero()[0]
-    return [int(v) for v in (x[0], y[0], x[-1] + 1 - x[0], y[-1] + 1 - y[0])]
 
 
 def write_boxes(path, rooms, count, views):

@@ -25,7 +25,6 @@ writes the two lists for an oracle, ``MXEdet/train_masked.txt`` and
 """
 import argparse
 import hashlib
-import math
 import re
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set
@@ -40,18 +39,11 @@ def parse_args(args: Optional[Sequence[str]]) -> argparse.Namespace:
     parser.add_argument(
         '--seed', type=int, default=0, help='default: %(default)s')
     parser.add_argument(
-        '--det-share',
-        type=float,
-        default=49.68,
-        help='%% of the training images that train detection (default: '
-        '%(default)s: 7,558 of 15,214, as in MXE)')
-    parser.add_argument(
         '--subsets',
         nargs='*',
         default=['det2', 'seg2'],
         help='parts to write: det2 is half of the detection list, seg8 an '
-        'eighth of the segmentation list, det10%% a tenth (default: det2 '
-        'seg2)')
+        'eighth of the segmentation list (default: det2 seg2)')
     parser.add_argument(
         '--masks',
         default='SegmentationClassAug',
@@ -79,7 +71,10 @@ YEARS = VOC2007, VOC2012 = 'VOC2007', 'VOC2012'
 #: them.
 WITHOUT_BOXES = ('2008_000763', '2008_004172', '2008_004562', '2008_005145',
                  '2008_005262', '2008_008051')
-SUBSET = re.compile(r'(det|seg)(\d+)(%?)')
+#: Of the training images, those that train detection: 7,558 of 15,214, as in
+#: MXE.
+DET_SHARE = .4968
+SUBSET = re.compile(r'(det|seg)([2-9]|[1-9]\d+)')
 
 #: Image ids of each year.
 YearLists = Dict[str, List[str]]
@@ -131,8 +126,7 @@ class Devkit(NamedTuple):
         return found
 
 
-def divide(devkit: Devkit, seed: int,
-           det_share: float) -> Dict[str, YearLists]:
+def divide(devkit: Devkit, seed: int) -> Dict[str, YearLists]:
     """Divide the training images in two, and list those for validation:
     ``det_train``, ``seg_train``, ``val`` and ``val1449``, each by year.
 
@@ -142,8 +136,8 @@ def divide(devkit: Devkit, seed: int,
     VOC2007: images of its segmentation list train segmentation, the other ones
     detection. VOC2012: images with an official mask train segmentation, those
     without any mask detection; those with a mask of SBD are drawn so that
-    detection gets its share of all. Photographs of VOC2007 are used under
-    their name there only.
+    detection gets its share of all, if there are enough. Photographs of
+    VOC2007 are used under their name there only.
     """
     val = devkit.read(VOC2012, 'Segmentation/val')
     held_out = {identify(VOC2012, image_id) for image_id in val}
@@ -164,14 +158,7 @@ def divide(devkit: Devkit, seed: int,
 
     fixed = len(det[VOC2007]) + len(only_det)
     total = fixed + len(free) + len(seg[VOC2007]) + len(only_seg)
-    num_drawn = round(det_share * total) - fixed
-    if not 0 <= num_drawn <= len(free):
-        raise DatasetError(
-            f'--det-share {100 * det_share:g} must be from '
-            f'{100 * fixed / total:.1f} to '
-            f'{100 * (fixed + len(free)) / total:.1f} %, because {fixed} of '
-            f'the {total} training images have boxes only. For fewer images '
-            'of one task take a subset, such as --subsets det10%')
+    num_drawn = max(round(DET_SHARE * total) - fixed, 0)
     drawn = set(draw(free, seed, 'divide')[:num_drawn])
     det[VOC2012] = sorted(only_det | drawn)
     seg[VOC2012] = sorted(only_seg | (free - drawn))
@@ -213,25 +200,20 @@ def take_subset(name: str, lists: Dict[str, YearLists],
     """A part of a training list, the same share of each year; smaller subsets
     are contained in larger ones.
 
-    ``'det2'`` is half of the detection list, named ``'det2_train'``, and
-    ``'seg10%'`` a tenth of the segmentation list, ``'seg10pct_train'``.
+    ``'det2'`` is half of the detection list, named ``'det2_train'``.
     """
     match = SUBSET.fullmatch(name)
-    share = 0.
-    if match:
-        task, number, percent = match.groups()
-        share = int(number) / 100 if percent else 1 / max(int(number), 1)
-    if not 0 < share < 1:
+    if not match:
         raise DatasetError(
-            f'--subsets {name}: write det2 for half of the detection list, '
-            'seg8 for an eighth of the segmentation list, or det10% for a '
-            'tenth')
-    subset = {}
-    for year, ids in lists[f'{task}_train'].items():
-        # a hair more than the product: 0.29 * 100 is 28.999999999999996
-        count = math.floor(share * len(ids) + 1e-9)
-        subset[year] = sorted(draw(ids, seed, 'subset')[:count])
-    return {f'{name.replace("%", "pct")}_train': subset}
+            f'--subsets {name}: write det2 for half of the detection list, or '
+            'seg8 for an eighth of the segmentation list')
+    task, parts = match.groups()
+    return {
+        f'{name}_train': {
+            year: sorted(draw(ids, seed, 'subset')[:len(ids) // int(parts)])
+            for year, ids in lists[f'{task}_train'].items()
+        }
+    }
 
 
 def write_lists(devkit: Devkit, lists: Dict[str, YearLists]) -> None:
@@ -246,10 +228,9 @@ def write_lists(devkit: Devkit, lists: Dict[str, YearLists]) -> None:
         print(f'{name}: {sum(counts.values())} images ({shown})')
 
 
-def make(devkit: Devkit, seed: int, det_share: float,
-         subsets: Sequence[str]) -> None:
+def make(devkit: Devkit, seed: int, subsets: Sequence[str]) -> None:
     """Make and write the lists."""
-    lists = divide(devkit, seed, det_share)
+    lists = divide(devkit, seed)
     for name in subsets:
         lists.update(take_subset(name, lists, seed))
     for name in [x for x in lists if x.startswith('det')]:
@@ -278,7 +259,7 @@ def main(args: Optional[Sequence[str]] = None) -> None:
     if args.by_mask:
         write_by_mask(devkit, args.by_mask)
     else:
-        make(devkit, args.seed, args.det_share / 100, args.subsets)
+        make(devkit, args.seed, args.subsets)
 
 
 if __name__ == '__main__':

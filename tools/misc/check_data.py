@@ -23,8 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--jobs',
         type=int,
-        default=len(os.sched_getaffinity(0)) if hasattr(
-            os, 'sched_getaffinity') else os.cpu_count(),
+        default=os.cpu_count(),
         help='processes (default: all cores)')
     parser.add_argument(
         '--cfg-options',

@@ -10,6 +10,8 @@ import json
 import re
 from typing import Dict
 
+from terminaltables import AsciiTable
+
 #: Heading, key of a class and of the mean, and the factor to a percentage.
 COLUMNS = (('AP50', 'det/{}_AP50', 'det/bbox_mAP_50', 100),
            ('AP', 'det/{}_AP', 'det/bbox_mAP', 100), ('IoU', 'seg/{}_IoU',
@@ -18,22 +20,16 @@ COLUMNS = (('AP50', 'det/{}_AP50', 'det/bbox_mAP_50', 100),
 
 def format_table(metrics: Dict[str, float]) -> str:
     """A line for each class, those of detection first, and the means."""
-    found = [
-        re.fullmatch(re.escape(key).replace(r'\{\}', '([^/]+)'), name)
-        for _, key, _, _ in COLUMNS for name in metrics
-    ]
+    found = [re.fullmatch(r'\w+/([^/]+)_(AP50|AP|IoU)', x) for x in metrics]
     rows = [['class', *(title for title, *_ in COLUMNS)]]
     for name in dict.fromkeys(match[1] for match in found if match):
         rows.append(
             [name, *(cell(metrics, x[1].format(name), x[3]) for x in COLUMNS)])
     rows.append(['mean', *(cell(metrics, x[2], x[3]) for x in COLUMNS)])
-    width = max(len(row[0]) for row in rows)
-    lines = [
-        row[0].ljust(width) + ''.join(f'{x:>8}' for x in row[1:])
-        for row in rows
-    ]
-    rule = '-' * len(lines[0])
-    return '\n'.join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+    table = AsciiTable(rows)
+    table.justify_columns = dict.fromkeys((1, 2, 3), 'right')
+    table.inner_footing_row_border = True
+    return table.table
 
 
 def cell(metrics: Dict[str, float], key: str, factor: float) -> str:

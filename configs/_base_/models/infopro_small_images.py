@@ -3,8 +3,6 @@
 # star, as in 4*, means modules of equal memory (InfoPro*) instead of equal
 # numbers of blocks. Softmax instead of the contrastive loss: --cfg-options
 # model.backbone.head.contrast=None
-_base_ = './cifar_resnet.py'
-
 K = '{{$INFOPRO_K:2}}'
 # stage.block, after which to cut; the stem ends with 'relu'
 blocks = dict(
@@ -77,12 +75,23 @@ local_modules = {
 local_modules['stl10_r110']['3*'].update(cuts=['layer1.8', 'layer2.1'])
 
 model = dict(
+    type='MultiTaskDetector',
+    data_preprocessor=dict(
+        type='MultiTaskDataPreprocessor',
+        mean=[127.5, 127.5, 127.5],
+        std=[127.5, 127.5, 127.5],
+        bgr_to_rgb=True),
     backbone=dict(
-        _delete_=True,
         type='LocallySupervisedBackbone',
         backbone=dict(type='CifarResNet', depth=32),
         decoder=dict(type='SmallImageDecoder'),
         head=dict(
             type='LocalClassHead',
             num_classes=10,
-            contrast=dict(type='SupConLoss'))))
+            contrast=dict(type='SupConLoss'))),
+    task_heads=dict(
+        cls=dict(
+            type='SingleLabelTaskHead',
+            num_classes=10,
+            in_channels=64,
+            in_index=0)))

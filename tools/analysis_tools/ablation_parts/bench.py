@@ -51,8 +51,12 @@ class Bench(NamedTuple):
 def read_bench(path: Path) -> Bench:
     """Read a bench from a YAML file with ``iters``, ``rows`` and, if wanted,
     ``environment``, ``options``, ``baseline`` and ``metrics``; configs are
-    relative to the file."""
+    relative to the file. All but rows and metrics may be those of a file
+    ``base``."""
     content = yaml.safe_load(path.read_text())
+    if 'base' in content:
+        base = yaml.safe_load((path.parent / content['base']).read_text())
+        content = {**base, 'metrics': {}, **content}
     rows = {}
     for name, row in content['rows'].items():
         unknown = set(row) - {'config', 'options', 'needs', 'before'}

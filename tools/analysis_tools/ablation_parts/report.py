@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """What the runs of an ablation say: means, deviations, gaps."""
 import statistics
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 METRICS = ('AP50', 'AP', 'mIoU')
 #: Mean IoU of the classes that boxes show and of the others.
@@ -11,8 +11,6 @@ SOME_METRICS = GROUP_METRICS + ('tags', )
 #: Metrics of which the closed gap is reported.
 GAP_METRICS = ('AP', 'mIoU', 'things')
 ORACLE = 'oracle'
-#: What else the summary of a row holds.
-NO_METRICS = ('gap_closed', 'pseudo')
 
 
 def values_of(runs: List[dict], row: str, metric: str) -> List[float]:
@@ -45,8 +43,7 @@ def summarize(runs: List[dict], rows: List[str],
     from the baseline.
 
     Per row with a run: per metric ``mean``, ``std`` (sample deviation, None
-    for one seed) and ``seeds``; ``gap_closed``; means of the ``pseudo``
-    labels.
+    for one seed) and ``seeds``; ``gap_closed``.
     """
     summary = {}
     for row in rows:
@@ -65,33 +62,17 @@ def summarize(runs: List[dict], rows: List[str],
                 metric: gap_closed(runs, row, metric, baseline)
                 for metric in GAP_METRICS if metric in line
             }
-        line['pseudo'] = pseudo_means(runs, row)
         summary[row] = line
     return summary
 
 
-def pseudo_means(runs: List[dict], row: str) -> Dict[str, float]:
-    """Mean over seeds of the last pseudo-label qualities of a row."""
-    found = [run.get('pseudo', {}) for run in runs if run['row'] == row]
-    keys = sorted(set().union(*found))
-    return {
-        key: statistics.mean(x[key] for x in found if key in x)
-        for key in keys
-    }
-
-
-def shown(summary: Dict[str, dict]) -> Tuple[List[str], List[str]]:
-    """Metrics to show, and those of which the closed gap is shown."""
-    found = {metric: 0 for line in summary.values() for metric in line}
-    metrics = [x for x in METRICS + SOME_METRICS if x in found]
-    metrics += [x for x in found if x not in (*metrics, *NO_METRICS)]
-    gaps = GAP_METRICS if ORACLE in summary else ()
-    return metrics, [metric for metric in gaps if metric in metrics]
-
-
 def table(summary: Dict[str, dict]) -> str:
     """The summary as Markdown: mean and sample deviation over seeds."""
-    metrics, gap_metrics = shown(summary)
+    found = {metric: 0 for line in summary.values() for metric in line}
+    metrics = [x for x in METRICS + SOME_METRICS if x in found]
+    metrics += [x for x in found if x not in (*metrics, 'gap_closed')]
+    gaps = GAP_METRICS if ORACLE in summary else ()
+    gap_metrics = [metric for metric in gaps if metric in metrics]
     heads = ['seeds', *metrics, *gap_metrics]
     if gap_metrics:
         heads[1 + len(metrics)] = f'gap closed: {gap_metrics[0]}'
@@ -104,60 +85,6 @@ def table(summary: Dict[str, dict]) -> str:
         gaps = line.get('gap_closed', {})
         cells += [percent(gaps.get(metric)) for metric in gap_metrics]
         lines.append('| ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
-
-
-#: Where the qualities of pseudo labels are logged, and what is tabulated.
-QUALITIES = {
-    'rectangles': ('precision', 'recall', 'mean_iou', 'mean_iou_single',
-                   'mean_iou_touching', 'mean_iou_occluded'),
-    'm4b': ('precision', 'recall', 'mean_iou', 'mean_iou_single',
-            'mean_iou_touching', 'mean_iou_occluded'),
-    'b4m': ('labeled', 'accuracy', 'mIoU')
-}
-
-
-def document(meta: dict, summary: Dict[str, dict]) -> str:
-    """All that there is to say of an ablation, as Markdown: its summary, and
-    with what the runs were made."""
-    groups = ''
-    if set(GROUP_METRICS) <= set(shown(summary)[0]):
-        groups = (' `things` is the mean IoU of the classes that boxes show, '
-                  '`stuff` that of the others.')
-    sections = [
-        '# Ablation',
-        table(summary), 'Mean and sample deviation over seeds; '
-        'AP is the COCO-style AP .5:.95. The gap is that between '
-        f'`{meta.get("baseline", "naive")}` and `oracle` (every image has all '
-        'annotations), over the seeds that a row has.' + groups
-    ]
-    for prefix, keys in QUALITIES.items():
-        lines = quality_table(summary, prefix, keys)
-        if lines:
-            sections += [f'## Pseudo labels: {prefix}', lines]
-    sections += [
-        '## With what',
-        '\n'.join(f'- {key}: `{value}`' for key, value in meta.items())
-    ]
-    return '\n\n'.join(sections) + '\n'
-
-
-def quality_table(summary: Dict[str, dict], prefix: str,
-                  keys: Sequence[str]) -> str:
-    """Pseudo-label qualities of each row that has some, as Markdown."""
-    rows = {
-        row: [line['pseudo'].get(f'{prefix}/{key}') for key in keys]
-        for row, line in summary.items() if any(
-            name.startswith(f'{prefix}/') for name in line['pseudo'])
-    }
-    if not rows:
-        return ''
-    lines = [
-        '| | ' + ' | '.join(keys) + ' |', '| --- |' + ' ---: |' * len(keys)
-    ]
-    for row, values in rows.items():
-        cells = ['' if value is None else f'{value:.3f}' for value in values]
-        lines.append(f'| {row} | ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
 
 

@@ -39,19 +39,21 @@ def make_tree(out: Path, options: dict, gather: Callable[[], Material],
     old = _recorded_options(out)
     if old == options and (out / coco.PANOPTIC).is_dir():
         return False
-    if old is not None:
-        print(f'{out} was made with other options, or before there were '
-              'panoptic segments; it is drawn anew.')
-    elif any((out / folder).exists() for folder in voc.FOLDERS):
+    if any((out / folder).exists() for folder in voc.FOLDERS):
         raise PhotoStampsError(
-            f'{out} holds a data set that this tool did not finish. Remove '
-            'it or choose another --out.')
+            f'{out} holds a data set of other options or an older version, or '
+            'one that this tool did not finish. Remove it or choose another '
+            '--out.')
     # Beside the target, so that the moves at the end are renames.
     partial = out.with_name(f'{out.name}.partial')
     shutil.rmtree(partial, ignore_errors=True)
     try:
         _draw(partial, options, gather(), jobs)
-        _move_into_place(partial, out)
+        out.mkdir(parents=True, exist_ok=True)
+        # the manifest, by which the tree is finished, comes last
+        for path in sorted(
+                partial.iterdir(), key=lambda p: p.name == MANIFEST):
+            path.replace(out / path.name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return True
@@ -63,18 +65,6 @@ def _recorded_options(out: Path) -> Optional[dict]:
         return json.loads((out / MANIFEST).read_text())['options']
     except (FileNotFoundError, KeyError):
         return None
-
-
-def _move_into_place(partial: Path, out: Path) -> None:
-    """Replace what this tool wrote before; leave all else in ``out`` (e.g.
-    a cache) alone. The manifest goes first and comes last."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MANIFEST).unlink(missing_ok=True)
-    for path in sorted(partial.iterdir(), key=lambda p: p.name == MANIFEST):
-        target = out / path.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        path.replace(target)
 
 
 def _draw(root: Path, options: dict, material: Material, jobs: int) -> None:

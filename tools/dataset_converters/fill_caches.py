@@ -1,13 +1,13 @@
 # Copyright (c) mmbombo contributors.
-"""Make the regions of a config ahead of training, on all cores.
+"""Make the pseudo masks and regions of a config ahead, on all cores.
 
-    python tools/dataset_converters/regions.py CONFIG
+    python tools/dataset_converters/fill_caches.py CONFIG
 
-fills the ``cache_dir`` of every ``LoadRegions`` in the pipelines of training,
-validation and test, of our data sets and of those of MMDetection and
-MMSegmentation.
-Regions that are there already are skipped, so an interrupted run continues.
-Training makes the missing ones itself; this tool keeps the first epoch fast.
+fills the ``cache_dir`` of every ``LoadPseudoMask`` and ``LoadRegions`` in the
+pipelines of training, validation and test, of our data sets and of those of
+MMDetection and MMSegmentation.
+What is there already is skipped, so an interrupted run continues.
+Training makes what is missing itself; this tool keeps the first epoch fast.
 """
 import argparse
 import multiprocessing
@@ -42,24 +42,36 @@ if __name__ == '__main__':  # --help waits for no library
 
 from mmengine.registry import init_default_scope
 
-from mmbombo.datasets.transforms import LoadRegions
+from mmbombo.datasets.transforms import LoadPseudoMask, LoadRegions
 from mmbombo.registry import DATASETS
+from mmbombo.structures import BBOX, SEM_SEG
 from mmbombo.utils import UserError, user_errors
 from mmbombo.utils.config_names import load_config
 
-#: Data set, index and transforms of an image, by its file and the options;
-#: the worker processes are forked when it is filled.
+#: Data set, index and transforms of an image, by its file and the options of
+#: the last transform; the worker processes are forked when it is filled.
 JOBS: Dict[tuple, Tuple[object, int, List[Callable]]] = {}
 
 
+def fills(transform: Callable, dataset) -> bool:
+    """Whether a transform fills a cache from the images of a data set."""
+    if isinstance(transform, LoadPseudoMask):
+        kinds = dataset.annotation_kinds
+        if BBOX not in kinds or SEM_SEG in kinds:
+            return False
+    elif not isinstance(transform, LoadRegions):
+        return False
+    return transform.cache is not None
+
+
 def add_jobs(dataset) -> None:
-    """Add each image once for every ``LoadRegions`` that loads it."""
+    """Add each image once for every transform that fills a cache from it."""
     for part in (*getattr(dataset, 'datasets', ()),
                  *filter(None, [getattr(dataset, 'dataset', None)])):
         add_jobs(part)
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
     for end, transform in enumerate(transforms, 1):
-        if isinstance(transform, LoadRegions) and transform.cache:
+        if fills(transform, dataset):
             for index in range(len(dataset)):
                 path = dataset.get_data_info(index)['img_path']
                 JOBS.setdefault((path, repr(transform)),
@@ -84,15 +96,16 @@ def main() -> None:
         if loader:
             add_jobs(DATASETS.build(loader.dataset))
     if not JOBS:
-        raise UserError(f'{args.config}: no pipeline has LoadRegions with a '
-                        'cache_dir')
+        raise UserError(f'{args.config}: no pipeline has LoadPseudoMask, of '
+                        'images with boxes and without masks, or LoadRegions '
+                        'with a cache_dir')
     # forked processes cannot use OpenCV's threads of their parent
     cv2.setNumThreads(1)
     with multiprocessing.get_context('fork').Pool(args.jobs) as pool:
         made = pool.imap_unordered(make_one, JOBS, chunksize=4)
         list(track_iter_progress((made, len(JOBS))))
     roots = sorted({str(job[2][-1].cache.root) for job in JOBS.values()})
-    print(f'regions of {len(JOBS)} images in {", ".join(roots)}')
+    print(f'{len(JOBS)} files in {", ".join(roots)}')
 
 
 if __name__ == '__main__':
