@@ -1,18 +1,15 @@
 # Copyright (c) mmbombo contributors.
 """What every source is, whatever its files look like."""
-import gc
 import os.path as osp
-from contextlib import contextmanager
-from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
-                    Tuple, Union)
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 
 from mmbombo.registry import TRANSFORMS
-from mmbombo.structures import (DEPTH, REGIONS, SALIENCY, SEM_SEG,
+from mmbombo.structures import (DEPTH, IMAGE_LABEL, REGIONS, SALIENCY, SEM_SEG,
                                 annotation_kind, check_kinds)
-from .checks.evaluation_pipeline import check_evaluation_pipeline
+from .checks.refused_transforms import refuse_by_name
 from .checks.training_pipeline import check_training_pipeline, is_augmentation
 from .draw_seed import seeded_draw
 from .errors import DatasetError
@@ -43,11 +40,12 @@ class SourceMixin:
     #: color of each id in mask files
     seg_colors: Optional[Sequence[Sequence[int]]] = None
 
-    def declare(self,
-                annotation_kinds: Sequence[str],
-                source: str,
-                data_help: str = '',
-                incomplete_classes: Sequence[str] = ()) -> None:
+    def declare(
+        self,
+        annotation_kinds: Sequence[str],
+        source: str,
+        data_help: str = '',
+        incomplete_classes: Sequence[str] = ()) -> None:
         """Set what the source is; called before the data are read."""
         self.annotation_kinds = check_kinds(annotation_kinds)
         self.source = source
@@ -61,10 +59,10 @@ class SourceMixin:
             TRANSFORMS.build(step) if isinstance(step, dict) else step
             for step in pipeline
         ]
-        check = check_evaluation_pipeline if test_mode else \
-            check_training_pipeline
+        check = refuse_by_name if test_mode else check_training_pipeline
         kinds = kinds_after(transforms, self.annotation_kinds)
-        check(transforms, kinds)
+        if not test_mode or kinds != (IMAGE_LABEL, ):  # tags are of no place
+            check(transforms, kinds)
         if {SALIENCY, REGIONS, DEPTH} & {*kinds}:
             transforms = [
                 x for step in transforms
@@ -113,16 +111,15 @@ class SourceMixin:
                     f'source {self.source!r}: annotation_kinds declares '
                     f'{kind!r}; name the folder of the maps, '
                     f'data_prefix=dict({key}=...)')
-            info[key] = osp.join(prefix[key],
-                                 map_name(info['img_path'], images))
+            info[key] = osp.join(prefix[key], map_name(info['img_path'],
+                                                       images))
 
     def full_init(self) -> None:
         """Read the list of images, and load the first one of it."""
         if self._fully_initialized:
             return
         self._check_incomplete_classes()
-        with older_objects_kept():
-            super().full_init()
+        super().full_init()
         for index in self.first_indices():
             try:
                 self.load(index)
@@ -215,24 +212,6 @@ def kinds_after(transforms: Sequence[Callable],
         if hasattr(transform, 'adds_kinds'):
             kinds = check_kinds([*kinds, *transform.adds_kinds(kinds)])
     return tuple(kinds)
-
-
-@contextmanager
-def older_objects_kept() -> Iterator[None]:
-    """Let the collection of garbage pass over what is there already.
-
-    MMEngine collects garbage after it has read a list of images; to look at
-    everything that the libraries have made takes longer than to check a
-    source.
-    """
-    if gc.get_freeze_count():  # by somebody else, who counts on it
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def map_name(image: str, folder: Optional[str]) -> str:

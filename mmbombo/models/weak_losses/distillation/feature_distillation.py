@@ -10,11 +10,11 @@ from mmbombo.models.losses.dist_mean import weighted_mean
 from mmbombo.models.losses.feature_losses import defeat_loss, feature_distance
 from mmbombo.models.task_heads import BaseTaskHead, SegTaskHead
 from mmbombo.models.task_heads.ignore_regions import pad_boxes
-from mmbombo.models.utils import (PROBE_SIZE, grid_points, run_probe,
-                                  select_images, valid_cells_of_levels)
+from mmbombo.models.utils import (PROBE_SIZE, covered_cells, grid_points,
+                                  run_probe, select_images,
+                                  valid_cells_of_levels)
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
-from mmbombo.weak_labels import covered_cells
 from ..base_weak_loss import decode_cfg
 from .dense_outputs import sizes_of
 from .distillation_loss import DistillationLoss
