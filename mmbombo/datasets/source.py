@@ -1,7 +1,8 @@
 # Copyright (c) mmbombo contributors.
 """What every source is, whatever its files look like."""
 import os.path as osp
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import (Any, Callable, Dict, List, Optional, Sequence, Tuple,
+                    Union)
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
@@ -40,12 +41,11 @@ class SourceMixin:
     #: color of each id in mask files
     seg_colors: Optional[Sequence[Sequence[int]]] = None
 
-    def declare(
-        self,
-        annotation_kinds: Sequence[str],
-        source: str,
-        data_help: str = '',
-        incomplete_classes: Sequence[str] = ()) -> None:
+    def declare(self,
+                annotation_kinds: Sequence[str],
+                source: str,
+                data_help: str = '',
+                incomplete_classes: Sequence[str] = ()) -> None:
         """Set what the source is; called before the data are read."""
         self.annotation_kinds = check_kinds(annotation_kinds)
         self.source = source
@@ -111,8 +111,8 @@ class SourceMixin:
                     f'source {self.source!r}: annotation_kinds declares '
                     f'{kind!r}; name the folder of the maps, '
                     f'data_prefix=dict({key}=...)')
-            info[key] = osp.join(prefix[key], map_name(info['img_path'],
-                                                       images))
+            info[key] = osp.join(prefix[key],
+                                 map_name(info['img_path'], images))
 
     def full_init(self) -> None:
         """Read the list of images, and load the first one of it."""

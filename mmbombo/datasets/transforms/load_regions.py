@@ -100,35 +100,22 @@ class LoadRegions(BaseTransform):
             self.cache.put(key, found)
         return found
 
-    def __repr__(self) -> str:
-        root = None if self.cache is None else str(self.cache.root)
-        return (f'{type(self).__name__}(cache_dir={root!r}, '
-                f'min_area={self.min_area}, options={self.options})')
-
 
 @TRANSFORMS.register_module()
 class PackRegions(BaseTransform):
-    """Pack regions beside what another transform packs, as ``regions``.
+    """Pack regions, as ``regions``, beside what MMSegmentation packs.
 
     PackMultiTaskInputs packs them by itself.
-
-    Args:
-        packer (dict): Config of the other transform, such as
-            ``dict(type='mmseg.PackSegInputs')``, which is the default.
     """
 
-    def __init__(self, packer: Optional[dict] = None) -> None:
-        self.packer = TRANSFORMS.build(
-            packer or dict(type='mmseg.PackSegInputs'))
+    def __init__(self) -> None:
+        self.packer = TRANSFORMS.build(dict(type='mmseg.PackSegInputs'))
 
     def transform(self, results: dict) -> dict:
         """Pack ``inputs`` and ``data_samples``."""
         packed = self.packer(results)
         pack_regions(results, packed['data_samples'])
         return packed
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(packer={self.packer})'
 
 
 @ANNOTATION_PACKERS.register_module(name=REGIONS)
