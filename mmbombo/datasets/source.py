@@ -25,7 +25,8 @@ class SourceMixin:
     A source is a data set whose images all carry the same, declared annotation
     kinds. Each sample says which, from which source it comes, and its index;
     its transforms are seeded from the draw. A sample that cannot be loaded
-    names its file.
+    names its file. :meth:`declare` comes before ``__init__``, which builds and
+    checks the pipeline.
     """
     annotation_kinds: Sequence[str]
     source: str
@@ -40,6 +41,15 @@ class SourceMixin:
     seg_id_table: Optional[np.ndarray] = None
     #: color of each id in mask files
     seg_colors: Optional[Sequence[Sequence[int]]] = None
+
+    def __init__(self,
+                 pipeline: Sequence[Union[dict, Callable]] = (),
+                 test_mode: bool = False,
+                 **kwargs) -> None:
+        super().__init__(
+            pipeline=self.build_pipeline(pipeline, test_mode),
+            test_mode=test_mode,
+            **kwargs)
 
     def declare(self,
                 annotation_kinds: Sequence[str],

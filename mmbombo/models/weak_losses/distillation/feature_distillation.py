@@ -72,8 +72,8 @@ class FeatureDistillation(DistillationLoss):
             raise UserError(
                 f"{type(self).__name__}: of an image of {PROBE_SIZE} pixels "
                 f"the heads '{self.task}' read maps {ours} in the student and "
-                f"{theirs} in the teacher '{self.predictor}'. Sizes "
-                f'must be equal; for other channels set adapt=dict(in_channels='
+                f"{theirs} in the teacher '{self.predictor}'. Sizes must "
+                'be equal; for other channels set adapt=dict(in_channels='
                 f'{ours[0][1]}, out_channels={theirs[0][1]}, num_levels='
                 f'{len(theirs)})')
 
