@@ -8,10 +8,12 @@ with masks, with 255 is no superpixel; so no code is one of these.
 import inspect
 from typing import List, Optional, Sequence
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmdet.structures import DetDataSample
+from mmseg.datasets.transforms import Resize
 
 from mmbombo.registry import ANNOTATION_PACKERS, TRANSFORMS
 from mmbombo.structures import IGNORE_INDEX, REGIONS, Regions, check_kinds
@@ -116,6 +118,26 @@ class PackRegions(BaseTransform):
         packed = self.packer(results)
         pack_regions(results, packed['data_samples'])
         return packed
+
+
+@TRANSFORMS.register_module()
+class RegionResize(Resize):
+    """MMSegmentation's Resize for images with regions.
+
+    That takes a map's values half a new pixel too far up and left; here
+    superpixels stay where the image shows them. Masks are resized as there.
+    """
+
+    def _resize_seg(self, results: dict) -> None:
+        codes = results.get('gt_superpixels')
+        super()._resize_seg(results)
+        if codes is not None:
+            results['gt_superpixels'] = cv2.resize(
+                codes,
+                results['img_shape'][1::-1],
+                interpolation=cv2.INTER_NEAREST_EXACT)
+            if codes is results['unflipped_superpixels']:
+                results['unflipped_superpixels'] = results['gt_superpixels']
 
 
 @ANNOTATION_PACKERS.register_module(name=REGIONS)
