@@ -215,7 +215,8 @@ def find_misfit(head: nn.Module) -> Optional[str]:
     if not hasattr(head, 'prior_generator'):
         return 'it has no prior_generator, so its cells cannot be ignored'
     if not getattr(head, 'use_sigmoid_cls', False):
-        return ('classes must be ignored one by one, and it does not say by '
-                'use_sigmoid_cls that each has a sigmoid of its own. Use a '
-                'sigmoid classification loss (use_sigmoid=True)')
+        return ('its classes share a softmax, or it does not say by '
+                'use_sigmoid_cls that each has a sigmoid of its own: classes '
+                'must be ignored one by one. Use a sigmoid classification '
+                'loss (use_sigmoid=True)')
     return None
