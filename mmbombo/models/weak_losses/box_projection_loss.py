@@ -76,12 +76,8 @@ class BoxProjectionLoss(BaseWeakLoss):
     ``docs/en/notes/ablation.md``.
 
     Args:
-        loss_weight (float): Weight of the loss. Defaults to 1.
-        ramp (float): Share of the training over which the weight grows from
-            0. Defaults to 0.
         outside (bool): Whether to train what is in no box. Defaults to True.
-        start (float): Share of the training after which the loss begins.
-            Defaults to 0.
+        **kwargs: Arguments of :class:`BaseWeakLoss`.
     """
 
     name = 'box_projection'
@@ -89,12 +85,8 @@ class BoxProjectionLoss(BaseWeakLoss):
     source_kind = BBOX
     needs_class_map = True
 
-    def __init__(self,
-                 loss_weight: float = 1.,
-                 ramp: float = 0.,
-                 outside: bool = True,
-                 start: float = 0.) -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
+    def __init__(self, outside: bool = True, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.outside = outside
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
