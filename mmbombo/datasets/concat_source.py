@@ -1,5 +1,5 @@
 # Copyright (c) mmbombo contributors.
-from typing import Callable, Dict, List, Sequence, Union
+from typing import Dict, List, Sequence
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -26,7 +26,6 @@ class ConcatSource(SourceMixin, BaseDataset):
             annotation kinds, which are the whole's.
         annotation_kinds (Sequence[str]): What all images are annotated with.
         source (str): Name of the source.
-        pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
         test_mode (bool): Whether the set is for evaluation. Defaults to
             False.
         **kwargs: Arguments of :class:`mmengine.dataset.BaseDataset`.
@@ -40,7 +39,6 @@ class ConcatSource(SourceMixin, BaseDataset):
                  datasets: Sequence[dict],
                  annotation_kinds: Sequence[str],
                  source: str,
-                 pipeline: Sequence[Union[dict, Callable]] = (),
                  test_mode: bool = False,
                  **kwargs) -> None:
         self.declare(annotation_kinds, source)
@@ -58,7 +56,6 @@ class ConcatSource(SourceMixin, BaseDataset):
         self._parts = parts
         super().__init__(
             metainfo=parts[0].metainfo,
-            pipeline=self.build_pipeline(pipeline, test_mode),
             test_mode=test_mode,
             **kwargs)
 

@@ -5,7 +5,7 @@ Nothing in them is executed: CIFAR is read from its binary version, not from
 that of Python.
 """
 import os.path as osp
-from typing import Any, Callable, Dict, List, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import mmcv
 import numpy as np
@@ -115,9 +115,6 @@ class ImageArrayDataset(SourceMixin, BaseDataset):
         source (str, optional): Name of the source. Defaults to the split.
         data_help (str): What to tell a user who lacks the files. Defaults to
             ''.
-        pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
-        test_mode (bool): Whether the set is for evaluation. Defaults to
-            False.
         **kwargs: Arguments of :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
@@ -131,8 +128,6 @@ class ImageArrayDataset(SourceMixin, BaseDataset):
                  metainfo: dict,
                  source: str = '',
                  data_help: str = '',
-                 pipeline: Sequence[Union[dict, Callable]] = (),
-                 test_mode: bool = False,
                  **kwargs) -> None:
         self.declare((IMAGE_LABEL, ), source or split, data_help)
         self.reader = reader
@@ -140,8 +135,6 @@ class ImageArrayDataset(SourceMixin, BaseDataset):
         super().__init__(
             metainfo=metainfo,
             data_root=data_root,
-            pipeline=self.build_pipeline(pipeline, test_mode),
-            test_mode=test_mode,
             **kwargs)
 
     def load_data_list(self) -> List[dict]:

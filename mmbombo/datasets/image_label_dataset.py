@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 import csv
 import os.path as osp
-from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.dataset import BaseDataset
 from mmengine.fileio import list_dir_or_file
@@ -41,9 +41,6 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
         source (str, optional): Name of the source. Defaults to the name of
             the file or the folder.
         data_root (str): Folder of the data set. Defaults to ''.
-        pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
-        test_mode (bool): Whether the set is for evaluation. Defaults to
-            False.
         **kwargs: Arguments of :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
@@ -58,8 +55,6 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
                  annotation_kinds: Sequence[str] = (IMAGE_LABEL, ),
                  source: Optional[str] = None,
                  data_root: str = '',
-                 pipeline: Sequence[Union[dict, Callable]] = (),
-                 test_mode: bool = False,
                  **kwargs) -> None:
         folder = osp.join(data_root, data_prefix.get('img_path', ''))
         name = osp.basename(osp.normpath(ann_file or folder))
@@ -87,8 +82,6 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
             metainfo=metainfo,
             data_root=data_root,
             data_prefix=data_prefix,
-            pipeline=self.build_pipeline(pipeline, test_mode),
-            test_mode=test_mode,
             **kwargs)
 
     def load_data_list(self) -> List[dict]:

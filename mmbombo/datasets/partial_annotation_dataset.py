@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 import logging
 import os.path as osp
-from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence
 
 from mmdet.datasets import CocoDataset
 from mmengine.dataset import BaseDataset
@@ -77,7 +77,6 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
             that there is none outside of them. Defaults to ().
         data_help (str): What to tell a user whose ``data_root``, annotation
             file or first files do not exist. Defaults to ''.
-        pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
         test_mode (bool): Whether the set is for evaluation. Defaults to
             False.
         **kwargs: Arguments of :class:`mmengine.dataset.BaseDataset`.
@@ -104,7 +103,6 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                  unlisted_categories: str = IGNORE,
                  incomplete_classes: Sequence[str] = (),
                  data_help: str = '',
-                 pipeline: Sequence[Union[dict, Callable]] = (),
                  test_mode: bool = False,
                  **kwargs) -> None:
         self.declare(annotation_kinds, source
@@ -123,7 +121,6 @@ class PartialAnnotationDataset(SourceMixin, BaseDataset):
                         or {}, seg_id_map, seg_ignore_ids, test_mode)
         super().__init__(
             metainfo=metainfo if kwargs.get('lazy_init') else self._read(),
-            pipeline=self.build_pipeline(pipeline, test_mode),
             test_mode=test_mode,
             **kwargs)
 

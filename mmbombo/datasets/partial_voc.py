@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 import os.path as osp
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from mmengine.dataset import BaseDataset
 from mmengine.utils import deprecated_api_warning
@@ -58,9 +58,6 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
             that there is none outside of them. Defaults to ().
         data_help (str): How to get the data, for a user whose ``data_root``,
             list or first files do not exist. Defaults to ''.
-        pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
-        test_mode (bool): Whether the set is for evaluation. Defaults to
-            False.
         **kwargs: Arguments of :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
@@ -87,8 +84,6 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
                  unlisted_classes: Sequence[str] = (),
                  incomplete_classes: Sequence[str] = (),
                  data_help: str = '',
-                 pipeline: Sequence[Union[dict, Callable]] = (),
-                 test_mode: bool = False,
                  **kwargs) -> None:
         self.declare(annotation_kinds, source
                      or osp.splitext(osp.basename(ann_file))[0], data_help,
@@ -110,8 +105,6 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
                 **self.DATA_PREFIX,
                 **(data_prefix or {})
             },
-            pipeline=self.build_pipeline(pipeline, test_mode),
-            test_mode=test_mode,
             **kwargs)
 
     def _with_tags(self, metainfo: dict) -> dict:

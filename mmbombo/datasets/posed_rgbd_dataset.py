@@ -2,7 +2,7 @@
 import glob
 import os.path as osp
 from collections import Counter
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Union
+from typing import Dict, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -67,8 +67,6 @@ class PosedRGBDDataset(SourceMixin, BaseDataset):
         metainfo (dict, optional): ``classes``, ``seg_classes``.
         data_prefix (dict, optional): ``seg_map_path``, the folder of masks.
         source (str, optional): Name of the source. Defaults to the root's.
-        pipeline (Sequence[dict | Callable]): Transforms. Defaults to ().
-        test_mode (bool): Whether it is for evaluation. Defaults to False.
         **kwargs: Arguments of :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
@@ -94,8 +92,6 @@ class PosedRGBDDataset(SourceMixin, BaseDataset):
                  metainfo: Optional[dict] = None,
                  data_prefix: Optional[dict] = None,
                  source: Optional[str] = None,
-                 pipeline: Sequence[Union[dict, Callable]] = (),
-                 test_mode: bool = False,
                  **kwargs) -> None:
         self.declare(annotation_kinds, source
                      or osp.basename(osp.normpath(data_root)))
@@ -115,8 +111,6 @@ class PosedRGBDDataset(SourceMixin, BaseDataset):
             metainfo=metainfo,
             data_root=data_root,
             data_prefix=dict(img_path='', **(data_prefix or {})),
-            pipeline=self.build_pipeline(pipeline, test_mode),
-            test_mode=test_mode,
             **kwargs)
 
     def _error(self, text: str) -> DatasetError:

@@ -1,18 +1,16 @@
 # Copyright (c) mmbombo contributors.
 """What every source is, whatever its files look like."""
-import gc
 import os.path as osp
-from contextlib import contextmanager
-from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
-                    Tuple, Union)
+from typing import (Any, Callable, Dict, List, Optional, Sequence, Tuple,
+                    Union)
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 
 from mmbombo.registry import TRANSFORMS
-from mmbombo.structures import (DEPTH, REGIONS, SALIENCY, SEM_SEG,
+from mmbombo.structures import (DEPTH, IMAGE_LABEL, REGIONS, SALIENCY, SEM_SEG,
                                 annotation_kind, check_kinds)
-from .checks.evaluation_pipeline import check_evaluation_pipeline
+from .checks.refused_transforms import refuse_by_name
 from .checks.training_pipeline import check_training_pipeline, is_augmentation
 from .draw_seed import seeded_draw
 from .errors import DatasetError
@@ -27,7 +25,8 @@ class SourceMixin:
     A source is a data set whose images all carry the same, declared annotation
     kinds. Each sample says which, from which source it comes, and its index;
     its transforms are seeded from the draw. A sample that cannot be loaded
-    names its file.
+    names its file. :meth:`declare` comes before ``__init__``, which builds and
+    checks the pipeline.
     """
     annotation_kinds: Sequence[str]
     source: str
@@ -42,6 +41,15 @@ class SourceMixin:
     seg_id_table: Optional[np.ndarray] = None
     #: color of each id in mask files
     seg_colors: Optional[Sequence[Sequence[int]]] = None
+
+    def __init__(self,
+                 pipeline: Sequence[Union[dict, Callable]] = (),
+                 test_mode: bool = False,
+                 **kwargs) -> None:
+        super().__init__(
+            pipeline=self.build_pipeline(pipeline, test_mode),
+            test_mode=test_mode,
+            **kwargs)
 
     def declare(self,
                 annotation_kinds: Sequence[str],
@@ -61,10 +69,10 @@ class SourceMixin:
             TRANSFORMS.build(step) if isinstance(step, dict) else step
             for step in pipeline
         ]
-        check = check_evaluation_pipeline if test_mode else \
-            check_training_pipeline
+        check = refuse_by_name if test_mode else check_training_pipeline
         kinds = kinds_after(transforms, self.annotation_kinds)
-        check(transforms, kinds)
+        if not test_mode or kinds != (IMAGE_LABEL, ):  # tags are of no place
+            check(transforms, kinds)
         if {SALIENCY, REGIONS, DEPTH} & {*kinds}:
             transforms = [
                 x for step in transforms
@@ -121,8 +129,7 @@ class SourceMixin:
         if self._fully_initialized:
             return
         self._check_incomplete_classes()
-        with older_objects_kept():
-            super().full_init()
+        super().full_init()
         for index in self.first_indices():
             try:
                 self.load(index)
@@ -215,24 +222,6 @@ def kinds_after(transforms: Sequence[Callable],
         if hasattr(transform, 'adds_kinds'):
             kinds = check_kinds([*kinds, *transform.adds_kinds(kinds)])
     return tuple(kinds)
-
-
-@contextmanager
-def older_objects_kept() -> Iterator[None]:
-    """Let the collection of garbage pass over what is there already.
-
-    MMEngine collects garbage after it has read a list of images; to look at
-    everything that the libraries have made takes longer than to check a
-    source.
-    """
-    if gc.get_freeze_count():  # by somebody else, who counts on it
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def map_name(image: str, folder: Optional[str]) -> str:

@@ -51,12 +51,6 @@ def stored_config(checkpoint: dict, path: str) -> Config:
     return Config(config)
 
 
-def stored_preprocessor(checkpoint: dict) -> Optional[dict]:
-    """``model.data_preprocessor`` of a stored config; None without one."""
-    model = (_plain_config_of(checkpoint) or {}).get('model')
-    return model.get('data_preprocessor') if isinstance(model, dict) else None
-
-
 def drop_programs(checkpoint: Any, path: str) -> None:
     """Remove config texts that are no plain data, or that MMEngine runs."""
     for owner, key in list(_texts(checkpoint)):

@@ -16,8 +16,6 @@ from toolbox import make_sample, write_coco
 from mmbombo.datasets import (DatasetError, ImageLabelDataset,
                               PartialAnnotationDataset, PartialVOCDataset,
                               PipelineError, SeededIndex, seeded_draw)
-from mmbombo.datasets.checks.evaluation_pipeline import \
-    check_evaluation_pipeline
 from mmbombo.datasets.checks.every_file import check_sample
 from mmbombo.datasets.checks.training_pipeline import check_training_pipeline
 from mmbombo.datasets.transforms import move_saliency, random_zoom_crop
@@ -242,9 +240,6 @@ def test_in_evaluation_maps_keep_their_size(salient):
     batch = dict(inputs=[packed['inputs']], data_samples=[sample])
     MultiTaskDataPreprocessor(pad_size_divisor=32)(batch)
     assert sample.gt_saliency.data.shape == (1, 40, 60)
-    with pytest.raises(PipelineError, match='put it before'):
-        check_evaluation_pipeline(
-            [TRANSFORMS.build(x) for x in (*LOAD, resize, PACK)], KINDS)
 
 
 def test_in_a_batch_the_padding_is_unknown(salient):

@@ -247,22 +247,6 @@ def test_an_oracle_reads_all_that_there_is(prepared, config):
             dict(cfg.det_source, annotation_kinds=('bbox', 'sem_seg')))
 
 
-def test_an_oracle_reads_the_list_that_is_chosen(root, config):
-    voc_devkit.write_list(root / 'VOC2007', 'MXEdet/train', ['000001'])
-    voc_devkit.write_list(root / 'VOC2012', 'MXEdet/train',
-                          ['2008_000012', '2008_000005'])
-    cfg = config(root, '_base_/datasets/voc_paper', VOC_DET='MXEdet/train')
-    # the list alone is not enough, and the message says what is missing
-    with pytest.raises(DatasetError, match="train_unmasked.txt' does not"):
-        DATASETS.build(cfg.oracle_sources[0])
-    voc_lists.main([str(root), '--by-mask', 'MXEdet/train'])
-    unmasked, masked, _ = map(DATASETS.build, cfg.oracle_sources)
-    assert [len(unmasked), len(masked)] == [2, 1]
-    assert masked.get_data_info(0)['img_id'] == '2008_000005'
-    assert masked.get_data_info(0)['seg_map_path'].endswith(
-        'SegmentationClassAug/2008_000005.png')
-
-
 def test_coarse_label_space(prepared, config):
     cfg = config(prepared, 'bombo/bombo_r50_fpn-gfl_voc-mxs')
     assert tuple(cfg.seg_classes) == COARSE

@@ -67,7 +67,7 @@ def test_guide(folder, commands, logs):
     scores = json.loads((folder / 'out.json').read_text())
     for key in ('seg/mIoU', 'seg/mAcc', 'seg/trimap_1', 'seg/trimap_4'):
         assert scores[key] == pytest.approx(scalars.val[-1][key])
-    assert len(list(folder.rglob('shown/*'))) == 4
+    assert len(list(folder.rglob('shown/**/*.*'))) == 4
 
 
 def test_regions_that_are_not_packed_are_one_line(folder, commands):

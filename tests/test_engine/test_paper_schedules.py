@@ -12,7 +12,6 @@ from toolbox import tiny_model_cfg
 from torch import nn
 
 from mmbombo.registry import MODELS
-from mmbombo.utils import scale_schedule
 
 FOLDER = osp.join(
     osp.dirname(__file__), '..', '..', 'configs', '_base_', 'schedules')
@@ -64,18 +63,6 @@ def test_coco_differs_in_length_only():
             cfg.pop(key)
         cfg.param_scheduler[1].pop('end')
     assert voc.to_dict() == coco.to_dict()
-
-
-@pytest.mark.filterwarnings('ignore')
-def test_scaled_schedule_keeps_its_shape(iters=700):
-    cfg = load('voc')
-    scale_schedule(cfg, iters)
-    rates = learning_rates(cfg)
-    assert len(rates) == iters
-    np.testing.assert_allclose(rates[[0, -1]], LR / 10, rtol=1e-3)
-    np.testing.assert_allclose(rates.max(), LR)
-    assert rates.argmax() <= 10
-    np.testing.assert_allclose(rates[iters // 2], .55 * LR, rtol=.02)
 
 
 def test_one_dimensional_parameters_do_not_decay():

@@ -153,24 +153,24 @@ def test_fitting_run_trains_and_logs_the_sources(tmp_path):
      "task 'seg' needs the annotation kind 'sem_seg'"),
     (dict(
         train_set=Sources(masks(), masks()),
-        weak_losses=[dict(type='BoxForMaskLoss')]),
-     ValueError, "weak loss 'b4m' .*needs the annotation kind 'bbox'"),
+        weak_losses=[dict(type='BoxForMaskLoss')]), ValueError,
+     "weak loss 'b4m' .*needs the annotation kind 'bbox'"),
     (dict(
         train_set=Sources(boxes(), masks()),
-        weak_losses=[dict(type='BoxForMaskLoss')]),
-     UserError, '0.jpg has boxes and no mask.*LoadPseudoMask'),
+        weak_losses=[dict(type='BoxForMaskLoss')]), UserError,
+     '0.jpg has boxes and no mask.*LoadPseudoMask'),
     (dict(
         train_set=Sources(boxes(), masks()),
-        weak_losses=[dict(type='MaskForBoxLoss')]),
-     UserError, '0.jpg has a mask and no boxes.*LabelComponents'),
+        weak_losses=[dict(type='MaskForBoxLoss')]), UserError,
+     '0.jpg has a mask and no boxes.*LabelComponents'),
     (dict(train_set=Sources(boxes(), masks()),
           sampler_size=6), ValueError, 'batch_size=3.*batch_size=6'),
     (dict(train_set=Sources(boxes(), masks(), classes=('cat', 'dog', 'pig'))),
      ValueError, r"task 'det'.*\['cow'\].*\['pig'\]"),
     (dict(
         train_set=Sources(boxes(), masks()),
-        val_set=Sources(boxes(), masks(0))),
-     ValueError, "SegIoUMetric.*'sem_seg'.*no validation image"),
+        val_set=Sources(boxes(), masks(0))), ValueError,
+     "SegIoUMetric.*'sem_seg'.*no validation image"),
 ])
 def test_misfit_stops_before_the_first_step(tmp_path, kwargs, error, message):
     counter = CountSteps()
@@ -226,8 +226,12 @@ def test_stock_parts_are_not_refused_beside_ours(tmp_path, monkeypatch,
         lambda: 2)
     data = Wrapper(StockSet()) if wrapped else StockSet()
     counter = CountSteps()
-    train(tmp_path, data, hooks=[counter], sampler=DefaultSampler(data),
-          model=StockModel())
+    train(
+        tmp_path,
+        data,
+        hooks=[counter],
+        sampler=DefaultSampler(data),
+        model=StockModel())
     assert counter.steps == 1
 
 
@@ -261,24 +265,31 @@ def epoch_loop(**kwargs):
 
 @pytest.mark.parametrize('sampler', [
     lambda data: PartialAnnotationSampler(data, 3, [1, 2], seed=0),
-    InfiniteSampler])
+    InfiniteSampler
+])
 def test_epoch_that_never_ends(tmp_path, sampler):
     counter = CountSteps()
     data = Sources(boxes(), masks())
-    with pytest.raises(
-            ValueError, match='IterBasedTrainLoop.*infinite=False'):
-        train(tmp_path, data, hooks=[counter], sampler=sampler(data),
-              train_cfg=epoch_loop())
+    with pytest.raises(ValueError, match='IterBasedTrainLoop.*infinite=False'):
+        train(
+            tmp_path,
+            data,
+            hooks=[counter],
+            sampler=sampler(data),
+            train_cfg=epoch_loop())
     assert counter.steps == 0
 
 
 def test_epoch_that_ends(tmp_path):
     counter = CountSteps()
     data = Sources(boxes(), masks())
-    sampler = PartialAnnotationSampler(
-        data, 3, [1, 2], seed=0, infinite=False)
-    train(tmp_path, data, hooks=[counter], sampler=sampler,
-          train_cfg=epoch_loop())
+    sampler = PartialAnnotationSampler(data, 3, [1, 2], seed=0, infinite=False)
+    train(
+        tmp_path,
+        data,
+        hooks=[counter],
+        sampler=sampler,
+        train_cfg=epoch_loop())
     assert counter.steps == 4  # one pass over four images with boxes
 
 
@@ -291,8 +302,7 @@ def test_empty_source():
 
 
 def test_classes_in_another_order():
-    model = SimpleNamespace(
-        classes=dict(det=('a', 'b'), seg=('x', 'a', 'b')))
+    model = SimpleNamespace(classes=dict(det=('a', 'b'), seg=('x', 'a', 'b')))
     check_classes(model, dict(classes=('a', 'b'), seg_classes=('x', 'a', 'b')))
     check_classes(model, dict(classes=('a', 'b')))
     check_classes(SimpleNamespace(), dict(classes=('a', )))
@@ -306,8 +316,7 @@ def test_transforms_with_another_class_map():
     """A model whose classes are related differently than the weak labels."""
     classes = dict(det_classes=('a', 'b'), seg_classes=('background', 'a'))
     source = boxes()
-    source.pipeline = Compose([
-        LabelComponents(class_map=dict(classes))])
+    source.pipeline = Compose([LabelComponents(class_map=dict(classes))])
     model = SimpleNamespace(
         class_map=ClassMap(**classes),
         classes=dict(det=('a', 'b'), seg=('background', 'a')))
@@ -347,8 +356,7 @@ def test_weakly_supervised_task_needs_no_images_of_its_own():
             MODELS.build(dict(cfg, weak_losses=[])), samples, sources, ())
 
 
-def test_a_task_cannot_wait_for_its_only_teacher_on_several_ranks(
-        monkeypatch):
+def test_a_task_cannot_wait_for_its_only_teacher_on_several_ranks(monkeypatch):
     """Parameters that only its head reads would have no gradient."""
     cfg = tiny_model_cfg(weak_losses=[dict(type='BoxForMaskLoss', start=.5)])
     del cfg['task_heads']['det']
@@ -425,7 +433,7 @@ def test_classes_whose_names_do_not_meet_are_named():
     boxes_only, masks_only = unrelated_classes(related(*names, ['bbox']))
     assert "class(es) ['dog']" in boxes_only and 'ignored' in boxes_only
     assert "class(es) ['Dog']" in masks_only and 'det_to_seg' in masks_only
-    assert 'outside all boxes may be any of these' in masks_only
+    assert 'wherever no box is' in masks_only
     assert unrelated_classes(
         related(*names, ['bbox'], det_to_seg=dict(dog='Dog'))) == []
     with pytest.raises(ValueError, match='no detection class is a'):

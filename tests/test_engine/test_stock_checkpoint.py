@@ -104,8 +104,10 @@ def log(tmp_path):
 
 def test_names_of_a_distributed_wrapper_are_understood(tmp_path):
     stock = save(stock_detector(3), tmp_path / 'gfl.pth')
-    torch.save({f'module.{k}': x for k, x in stock.items()},
-               tmp_path / 'wrapped.pth')
+    torch.save({
+        f'module.{k}': x
+        for k, x in stock.items()
+    }, tmp_path / 'wrapped.pth')
     state = build(tmp_path / 'wrapped.pth')
     plain = build(tmp_path / 'gfl.pth')
     assert torch.equal(state['backbone.conv1.weight'],
@@ -131,17 +133,11 @@ def test_detector_fills_all_but_the_classes(tmp_path, log, wrap):
                                torch.full((3, ), -math.log(99)))
     assert state['task_heads.seg.head.conv_seg.weight'].abs().max() < .1
 
-    text = log()
-    own = [k for k in state if k.startswith('task_heads.det')]
-    assert f'task_heads.det: {len(own) - 2} of {len(own)} tensors' in text
-    assert 'task_heads.seg: 0 of' in text
-    assert ('task_heads.det.head.gfl_cls.bias is (3,), in the checkpoint '
-            '(80,)') in text
+    assert 'size mismatch for task_heads.det.head.gfl_cls.bias' in log()
 
 
 @pytest.mark.parametrize('auxiliary_heads', [1, 2])
-def test_segmentor_fills_decode_and_auxiliary_heads(tmp_path, log,
-                                                    auxiliary_heads):
+def test_segmentor_fills_decode_and_auxiliary_heads(tmp_path, auxiliary_heads):
     stock = save(stock_segmentor(auxiliary_heads), tmp_path / 'fpn.pth')
     state = build(tmp_path / 'fpn.pth', auxiliary_heads=auxiliary_heads)
     for name, tensor in stock.items():
@@ -167,12 +163,6 @@ def test_two_checkpoints_one_after_the_other(tmp_path):
                        seg['backbone.conv1.weight'])
     assert torch.equal(state['neck.fpn_convs.0.conv.bias'],
                        det['neck.fpn_convs.0.conv.bias'])
-
-
-def test_what_is_left_is_named(tmp_path, log):
-    save(stock_segmentor(1), tmp_path / 'fpn.pth')
-    build(tmp_path / 'fpn.pth')
-    assert 'left in the checkpoint: task_heads.seg, ' in log()
 
 
 def test_checkpoint_of_something_else_is_an_error(tmp_path):

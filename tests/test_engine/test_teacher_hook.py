@@ -1,5 +1,4 @@
 # Copyright (c) mmbombo contributors.
-import contextlib
 import copy
 import os
 from types import SimpleNamespace
@@ -36,8 +35,8 @@ class Images:
         kind = ('bbox', ) if i % 2 else ('sem_seg', )
         generator = torch.Generator().manual_seed(i)
         return dict(
-            inputs=torch.randint(
-                0, 255, (3, SIZE, SIZE), generator=generator).byte(),
+            inputs=torch.randint(0, 255, (3, SIZE, SIZE),
+                                 generator=generator).byte(),
             data_samples=make_sample(kind, seed=i, size=SIZE))
 
 
@@ -114,8 +113,8 @@ def hooks(tmp_path):
 def test_teachers_are_no_part_of_the_student(tmp_path, hooks):
     runner = train(tmp_path / 'run', hooks)
     model = runner.model
-    stored = load_checkpoint_safely(
-        str(tmp_path / 'run' / 'iter_2.pth'))['state_dict']
+    stored = load_checkpoint_safely(str(tmp_path / 'run' /
+                                        'iter_2.pth'))['state_dict']
     assert set(stored) == set(MODELS.build(tiny_model_cfg()).state_dict())
     train(tmp_path / 'alone', [], weak_losses=[])
     sizes = [(tmp_path / folder / 'iter_2.pth').stat().st_size
@@ -214,8 +213,7 @@ def misshaped(state):
     (misshaped, r'size mismatch for backbone\.conv1\.weight'),
 ])
 def test_no_weight_is_dropped(tmp_path, change, message):
-    hook = write_teacher(
-        tmp_path / 'det', one_task_cfg('det'), change=change)
+    hook = write_teacher(tmp_path / 'det', one_task_cfg('det'), change=change)
     with pytest.raises(ValueError, match=f'(?s)does not fit.*{message}'):
         hand_over(hook)
 
@@ -227,13 +225,19 @@ ORDER = tuple(reversed(CLASSES))
     (dict(), dict(classes=ORDER), 'same names in another order.*checkpoint'),
     (dict(class_map=dict(det_classes=ORDER, seg_classes=SEG_CLASSES)), {},
      'same names in another order'),
-    (dict(data_preprocessor=dict(
-        type='MultiTaskDataPreprocessor', mean=[1., 120., 120.],
-        std=[60., 60., 60.], bgr_to_rgb=True)), {},
+    (dict(
+        data_preprocessor=dict(
+            type='MultiTaskDataPreprocessor',
+            mean=[1., 120., 120.],
+            std=[60., 60., 60.],
+            bgr_to_rgb=True)), {},
      r'mean is \[1.0, 120.0, 120.0\], the student has'),
-    (dict(data_preprocessor=dict(
-        type='MultiTaskDataPreprocessor', mean=[120., 120., 120.],
-        std=[60., 60., 60.], bgr_to_rgb=False)), {},
+    (dict(
+        data_preprocessor=dict(
+            type='MultiTaskDataPreprocessor',
+            mean=[120., 120., 120.],
+            std=[60., 60., 60.],
+            bgr_to_rgb=False)), {},
      'swaps_red_and_blue is False, the student has True'),
     (dict(data_preprocessor=dict(type='MultiTaskDataPreprocessor')), {},
      'mean is None'),
@@ -242,24 +246,6 @@ def test_teacher_that_does_not_fit_is_refused(tmp_path, cfg, meta, message):
     hook = write_teacher(
         tmp_path / 'det', one_task_cfg('det', **cfg), meta=meta)
     with pytest.raises(ValueError, match=message):
-        hand_over(hook)
-
-
-@pytest.mark.parametrize('change, differs', [
-    (dict(mean=[1., 120., 120.]), r'mean=\[1.0, 120.0, 120.0\], the config'),
-    (dict(bgr_to_rgb=False), 'bgr_to_rgb=False, the config has True'),
-    (dict(bgr_to_rgb=True, rgb_to_bgr=False), None),
-])
-def test_input_that_the_weights_were_trained_on(tmp_path, change, differs):
-    cfg = one_task_cfg('det')
-    hook = write_teacher(tmp_path / 'det', cfg)
-    stored = load_checkpoint_safely(hook['checkpoint'])
-    preprocessor = dict(cfg['data_preprocessor'], **change)
-    stored['meta']['cfg'] = Config(
-        dict(model=dict(cfg, data_preprocessor=preprocessor))).pretty_text
-    torch.save(stored, hook['checkpoint'])
-    with (pytest.raises(ValueError, match=differs)
-          if differs else contextlib.nullcontext()):
         hand_over(hook)
 
 

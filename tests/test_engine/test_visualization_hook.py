@@ -161,10 +161,12 @@ def test_real_pictures_of_a_test(run):
     runner.visualizer.dataset_meta = Images.metainfo
     runner.test()
     out = Path(runner.work_dir, runner.timestamp, 'pictures')
-    written = sorted(x.relative_to(out).as_posix() for x in out.rglob('*.*'))
-    assert written == [f'a/{i}.png' for i in (0, 2, 4, 6)
-                       ] + [f'b/{i}.png' for i in (1, 3, 5, 7)]
-    assert cv2.imread(str(out / written[0])).std() > 10
+    written = sorted(out.rglob('*.*'))
+    assert [(x.relative_to(out).parts[0], x.name) for x in written] == [
+        *(('a', f'{i}.png') for i in (0, 2, 4, 6)),
+        *(('b', f'{i}.png') for i in (1, 3, 5, 7))
+    ]
+    assert cv2.imread(str(written[0])).std() > 10
 
 
 def voc_cfg(root):
@@ -205,7 +207,7 @@ def test_images_of_one_name_in_several_folders(tmp_path, run):
     out = Path(runner.work_dir, runner.timestamp, 'pictures')
     written = sorted(x.relative_to(out).as_posix() for x in out.rglob('*.jpg'))
     assert written == [
-        'one/000.jpg', 'one/001.jpg', 'two/2007/JPEGImages/000.jpg',
-        'two/2007/JPEGImages/001.jpg', 'two/2012/JPEGImages/000.jpg',
-        'two/2012/JPEGImages/001.jpg'
+        'one/flat/JPEGImages/000.jpg', 'one/flat/JPEGImages/001.jpg',
+        'two/2007/JPEGImages/000.jpg', 'two/2007/JPEGImages/001.jpg',
+        'two/2012/JPEGImages/000.jpg', 'two/2012/JPEGImages/001.jpg'
     ]

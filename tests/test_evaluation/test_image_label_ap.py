@@ -6,7 +6,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import LabelData
 
 from mmbombo.evaluation import MultiTaskEvaluator
-from mmbombo.evaluation.metrics.image_label_ap import class_ap
+from mmbombo.evaluation.metrics.image_label_metrics import class_ap
 
 META = dict(cls_classes=('cat', 'dog', 'cow'))
 

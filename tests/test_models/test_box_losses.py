@@ -8,8 +8,8 @@ from mmengine.structures import InstanceData
 from toolbox import SIZE, make_sample, tiny_model
 
 from mmbombo.models.context import StepContext
-from mmbombo.models.losses.projection_loss import projection_loss
-from mmbombo.models.weak_losses.padded_boxes import PaddedBoxes
+from mmbombo.models.weak_losses.box_projection_loss import (PaddedBoxes,
+                                                            projection_loss)
 
 
 def rand(*shape, seed=0):
@@ -23,8 +23,9 @@ def slow_projection(probs, columns, rows):
     total = 0.
     for union, axis in ((columns, 0), (rows, 1)):
         losses = []
-        for p, u in zip(probs.reshape(-1, *probs.shape[2:]),
-                        union.reshape(-1, *union.shape[2:])):
+        for p, u in zip(
+                probs.reshape(-1, *probs.shape[2:]),
+                union.reshape(-1, *union.shape[2:])):
             if axis == 1:
                 p, u = p.T, u.T
             best = [
@@ -87,7 +88,10 @@ def boxed(boxes, labels, ignored=(), ignored_labels=(), **meta):
 
 def context(model, samples):
     inputs = torch.randn(
-        len(samples), 3, SIZE, SIZE,
+        len(samples),
+        3,
+        SIZE,
+        SIZE,
         generator=torch.Generator().manual_seed(1))
     return StepContext(model, inputs, samples)
 
@@ -115,8 +119,8 @@ def loss_and_gradient(samples, **kwargs):
 
 def test_projection_of_overlapping_and_nested_boxes_of_other_classes():
     """Each class has the value that it has alone."""
-    boxes, labels = [[8, 8, 80, 80], [40, 40, 120, 100], [20, 20, 40, 32]
-                     ], [0, 1, 2]
+    boxes, labels = [[8, 8, 80, 80], [40, 40, 120, 100], [20, 20, 40,
+                                                          32]], [0, 1, 2]
     together, _ = loss_and_gradient([boxed(boxes, labels)])
     alone = [
         loss_and_gradient([boxed([box], [label])])[0]
@@ -179,9 +183,8 @@ def test_left_out_categories_say_nothing():
     ctx = context(tiny_model(dict(type='BoxProjectionLoss')), [sample])
     mask = torch.zeros(1, 1, SIZE, SIZE).long()
     mask[..., 8:80, 8:80] = mask[..., 60:110, 60:110] = 255
-    torch.testing.assert_close(
-        ctx.model.weak_losses[0](ctx)['loss_ce'],
-        ctx.loss('seg', mask, [0])['loss_ce'])
+    torch.testing.assert_close(ctx.model.weak_losses[0](ctx)['loss_ce'],
+                               ctx.loss('seg', mask, [0])['loss_ce'])
 
 
 def test_class_that_no_mask_shows_is_not_projected():
@@ -245,6 +248,6 @@ def test_objects_without_a_box_may_be_outside():
         mode='bilinear').softmax(dim=1)
     outside = torch.ones(SIZE, SIZE, dtype=torch.bool)
     outside[8:80, 8:80] = False
-    wanted = -torch.stack([
-        probs[0, 0], probs[1, 0] + probs[1, 3]])[:, outside].log().mean()
+    wanted = -torch.stack([probs[0, 0], probs[1, 0] + probs[1, 3]
+                           ])[:, outside].log().mean()
     torch.testing.assert_close(model.weak_losses[0](ctx)['loss_ce'], wanted)

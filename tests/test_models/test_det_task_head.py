@@ -224,7 +224,7 @@ def test_ignored_logit_is_zero_in_half_precision():
         num_classes=3,
         in_channels=8,
         loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False)),
-     'RetinaHead with a softmax'),
+     'RetinaHead: its classes share a softmax'),
     (dict(
         type='TOODHead',
         num_classes=3,

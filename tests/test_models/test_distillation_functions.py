@@ -8,13 +8,9 @@ import torch
 from torch.autograd import gradcheck
 
 from mmbombo.models.losses.dist_mean import weighted_mean
-from mmbombo.models.losses.feature_losses import (defeat_loss,
-                                                  feature_distance,
-                                                  pdf_score_loss)
-from mmbombo.models.losses.kl_divergence import segmentation_kl, temperature_kl
-from mmbombo.models.losses.soft_detection_loss import (binary_kl,
-                                                       soft_offset_loss,
-                                                       soft_score_loss)
+from mmbombo.models.losses.distillation import (
+    binary_kl, defeat_loss, feature_distance, pdf_score_loss, segmentation_kl,
+    soft_offset_loss, soft_score_loss, temperature_kl)
 from mmbombo.models.weak_losses.distillation.feature_distillation import \
     cells_in_boxes
 
@@ -42,8 +38,7 @@ def test_soft_scores_by_hand():
     found = soft_score_loss(numbers(logit(.1)), numbers(logit(.9)))
     assert float(found) == pytest.approx(.3 * .82 * .8 * math.log(9), rel=1e-6)
     # with gamma 2 the disagreement counts twice
-    found = soft_score_loss(
-        numbers(logit(.1)), numbers(logit(.9)), gamma=2.)
+    found = soft_score_loss(numbers(logit(.1)), numbers(logit(.9)), gamma=2.)
     assert float(found) == pytest.approx(
         .3 * .82**2 * .8 * math.log(9), rel=1e-6)
 
@@ -55,10 +50,9 @@ def test_saturated_scores_are_finite():
     assert torch.isfinite(loss) and torch.isfinite(student.grad).all()
 
 
-@pytest.mark.parametrize('difference, wanted', [(.05, .091197),
-                                                (.1099, .188423),
-                                                (.1101, .188744),
-                                                (.5, .773594), (1., 1.523594)])
+@pytest.mark.parametrize('difference, wanted',
+                         [(.05, .091197), (.1099, .188423), (.1101, .188744),
+                          (.5, .773594), (1., 1.523594)])
 def test_offsets_have_the_published_values(difference, wanted):
     for sign in (-1, 1):
         found = soft_offset_loss(numbers(2. + sign * difference), numbers(2.))
@@ -74,7 +68,8 @@ def test_teacher_gets_no_gradient():
         soft_offset_loss(student, teacher).sum() +
         temperature_kl(student, teacher).sum() +
         pdf_score_loss(student, teacher, valid[:, :3]) +
-        segmentation_kl(student, teacher, torch.ones(2, 2, 4).bool()) +
+        segmentation_kl(student, teacher,
+                        torch.ones(2, 2, 4).bool()) +
         weighted_mean(distance, valid))
     total.backward()
     assert teacher.grad is None and student.grad.abs().max() > 0
@@ -88,7 +83,8 @@ def test_nothing_to_count_is_zero():
     losses = [
         *defeat_loss(distance, none, ~none),
         weighted_mean(distance, none),
-        weighted_mean(distance, torch.zeros(1, 2) * ~none),
+        weighted_mean(distance,
+                      torch.zeros(1, 2) * ~none),
         pdf_score_loss(student, low, ~none),
         segmentation_kl(student, low,
                         torch.zeros(1, 1, 3).bool())
@@ -126,16 +122,16 @@ def test_segmentation_kl_of_one_channel_is_that_of_two():
         float(x) for x, v in zip(
             binary_kl(student, teacher).flatten(), valid.flatten()) if v
     ])
-    assert float(segmentation_kl(student, teacher, valid)) == pytest.approx(
-        wanted)
+    assert float(segmentation_kl(student, teacher,
+                                 valid)) == pytest.approx(wanted)
 
 
 def test_temperature_kl_by_hand():
     # teacher (ln 3, 0) = (.75, .25), student (0, 0) = (.5, .5)
     wanted = .75 * math.log(1.5) + .25 * math.log(.5)
     student, teacher = numbers(0., 0.), numbers(math.log(3), 0.)
-    assert float(temperature_kl(student, teacher, dim=0)) == pytest.approx(
-        wanted)
+    assert float(temperature_kl(student, teacher,
+                                dim=0)) == pytest.approx(wanted)
     # logits of twice the size at temperature 2: the same, times 4
     found = temperature_kl(student, 2 * teacher, temperature=2., dim=0)
     assert float(found) == pytest.approx(4 * wanted)
@@ -154,7 +150,8 @@ def test_gradients():
     def of_features(x):
         distance = feature_distance([x], [wanted])
         return (weighted_mean(distance, valid),
-                *defeat_loss(distance, distance.detach() > 1, valid))
+                *defeat_loss(distance,
+                             distance.detach() > 1, valid))
 
     assert gradcheck(of_features, features)
     logits, maps = random(2, 3, 4, 4, seed=7), random(2, 3, 2, 2).detach()

@@ -34,18 +34,18 @@ def tiny_cfg(in_indices, head=None, strides=None):
 
 @pytest.mark.parametrize('cfg, message', [
     (tiny_cfg((0, 1, 2)),
-     r'GFLHead .*level 0 has stride 8 in the head, but its map 4; .*level 2 '
-     r'has stride 32 .* 16\. in_indices of DetTaskHead is \(0, 1, 2\).* maps '
-     r'0 to 3 are 4, 8, 16, 32'),
-    (tiny_cfg((1, 2, 3), strides=[8, 16, 64]),
-     'cannot use its feature maps: level 2 has stride 64 .*but its map 32'),
-    (tiny_cfg((1, 3, 2)), 'maps: level 1 .* 16 .* 32; level 2 .* 32 .* 16'),
-    (tiny_cfg(None), 'strides for 3 levels, but gets 4 maps.* is None'),
-    (tiny_cfg((2, 3, 4)), 'cannot use its feature maps: there is no map 4'),
-    (tiny_cfg((1, 2, 3), dict(ANCHOR_FREE, strides=[4, 8, 16],
-                              regress_ranges=((-1, 32), (32, 64),
-                                              (64, 1e8)))),
-     'FCOSHead .*level 0 has stride 4 in the head, but its map 8'),
+     r'GFLHead .* strides are \[8, 16, 32\], in_indices of DetTaskHead is '
+     r'\(0, 1, 2\), .* maps 0 to 3 are \[4.0, 8.0, 16.0, 32.0\]'),
+    (tiny_cfg((1, 2, 3), strides=[8, 16, 64]), 'GFLHead'),
+    (tiny_cfg((1, 3, 2)), 'GFLHead'),
+    (tiny_cfg(None), 'is None'),
+    (tiny_cfg((2, 3, 4)), r'is \(2, 3, 4\)'),
+    (tiny_cfg(
+        (1, 2, 3),
+        dict(
+            ANCHOR_FREE,
+            strides=[4, 8, 16],
+            regress_ranges=((-1, 32), (32, 64), (64, 1e8)))), 'FCOSHead'),
 ])
 def test_a_model_whose_strides_are_wrong_is_not_built(cfg, message):
     with pytest.raises(ValueError, match=message):
@@ -55,9 +55,12 @@ def test_a_model_whose_strides_are_wrong_is_not_built(cfg, message):
 @pytest.mark.parametrize('cfg', [
     tiny_cfg((-3, -2, -1)),
     tiny_cfg((0, 3), strides=[4, 32]),
-    tiny_cfg(None, dict(ANCHOR_FREE, strides=[4, 8, 16, 32],
-                        regress_ranges=((-1, 32), (32, 64), (64, 128),
-                                        (128, 1e8)))),
+    tiny_cfg(
+        None,
+        dict(
+            ANCHOR_FREE,
+            strides=[4, 8, 16, 32],
+            regress_ranges=((-1, 32), (32, 64), (64, 128), (128, 1e8)))),
 ])
 def test_a_model_whose_strides_are_right_is_built(cfg):
     MODELS.build(cfg)
@@ -71,29 +74,32 @@ def maps(*sizes):
 
 
 def check(strides, feats, size=SIZE):
-    head = SimpleNamespace(prior_generator=SimpleNamespace(
-        strides=[x if isinstance(x, tuple) else (x, x) for x in strides]))
+    head = SimpleNamespace(
+        prior_generator=SimpleNamespace(
+            strides=[x if isinstance(x, tuple) else (x, x) for x in strides]))
     check_level_strides(head, feats, None, size)
 
 
-@pytest.mark.parametrize('strides, sizes', [
-    ([64, 128, 256], [2, 1, 1]),
-    ([12, 24], [11, 6]),  # 10.7 and 5.3, rounded up
-    ([12, 24], [10, 5]),  # or down
-    ([(8, 16)], [(8, 16)]),  # (horizontal, vertical), and (height, width)
-])
+@pytest.mark.parametrize(
+    'strides, sizes',
+    [
+        ([64, 128, 256], [2, 1, 1]),
+        ([12, 24], [11, 6]),  # 10.7 and 5.3, rounded up
+        ([12, 24], [10, 5]),  # or down
+        ([(8, 16)], [(8, 16)]),  # (horizontal, vertical), and (height, width)
+    ])
 def test_sizes_that_fit(strides, sizes):
     check(strides, maps(*sizes))
 
 
-@pytest.mark.parametrize('strides, sizes, message', [
-    ([64], [1], 'stride 64 in the head, but its map 128 or more'),
-    ([128], [2], 'stride 128 .* 64'),
-    ([(16, 8)], [(8, 16)], r'stride \(16, 8\)'),
-    ([(8, 8)], [(8, 16)], 'stride 8 in'),
+@pytest.mark.parametrize('strides, sizes', [
+    ([64], [1]),
+    ([128], [2]),
+    ([(16, 8)], [(8, 16)]),
+    ([(8, 8)], [(8, 16)]),
 ])
-def test_sizes_that_do_not_fit(strides, sizes, message):
-    with pytest.raises(ValueError, match=message):
+def test_sizes_that_do_not_fit(strides, sizes):
+    with pytest.raises(ValueError, match='cannot use its feature maps'):
         check(strides, maps(*sizes))
 
 

@@ -13,7 +13,7 @@ from toolbox import SIZE, det_head_cfg, make_feats, make_sample, tiny_model
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.task_heads.ignore_regions import ignored_cells
-from mmbombo.models.weak_losses.mask_for_box_loss import part_of, select_losses
+from mmbombo.models.weak_losses.mask_for_box_loss import select_losses
 from mmbombo.registry import MODELS
 from mmbombo.structures import ClassMap
 from mmbombo.weak_labels import label_components
@@ -221,15 +221,6 @@ def test_each_loss_of_a_stock_head_is_one_part(name):
     cls, loc = (select_losses(losses, x) for x in ('cls', 'loc'))
     assert {'loss_cls'} == set(cls)
     assert set(cls) | set(loc) == set(losses) and not set(cls) & set(loc)
-
-
-@pytest.mark.parametrize('key, part', [
-    ('loss_cls', 'cls'), ('loss_bbox', 'loc'), ('loss_dfl', 'loc'),
-    ('loss_centerness', 'loc'), ('loss_iou', 'loc'),
-    ('loss_pts_refine', 'loc'), ('positive_bag_loss', ''), ('loss_ld', '')
-])
-def test_parts_by_name(key, part):
-    assert part_of(key) == part
 
 
 def test_a_loss_of_neither_part_is_refused():

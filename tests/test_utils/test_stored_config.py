@@ -10,8 +10,7 @@ from mmengine.config import Config
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
 from mmbombo.utils.stored_config import (drop_programs, plain_config,
-                                         registered_types_only, stored_config,
-                                         stored_preprocessor)
+                                         registered_types_only, stored_config)
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIGS = [
@@ -70,8 +69,10 @@ def parts_of(value):
     """The dicts of a config that name a type, without their other parts."""
     if isinstance(value, dict):
         if 'type' in value:
-            yield {key: value[key] for key in ('type', '_scope_')
-                   if key in value}
+            yield {
+                key: value[key]
+                for key in ('type', '_scope_') if key in value
+            }
         value = list(value.values())
     if isinstance(value, (list, tuple)):
         for item in value:
@@ -141,14 +142,16 @@ model = dict(type='mmdet.KnowledgeDistillationSingleStageDetector',
         MODELS.build(cfg.model)
 
 
-@pytest.mark.parametrize('checkpoint', [
-    {}, dict(meta={}), dict(message_hub=dict(runtime_info={})),
-    dict(meta=None), dict(meta=dict(cfg='import os')), dict(meta=dict(cfg=3))
-])
+@pytest.mark.parametrize('checkpoint',
+                         [{},
+                          dict(meta={}),
+                          dict(message_hub=dict(runtime_info={})),
+                          dict(meta=None),
+                          dict(meta=dict(cfg='import os')),
+                          dict(meta=dict(cfg=3))])
 def test_no_config(checkpoint):
     with pytest.raises(UserError, match="'x.pth' has no config"):
         stored_config(checkpoint, 'x.pth')
-    assert stored_preprocessor(checkpoint) is None
 
 
 def test_the_message_hub_has_the_first_word():
@@ -158,38 +161,33 @@ def test_the_message_hub_has_the_first_word():
     assert stored_config(checkpoint, 'x.pth').a == 2
 
 
-def test_the_preprocessor_is_read_whatever_it_names():
-    text = "model = dict(data_preprocessor=dict(type='x.y', mean=[1.5]))"
-    assert stored_preprocessor(checkpoint_of(text)) == dict(
-        type='x.y', mean=[1.5])
-    assert stored_preprocessor(checkpoint_of('model = [1]')) is None
-
-
-@pytest.mark.parametrize('text, value', [
-    ("a = dict(b=[1, -2.5, None, (True, 'x')], c={'d-e': {1, 2}})\n",
-     dict(a=dict(b=[1, -2.5, None, (True, 'x')], c={'d-e': {1, 2}}))),
-    ("a = 1\ncustom_imports = dict(imports=['evil'])\n", dict(a=1)),
-    ("a = dict(_delete_=True, b=1)\n", dict(a=dict(_delete_=True, b=1))),
-    ("f = open('x')\n", None),
-    ('import os\n', None),
-    ("_base_ = ['/tmp/evil.py']\n", None),
-    ('a, b = 1, 2\n', None),
-    ("[_base_] = ['/tmp/evil.py']\n", None),
-    ('x = y = 1\n', None),
-    ('x: int = 1\n', None),
-    ('x = 1\nx += 1\n', None),
-    ('x = 1\ndel x\n', None),
-    ('a = [x for x in (1, 2)]\n', None),
-    ('a = dict.__subclasses__()\n', None),
-    ('a = dict([(1, 2)])\n', None),
-    ("a = dict(**{'b': 1})\n", None),
-    ("a = {**{'b': 1}}\n", None),
-    ("a = f'{1}'\n", None),
-    ('a = [*(1, 2)]\n', None),
-    ('a = ' + '(' * 300 + ')' * 300, None),
-    # MMEngine turns this into [{'k': {'k': 'v, '}}, open('x')]
-    ("""a = [{'k': {'k': '{{$X:v'}}, '}},open("x")]#']\n""", None),
-])
+@pytest.mark.parametrize(
+    'text, value',
+    [
+        ("a = dict(b=[1, -2.5, None, (True, 'x')], c={'d-e': {1, 2}})\n",
+         dict(a=dict(b=[1, -2.5, None, (True, 'x')], c={'d-e': {1, 2}}))),
+        ("a = 1\ncustom_imports = dict(imports=['evil'])\n", dict(a=1)),
+        ("a = dict(_delete_=True, b=1)\n", dict(a=dict(_delete_=True, b=1))),
+        ("f = open('x')\n", None),
+        ('import os\n', None),
+        ("_base_ = ['/tmp/evil.py']\n", None),
+        ('a, b = 1, 2\n', None),
+        ("[_base_] = ['/tmp/evil.py']\n", None),
+        ('x = y = 1\n', None),
+        ('x: int = 1\n', None),
+        ('x = 1\nx += 1\n', None),
+        ('x = 1\ndel x\n', None),
+        ('a = [x for x in (1, 2)]\n', None),
+        ('a = dict.__subclasses__()\n', None),
+        ('a = dict([(1, 2)])\n', None),
+        ("a = dict(**{'b': 1})\n", None),
+        ("a = {**{'b': 1}}\n", None),
+        ("a = f'{1}'\n", None),
+        ('a = [*(1, 2)]\n', None),
+        ('a = ' + '(' * 300 + ')' * 300, None),
+        # MMEngine turns this into [{'k': {'k': 'v, '}}, open('x')]
+        ("""a = [{'k': {'k': '{{$X:v'}}, '}},open("x")]#']\n""", None),
+    ])
 def test_what_plain_data_is(text, value):
     assert plain_config(text) == value
 

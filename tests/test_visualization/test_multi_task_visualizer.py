@@ -8,8 +8,7 @@ from mmengine.structures import InstanceData, PixelData
 
 from mmbombo.apis.results import sample_to_dict
 from mmbombo.visualization import MultiTaskLocalVisualizer
-from mmbombo.visualization.drawing import (HATCH_DARK, HATCH_LIGHT, place_tag,
-                                           shorten, text_size)
+from mmbombo.visualization.drawing import HATCH_DARK, HATCH_LIGHT
 from mmbombo.visualization.layers import (gt_layer, panoptic_layer, pred_layer,
                                           pseudo_layer)
 from mmbombo.visualization.multi_task_visualizer import select_layers
@@ -304,24 +303,3 @@ def test_empty_samples_and_images_without_sample():
         side = max(8, image.shape[1])
         assert drawn.dtype == np.uint8
         assert drawn.shape[1] == panels * (side + 8) + 8
-
-
-def test_tags_avoid_each_other():
-    box, panel, tag = (20, 40, 90, 95), (120, 160), (30, 10)
-    taken = []
-    for _ in range(6):
-        place = place_tag(box, tag, panel, taken)
-        assert 0 <= place[0] < place[2] <= 160
-        assert 0 <= place[1] < place[3] <= 120
-        for other in taken:
-            assert (place[2] <= other[0] or other[2] <= place[0]
-                    or place[3] <= other[1] or other[3] <= place[1])
-        taken.append(place)
-
-
-def test_shorten_fits():
-    text = 'a very long caption indeed'
-    short = shorten(text, 14, 80)
-    assert short.endswith('…') and text.startswith(short[:-1])
-    assert text_size(short, 14)[0] <= 80
-    assert shorten('ab', 14, 80) == 'ab'

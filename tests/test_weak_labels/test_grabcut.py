@@ -8,8 +8,7 @@ import pytest
 from toolbox import class_ids
 
 from mmbombo.weak_labels import boxes_to_mask
-from mmbombo.weak_labels.grabcut import (_color_vote, _cut, _density, _radius,
-                                         _refine, _votes, center,
+from mmbombo.weak_labels.grabcut import (_cut, _radius, center,
                                          grabcut_foreground)
 
 
@@ -92,37 +91,6 @@ def test_hard_pixels_do_not_fail(size, noise):
         assert paint(image, [box], 'grabcut_ignore').shape == size
 
 
-def test_border_is_finer_than_the_cut():
-    """Pixels of the cut are 13 of the image wide."""
-    image, truth = picture(600, 600, (cv2.circle, (300, 300), 200))
-    rect = tight_box(truth)
-    found = grabcut_foreground(image, rect, max_side=40)
-    assert iou(found, inside(truth, rect)) > .985
-    small = cv2.resize(truth.astype(np.float32), (46, 46),
-                       interpolation=cv2.INTER_AREA) > .5
-    coarse = cv2.resize(small.astype(np.uint8), (600, 600),
-                        interpolation=cv2.INTER_NEAREST) > 0
-    assert iou(coarse, truth) < .975
-
-
-def test_refinement_moves_the_border_only():
-    """The border goes to the edge, if the edge is near; else it stays."""
-    image = np.zeros((120, 120, 3), np.uint8)
-    image[:, 57:] = 200
-    image[:, 10:13] = 200  # an edge far from the border changes nothing
-    votes = np.full((20, 20), -1, np.float32)
-    votes[:, 9:] = 1  # half a pixel of the votes, 3 of the image, off
-    found = _refine(image, votes, radius=12) > 0
-    expected = np.zeros((120, 120), bool)
-    expected[:, 57:] = True
-    np.testing.assert_array_equal(found, expected)
-
-    flat = np.full((120, 120, 3), 77, np.uint8)
-    found = _refine(flat, votes, radius=12) > 0
-    expected[:, 54:] = True
-    np.testing.assert_array_equal(found, expected)
-
-
 @pytest.mark.parametrize('contrast, noise', [(20, 15), (40, 30)])
 def test_collapse_is_cut_again_around_the_center(contrast, noise):
     """A pale disc and a bright spot in the corner of the box."""
@@ -171,85 +139,6 @@ def test_each_cut_starts_anew_from_the_same_seed(monkeypatch, collapses):
     for call, expected in zip(calls, wanted):
         np.testing.assert_array_equal(call, expected)
     np.testing.assert_array_equal(found, certain)
-
-
-@pytest.mark.parametrize('side', [8, 20, 56, 160, 300])
-def test_the_larger_the_box_the_more_the_cut_is_trusted(side):
-    """Without a clue from colors a small box is filled, save its corners."""
-    flat = np.full((40, 40, 3), 90, np.uint8)
-    rect = np.array([5, 5, 35, 35])
-    cut = np.zeros((30, 30), bool)
-    cut[:, :12] = True
-    votes = _votes(flat, rect, cut, side**2)
-    trust = np.clip(np.log(side / 20) / np.log(8), 0, 1) * .8 + .1
-    for y, x in ((0, 0), (14, 3), (14, 14), (14, 20), (29, 29), (0, 16)):
-        radius = np.hypot((y + .5) / 15 - 1, (x + .5) / 15 - 1)
-        expected = trust * (1 if x < 12 else -1) + 1 - trust - .55 * radius
-        assert votes[y, x] == pytest.approx(max(-1, min(1, expected)))
-    if side <= 20:
-        assert (votes > 0)[_radius(30, 30) < 1].all()
-    elif side >= 160:
-        np.testing.assert_array_equal(votes > 0, cut)
-
-
-def slow_color_vote(image, rect, prior):
-    """Pixel by pixel, with counts of triples of bins."""
-
-    def gaussian(distance, sigma):
-        total = sum(np.exp(-d * d / 2 / sigma**2) for d in range(-2, 3))
-        return (abs(distance) <= 2) * np.exp(
-            -distance * distance / 2 / sigma**2) / total
-
-    def density(samples):
-        """Of every color: the samples nearby, as a share of all."""
-        colors = np.array([color for color, _ in samples])
-        weights = np.array([weight for _, weight in samples])
-
-        def near(grid):
-            steps = grid[:, None] - colors
-            return weights * gaussian(steps[..., 0], 1.) * gaussian(
-                steps[..., 1], .7) * gaussian(steps[..., 2], .7)
-
-        grid = np.stack(np.meshgrid(range(8), range(32), range(32)), -1)
-        total = near(grid.reshape(-1, 3)).sum()
-        return lambda color: near(np.array([color])).sum() / total + 1e-4
-
-    lab = cv2.cvtColor(image, cv2.COLOR_BGR2Lab)
-    bins = lab // np.array([32, 8, 8])
-    share, vote = np.zeros(lab.shape[:2]), np.zeros_like(prior)
-    inside(share, rect)[:] = prior
-    for _ in range(2):
-        pixels = [(bins[at], share[at]) for at in np.ndindex(share.shape)]
-        fore = density(pixels)
-        back = density([(color, 1 - weight) for color, weight in pixels])
-        for y, x in np.ndindex(prior.shape):
-            at = y + rect[1], x + rect[0]
-            f, b, p = fore(bins[at]), back(bins[at]), prior[y, x]
-            vote[y, x] = (f - b) / (f + b)
-            share[at] = p * f / (p * f + (1 - p) * b)
-    return vote
-
-
-def test_color_vote_equals_a_slow_one():
-    image, truth = picture(9, 11, (cv2.circle, (5, 4), 3))
-    image[0, :4], image[8, 8] = 255, 0  # at the ends of the bins
-    rect = tight_box(truth)
-    rng = np.random.default_rng(0)
-    prior = rng.uniform(.05, .95, inside(truth, rect).shape)
-    found = _color_vote(image, rect, prior)
-    np.testing.assert_allclose(
-        found, slow_color_vote(image, rect, prior), atol=1e-5)
-    assert abs(found).max() > .5
-
-
-def test_density_is_of_all_colors():
-    counts = np.zeros((32, 32, 8))
-    counts[20, 9, 4] = 3
-    found = _density(counts.ravel()).reshape(counts.shape)
-    assert found.sum() == pytest.approx(1 + 1e-4 * counts.size, rel=1e-5)
-    assert np.unravel_index(found.argmax(), found.shape) == (20, 9, 4)
-    assert found[20, 10, 4] == pytest.approx(found[21, 9, 4]) and (
-        found[20, 10, 4] > found[20, 11, 4] > found[0, 0, 0] > 0)
 
 
 def test_moves_with_the_image():

@@ -354,21 +354,6 @@ A, B = (5, 5, 20, 30), (20, 8, 40, 35)
 BOTH = (5, 5, 40, 35)
 
 
-def test_no_predictions_give_rectangles():
-    image = image_of(paint((1, A), (1, B), (2, (45, 0, 60, 10))))
-    out = refine([image])
-    assert targets_of(out) == [(0, BOTH), (1, (45, 0, 60, 10))]
-    assert out.counts['num_kept'] == 2
-    assert out.boxes.dtype == torch.float32
-
-
-def test_perfect_predictions_split_touching_objects_exactly():
-    image = image_of(paint((1, A), (1, B)), [(A, .6, 0), (B, .5, 0)])
-    out = refine([image])
-    assert targets_of(out) == [(0, A), (0, B)]
-    assert out.counts['num_split'] == 2
-
-
 def test_duplicates_and_part_boxes_do_not_split():
     whole = (5, 5, 25, 35)
     part = (5, 5, 25, 16)

@@ -50,21 +50,6 @@ def published(cam, crf):
     return labels
 
 
-def test_one_class():
-    values = [0, .003, .005, .01, .03, .08, .15, .3, .5, .7, .9, 1]
-    assert regions(values) == [0, 0, 0] + 7 * [EMPTY] + [1, 1]
-
-
-def test_two_classes():
-    first = [1, .9, .8, .7, .6, .4, .2, .05, 0, 0, 0, 0]
-    second = [0, 0, 0, 0, .05, .3, .5, .6, .8, 1, .2, 0]
-    assert regions(first, second) == [1, 1] + 7 * [EMPTY] + [2, EMPTY, 0]
-
-
-def test_nothing_active_is_background():
-    assert regions([0.] * 4) == [0] * 4
-
-
 def test_no_class_is_background():
     cam = torch.zeros(0, 2, 3)
     assert reliable_regions(cam, None).tolist() == [[0] * 3] * 2

@@ -7,11 +7,10 @@ from .label_components import LabelComponents
 from .load_panoptic_instances import LoadPanopticInstances
 from .load_partial_annotations import LoadPartialAnnotations
 from .load_pseudo_mask import LoadPseudoMask
-from .load_regions import LoadRegions, PackRegions
+from .load_regions import LoadRegions, PackRegions, RegionResize
 from .pack_multi_task_inputs import PackMultiTaskInputs
 from .random_zoom_crop import RandomZoomCrop
 from .recorded_moves import move_maps, move_saliency, move_superpixels
-from .region_resize import RegionResize
 
 __all__ = [
     'AddGTRegions', 'ImplyImageLabels', 'LabelComponents',

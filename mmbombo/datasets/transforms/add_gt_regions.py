@@ -7,6 +7,10 @@ from mmbombo.registry import TRANSFORMS
 from mmbombo.structures import IGNORE_INDEX
 from .load_regions import superpixels_of
 
+#: IoU of pixels with a true region, for a proposal to stay; and the share of
+#: its pixels for a superpixel to belong to a true region.
+MIN_IOU, MIN_COVER = .1, .5
+
 
 @TRANSFORMS.register_module()
 class AddGTRegions(BaseTransform):
@@ -21,16 +25,7 @@ class AddGTRegions(BaseTransform):
     Source: Caesar et al., "Region-Based Semantic Segmentation with End-to-End
     Training", ECCV 2016, and its code.
 
-    Args:
-        min_iou (float): With a true region, of the pixels, for a proposal to
-            stay. Defaults to 0.1.
-        min_cover (float): Share of its pixels for a superpixel to belong to a
-            true region. Defaults to 0.5.
     """
-
-    def __init__(self, min_iou: float = .1, min_cover: float = .5) -> None:
-        self.min_iou = min_iou
-        self.min_cover = min_cover
 
     def transform(self, results: dict) -> dict:
         """Change the regions of one sample."""
@@ -49,17 +44,13 @@ class AddGTRegions(BaseTransform):
         inside = held @ shared
         areas = np.bincount(true.ravel(), minlength=count + 1)
         union = inside.sum(1, keepdims=True) + areas - inside
-        kept = (inside >= self.min_iou * union)[:, 1:].any(1)
+        kept = (inside >= MIN_IOU * union)[:, 1:].any(1)
         size = shared.sum(1, keepdims=True)
-        covered = ((shared >= self.min_cover * size) & (size > 0))[:, 1:].T
+        covered = ((shared >= MIN_COVER * size) & (size > 0))[:, 1:].T
         region, member = np.nonzero(
             np.concatenate([(held > 0) & kept[:, None], covered]))
         results['region_pairs'] = np.stack([region, member])
         return results
-
-    def __repr__(self) -> str:
-        return (f'{type(self).__name__}(min_iou={self.min_iou}, '
-                f'min_cover={self.min_cover})')
 
 
 def components(seg_map: np.ndarray) -> tuple:

@@ -93,7 +93,3 @@ class ImplyImageLabels(BaseTransform):
             labels[~ignored],
             np.concatenate([labels[ignored],
                             np.array(doubtful, dtype=int)]))
-
-    def __repr__(self) -> str:
-        return (f'{type(self).__name__}(class_map={self.class_map}, '
-                f'classes={self.classes})')

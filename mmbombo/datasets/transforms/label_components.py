@@ -40,10 +40,5 @@ class LabelComponents(BaseTransform):
         kinds = results['annotation_kinds']
         if SEM_SEG in kinds and BBOX not in kinds:
             results['component_map'], results['components'] = label_components(
-                results['gt_seg_map'], self.min_area,
-                self.class_map.thing_ids)
+                results['gt_seg_map'], self.min_area, self.class_map.thing_ids)
         return results
-
-    def __repr__(self) -> str:
-        return (f'{type(self).__name__}(class_map={self.class_map}, '
-                f'min_area={self.min_area})')

@@ -110,10 +110,3 @@ class LoadPseudoMask(BaseTransform):
             is_background = ids == self.class_map.background_id
             outside &= np.array_equal(outside, is_background)
         return compatible, outside
-
-    def __repr__(self) -> str:
-        root = None if self.cache is None else str(self.cache.root)
-        return (f'{type(self).__name__}(class_map={self.class_map}, '
-                f'method={self.method!r}, rejected={self.rejected!r}, '
-                f'hard_labels={self.hard_labels}, cache_dir={root!r}, '
-                f'options={self.options})')

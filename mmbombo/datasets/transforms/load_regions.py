@@ -8,10 +8,12 @@ with masks, with 255 is no superpixel; so no code is one of these.
 import inspect
 from typing import List, Optional, Sequence
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmdet.structures import DetDataSample
+from mmseg.datasets.transforms import Resize
 
 from mmbombo.registry import ANNOTATION_PACKERS, TRANSFORMS
 from mmbombo.structures import IGNORE_INDEX, REGIONS, Regions, check_kinds
@@ -100,26 +102,16 @@ class LoadRegions(BaseTransform):
             self.cache.put(key, found)
         return found
 
-    def __repr__(self) -> str:
-        root = None if self.cache is None else str(self.cache.root)
-        return (f'{type(self).__name__}(cache_dir={root!r}, '
-                f'min_area={self.min_area}, options={self.options})')
-
 
 @TRANSFORMS.register_module()
 class PackRegions(BaseTransform):
-    """Pack regions beside what another transform packs, as ``regions``.
+    """Pack regions, as ``regions``, beside what MMSegmentation packs.
 
     PackMultiTaskInputs packs them by itself.
-
-    Args:
-        packer (dict): Config of the other transform, such as
-            ``dict(type='mmseg.PackSegInputs')``, which is the default.
     """
 
-    def __init__(self, packer: Optional[dict] = None) -> None:
-        self.packer = TRANSFORMS.build(
-            packer or dict(type='mmseg.PackSegInputs'))
+    def __init__(self) -> None:
+        self.packer = TRANSFORMS.build(dict(type='mmseg.PackSegInputs'))
 
     def transform(self, results: dict) -> dict:
         """Pack ``inputs`` and ``data_samples``."""
@@ -127,8 +119,25 @@ class PackRegions(BaseTransform):
         pack_regions(results, packed['data_samples'])
         return packed
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(packer={self.packer})'
+
+@TRANSFORMS.register_module()
+class RegionResize(Resize):
+    """MMSegmentation's Resize for images with regions.
+
+    That takes a map's values half a new pixel too far up and left; here
+    superpixels stay where the image shows them. Masks are resized as there.
+    """
+
+    def _resize_seg(self, results: dict) -> None:
+        codes = results.get('gt_superpixels')
+        super()._resize_seg(results)
+        if codes is not None:
+            results['gt_superpixels'] = cv2.resize(
+                codes,
+                results['img_shape'][1::-1],
+                interpolation=cv2.INTER_NEAREST_EXACT)
+            if codes is results['unflipped_superpixels']:
+                results['unflipped_superpixels'] = results['gt_superpixels']
 
 
 @ANNOTATION_PACKERS.register_module(name=REGIONS)

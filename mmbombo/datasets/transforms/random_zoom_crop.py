@@ -96,9 +96,6 @@ class RandomZoomCrop(BaseTransform):
                     return window
         return None
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(prob={self.prob})'
-
 
 def _foreground(results: dict) -> np.ndarray:
     """(H, W) bool: where the map names a class that is not the background."""

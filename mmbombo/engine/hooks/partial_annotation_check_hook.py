@@ -217,21 +217,16 @@ def unrelated_classes(model: Any) -> List[str]:
         raise UserError(
             'no detection class is a segmentation class too, so neither task '
             f'can teach the other: {class_map}. {advice}')
+    det_only = [class_map.det_classes[i] for i in class_map.det_only]
+    seg_only = [class_map.seg_classes[i] for i in class_map.seg_only]
     notes = []
-    if class_map.det_only:
-        names = [class_map.det_classes[i] for i in class_map.det_only]
-        notes.append(f'no mask shows the detection class(es) {names}: on '
+    if det_only:
+        notes.append(f'no mask shows the detection class(es) {det_only}: on '
                      f'images with masks they are ignored. {advice}')
-    if class_map.seg_only:
-        names = [class_map.seg_classes[i] for i in class_map.seg_only]
-        others = (f' or {class_map.background!r}'
-                  if class_map.background is not None else '')
-        notes.append(f'no box shows the segmentation class(es) {names}: on '
-                     'images with boxes, a pixel outside all boxes may be any '
-                     f'of these{others}. {advice}')
-    elif class_map.background is None:
-        notes.append('boxes show all segmentation classes: on images with '
-                     'boxes, what is outside all boxes is ignored')
+    if seg_only:
+        notes.append(f'no box shows the segmentation class(es) {seg_only}: on '
+                     'images with boxes they may be wherever no box is. '
+                     f'{advice}')
     return notes
 
 

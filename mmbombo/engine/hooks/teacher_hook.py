@@ -12,7 +12,6 @@ from torch.utils._pytree import tree_flatten
 
 from mmbombo.engine.initializers import stock_checkpoint_as_ours
 from mmbombo.models.context import from_stock_model, is_stock_model
-from mmbombo.models.context.stock_teacher import NORMALIZATION
 from mmbombo.models.detectors import MultiTaskDetector
 from mmbombo.registry import HOOKS, MODELS
 from mmbombo.structures.class_names import TaskClasses
@@ -22,7 +21,6 @@ from mmbombo.utils.checkpoint_classes import (find_class_changes,
                                               require_trained_classes)
 from mmbombo.utils.config_names import load_config
 from mmbombo.utils.distributed import unwrapped
-from mmbombo.utils.stored_config import stored_preprocessor
 
 
 @HOOKS.register_module()
@@ -90,7 +88,6 @@ class TeacherHook(Hook):
                 if stock else
                 f'Train it first: python tools/train.py {self.config}')
                                    ) from None
-        check_trained_normalization(cfg, checkpoint, where)
         if stock:
             checkpoint = stock_checkpoint_as_ours(checkpoint, *teacher.tasks)
             if not checkpoint['meta']['dataset_meta']:
@@ -119,26 +116,6 @@ def build_teacher(cfg: ConfigDict, classes: TaskClasses,
     # they teach nobody, and no weights are wanted for what they own
     cfg.pop('weak_losses', None)
     return MODELS.build(cfg)
-
-
-def check_trained_normalization(cfg: ConfigDict, checkpoint: dict,
-                                where: str) -> None:
-    """Raise ``UserError`` if the weights were trained on other images.
-
-    A checkpoint without a config passes.
-    """
-    stored = stored_preprocessor(checkpoint)
-    if stored is None:
-        return
-    given = cfg.get('data_preprocessor') or {}
-    differences = [
-        f'{key}={stored.get(key)}, the config has {given.get(key)}'
-        for key in NORMALIZATION
-        if (stored.get(key) or None) != (given.get(key) or None)
-    ]
-    if differences:
-        raise UserError(f'{where}: the checkpoint was trained with '
-                        f'{"; ".join(differences)}')
 
 
 def check_normalization(model: MultiTaskDetector, teacher: MultiTaskDetector,

@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
 import os.path as osp
-from collections import defaultdict
-from typing import Any, Dict, List, Optional, Sequence, Set
+from typing import Any, Dict, List, Optional, Sequence
 
 import mmcv
 import torch.nn.functional as F
@@ -10,7 +9,6 @@ from mmdet.structures import DetDataSample
 from mmengine.fileio import get
 from torch import Tensor
 
-from mmbombo.datasets.source_tree import leaf_datasets
 from mmbombo.models.local_modules import LocalModule
 from mmbombo.registry import HOOKS
 from mmbombo.utils.distributed import unwrapped
@@ -24,8 +22,8 @@ class MultiTaskVisualizationHook(DetVisualizationHook):
     testing every image. Every ``train_interval`` iterations the first sample
     of each source is drawn as the model gets it, with the pseudo labels of
     the weak losses, and as local modules reconstruct it. Pictures of a test
-    go to ``test_out_dir``, one folder in it for each source; images of a
-    source that lie in several folders keep them.
+    go to ``test_out_dir``, in it to folders named by the source and by the
+    last two folders of the image.
 
     Args:
         train_interval (int): Training iterations between two pictures; 0
@@ -37,7 +35,6 @@ class MultiTaskVisualizationHook(DetVisualizationHook):
     def __init__(self, train_interval: int = 0, **kwargs) -> None:
         super().__init__(**kwargs)
         self.train_interval = train_interval
-        self._folders: Dict[str, str] = {}
         self._seen: Dict[str, Any] = {}
         self._listeners: List[Any] = []
         self._decoded: List[Tensor] = []
@@ -102,11 +99,6 @@ class MultiTaskVisualizationHook(DetVisualizationHook):
                 wait_time=self.wait_time,
                 step=runner.iter + 1)
 
-    def before_test(self, runner) -> None:
-        """Find out which part of its path tells an image from others."""
-        if self.draw and self.test_out_dir is not None:
-            self._folders = image_folders(runner.test_dataloader.dataset)
-
     def after_test_iter(self, runner, batch_idx: int, data_batch: dict,
                         outputs: Sequence[DetDataSample]) -> None:
         """Draw every image of the batch."""
@@ -127,22 +119,6 @@ class MultiTaskVisualizationHook(DetVisualizationHook):
         if self.test_out_dir is None:
             return None
         # images of two sources, or of two folders, may have the same name
-        source = str(sample.get('source', ''))
-        path = osp.abspath(sample.img_path)
-        folder = self._folders.get(source, osp.dirname(path))
+        path = osp.abspath(sample.img_path).split(osp.sep)[-3:]
         return osp.join(runner.work_dir, runner.timestamp, self.test_out_dir,
-                        source, osp.relpath(path, folder))
-
-
-def image_folders(dataset: Any) -> Dict[str, str]:
-    """The deepest folder, as absolute path, that holds a source's images.
-
-    Parts that are not MMEngine's cannot list their images and are left out.
-    """
-    folders: Dict[str, Set[str]] = defaultdict(set)
-    for part in leaf_datasets(dataset):
-        for i in range(len(part) if hasattr(part, 'get_data_info') else 0):
-            info = part.get_data_info(i)
-            folders[str(info.get('source', ''))].add(
-                osp.dirname(osp.abspath(info['img_path'])))
-    return {source: osp.commonpath(x) for source, x in folders.items()}
+                        str(sample.get('source', '')), *path)

@@ -1,12 +1,9 @@
 # Copyright (c) mmbombo contributors.
-import logging
 import re
-from collections import Counter
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Optional
 
-from mmengine.logging import print_log
 from mmengine.model import update_init_info
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, load_state_dict
 from torch import Tensor, nn
 
 from mmbombo.registry import WEIGHT_INITIALIZERS
@@ -27,8 +24,8 @@ class StockCheckpoint:
 
     Backbone and neck keep their names, heads get ours. Tensors of another
     shape, such as the last layer for another number of classes, keep their
-    own initialization. The log says what was filled and what was not. Several
-    checkpoints may follow each other, the later one has the last word::
+    own initialization; the log names them. Several checkpoints may follow each
+    other, the later one has the last word::
 
         init_cfg=[
             dict(type='StockCheckpoint', checkpoint='https://.../gfl.pth'),
@@ -55,38 +52,15 @@ class StockCheckpoint:
         loaded = loaded.get('state_dict', loaded)
         renamed = rename_weights(loaded, self.key_map)
         own = module.state_dict()
-        fitting, misshapen, unknown = _sort_out(renamed, own)
-        if not fitting:
+        if not {*renamed} & {*own}:
             raise UserError(
                 f"no tensor of checkpoint '{self.checkpoint}' fits the model: "
-                f'{len(misshapen)} have another shape, {len(unknown)} other '
-                f'names, such as {sorted(unknown)[:3]}, while the model has '
-                f'{sorted(own)[:3]}')
-        module.load_state_dict(fitting, strict=False)
-        self._report(own, renamed, fitting, misshapen, unknown)
+                f'it has {sorted(renamed)[:3]}, the model {sorted(own)[:3]}')
+        # its log names what does not fit, and what is not filled
+        load_state_dict(module, renamed, logger='current')
         if hasattr(module, '_params_init_info'):
             update_init_info(module,
                              f'StockCheckpoint: load from {self.checkpoint}')
-
-    def _report(self, own: Dict[str, Tensor], renamed: Dict[str, Tensor],
-                fitting: Iterable[str], misshapen: List[str],
-                unknown: List[str]) -> None:
-        total, filled = Counter(map(_part, own)), Counter(map(_part, fitting))
-        lines = [f"initialized from the stock checkpoint '{self.checkpoint}'"]
-        lines += [
-            f'  {part}: {filled[part]} of {total[part]} tensors filled'
-            for part in total
-        ]
-        lines += [
-            f'  not filled, other shape: {name} is {tuple(own[name].shape)}, '
-            f'in the checkpoint {tuple(renamed[name].shape)}'
-            for name in misshapen
-        ]
-        lines += [
-            f'  left in the checkpoint: {part}, {count} tensors'
-            for part, count in Counter(map(_part, unknown)).items()
-        ]
-        print_log('\n'.join(lines), logger='current', level=logging.INFO)
 
 
 def rename_weights(weights: Dict[str, Tensor],
@@ -129,25 +103,3 @@ def _initialize_children(module: nn.Module) -> None:
                    'init_weights') and not getattr(child, 'is_init', False):
             child.init_weights()
             child.is_init = True
-
-
-def _sort_out(
-        loaded: Dict[str, Tensor],
-        own: Dict[str,
-                  Tensor]) -> Tuple[Dict[str, Tensor], List[str], List[str]]:
-    """Tensors that fit, names of other shape, names the model has not."""
-    fitting, misshapen, unknown = {}, [], []
-    for name, tensor in loaded.items():
-        if name not in own:
-            unknown.append(name)
-        elif own[name].shape != tensor.shape:
-            misshapen.append(name)
-        else:
-            fitting[name] = tensor
-    return fitting, misshapen, unknown
-
-
-def _part(name: str) -> str:
-    """Part of the model that a tensor is in."""
-    depth = 2 if name.startswith('task_heads.') else 1
-    return '.'.join(name.split('.')[:depth])

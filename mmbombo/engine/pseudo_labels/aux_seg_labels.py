@@ -36,7 +36,6 @@ class AuxSegLabels(CamMasks):
 
     Args:
         threshold (float): Of activation maps. Defaults to 0.2.
-        saliency_threshold (float): Defaults to 0.06.
         scales (Sequence[float]): Sizes of the image whose maps are averaged,
             each mirrored too, where there is no affinity. Defaults to (0.5, 1,
             1.5, 2).
@@ -51,12 +50,10 @@ class AuxSegLabels(CamMasks):
 
     def __init__(self,
                  threshold: float = 0.2,
-                 saliency_threshold: float = 0.06,
                  scales: Sequence[float] = SCALES,
                  initial: bool = False,
                  crf: Union[str, dict, None] = 'aux_sal') -> None:
         super().__init__(threshold, scales)
-        self.saliency_threshold = saliency_threshold
         self.initial = initial
         self.crf = None if crf is None else crf_params(crf)
 
@@ -74,8 +71,7 @@ class AuxSegLabels(CamMasks):
                 samples, *self.cams_and_saliency(model, inputs, samples)):
             numbers = fuse_cam_saliency(cam, saliency,
                                         sample.gt_image_label.label,
-                                        self.threshold,
-                                        self.saliency_threshold)
+                                        self.threshold)
             ids = CandidateMap(numbers[None, None],
                                sets.to(numbers.device)).single_classes()
             gray = (saliency.clamp(min=0) * 255).round().byte().cpu().numpy()

@@ -9,7 +9,7 @@ import warnings
 from contextlib import redirect_stdout
 from importlib import import_module
 from inspect import signature
-from typing import Any, Optional, Tuple, Union
+from typing import Any, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -178,13 +178,8 @@ def describe_versions() -> str:
 
 def describe_parameters(model: torch.nn.Module) -> str:
     """How many parameters there are, and how many of them are trained."""
-    total, trained = count_parameters(model)
+    parameters = list(model.parameters())
+    total = sum(x.numel() for x in parameters)
+    trained = sum(x.numel() for x in parameters if x.requires_grad)
     return (f'{type(model).__name__}: {total / 1e6:.2f} M parameters, '
             f'{trained / 1e6:.2f} M of them trained')
-
-
-def count_parameters(model: torch.nn.Module) -> Tuple[int, int]:
-    """All parameters of a model, and those that get a gradient."""
-    parameters = list(model.parameters())
-    return (sum(x.numel() for x in parameters),
-            sum(x.numel() for x in parameters if x.requires_grad))

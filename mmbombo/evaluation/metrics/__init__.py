@@ -2,12 +2,11 @@
 from .box_ap import BoxAPMetric
 from .compat import CompatSegIoUMetric, CompatVOCMetric
 from .cor_loc import CorLocMetric
-from .image_label_ap import ImageLabelAPMetric
+from .image_label_metrics import ImageLabelAPMetric, TopAccuracyMetric
 from .order_accuracy import OrderAccuracy
 from .panoptic_quality import PanopticQualityMetric
 from .saliency import SaliencyMetric
 from .seg_iou import SegIoUMetric
-from .top_accuracy import TopAccuracyMetric
 from .trimap_accuracy import TrimapAccuracyMetric
 from .voc_ap import VOCAPMetric
 

@@ -7,42 +7,31 @@ from torch import Tensor
 from mmbombo.utils import UserError
 
 
-def group_by_sources(
-        samples: SampleList,
-        sources: Dict[str, Sequence[str]]) -> List[Tuple[str, List[int]]]:
-    """Group the images of a batch by the task whose batch they belong to.
-
-    ``sources`` maps a task to the names of its sources; groups come in its
-    order.
-    """
-    tasks = {name: task for task, names in sources.items() for name in names}
-    groups: Dict[str, List[int]] = {task: [] for task in sources}
-    for i, sample in enumerate(samples):
-        if sample.source not in tasks:
-            raise UserError(f"the source '{sample.source}' is in none of the "
-                            f'forward_groups, which name {sorted(tasks)}')
-        groups[tasks[sample.source]].append(i)
-    return [(task, images) for task, images in groups.items() if images]
-
-
 def group_images(
     samples: SampleList, sources: Optional[Dict[str, Sequence[str]]]
 ) -> List[Tuple[Optional[str], List[int]]]:
     """Task and positions of each group of a batch that runs on its own.
 
-    They are those of :func:`group_by_sources`, or with None (and None for the
-    task) the images of equal annotation kinds: images with boxes make the
-    detection batch and images with masks the segmentation batch of the
-    papers. Images with both are a group, and images with none another. With
+    ``sources`` maps a task to the names of the sources of its batch; groups
+    come in its order. With None (and None for the task) they are the images of
+    equal annotation kinds: images with boxes make the detection batch and
+    images with masks the segmentation batch of the papers. Images with both
+    are a group, and images with none another. With
     :class:`PartialAnnotationSampler` every rank has the same groups, in the
     same order, in every step.
     """
-    if sources is not None:
-        return group_by_sources(samples, sources)
-    groups: Dict[frozenset, List[int]] = {}
+    groups: Dict[Any, List[int]] = {task: [] for task in sources or ()}
+    tasks = {name: task for task in groups for name in sources[task]}
     for i, sample in enumerate(samples):
-        groups.setdefault(frozenset(sample.annotation_kinds), []).append(i)
-    return [(None, images) for images in groups.values()]
+        group = frozenset(sample.annotation_kinds)
+        if sources is not None:
+            group = tasks.get(sample.source)
+        if group is None:
+            raise UserError(f"the source '{sample.source}' is in none of the "
+                            f'forward_groups, which name {sorted(tasks)}')
+        groups.setdefault(group, []).append(i)
+    return [(None if sources is None else group, images)
+            for group, images in groups.items() if images]
 
 
 def mean_over_groups(parts: Sequence[Tuple[dict, int]]) -> Dict[str, Any]:

@@ -187,8 +187,9 @@ class StepContext:
 
     def _other(self, by: str) -> Optional[TeacherOutputs]:
         if by not in self._others:
-            self._others[by] = self.model.teachers.ask(by, self.inputs,
-                                                       self.samples)
+            network = self.model.teachers.get(by)
+            self._others[by] = None if network is None else TeacherOutputs(
+                by, network, self.inputs, self.samples)
         return self._others[by]
 
     def loss(self,

@@ -119,16 +119,6 @@ class Teachers:
         """The network of that name, or None while there is none."""
         return self._models.get(name)
 
-    def ask(self, name: str, inputs: Tensor,
-            samples: SampleList) -> Optional[TeacherOutputs]:
-        """What the network of that name says about the images of a step.
-
-        None while there is none.
-        """
-        if name not in self._models:
-            return None
-        return TeacherOutputs(name, self._models[name], inputs, samples)
-
     def __reduce__(self) -> tuple:
         """Copies and pickles are empty."""
         return Teachers, ()

@@ -13,6 +13,9 @@ from mmbombo.structures import IMAGE_LABEL
 from mmbombo.structures.image_labels import UNKNOWN, only_classes
 from .local_task_head import has
 
+#: Length of the features that are contrasted.
+NUM_FEATURES = 128
+
 
 @MODELS.register_module()
 class LocalClassHead(nn.Module):
@@ -37,7 +40,6 @@ class LocalClassHead(nn.Module):
             Defaults to (128, ).
         contrast (dict, optional): Config of a loss of features and labels,
             such as ``dict(type='SupConLoss')``. Defaults to None, softmax.
-        num_features (int): Length of these features. Defaults to 128.
     """
 
     def __init__(self,
@@ -45,8 +47,7 @@ class LocalClassHead(nn.Module):
                  num_classes: int,
                  convs: Optional[Sequence[Tuple[int, int, int]]] = None,
                  hidden: Sequence[int] = (128, ),
-                 contrast: OptConfigType = None,
-                 num_features: int = 128) -> None:
+                 contrast: OptConfigType = None) -> None:
         super().__init__()
         self.num_classes = num_classes
         if convs is None:
@@ -71,7 +72,7 @@ class LocalClassHead(nn.Module):
             in_channels = width
         self.contrast = contrast and MODELS.build(contrast)
         self.linear.append(
-            nn.Linear(in_channels, num_features if contrast else num_classes))
+            nn.Linear(in_channels, NUM_FEATURES if contrast else num_classes))
 
     def loss(self, feat: Tensor, samples: Sequence,
              size: Tuple[int, int]) -> Tensor:

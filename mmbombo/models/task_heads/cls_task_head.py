@@ -12,7 +12,7 @@ from mmbombo.models.losses.dist_mean import full_precision, weighted_mean
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from mmbombo.structures.class_names import TaskClasses
-from mmbombo.structures.image_labels import IMAGE_LABEL, UNKNOWN
+from mmbombo.structures.image_labels import IMAGE_LABEL, UNKNOWN, only_classes
 from .base_task_head import BaseTaskHead, require_map, require_num_classes
 
 
@@ -136,3 +136,33 @@ class ClsTaskHead(BaseTaskHead):
         scores = self.decode('cls', outputs, [])
         for sample, score in zip(samples, scores):
             sample.pred_image_label = LabelData(score=score)
+
+
+@MODELS.register_module()
+class SingleLabelTaskHead(ClsTaskHead):
+    """Classification of images that show one class each: softmax.
+
+    The loss is the cross-entropy, as a mean over all images of all ranks of
+    which exactly one class is known to be present. Arguments are those of the
+    base class.
+    """
+
+    def loss_on_targets(self,
+                        task: str,
+                        outputs: Tuple[Tensor, Tensor],
+                        targets: Tensor,
+                        metas: Sequence[dict],
+                        ignore: None = None) -> dict:
+        """The cross-entropy on labels ``(n, C)``."""
+        classes, known = only_classes(targets)
+        loss = F.cross_entropy(
+            full_precision(outputs[0]), classes, reduction='none')
+        return dict(loss_cls=self.loss_weight * weighted_mean(loss, known))
+
+    def decode(self,
+               task: str,
+               outputs: Tuple[Tensor, Tensor],
+               metas: Sequence[dict],
+               cfg: Optional[ConfigType] = None) -> Tensor:
+        """Probabilities ``(n, C)``, which add up to 1."""
+        return full_precision(outputs[0]).softmax(1)

@@ -19,7 +19,7 @@ def decode_head_loss(
     device to count, at 3 % of a step on a CPU.
 
     Logits are ``(n, C, h, w)``, targets class ids ``(n, 1, H, W)``, 255 where
-    unlabeled, or sets of candidate classes. A cross-entropy takes these, see
+    unlabeled, or sets of candidate classes. A softmax takes these, see
     :meth:`LabeledPixelMean.on_candidates`; pixel samplers and other losses
     see only the pixels that are left with one class.
     """
@@ -38,7 +38,8 @@ def decode_head_loss(
         functions = [functions]
     losses: Dict[str, Tensor] = {}
     for function in functions:
-        if candidates is not None and isinstance(function, LabeledPixelMean):
+        if candidates is not None and isinstance(
+                function, LabeledPixelMean) and not function.loss.use_sigmoid:
             loss = function.on_candidates(resized, candidates, weight)
         else:
             loss = function(

@@ -193,31 +193,30 @@ class DetTaskHead(BaseTaskHead):
 
 def check_dense_head(head: nn.Module) -> None:
     """Raise ``UserError`` for a head that does not fit the adapter."""
-    name = type(head).__name__
+    problem = find_misfit(head)
+    if problem:
+        raise UserError(
+            f'DetTaskHead cannot use {type(head).__name__}: {problem}')
+
+
+def find_misfit(head: nn.Module) -> Optional[str]:
+    """Say why the adapter cannot use a head, if it cannot."""
     if not isinstance(head, BaseDenseHead):
-        raise UserError(
-            f'DetTaskHead cannot use {name}: it takes one-stage dense heads '
-            '(RetinaHead, FCOSHead, GFLHead, ATSSHead, RTMDetHead, ...), not '
-            'two-stage, cascade, query, mask or keypoint heads')
-    replaced = overridden(head, BaseDenseHead, ['loss', 'predict'])
-    if replaced or isinstance(head, UNSUPPORTED_HEADS):
-        raise UserError(
-            f'DetTaskHead cannot use {name}: its loss needs more than the '
-            'boxes of an image and its outputs')
+        return ('it takes one-stage dense heads (RetinaHead, FCOSHead, '
+                'GFLHead, ATSSHead, RTMDetHead, ...), not two-stage, cascade, '
+                'query, mask or keypoint heads')
+    if overridden(head, BaseDenseHead, ['loss', 'predict']) or isinstance(
+            head, UNSUPPORTED_HEADS):
+        return ('its loss needs more than the boxes of an image and its '
+                'outputs')
     for kind, reason in CANNOT_IGNORE.items():
         if isinstance(head, kind):
-            raise UserError(f'DetTaskHead cannot use {name}: {reason}, so its '
-                            'cells cannot be ignored')
+            return f'{reason}, so its cells cannot be ignored'
     if not hasattr(head, 'prior_generator'):
-        raise UserError(f'DetTaskHead cannot use {name}: it has no '
-                        'prior_generator, so its cells cannot be ignored')
-    if not hasattr(head, 'use_sigmoid_cls'):
-        raise UserError(
-            f'DetTaskHead cannot use {name}: it does not say by an attribute '
-            'use_sigmoid_cls whether each class has a sigmoid of its own, and '
-            'classes must be ignored one by one')
-    if not head.use_sigmoid_cls:
-        raise UserError(
-            f'DetTaskHead cannot use {name} with a softmax over classes: '
-            'classes must be ignored one by one. Use a sigmoid '
-            'classification loss (use_sigmoid=True)')
+        return 'it has no prior_generator, so its cells cannot be ignored'
+    if not getattr(head, 'use_sigmoid_cls', False):
+        return ('its classes share a softmax, or it does not say by '
+                'use_sigmoid_cls that each has a sigmoid of its own: classes '
+                'must be ignored one by one. Use a sigmoid classification '
+                'loss (use_sigmoid=True)')
+    return None

@@ -7,7 +7,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from mmbombo.weak_labels import covered_cells
+from mmbombo.models.utils import covered_cells
 
 #: Replaces a class logit that is not to be learned from. Its sigmoid is zero
 #: in every floating-point type that trains, so as a negative it costs nothing.

@@ -82,11 +82,9 @@ class LabeledPixelMean(LossWrapper):
         """The loss where some pixels are left with several classes.
 
         A softmax learns that one of them is right, see :func:`marginal_nll`.
-        A sigmoid per class learns that all others are wrong, and the only
-        class that a pixel is left with. The mean is over all pixels where not
-        any class is possible. Those with several classes weigh 1: no class
-        weight, no sampler is about them; ``weight`` ``(N, H, W)`` is that of
-        pixels with one class.
+        The mean is over all pixels where not any class is possible. Those with
+        several classes weigh 1: no class weight, no sampler is about them;
+        ``weight`` ``(N, H, W)`` is that of pixels with one class.
         """
         single = candidates.single_classes()[:, 0]
         is_single = single != IGNORE_INDEX
@@ -96,31 +94,11 @@ class LabeledPixelMean(LossWrapper):
                                mass)
         if weight is not None:
             weight = weight.to(mass).where(is_single, 1.)
-        if self.loss.use_sigmoid:
-            losses = self._exclusion(cls_score, candidates)
-        else:
-            losses = marginal_nll(cls_score, candidates) * mass
-            losses = losses * self.loss.loss_weight
+        losses = marginal_nll(cls_score, candidates) * mass
+        losses = losses * self.loss.loss_weight
         if weight is not None:
             losses = losses * weight
         return ratio_over_ranks(losses.sum(), mass.sum(), 1e-6)
-
-    def _exclusion(self, cls_score: Tensor,
-                   candidates: CandidateMap) -> Tensor:
-        """Mean ``(N, H, W)`` of the sigmoid's losses over the classes."""
-        several = candidates.classes.sum(dim=2, keepdim=True) != 1
-        wanted = candidates.classes.long().masked_fill(
-            candidates.classes & several, IGNORE_INDEX)
-        rows = candidates.rows.flatten(2).mT.expand(-1, -1, wanted.size(2))
-        targets = wanted.gather(1,
-                                rows).mT.unflatten(2,
-                                                   candidates.rows.shape[2:])
-        losses = self.loss(
-            cls_score,
-            targets.masked_fill(~candidates.known, IGNORE_INDEX),
-            reduction_override='none',
-            ignore_index=IGNORE_INDEX)
-        return losses.float().mean(dim=1)
 
 
 class LabeledPixelsOnly(LossWrapper):

@@ -63,3 +63,17 @@ def unpadded_shape(sample: DetDataSample) -> Tuple[int, int]:
         height = min(height, round(sample.ori_shape[0] * down))
         width = min(width, round(sample.ori_shape[1] * across))
     return height, width
+
+
+def covered_cells(boxes: Tensor, classes: Tensor, xs: Tensor,
+                  ys: Tensor) -> Tensor:
+    """The cells ``(N, C, H, W)`` that boxes ``(N, K, 4)`` of each class
+    ``(N, K, C)`` cover, by the cells' centers ``xs`` and ``ys`` in pixels.
+
+    The left and top edges belong to a box, the right and bottom ones do not.
+    """
+    x1, y1, x2, y2 = boxes[..., None].unbind(dim=2)
+    in_x, in_y = (xs >= x1) & (xs < x2), (ys >= y1) & (ys < y2)
+    cells = (in_y[..., :, None] & in_x[..., None, :]).flatten(2)
+    covered = torch.bmm(classes.transpose(1, 2).float(), cells.float()) > 0
+    return covered.unflatten(2, (len(ys), len(xs)))

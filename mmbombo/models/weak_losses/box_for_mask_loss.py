@@ -31,13 +31,9 @@ class BoxForMaskLoss(BaseWeakLoss):
     ``docs/en/notes/ablation.md``.
 
     Args:
-        loss_weight (float): Weight of the loss. Defaults to 1.
-        ramp (float): Share of the training over which the weight grows from
-            0. Defaults to 0: the masks do not depend on the network.
         stride (int): The loss is of every so many rows and columns of the
             masks, to whose size the logits are brought. Defaults to 1.
-        start (float): Share of the training after which the loss begins.
-            Defaults to 0.
+        **kwargs: Arguments of :class:`BaseWeakLoss`.
     """
 
     name = 'b4m'
@@ -49,12 +45,8 @@ class BoxForMaskLoss(BaseWeakLoss):
         "BoxForMaskLoss: add dict(type='LoadPseudoMask', ...) after "
         'LoadPartialAnnotations to the pipeline of this source')
 
-    def __init__(self,
-                 loss_weight: float = 1.,
-                 ramp: float = 0.,
-                 stride: int = 1,
-                 start: float = 0.) -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
+    def __init__(self, stride: int = 1, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.stride = stride
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:

@@ -60,7 +60,6 @@ class MaskForBoxLoss(BaseWeakLoss):
     ``docs/en/notes/ablation.md``.
 
     Args:
-        loss_weight (float): Weight of the loss. Defaults to 1.
         ramp (float): Share of the training over which the weight grows from
             0, because the boxes depend on the network. Defaults to 0.1.
         predictor (str): Who predicts: 'self', the network as it stands, at
@@ -79,8 +78,7 @@ class MaskForBoxLoss(BaseWeakLoss):
         supervise (str): What the boxes supervise: 'both', only the
             classification ('cls') or only the localization ('loc'), by the
             names of the losses. Defaults to 'both'.
-        start (float): Share of the training after which the loss begins.
-            Defaults to 0.
+        **kwargs: Arguments of :class:`BaseWeakLoss`.
     """
 
     name = 'm4b'
@@ -93,7 +91,6 @@ class MaskForBoxLoss(BaseWeakLoss):
         'augmentation to the pipeline of this source')
 
     def __init__(self,
-                 loss_weight: float = 1.,
                  ramp: float = 0.1,
                  predictor: str = 'self',
                  score_thr: float = 0.3,
@@ -103,8 +100,8 @@ class MaskForBoxLoss(BaseWeakLoss):
                  rest_thr: float = 0.2,
                  min_area: float = 80,
                  supervise: str = 'both',
-                 start: float = 0.) -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
+                 **kwargs) -> None:
+        super().__init__(ramp=ramp, **kwargs)
         if supervise not in SUPERVISE:
             raise UserError(f'supervise of MaskForBoxLoss must be one of '
                             f'{SUPERVISE}, not {supervise!r}')

@@ -36,23 +36,17 @@ class TagForBoxLoss(BaseWeakLoss):
     Args:
         seeds (dict): Config of where the boxes come from:
             :class:`PredictedSeeds` or :class:`ProposalSeeds`.
-        loss_weight (float): Weight of the loss. Defaults to 1.
         ramp (float): Share of the training over which the weight grows from
             0, because the boxes depend on the network. Defaults to 0.1.
-        start (float): Share of the training after which the loss begins.
-            Defaults to 0.
+        **kwargs: Arguments of :class:`BaseWeakLoss`.
     """
 
     name = 't4b'
     task = 'det'
     source_kind = IMAGE_LABEL
 
-    def __init__(self,
-                 seeds: ConfigType,
-                 loss_weight: float = 1.,
-                 ramp: float = 0.1,
-                 start: float = 0.) -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
+    def __init__(self, seeds: ConfigType, ramp: float = 0.1, **kwargs) -> None:
+        super().__init__(ramp=ramp, **kwargs)
         self.seeds = TASK_UTILS.build(seeds)
         self.predictor = self.seeds.predictor
 

@@ -39,16 +39,13 @@ class TagForMaskLoss(BaseWeakLoss):
     what the network knows already: there train the classifier alone.
 
     Args:
-        loss_weight (float): Weight of the loss. Defaults to 1.
-        ramp (float): Share of the training over which the weight grows from
-            0. Defaults to 0.
-        start (float): Share of the training after which the loss begins; the
-            maps are noise before the classifier has learned. Defaults to 0.
         scales (Sequence[float]): Sizes of the images whose maps are averaged,
             1 being that of the step, which costs no forward pass of its own.
             Published are ``(1, .5, 1.5, 2)``. Defaults to (1, ).
         crf (str | dict): Parameters of the CRF, see :class:`CRFParams`.
             Defaults to 'rrm_label'.
+        **kwargs: Arguments of :class:`BaseWeakLoss`. The maps are noise before
+            the classifier has learned: give a ``start``.
     """
 
     name = 't4m'
@@ -58,12 +55,10 @@ class TagForMaskLoss(BaseWeakLoss):
     labels_pixels = True
 
     def __init__(self,
-                 loss_weight: float = 1.,
-                 ramp: float = 0.,
-                 start: float = 0.,
                  scales: Sequence[float] = (1., ),
-                 crf: Union[str, dict] = 'rrm_label') -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
+                 crf: Union[str, dict] = 'rrm_label',
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
         self.scales = tuple(scales)
         self.crf: CRFParams = crf_params(crf)
 

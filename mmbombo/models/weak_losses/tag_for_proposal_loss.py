@@ -33,11 +33,7 @@ class TagForProposalLoss(BaseWeakLoss):
             :class:`ClassMaps` in ``TASK_UTILS``.
         selector (dict): Config of the selector.
         head (str): Name of the head. Defaults to 'proposals'.
-        loss_weight (float): Weight of the loss. Defaults to 1.
-        ramp (float): Share of the training over which the weight grows from
-            0. Defaults to 0.
-        start (float): Share of the training after which the loss begins.
-            Defaults to 0.
+        **kwargs: Arguments of :class:`BaseWeakLoss`.
     """
 
     name = 't4p'
@@ -50,10 +46,8 @@ class TagForProposalLoss(BaseWeakLoss):
                  selector: ConfigType = dict(
                      type='SaliencyGuidedSeedSelector'),
                  head: str = 'proposals',
-                 loss_weight: float = 1.,
-                 ramp: float = 0.,
-                 start: float = 0.) -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
         self.maps = TASK_UTILS.build(maps)
         self.selector = TASK_UTILS.build(selector)
         self.head = head

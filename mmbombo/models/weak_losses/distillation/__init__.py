@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from .distillation_loss import DistillationLoss
-from .feature_distillation import DeFeatLoss, FeatureMSELoss
-from .pdf import PDFLoss
+from .feature_distillation import DeFeatLoss, FeatureMSELoss, PDFLoss
 from .pseudo_box import PseudoBoxLoss
 from .segmentation_kl import SegmentationKLLoss
 from .soft_detection import SoftDetectionLoss

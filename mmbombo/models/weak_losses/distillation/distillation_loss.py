@@ -21,11 +21,7 @@ class DistillationLoss(BaseWeakLoss):
         teacher (str): Name of the network, as the hook gives it.
         on (str): Which images: 'unannotated', those that lack the task's
             annotation, or 'all'. Defaults to 'unannotated'.
-        loss_weight (float): Weight of the loss. Defaults to 1.
-        ramp (float): Share of the training over which the weight grows
-            linearly from 0. Defaults to 0.
-        start (float): Share of the training after which the loss begins.
-            Defaults to 0.
+        **kwargs: Arguments of :class:`BaseWeakLoss`.
     """
 
     #: No annotation is needed.
@@ -34,10 +30,8 @@ class DistillationLoss(BaseWeakLoss):
     def __init__(self,
                  teacher: str,
                  on: str = 'unannotated',
-                 loss_weight: float = 1.,
-                 ramp: float = 0.,
-                 start: float = 0.) -> None:
-        super().__init__(loss_weight=loss_weight, ramp=ramp, start=start)
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
         if teacher in ('self', 'none'):
             raise UserError(
                 f'{type(self).__name__}: teacher={teacher!r} is not another '

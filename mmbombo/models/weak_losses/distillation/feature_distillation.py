@@ -6,18 +6,21 @@ from mmdet.utils import OptConfigType
 from torch import Tensor, nn
 
 from mmbombo.models.context import StepContext
-from mmbombo.models.losses.dist_mean import weighted_mean
-from mmbombo.models.losses.feature_losses import defeat_loss, feature_distance
+from mmbombo.models.losses.dist_mean import full_precision, weighted_mean
+from mmbombo.models.losses.distillation import (defeat_loss, disagreement,
+                                                feature_distance,
+                                                pdf_score_loss, temperature_kl)
 from mmbombo.models.task_heads import BaseTaskHead, SegTaskHead
 from mmbombo.models.task_heads.ignore_regions import pad_boxes
-from mmbombo.models.utils import (PROBE_SIZE, grid_points, run_probe,
-                                  select_images, valid_cells_of_levels)
+from mmbombo.models.utils import (PROBE_SIZE, covered_cells, grid_points,
+                                  run_probe, select_images,
+                                  valid_cells_of_levels)
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
-from mmbombo.weak_labels import covered_cells
 from ..base_weak_loss import decode_cfg
 from .dense_outputs import sizes_of
 from .distillation_loss import DistillationLoss
+from .soft_detection import DenseHeadDistillation
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector
@@ -60,27 +63,19 @@ class FeatureDistillation(DistillationLoss):
             tuple(feat.shape)
             for feat in read_levels(x.head(self.task), run_probe(x))
         ] for x in (model, teacher))
-        if [x[2:] for x in ours] != [x[2:] for x in theirs]:
-            raise UserError(
-                f"{type(self).__name__}: the heads '{self.task}' read "
-                'features of other strides: on an image of '
-                f'{PROBE_SIZE} pixels {[x[2:] for x in ours]} in the student '
-                f"and {[x[2:] for x in theirs]} in the teacher "
-                f"'{self.predictor}'")
-        channels = [x[1] for x in ours]
+        adapted = [x[1] for x in ours]
+        fits = [x[2:] for x in ours] == [x[2:] for x in theirs]
         if self.adapters is not None:
-            expected = [conv.in_channels for conv in self.adapters]
-            if channels != expected:
-                raise UserError(
-                    f'{type(self).__name__}: adapt is for levels of {expected}'
-                    f' channels, the student has {channels}')
-            channels = [conv.out_channels for conv in self.adapters]
-        if channels != [x[1] for x in theirs]:
+            fits &= adapted == [conv.in_channels for conv in self.adapters]
+            adapted = [conv.out_channels for conv in self.adapters]
+        if not fits or adapted != [x[1] for x in theirs]:
             raise UserError(
-                f'{type(self).__name__}: the features have {channels} '
-                f'channels and the teacher\'s {[x[1] for x in theirs]}; set '
-                f'adapt=dict(in_channels={ours[0][1]}, out_channels='
-                f'{theirs[0][1]}, num_levels={len(theirs)})')
+                f"{type(self).__name__}: of an image of {PROBE_SIZE} pixels "
+                f"the heads '{self.task}' read maps {ours} in the student and "
+                f"{theirs} in the teacher '{self.predictor}'. Sizes must "
+                'be equal; for other channels set adapt=dict(in_channels='
+                f'{ours[0][1]}, out_channels={theirs[0][1]}, num_levels='
+                f'{len(theirs)})')
 
     def distance(self, ctx: StepContext,
                  images: List[int]) -> Tuple[Tensor, Tensor, List[tuple]]:
@@ -213,6 +208,40 @@ class DeFeatLoss(FeatureDistillation):
                                 self.decode_cfg)
             boxes.update((i, x.bboxes) for i, x in zip(others, found))
         return pad_boxes([boxes[i] for i in images])[0]
+
+
+@MODELS.register_module()
+class PDFLoss(FeatureDistillation, DenseHeadDistillation):
+    """Learn a teacher's features where the predictions disagree.
+
+    The three terms of MulTaS' released code: features weighted by the
+    disagreement of the class scores, scores weighted by their squared
+    difference, and the mean distance of the boxes, L1 for offsets and
+    distances, and (ours) the divergence for the distributions of GFL. Where
+    both heads agree everywhere the features cost zero, not 0 / 0.
+
+    Args:
+        teacher (str): Name of the teacher.
+        **kwargs: Arguments of :class:`FeatureDistillation`.
+    """
+
+    name = 'pdf_det'
+
+    def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
+        """``loss_feature``, ``loss_score`` and ``loss_box``."""
+        distance, valid, _ = self.distance(ctx, images)
+        student, teacher, _ = self.dense_outputs(ctx, images)
+        weights = disagreement(student.scores, teacher.scores)
+        if student.boxes.dim() == 5:
+            boxes = temperature_kl(student.boxes, teacher.boxes, dim=4)
+        else:
+            boxes = (full_precision(student.boxes) -
+                     full_precision(teacher.boxes)).abs()
+        return dict(
+            loss_feature=self.feature_weight *
+            weighted_mean(distance, weights * valid),
+            loss_score=pdf_score_loss(student.scores, teacher.scores, valid),
+            loss_box=weighted_mean(boxes, valid[:, :, None, None]))
 
 
 def cells_in_boxes(boxes: Tensor, size: Tuple[int, int],

@@ -4,7 +4,7 @@ from typing import Dict, List
 from torch import Tensor
 
 from mmbombo.models.context import StepContext
-from mmbombo.models.losses.kl_divergence import segmentation_kl
+from mmbombo.models.losses.distillation import segmentation_kl
 from mmbombo.models.utils import valid_cells
 from mmbombo.registry import MODELS
 from .distillation_loss import DistillationLoss
@@ -17,7 +17,7 @@ class SegmentationKLLoss(DistillationLoss):
     At the resolution of the student's logits, which for most heads is a
     quarter of the image; the padding of the images does not count. Our
     reconstruction, see
-    :func:`~mmbombo.models.losses.kl_divergence.segmentation_kl`.
+    :func:`~mmbombo.models.losses.distillation.segmentation_kl`.
 
     Args:
         teacher (str): Name of the teacher.

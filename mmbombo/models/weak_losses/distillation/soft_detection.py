@@ -5,10 +5,9 @@ from torch import Tensor, nn
 
 from mmbombo.models.context import StepContext
 from mmbombo.models.losses.dist_mean import full_precision, ratio_over_ranks
-from mmbombo.models.losses.kl_divergence import temperature_kl
-from mmbombo.models.losses.soft_detection_loss import (binary_kl,
-                                                       soft_offset_loss,
-                                                       soft_score_loss)
+from mmbombo.models.losses.distillation import (binary_kl, soft_offset_loss,
+                                                soft_score_loss,
+                                                temperature_kl)
 from mmbombo.models.utils import valid_cells_of_levels
 from mmbombo.registry import MODELS
 from mmbombo.utils import UserError
@@ -69,7 +68,7 @@ class SoftDetectionLoss(DenseHeadDistillation):
     """Learn the scores and boxes of a teacher, cell by cell.
 
     Scores: the focal-weighted divergence of
-    :func:`~mmbombo.models.losses.soft_detection_loss.soft_score_loss`. Boxes:
+    :func:`~mmbombo.models.losses.distillation.soft_score_loss`. Boxes:
     balanced L1 of offsets from anchors, as in MulTaS' released code, or of
     distances in strides (FCOS, RTMDet; ours); for the distributions of GFL
     the divergence of `Localization Distillation
