@@ -23,6 +23,9 @@ from .crf import CRFParams, DenseCRF
 
 #: Score of a point that too few views see, and of a pixel without a point.
 UNDEFINED, EMPTY = -1., -2.
+#: Of what only a network sees, that is background whose best class has less
+#: than the first, and that an object whose best class has the second.
+CERTAIN = .1, .8
 #: A box of pixels may end half a pixel before the outline that it is tight to;
 #: the centers of the pixels beside it are outside.
 BOX_MARGIN = .49
@@ -144,7 +147,7 @@ class BoxVoteObjectness:
             boxes see is undefined. (Outside of all boxes of one view, it is
             background.) Defaults to 2.
         weight (float): How much a view with the network's probabilities
-            counts beside one with boxes. Defaults to 0.1.
+            counts beside one with boxes. Defaults to 0.05.
         **tolerance: See :func:`visibility`.
     """
 
@@ -152,7 +155,7 @@ class BoxVoteObjectness:
                  points: Tensor,
                  num_classes: int,
                  min_views: int = 2,
-                 weight: float = .1,
+                 weight: float = .05,
                  **tolerance: float) -> None:
         self.points = points
         self.min_views = min_views
@@ -227,11 +230,14 @@ class BoxVoteObjectness:
     def finalize(self) -> Tensor:
         """Objectness ``(N, C)`` in 0..1, or :data:`UNDEFINED`.
 
-        What no view with boxes sees has the mean of the network.
+        What no view with boxes sees has the mean of the network, where that
+        is certain.
         """
         scores = self.votes + self.weight * self.posteriors
         scores /= self.counted.clamp(min=1e-6)[:, None]
         unsure = (self.views < self.min_views) & (self.votes > 0).any(1)
+        best, (low, high) = scores.amax(1), CERTAIN
+        unsure |= (self.views == 0) & (best > low) & (best < high)
         scores[unsure | (self.counted == 0)] = UNDEFINED
         return scores
 

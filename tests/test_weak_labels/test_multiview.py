@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from mmbombo.weak_labels.multiview import (CHUNK, UNDEFINED, BoxVoteObjectness,
@@ -271,24 +272,26 @@ def test_mug_on_a_table():
     assert iou(mask == 1, torch.from_numpy(numbers[0] == 1)) > .9
 
 
-def test_posteriors_vote():
+@pytest.mark.parametrize('said', [.05, .25, .9])
+def test_posteriors_vote(said):
     """A weighted mean where boxes voted; without views with boxes what the
-    network says; what boxes know stays known."""
+    network says, if it is certain; what boxes know stays known."""
     views, boxes, _ = views_around(4, BALL)
     points = point_cloud(views, .1)
     votes = vote(points, views[:2], boxes, weight=.5)
     before, boxed = votes.finalize(), votes.views.clone()
     for view in views[1:]:
-        votes.add_posteriors(view, torch.full((1, HEIGHT, WIDTH), .25))
+        votes.add_posteriors(view, torch.full((1, HEIGHT, WIDTH), said))
     after = votes.finalize()
     seen = sum(visibility(points, view).seen.int() for view in views[1:])
     alone = boxed == 0
-    assert alone.any() and torch.equal(after[alone, 0],
-                                       torch.where(seen > 0, .25, -1.)[alone])
+    known = (seen > 0) & (said != .25)
+    wanted = torch.where(known, said, UNDEFINED)[alone]
+    assert alone.any() and torch.allclose(after[alone, 0], wanted)
     unsure = (before == UNDEFINED)[:, 0] & ~alone
     assert unsure.any() and (after[unsure] == UNDEFINED).all()
     rest = ~alone & ~unsure
-    wanted = (before[:, 0] * boxed + .5 * .25 * seen) / (boxed + .5 * seen)
+    wanted = (before[:, 0] * boxed + .5 * said * seen) / (boxed + .5 * seen)
     assert torch.allclose(after[rest, 0], wanted[rest])
     assert (boxed[rest] == 1).any() and torch.equal(votes.views, boxed)
 

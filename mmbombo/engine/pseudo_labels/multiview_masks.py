@@ -76,7 +76,7 @@ class MultiViewMasks(MaskWriter):
             :class:`CRFParams`. Defaults to None.
         weight (float): How much a view with the network's probabilities
             counts beside one with boxes; 0 does without a network, as the
-            first stage must. Defaults to 0.1.
+            first stage must. Defaults to 0.05.
         tolerance (float): Meters between a point and the depth of its pixel.
             Defaults to 0.05.
         relative (float): What is added to it, as a share of the distance.
@@ -91,7 +91,7 @@ class MultiViewMasks(MaskWriter):
                  fg_thr: float = .6,
                  bg_thr: float = .4,
                  crf: Union[str, dict, None] = None,
-                 weight: float = .1,
+                 weight: float = .05,
                  tolerance: float = .05,
                  relative: float = .01) -> None:
         if method not in ('box', 'grabcut'):
