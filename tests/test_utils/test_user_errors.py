@@ -48,7 +48,7 @@ def test_a_tool_may_be_decorated():
     (MODELS.build, dict(type='BoxForMaskLos'),
      'KeyError: BoxForMaskLos is not in'),
     (MODELS.build, dict(type='BoxForMaskLoss', strid=2),
-     "TypeError: .*unexpected keyword argument 'strid'"),
+     "UserError: BoxForMaskLoss .*unexpected keyword argument 'strid'"),
     (VISUALIZERS.build, dict(type='MultiTaskLocalVisualizer', name='a', b=1),
      "TypeError: .*unexpected keyword argument 'b'"),
     (MODELS.build, dict(types='BoxForMaskLoss'), 'KeyError: .*the key "type"'),

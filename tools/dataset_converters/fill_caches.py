@@ -74,7 +74,9 @@ def add_jobs(dataset) -> None:
         if fills(transform, dataset):
             for index in range(len(dataset)):
                 path = dataset.get_data_info(index)['img_path']
-                JOBS.setdefault((path, repr(transform)),
+                # of data sets with the same images, one does
+                options = {**vars(transform), 'cache': transform.cache.root}
+                JOBS.setdefault((path, str(options)),
                                 (dataset, index, transforms[:end]))
 
 

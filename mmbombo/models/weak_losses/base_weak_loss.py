@@ -48,8 +48,12 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
     def __init__(self,
                  loss_weight: float = 1.,
                  ramp: float = 0.,
-                 start: float = 0.) -> None:
+                 start: float = 0.,
+                 **unknown) -> None:
         super().__init__()
+        for key in unknown:
+            raise UserError(f'{type(self).__name__} got an unexpected keyword '
+                            f'argument {key!r}')
         if loss_weight < 0 or not (0 <= ramp <= 1 and 0 <= start <= 1):
             raise UserError(
                 f'{type(self).__name__}: loss_weight={loss_weight} must not '
