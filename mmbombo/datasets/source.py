@@ -1,8 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """What every source is, whatever its files look like."""
 import os.path as osp
-from typing import (Any, Callable, Dict, List, Optional, Sequence, Tuple,
-                    Union)
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile

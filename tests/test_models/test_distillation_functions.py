@@ -8,9 +8,13 @@ import torch
 from torch.autograd import gradcheck
 
 from mmbombo.models.losses.dist_mean import weighted_mean
-from mmbombo.models.losses.distillation import (
-    binary_kl, defeat_loss, feature_distance, pdf_score_loss, segmentation_kl,
-    soft_offset_loss, soft_score_loss, temperature_kl)
+from mmbombo.models.losses.distillation import (binary_kl, defeat_loss,
+                                                feature_distance,
+                                                pdf_score_loss,
+                                                segmentation_kl,
+                                                soft_offset_loss,
+                                                soft_score_loss,
+                                                temperature_kl)
 from mmbombo.models.weak_losses.distillation.feature_distillation import \
     cells_in_boxes
 
