@@ -72,11 +72,11 @@ def add_jobs(dataset) -> None:
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
     for end, transform in enumerate(transforms, 1):
         if fills(transform, dataset):
+            # of data sets with the same images, one does
+            options = str({**vars(transform), 'cache': transform.cache.root})
             for index in range(len(dataset)):
                 path = dataset.get_data_info(index)['img_path']
-                # of data sets with the same images, one does
-                options = {**vars(transform), 'cache': transform.cache.root}
-                JOBS.setdefault((path, str(options)),
+                JOBS.setdefault((path, options),
                                 (dataset, index, transforms[:end]))
 
 
