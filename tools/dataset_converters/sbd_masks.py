@@ -48,6 +48,7 @@ from scipy.io import loadmat
 
 from mmbombo.datasets.id_list import read_ids
 from mmbombo.datasets.voc_metainfo import voc_palette
+from mmbombo.utils import user_errors
 from mmbombo.utils.atomic_write import atomic_file, atomic_write
 from mmbombo.utils.processes import in_processes
 
@@ -89,6 +90,7 @@ def make_mask(path: Path, out: Path) -> Optional[str]:
     return None
 
 
+@user_errors()
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command; returns its exit status."""
     args = parse_args(args)
