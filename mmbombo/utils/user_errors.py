@@ -18,6 +18,8 @@ MMENGINE_CHECKS = {
 #: What a file system says that is full, read-only or someone else's.
 REFUSED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS,
                   errno.EACCES)
+#: How PyTorch says that a worker of a data loader was killed.
+DEAD_WORKER = 'DataLoader worker (pid'
 #: How an exception begins that a worker of a data loader hands on.
 FROM_WORKER = 'Caught '
 
@@ -45,7 +47,8 @@ def user_errors() -> Iterator[None]:
         yield
     except Exception as error:
         if not (isinstance(error, UserError) or _found_by_mmengine(error)
-                or getattr(error, 'errno', None) in REFUSED_WRITES):
+                or getattr(error, 'errno', None) in REFUSED_WRITES
+                or str(error).startswith(DEAD_WORKER)):
             raise
         sys.exit(f'{type(error).__name__}: {_message(error)}')
 
