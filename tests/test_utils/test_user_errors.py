@@ -1,8 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """Which exceptions are told in one line, and which keep their traceback."""
-import re
-
 import os
+import re
 import signal
 
 import pytest
