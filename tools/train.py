@@ -4,6 +4,7 @@ import argparse
 import os
 import os.path as osp
 import sys
+from typing import Optional, Union
 
 # OpenMP's threads spin where they wait, which takes the processor from
 # whatever else runs. It is read once, when torch is imported; the loaders'
@@ -42,7 +43,11 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         help='checkpoint to resume from; without a value, the one that '
-        'last_checkpoint in the work directory names')
+        'last_checkpoint in the work directory names, or the latest whole one')
+    parser.add_argument(
+        '--share-work-dir',
+        action='store_true',
+        help='train although another training writes to the work directory')
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
@@ -71,10 +76,13 @@ if __name__ == '__main__':  # --help waits for no library
 from mmengine.device import get_device
 
 from mmbombo.engine.runner import QuietRunner
+from mmbombo.engine.runner.resumable_runner import saved_checkpoints
 from mmbombo.utils import (UserError, keep_freed_memory, leave_process_group,
                            prepare_cpu_processes, scale_schedule,
                            use_checked_loader, user_errors)
 from mmbombo.utils.config_names import load_config
+from mmbombo.utils.distributed import name_silent_ranks
+from mmbombo.utils.folder_lock import lock_folder
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
@@ -106,8 +114,9 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.auto_scale_lr.enable = True
     if args.resume == 'auto':
         # a job that restarts itself begins from load_from the first time
-        found = osp.isfile(osp.join(cfg.work_dir, 'last_checkpoint'))
-        cfg.resume = found or not cfg.get('load_from')
+        found = osp.isfile(osp.join(cfg.work_dir, 'last_checkpoint')) or \
+            saved_checkpoints(cfg.work_dir)
+        cfg.resume = bool(found or not cfg.get('load_from'))
         cfg.load_from = None if cfg.resume else cfg.load_from
     elif args.resume is not None:
         cfg.resume = True
@@ -115,9 +124,16 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
-def train(cfg: Config) -> None:
-    """Train, and let the runner go."""
-    QuietRunner.from_cfg(cfg).train()
+def train(cfg: Config) -> Optional[Union[int, str]]:
+    """Train, and let the runner go; the exit status if it was stopped."""
+    try:
+        QuietRunner.from_cfg(cfg).train()
+    except SystemExit as stop:
+        return stop.code
+    except RuntimeError as error:
+        name_silent_ranks(error)
+        raise
+    return None
 
 
 @user_errors()
@@ -127,9 +143,12 @@ def main() -> None:
     cfg = merge_args(load_config(args.config), args)
     if get_device() == 'cpu':
         keep_freed_memory()
+    if not args.share_work_dir and os.environ.get('RANK', '0') == '0':
+        lock = lock_folder(cfg.work_dir)  # noqa: F841  # held until the end
     prepare_cpu_processes(cfg)
-    train(cfg)
+    status = train(cfg)
     leave_process_group()
+    sys.exit(status)
 
 
 if __name__ == '__main__':

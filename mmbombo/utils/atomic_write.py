@@ -2,7 +2,7 @@
 import hashlib
 import os
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Iterator
 
@@ -11,28 +11,52 @@ UNFINISHED = '.tmp'
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, durable: bool = False) -> Iterator[Path]:
     """Write a file that appears under its name only when it is complete.
 
     What is yielded is to be written instead. It takes the place of ``path``
-    when the block ends, and is removed when the block fails.
+    when the block ends, and is removed when the block fails. If ``durable``,
+    it is on the disk by then, and outlives a power cut.
+
+    Raises:
+        OSError: If it cannot be written, with its name.
     """
     unfinished = path.with_name(f'.{uuid.uuid4().hex}{UNFINISHED}')
     try:
         yield unfinished
+        if durable:
+            _sync(unfinished)
         os.replace(unfinished, path)
+        if durable:
+            _sync(path.parent)
+    except OSError as error:
+        if error.errno and error.filename in (None, str(unfinished)):
+            # that of a full disk has no name
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()
 
 
-def atomic_write(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes, durable: bool = False) -> None:
     """Write a file that appears under its name only when it is complete.
 
-    Its folder is made, and a file that is there is replaced.
+    Its folder is made, and a file that is there is replaced. For ``durable``
+    see :func:`atomic_file`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path) as unfinished:
+    with atomic_file(path, durable) as unfinished:
         unfinished.write_bytes(data)
+
+
+def _sync(path: Path) -> None:
+    """Have a file, or the names in a folder, written to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def file_sha256(path: Path) -> str:

@@ -1,11 +1,18 @@
 # Copyright (c) mmbombo contributors.
 import gc
+import time
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.model import is_model_wrapper
 from torch import nn
+
+from .user_errors import UserError
+
+#: Seconds that ranks are given to say that they, too, wait for another.
+WAIT = 3
 
 
 def prepare_cpu_processes(cfg: Config) -> None:
@@ -19,13 +26,36 @@ def prepare_cpu_processes(cfg: Config) -> None:
     if cfg.get('launcher') != 'pytorch' or torch.cuda.is_available():
         return
     if not dist.is_initialized():
-        dist.init_process_group('gloo')
+        seconds = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
+        dist.init_process_group(
+            'gloo', timeout=seconds and timedelta(seconds=seconds))
     default = dict(
         type='MMDistributedDataParallel',
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False))
     cfg.model_wrapper_cfg = dict(
         cfg.get('model_wrapper_cfg') or default, device_ids=None)
+
+
+def name_silent_ranks(error: RuntimeError) -> None:
+    """Say which ranks do not answer, if that is why a training fails.
+
+    ``env_cfg.dist_cfg.timeout`` is how long they are waited for, in seconds.
+    """
+    if not dist.is_initialized() or 'imed out' not in str(error):
+        return
+    # whoever waits in vain comes here at about the same time
+    store = dist.distributed_c10d._get_default_store()
+    store.set(f'waits/{dist.get_rank()}', '')
+    time.sleep(WAIT)
+    silent = [
+        x for x in range(dist.get_world_size())
+        if not store.check([f'waits/{x}'])
+    ]
+    raise UserError(
+        f'rank(s) {silent} did not answer within env_cfg.dist_cfg.timeout: '
+        'stopped, swapped out or hung; the last checkpoint is whole, go on '
+        'with --resume') from error
 
 
 def leave_process_group() -> None:

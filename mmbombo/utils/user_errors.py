@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """Mistakes of users in one line, and bugs with their traceback."""
+import errno
 import sys
 import traceback
 from contextlib import contextmanager
@@ -14,6 +15,11 @@ MMENGINE_CHECKS = {
     'mmengine.config': (OSError, TypeError),
     'mmengine.utils.path': (OSError, ),
 }
+#: What a file system says that is full, read-only or someone else's.
+REFUSED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS,
+                  errno.EACCES)
+#: How PyTorch says that a worker of a data loader was killed.
+DEAD_WORKER = 'DataLoader worker (pid'
 #: How an exception begins that a worker of a data loader hands on.
 FROM_WORKER = 'Caught '
 
@@ -40,7 +46,9 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not isinstance(error, UserError) and not _found_by_mmengine(error):
+        if not (isinstance(error, UserError) or _found_by_mmengine(error)
+                or getattr(error, 'errno', None) in REFUSED_WRITES
+                or str(error).startswith(DEAD_WORKER)):
             raise
         sys.exit(f'{type(error).__name__}: {_message(error)}')
 

@@ -3,10 +3,14 @@
 import hashlib
 import io
 import json
+import logging
+import os
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Mapping, Optional, Union
+from typing import Any, Dict, Mapping, Optional, Union
 
 import numpy as np
+from mmengine.logging import print_log
 
 from mmbombo.utils.atomic_write import atomic_write
 from .boxes_to_masks import PseudoMask
@@ -27,6 +31,8 @@ class ArrayCache:
     it. Files appear under their name only when they are complete, so that no
     process needs a lock.
 
+    Where they cannot be written, each process keeps its own in memory.
+
     Args:
         root (str | Path): Folder of the cache, made when first written to.
     """
@@ -35,6 +41,12 @@ class ArrayCache:
 
     def __init__(self, root: Union[str, Path]) -> None:
         self.root = Path(root)
+        self.memory: Dict[str, bytes] = {}
+        there = next(x for x in (self.root, *self.root.absolute().parents)
+                     if x.exists())
+        if not os.access(there, os.W_OK):
+            _say_once(f'{self.root} cannot be written: what belongs there is '
+                      'kept in memory, and made anew by the next run')
 
     def path(self, key: str) -> Path:
         """File of a key, in a folder named after the start of the key."""
@@ -43,7 +55,9 @@ class ArrayCache:
     def get(self, key: str) -> Optional[Any]:
         """What is under a key, or None if there is nothing good."""
         try:
-            with np.load(self.path(key)) as file:
+            stored = self.memory.get(key)
+            with np.load(
+                    io.BytesIO(stored) if stored else self.path(key)) as file:
                 return self.content(**file)
         except Exception:  # what is no such file fails in many ways
             return None
@@ -52,7 +66,15 @@ class ArrayCache:
         """Store it under a key."""
         file = io.BytesIO()
         np.savez_compressed(file, **content._asdict())
-        atomic_write(self.path(key), file.getvalue())
+        try:
+            atomic_write(self.path(key), file.getvalue())
+        except OSError:  # read-only, or full
+            self.memory[key] = file.getvalue()
+
+
+@lru_cache(maxsize=None)
+def _say_once(message: str) -> None:
+    print_log(message, 'current', logging.WARNING)
 
 
 class RegionCache(ArrayCache):

@@ -178,7 +178,10 @@ def train(commands):
 
 def read_scalars(work_dir):
     """Logged lines of the last run: those of training, and of validation."""
-    file = max(Path(work_dir).glob('*/vis_data/scalars.json'))
+    return read_scalar_file(max(Path(work_dir).glob('*/vis_data/scalars.json')))
+
+
+def read_scalar_file(file):
     train, val = [], []
     for line in file.read_text().splitlines():
         scalars = {
@@ -191,7 +194,8 @@ def read_scalars(work_dir):
 
 @pytest.fixture(scope='session')
 def logs():
-    return SimpleNamespace(read_scalars=read_scalars)
+    return SimpleNamespace(
+        read_scalars=read_scalars, read_file=read_scalar_file)
 
 
 @pytest.fixture(scope='session')

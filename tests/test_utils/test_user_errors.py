@@ -1,6 +1,8 @@
 # Copyright (c) mmbombo contributors.
 """Which exceptions are told in one line, and which keep their traceback."""
+import os
 import re
+import signal
 
 import pytest
 import torch
@@ -122,3 +124,24 @@ def test_weights_that_cannot_be_downloaded(tmp_path, monkeypatch):
         path = line.split('copy it to ')[1].split(',')[0]
         torch.save(dict(x=1), path)
         assert CheckpointLoader.load_checkpoint(url) == dict(x=1)
+
+
+class Killed(Broken):
+
+    def __getitem__(self, index):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker():
+    loader = DataLoader(Killed(UserError), num_workers=1)
+    line = line_of(lambda: next(iter(loader)))
+    assert line.startswith('RuntimeError: DataLoader worker (pid')
+
+
+def test_a_full_disk():
+
+    def write():
+        with open('/dev/full', 'w') as file:
+            file.write('x')
+
+    assert line_of(write) == 'OSError: [Errno 28] No space left on device'

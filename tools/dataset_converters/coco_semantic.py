@@ -12,14 +12,12 @@ already are kept, so an interrupted run continues.
 """
 import argparse
 import json
-import multiprocessing
 import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
-from mmengine.utils import track_iter_progress
 from PIL import Image
 
 
@@ -60,6 +58,7 @@ from mmbombo.datasets.voc_metainfo import voc_palette
 from mmbombo.structures import IGNORE_INDEX
 from mmbombo.utils import user_errors
 from mmbombo.utils.atomic_write import atomic_file, atomic_write, file_sha256
+from mmbombo.utils.processes import in_processes
 
 #: A map to draw: its file, (height, width) in pixels, and the annotations with
 #: their class ids, 255 for crowd regions.
@@ -193,9 +192,7 @@ def main(args=None) -> None:
     drawings = list(list_drawings(content, args.out))
     print(f'{args.out}: {total - len(drawings)} of {total} maps are there')
     if drawings:
-        with multiprocessing.Pool(args.jobs) as pool:
-            maps = pool.imap_unordered(write_map, drawings, chunksize=8)
-            list(track_iter_progress((maps, len(drawings))))
+        list(in_processes(write_map, drawings, args.jobs, chunk=8))
 
 
 if __name__ == '__main__':

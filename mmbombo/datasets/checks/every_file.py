@@ -5,15 +5,14 @@ A training opens a file when it draws its sample, and then stops if it cannot
 be used; a truncated image it does not even notice. This finds all of them.
 """
 from io import BytesIO
-from multiprocessing import Pool
 from typing import Any, List
 
 import cv2
 from mmcv.transforms import LoadImageFromFile
 from mmengine.fileio import get
 from PIL import Image
-from rich.progress import track
 
+from mmbombo.utils.processes import in_processes
 from ..coco_json import read_coco_json
 from ..errors import DatasetError
 from ..transforms import LoadPartialAnnotations
@@ -28,13 +27,9 @@ _SOURCE: Any = None
 def check_source(source: Any, jobs: int = 1) -> List[str]:
     """Judge all files of a source; a line per problem, naming its file."""
     cv2.setNumThreads(1)  # or processes wait for threads that are not theirs
-    with Pool(jobs, _take, (source, )) as pool:
-        found = pool.imap(_check_drawn, range(len(source)), CHUNK)
-        title = f'source {source.source!r}'
-        problems = [
-            problem for some in track(found, title, total=len(source))
-            for problem in some
-        ]
+    found = in_processes(_check_drawn, range(len(source)), jobs, _take,
+                         (source, ), CHUNK, f'source {source.source!r}')
+    problems = [problem for some in found for problem in some]
     for ann_file in getattr(source, 'coco_files', ()):
         try:
             read_coco_json(ann_file)

@@ -5,11 +5,13 @@ from .partial_annotation_check_hook import PartialAnnotationCheckHook
 from .predictor_ema_hook import PredictorEMAHook
 from .pseudo_label_quality_hook import PseudoLabelQualityHook
 from .step_seed_hook import StepSeedHook
+from .stop_signal_hook import StopSignalHook
 from .teacher_hook import TeacherHook
 from .visualization_hook import MultiTaskVisualizationHook
+from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
     'ClassFrequencyHook', 'LocalSupervisionHook', 'MultiTaskVisualizationHook',
     'PartialAnnotationCheckHook', 'PredictorEMAHook', 'PseudoLabelQualityHook',
-    'StepSeedHook', 'TeacherHook'
+    'StepSeedHook', 'StopSignalHook', 'TeacherHook', 'WholeCheckpointHook'
 ]

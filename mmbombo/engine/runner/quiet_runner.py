@@ -18,6 +18,7 @@ from mmengine.visualization import Visualizer
 
 from mmbombo.engine.hooks import LocalSupervisionHook
 from mmbombo.models.backbones import LocalModules
+from .resumable_runner import ResumableRunner
 
 #: Keys of a config that the runner uses: its arguments, what it reads from
 #: ``runner.cfg``, and what MMDetection's tools and MMSegmentation's
@@ -74,7 +75,7 @@ class ScreenFilter(logging.Filter):
         return shown and not FOR_THE_FILE.match(str(record.msg))
 
 
-class QuietRunner(Runner):
+class QuietRunner(ResumableRunner):
     """The runner of our tools, which is MMEngine's but for the screen.
 
     The screen has the versions, the parameters and where the output goes in

@@ -14,12 +14,12 @@ from torch import nn
 
 from mmbombo.datasets import MixedSourceDataset
 from mmbombo.datasets.source_tree import leaf_datasets
+from mmbombo.engine.hooks.whole_checkpoint_hook import point_to
 from mmbombo.engine.pseudo_labels import write_pseudo_labels
 from mmbombo.evaluation.pseudo_labels import compare_masks
 from mmbombo.registry import DATASETS, LOOPS
 from mmbombo.structures import SEM_SEG
 from mmbombo.utils import UserError
-from mmbombo.utils.atomic_write import atomic_write
 from mmbombo.utils.config_parts import find_dataset
 from mmbombo.utils.distributed import unwrapped
 from .stage import Stage, merged
@@ -248,8 +248,7 @@ class StagedTrainLoop(IterBasedTrainLoop):
             save_param_scheduler=False,
             meta=dict(epoch=self._epoch, iter=self._iter),
             by_epoch=False)
-        folder = Path(runner.work_dir)
-        atomic_write(folder / 'last_checkpoint', str(folder / name).encode())
+        point_to(runner.work_dir, str(Path(runner.work_dir) / name))
 
     def _compare(self, stage: Stage, name: str) -> None:
         """Log how good the masks of a source are, if the truth is known."""

@@ -2,7 +2,6 @@
 """Drawing of a whole data set into a folder, all at once or not at all."""
 import hashlib
 import json
-import multiprocessing
 import platform
 import shutil
 from dataclasses import asdict
@@ -12,8 +11,8 @@ from typing import Callable, Dict, List, Optional, Tuple, Union
 import cv2
 import numpy as np
 import PIL
-from mmengine.utils import track_iter_progress
 
+from mmbombo.utils.processes import in_processes
 from . import coco, voc
 from .material import BACKGROUND, PARTS, Material, PhotoStampsError, divide
 from .scene import Scene, draw_scene
@@ -77,9 +76,8 @@ def _draw(root: Path, options: dict, material: Material, jobs: int) -> None:
     # Forked processes cannot use OpenCV's threads of their parent.
     cv2.setNumThreads(1)
     shared = (root, options, material.classes, material.stuff, pools)
-    with multiprocessing.Pool(jobs, _start_worker, shared) as pool:
-        drawn = pool.imap(_paint, tasks, chunksize=8)
-        records, segments = zip(*track_iter_progress((drawn, len(tasks))))
+    drawn = in_processes(_paint, tasks, jobs, _start_worker, shared, chunk=8)
+    records, segments = zip(*drawn)
     provenance = {task[0]: record for task, record in zip(tasks, records)}
     for name in coco.LISTS:
         coco.write_json(
