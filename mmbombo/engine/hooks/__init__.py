@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from .class_frequency_hook import ClassFrequencyHook
+from .divergence_hook import DivergedError, DivergenceHook
 from .local_supervision_hook import LocalSupervisionHook
 from .partial_annotation_check_hook import PartialAnnotationCheckHook
 from .predictor_ema_hook import PredictorEMAHook
@@ -9,7 +10,8 @@ from .teacher_hook import TeacherHook
 from .visualization_hook import MultiTaskVisualizationHook
 
 __all__ = [
-    'ClassFrequencyHook', 'LocalSupervisionHook', 'MultiTaskVisualizationHook',
+    'ClassFrequencyHook', 'DivergedError', 'DivergenceHook',
+    'LocalSupervisionHook', 'MultiTaskVisualizationHook',
     'PartialAnnotationCheckHook', 'PredictorEMAHook', 'PseudoLabelQualityHook',
     'StepSeedHook', 'TeacherHook'
 ]

@@ -9,15 +9,22 @@ import warnings
 from contextlib import redirect_stdout
 from importlib import import_module
 from inspect import signature
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
+from mmengine.runner.checkpoint import (_load_checkpoint,
+                                        _load_checkpoint_to_model)
 from mmengine.visualization import Visualizer
 
-from mmbombo.engine.hooks import LocalSupervisionHook
+from mmbombo.engine.hooks import DivergenceHook, LocalSupervisionHook
 from mmbombo.models.backbones import LocalModules
+from mmbombo.utils import UserError
+from mmbombo.utils.checkpoint import load_weights
+from mmbombo.utils.checkpoint_classes import (find_class_changes,
+                                              require_trained_classes)
+from mmbombo.utils.distributed import unwrapped
 
 #: Keys of a config that the runner uses: its arguments, what it reads from
 #: ``runner.cfg``, and what MMDetection's tools and MMSegmentation's
@@ -100,12 +107,48 @@ class QuietRunner(Runner):
                          f'{self.timestamp}/vis_data/scalars.json)')
 
     def register_hooks(self, *args: Any, **kwargs: Any) -> None:
-        """Register the hooks, with the one that local modules need."""
+        """Register the hooks, with those that no config has to name."""
         super().register_hooks(*args, **kwargs)
-        if any(isinstance(x, LocalModules)
-               for x in self.model.modules()) and (not any(
-                   isinstance(x, LocalSupervisionHook) for x in self.hooks)):
-            self.register_hook(LocalSupervisionHook())
+        needed = [DivergenceHook]
+        if any(isinstance(x, LocalModules) for x in self.model.modules()):
+            needed.append(LocalSupervisionHook)
+        for kind in needed:
+            if not any(isinstance(x, kind) for x in self.hooks):
+                self.register_hook(kind())
+
+    def load_checkpoint(self,
+                        filename: str,
+                        map_location: Union[str, Callable] = 'cpu',
+                        strict: bool = False,
+                        revise_keys: Sequence = ((r'^module\.', ''), )) -> dict:
+        """Load weights; all of them, but where a training begins from some.
+
+        Raises:
+            UserError: If they do not fit.
+        """
+        checkpoint = _load_checkpoint(filename, map_location=map_location)
+        model = unwrapped(self.model)
+        weights = checkpoint.get('state_dict', checkpoint)
+        if self._resume or not isinstance(self._train_loop, BaseLoop):
+            purpose = 'resume' if self._resume else 'test'
+            require_trained_classes(
+                find_class_changes(model, checkpoint), purpose)
+            load_weights(
+                model,
+                checkpoint,
+                f'{filename}: ',
+                exact=self._resume,
+                resume=self._resume)
+        elif not {re.sub(r'^module\.', '', x)
+                  for x in weights} & {*model.state_dict()}:
+            raise UserError(f'load_from: {filename} has no weight of the '
+                            f'model, but {[*weights][:3]}')
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        _load_checkpoint_to_model(
+            model, checkpoint, strict, revise_keys=revise_keys)
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
+        return checkpoint
 
     def build_logger(self, *args: Any, **kwargs: Any) -> logging.Logger:
         """Build the logger, whose screen shows less than its file."""
