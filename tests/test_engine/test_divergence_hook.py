@@ -88,7 +88,7 @@ def collate(items):
 
 
 def build(work_dir, fault=None, at=4, max_skipped=0, iters=6, optim=None,
-          **kwargs):
+          wrap=lambda model: model):
     """A runner of one image of a step, two in all, one of which is bad."""
     torch.manual_seed(0)
     images = torch.randn(2 * iters, 2)
@@ -97,7 +97,7 @@ def build(work_dir, fault=None, at=4, max_skipped=0, iters=6, optim=None,
     data = list(zip(images, range(2 * iters)))
     recorder = Recorder()
     runner = Runner(
-        model=Toy(),
+        model=wrap(Toy()),
         work_dir=str(work_dir),
         train_dataloader=DataLoader(data, batch_size=2, collate_fn=collate),
         train_cfg=dict(by_epoch=False, max_iters=iters, val_interval=iters),
@@ -117,8 +117,7 @@ def build(work_dir, fault=None, at=4, max_skipped=0, iters=6, optim=None,
         ],
         default_scope='mmbombo',
         experiment_name=os.urandom(8).hex(),
-        log_level='WARNING',
-        **kwargs)
+        log_level='WARNING')
     return runner, recorder
 
 

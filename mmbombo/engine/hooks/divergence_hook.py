@@ -168,12 +168,12 @@ def nan_unless_finite(loss: Tensor) -> Tensor:
 
 def has_finite_gradients(wrapper: OptimWrapper,
                          parameters: List[nn.Parameter]) -> bool:
-    """Whether the step that comes next can be taken."""
+    """Whether the step that comes next can be taken; a gradient whose square
+    is infinite (in float32, from 1e19 on) is as infinite."""
     if wrapper.clip_grad_kwargs and wrapper.grad_name == 'grad_norm':
         norm = wrapper.message_hub.get_scalar('train/grad_norm').current()
         return norm < float('inf')  # NaN is not
-    # the largest: squares are infinite before their sum is of interest
-    norms = torch._foreach_norm([p.grad for p in parameters], float('inf'))
+    norms = torch._foreach_norm([p.grad for p in parameters])
     return bool(torch.stack([x.to(norms[0]) for x in norms]).isfinite().all())
 
 
