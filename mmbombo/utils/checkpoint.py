@@ -57,10 +57,10 @@ def load_checkpoint_safely(path: str,
 
     Besides tensors and plain Python values only what MMEngine's Runner stores
     is accepted: log histories, NumPy arrays and scalars; a ``UserError`` names
-    anything else, and weights that are NaN or infinite. A config text that is more than nested literals is dropped,
-    since MMEngine runs it as Python when it resumes. Before torch 2.6, which
-    cannot do that, only safetensors are loaded: the file itself, or the one
-    beside ``path``.
+    anything else, and weights that are NaN or infinite. A config text that is
+    more than nested literals is dropped, since MMEngine runs it as Python when
+    it resumes. Before torch 2.6, which cannot do that, only safetensors are
+    loaded: the file itself, or the one beside ``path``.
     """
     path = _existing(path)
     tensors = osp.splitext(path)[0] + '.safetensors'
@@ -150,8 +150,8 @@ def load_weights(model: nn.Module,
         missing, others = model.load_state_dict(weights, strict=False)
         # counters of batch norm: stock checkpoints may lack them
         missing = [
-            x for x in missing if not x.endswith('num_batches_tracked') and
-            (resume or not re.match(TRAINING_ONLY, x))
+            x for x in missing if not x.endswith('num_batches_tracked') and (
+                resume or not re.match(TRAINING_ONLY, x))
         ]
         problems = f'it lacks {missing[:5]}' if missing else ''
     except RuntimeError as error:
@@ -165,11 +165,11 @@ def load_weights(model: nn.Module,
 
 
 def nonfinite_weights(weights: Dict[str, Any]) -> List[str]:
-    """Names of weights that are NaN or infinite."""
+    """Names of weights that are NaN or infinite; sharded ones are passed."""
     return [
         key for key, value in weights.items()
-        if isinstance(value, torch.Tensor) and value.is_floating_point()
-        and not value.is_meta and not value.isfinite().all()
+        if type(value) in (torch.Tensor, nn.Parameter) and not value.is_meta
+        and value.is_floating_point() and not value.isfinite().all()
     ]
 
 
@@ -180,8 +180,8 @@ def _finite(checkpoint: Any, path: str) -> Any:
         bad = nonfinite_weights(weights.get(part, weights))
         if bad:
             raise UserError(
-                f"checkpoint '{path}' is of a training that diverged: {bad[:3]}"
-                ' are NaN or infinite; take an earlier one')
+                f"checkpoint '{path}' is of a training that diverged: "
+                f'{bad[:3]} are NaN or infinite; take an earlier one')
     return checkpoint
 
 

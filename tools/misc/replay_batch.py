@@ -63,10 +63,10 @@ def build_runner(cfg: Config, work_dir: str) -> Runner:
     return QuietRunner.from_cfg(cfg)
 
 
-def batch_of(loader: DataLoader, step: int, rank: int, world: int) -> dict:
-    """The batch of a step, counted from 0, of one of several processes."""
-    sampler = loader.sampler
-    sampler.rank, sampler.world_size = rank, world
+def batch_of(loader: DataLoader, args: argparse.Namespace) -> dict:
+    """The batch of a step, of one of several processes."""
+    sampler, step = loader.sampler, args.iter - 1
+    sampler.rank, sampler.world_size = args.rank, args.world_size
     if hasattr(sampler, 'skip'):
         sampler.skip(step * loader.batch_size)
         step = 0
@@ -94,11 +94,10 @@ def show_losses(runner: Runner, batch: dict, args: argparse.Namespace) -> None:
 def main() -> None:
     args = parse_args()
     use_checked_loader()
+    cfg = load_config(args.config, args.cfg_options)
     with tempfile.TemporaryDirectory() as folder:
-        runner = build_runner(
-            load_config(args.config, args.cfg_options), folder)
-        loader = runner.train_dataloader
-        batch = batch_of(loader, args.iter - 1, args.rank, args.world_size)
+        runner = build_runner(cfg, folder)
+        batch = batch_of(runner.train_dataloader, args)
         for image, sample in zip(batch['inputs'], batch['data_samples']):
             print(f'{sample.get("source", "")}: {sample.img_path} '
                   f'{[*image.shape[1:]]}, {image.min():g} to {image.max():g}')

@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 import torch
 from mmengine.dist import all_gather_object
@@ -40,10 +40,9 @@ class DivergenceHook(Hook):
     is no divergence. :class:`QuietRunner`, the runner of our tools, registers
     the hook by itself.
 
-    It adds no synchronization where gradients are clipped by their norm, which
-    MMEngine reads before each step, nor with mixed precision, where the scaler
-    does. Otherwise one comes before the step, and those by which MMEngine
-    reads each loss after the step then wait for the step alone.
+    MMEngine reads the norm by which it clips, and with mixed precision what
+    the scaler found, before each step, and this looks at the same. Without
+    both, its reading of the losses after the step is preceded by one before.
 
     Args:
         max_skipped (int): So many steps may be skipped, with a warning, before
@@ -69,15 +68,15 @@ class DivergenceHook(Hook):
                 self._watch(wrapper)
         self._watched = _wrappers(runner)
         if not self._kept:
-            buffers = [*unwrapped(runner.model).buffers()]
-            self._buffers = [[x for x in buffers if x.dtype == dtype]
-                             for dtype in {x.dtype for x in buffers}]
-            self._kept = [[x.clone() for x in group]
-                          for group in self._buffers]
+            by_type: Dict[torch.dtype, List[Tensor]] = {}
+            for buffer in unwrapped(runner.model).buffers():
+                by_type.setdefault(buffer.dtype, []).append(buffer)
+            self._buffers = [*by_type.values()]
+            self._kept = [[x.clone() for x in y] for y in self._buffers]
 
     def _watch(self, wrapper: OptimWrapper) -> None:
         backward = wrapper.backward
-        # of the wrapper, not of the loss: all wrappers come by it
+        # its own method, whatever its class: `update_params` calls it
         wrapper.backward = lambda loss, **kwargs: backward(
             nan_unless_finite(loss), **kwargs)
         wrapper.optimizer.register_step_pre_hook(partial(self._check, wrapper))
@@ -119,7 +118,7 @@ class DivergenceHook(Hook):
         ]
         self._batches.append(
             _Batch(runner.iter + 1, bad, images_of(data_batch)))
-        if bad:  # other processes learn of it when the step is due
+        if has_loss(bad):  # others learn of it when the step is due
             _copy(self._buffers, self._kept)
         # by now the wrappers have counted this iteration
         if not all(x.should_update() for x in _wrappers(runner)):
@@ -133,8 +132,7 @@ class DivergenceHook(Hook):
         # the scaler skips on all processes, but a loss is known to one only
         batches = [x for part in all_gather_object(batches) for x in part]
         wrong = [x for x in batches if x.bad]
-        if not refused and not any('loss' in key for x in wrong
-                                   for key in x.bad):
+        if not refused and not any(has_loss(x.bad) for x in wrong):
             return
         _copy(self._buffers, self._kept)
         self._skipped += 1
@@ -147,17 +145,20 @@ class DivergenceHook(Hook):
 
     def before_val(self, runner) -> None:
         """Refuse to validate weights that are not finite."""
-        self._check_weights(runner, unwrapped(runner.model).state_dict())
+        self.before_save_checkpoint(
+            runner, dict(state_dict=unwrapped(runner.model).state_dict()))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Refuse to save weights that are not finite."""
-        self._check_weights(runner, checkpoint['state_dict'])
-
-    def _check_weights(self, runner, weights: Dict[str, Any]) -> None:
-        bad = nonfinite_weights(weights)
+        bad = nonfinite_weights(checkpoint['state_dict'])
         if bad:
             raise DivergedError(f'weights are NaN or infinite: {bad[:3]}. '
                                 f'{remedy(runner)}')
+
+
+def has_loss(keys: List[str]) -> bool:
+    """Whether one of them is optimized, as ``parse_losses`` has it."""
+    return any('loss' in key for key in keys)
 
 
 def nan_unless_finite(loss: Tensor) -> Tensor:
@@ -213,10 +214,9 @@ def remedy(runner) -> str:
 
 
 def _wrappers(runner) -> List[OptimWrapper]:
+    # an OptimWrapperDict has several
     wrapper = runner.optim_wrapper
-    return [wrapper] if isinstance(wrapper, OptimWrapper) else [
-        x for _, x in wrapper.items()
-    ]
+    return [*getattr(wrapper, 'optim_wrappers', {'': wrapper}).values()]
 
 
 def _scaler(wrapper: OptimWrapper) -> bool:

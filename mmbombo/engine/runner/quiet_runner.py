@@ -9,7 +9,7 @@ import warnings
 from contextlib import redirect_stdout
 from importlib import import_module
 from inspect import signature
-from typing import Any, Callable, Optional, Sequence, Union
+from typing import Any, Callable, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -20,7 +20,6 @@ from mmengine.visualization import Visualizer
 
 from mmbombo.engine.hooks import DivergenceHook, LocalSupervisionHook
 from mmbombo.models.backbones import LocalModules
-from mmbombo.utils import UserError
 from mmbombo.utils.checkpoint import load_weights
 from mmbombo.utils.checkpoint_classes import (find_class_changes,
                                               require_trained_classes)
@@ -119,33 +118,20 @@ class QuietRunner(Runner):
     def load_checkpoint(self,
                         filename: str,
                         map_location: Union[str, Callable] = 'cpu',
-                        strict: bool = False,
-                        revise_keys: Sequence = ((r'^module\.', ''), )) -> dict:
-        """Load weights; all of them, but where a training begins from some.
-
-        Raises:
-            UserError: If they do not fit.
-        """
+                        **kwargs: Any) -> dict:
+        """Load weights, which must be all, but where a training begins from
+        some; ``UserError`` if they do not fit."""
         checkpoint = _load_checkpoint(filename, map_location=map_location)
         model = unwrapped(self.model)
-        weights = checkpoint.get('state_dict', checkpoint)
-        if self._resume or not isinstance(self._train_loop, BaseLoop):
-            purpose = 'resume' if self._resume else 'test'
+        resume = self._resume
+        # only a training has built its loop by now
+        if resume or not isinstance(self._train_loop, BaseLoop):
             require_trained_classes(
-                find_class_changes(model, checkpoint), purpose)
-            load_weights(
-                model,
-                checkpoint,
-                f'{filename}: ',
-                exact=self._resume,
-                resume=self._resume)
-        elif not {re.sub(r'^module\.', '', x)
-                  for x in weights} & {*model.state_dict()}:
-            raise UserError(f'load_from: {filename} has no weight of the '
-                            f'model, but {[*weights][:3]}')
+                find_class_changes(model, checkpoint),
+                'resume' if resume else 'test')
+            load_weights(model, checkpoint, f'{filename}: ', resume, resume)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        _load_checkpoint_to_model(
-            model, checkpoint, strict, revise_keys=revise_keys)
+        _load_checkpoint_to_model(model, checkpoint, **kwargs)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
