@@ -14,7 +14,8 @@ import re
 import secrets
 from contextlib import contextmanager
 from pickle import UnpicklingError
-from typing import Any, Callable, Iterator, List, Optional, Tuple
+from textwrap import shorten
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -56,10 +57,10 @@ def load_checkpoint_safely(path: str,
 
     Besides tensors and plain Python values only what MMEngine's Runner stores
     is accepted: log histories, NumPy arrays and scalars; a ``UserError`` names
-    anything else. A config text that is more than nested literals is dropped,
-    since MMEngine runs it as Python when it resumes. Before torch 2.6, which
-    cannot do that, only safetensors are loaded: the file itself, or the one
-    beside ``path``.
+    anything else, and weights that are NaN or infinite. A config text that is
+    more than nested literals is dropped, since MMEngine runs it as Python when
+    it resumes. Before torch 2.6, which cannot do that, only safetensors are
+    loaded: the file itself, or the one beside ``path``.
     """
     path = _existing(path)
     tensors = osp.splitext(path)[0] + '.safetensors'
@@ -80,7 +81,7 @@ def load_checkpoint_safely(path: str,
     except Exception as error:  # a damaged file can fail in any way
         raise UserError(_refusal(path, str(error))) from None
     drop_programs(checkpoint, path)
-    return checkpoint
+    return _finite(checkpoint, path)
 
 
 def use_checked_loader(trust: bool = False) -> None:
@@ -132,31 +133,56 @@ def checked_loader(trust: bool = False) -> Iterator[None]:
 def load_weights(model: nn.Module,
                  checkpoint: dict,
                  where: str = '',
-                 exact: bool = False) -> None:
+                 exact: bool = False,
+                 resume: bool = False) -> None:
     """Load a checkpoint that has every weight of a model, else raise.
 
     If ``exact`` it has no other ones, but those of the weak losses and local
-    modules of its own training; otherwise these are logged. ``where`` begins
-    the message.
+    modules of its own training; otherwise these are logged. To ``resume`` a
+    training takes its own, too. ``where`` begins the message.
     """
     weights = {
         re.sub(r'^module\.', '', key): value
         for key, value in checkpoint.get('state_dict', checkpoint).items()
-        if not (exact and re.match(TRAINING_ONLY, key))
+        if resume or not (exact and re.match(TRAINING_ONLY, key))
     }
     try:
         missing, others = model.load_state_dict(weights, strict=False)
         # counters of batch norm: stock checkpoints may lack them
-        missing = [x for x in missing if not x.endswith('num_batches_tracked')]
+        missing = [
+            x for x in missing if not x.endswith('num_batches_tracked') and (
+                resume or not re.match(TRAINING_ONLY, x))
+        ]
         problems = f'it lacks {missing[:5]}' if missing else ''
     except RuntimeError as error:
-        problems, others = ' '.join(str(error).split()), []
+        problems, others = shorten(str(error), 500), []
     unused = f'the config does not use its {others[:5]}' if others else ''
     if problems or exact and unused:
         raise UserError(f'{where}the checkpoint does not fit the config: '
                         f'{problems or unused}')
     if unused:
         print_log(f'{where}{unused}', 'current', logging.WARNING)
+
+
+def nonfinite_weights(weights: Dict[str, Any]) -> List[str]:
+    """Names of weights that are NaN or infinite; sharded ones are passed."""
+    return [
+        key for key, value in weights.items()
+        if type(value) in (torch.Tensor, nn.Parameter) and not value.is_meta
+        and value.is_floating_point() and not value.isfinite().all()
+    ]
+
+
+def _finite(checkpoint: Any, path: str) -> Any:
+    """The same checkpoint, if its training has not diverged."""
+    weights = checkpoint if isinstance(checkpoint, dict) else {}
+    for part in ('state_dict', 'ema_state_dict'):
+        bad = nonfinite_weights(weights.get(part, weights))
+        if bad:
+            raise UserError(
+                f"checkpoint '{path}' is of a training that diverged: "
+                f'{bad[:3]} are NaN or infinite; take an earlier one')
+    return checkpoint
 
 
 def _existing(path: str) -> str:
@@ -174,7 +200,8 @@ def _load_trusted(path: str, map_location: Optional[Any] = None) -> dict:
     path = _existing(path)
     if path.endswith('.safetensors'):
         return load_checkpoint_safely(path, map_location)
-    return torch.load(path, map_location=map_location, weights_only=False)
+    return _finite(
+        torch.load(path, map_location=map_location, weights_only=False), path)
 
 
 def _load_tensors(path: str, map_location: Optional[Any] = None) -> dict:
@@ -192,7 +219,7 @@ def _load_tensors(path: str, map_location: Optional[Any] = None) -> dict:
     except Exception as error:  # a damaged file can fail in any way
         raise UserError(f"'{path}' cannot be read: {error}") from None
     drop_programs(checkpoint, path)
-    return checkpoint
+    return _finite(checkpoint, path)
 
 
 def _is_published(url: str, path: str) -> bool:

@@ -42,20 +42,25 @@ def source_of(index, sizes):
 SIZES = st.lists(st.integers(1, 23), min_size=1, max_size=4)
 
 
-@given(SIZES, st.data(), st.integers(0, 99))
+WORLDS = st.integers(1, 16)
+
+
+@given(SIZES, st.data(), st.integers(0, 99), WORLDS)
 @settings(max_examples=60)
-def test_every_batch_of_every_rank_has_the_composition(sizes, data, seed):
+def test_every_batch_of_every_rank_has_the_composition(sizes, data, seed,
+                                                       world):
     counts = [data.draw(st.integers(1, 4)) for _ in sizes]
     batch = sum(counts)
-    for rank in range(2):
+    for rank in range(world):
         sampler = make(
-            sizes, rank, 2, batch_size=batch, source_ratio=counts, seed=seed)
+            sizes, rank, world, batch_size=batch, source_ratio=counts,
+            seed=seed)
         taken = [int(i) for i in itertools.islice(sampler, 5 * batch)]
         expected = [s for s, n in enumerate(counts) for _ in range(n)] * 5
         assert [source_of(i, sizes) for i in taken] == expected
 
 
-@given(SIZES, st.sampled_from([2, 3]), st.booleans())
+@given(SIZES, WORLDS, st.booleans())
 @settings(max_examples=40)
 def test_ranks_together_draw_what_one_process_draws(sizes, world, shuffle):
     per_rank = 2 * len(sizes)
@@ -72,6 +77,20 @@ def test_ranks_together_draw_what_one_process_draws(sizes, world, shuffle):
         ]
         # The same images with the same augmentation seeds.
         assert sorted(union) == sorted(draws(alone, world * per_rank))
+
+
+@given(SIZES, WORLDS)
+@settings(max_examples=40)
+def test_ranks_end_an_epoch_at_one_step_and_miss_no_image(sizes, world):
+    batch = 2 * len(sizes)
+    ranks = [[*make(sizes, rank, world, batch_size=batch, infinite=False,
+                    seed=5)]
+             for rank in range(world)]
+    assert len({len(rank) for rank in ranks}) == 1
+    longest = sizes.index(max(sizes))
+    taken = {int(x) for rank in ranks for x in rank}
+    assert {x for x in taken if source_of(x, sizes) == longest} == {
+        *range(sum(sizes[:longest]), sum(sizes[:longest + 1]))}
 
 
 @given(SIZES, st.integers(0, 12))

@@ -162,7 +162,8 @@ def test_a_weight_grows_from_the_start_on(progress, start, ramp, done, weight):
 
 
 @pytest.mark.parametrize('bad', [
-    dict(start=-.1), dict(start=1.1), dict(ramp=-.1), dict(loss_weight=-1.)])
+    dict(start=-.1), dict(start=1.1), dict(ramp=-.1), dict(loss_weight=-1.),
+    dict(loss_weight=float('nan')), dict(loss_weight=float('inf'))])
 def test_weights_and_shares_are_checked(bad):
     with pytest.raises(ValueError, match='PlainLoss: loss_weight='):
         PlainLoss(**bad)

@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
 from .class_frequency_hook import ClassFrequencyHook
+from .divergence_hook import DivergedError, DivergenceHook
 from .local_supervision_hook import LocalSupervisionHook
 from .partial_annotation_check_hook import PartialAnnotationCheckHook
 from .predictor_ema_hook import PredictorEMAHook
@@ -11,7 +12,8 @@ from .visualization_hook import MultiTaskVisualizationHook
 from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
-    'ClassFrequencyHook', 'LocalSupervisionHook', 'MultiTaskVisualizationHook',
+    'ClassFrequencyHook', 'DivergedError', 'DivergenceHook',
+    'LocalSupervisionHook', 'MultiTaskVisualizationHook',
     'PartialAnnotationCheckHook', 'PredictorEMAHook', 'PseudoLabelQualityHook',
     'StepSeedHook', 'StopSignalHook', 'TeacherHook', 'WholeCheckpointHook'
 ]

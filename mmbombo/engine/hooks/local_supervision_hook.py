@@ -12,6 +12,7 @@ from mmbombo.models.utils.local_step import (LocalStep, local_step,
 from mmbombo.registry import HOOKS
 from mmbombo.utils import UserError
 from mmbombo.utils.distributed import unwrapped
+from .divergence_hook import nan_unless_finite
 
 
 @HOOKS.register_module()
@@ -78,6 +79,6 @@ class LocalSupervisionHook(Hook):
 def scale(optim_wrapper: OptimWrapper, loss: Tensor) -> Tensor:
     """What ``backward`` is called on, as in ``optim_wrapper.update_params``;
     its own ``backward`` would count a step of accumulation."""
-    loss = optim_wrapper.scale_loss(loss)
+    loss = optim_wrapper.scale_loss(nan_unless_finite(loss))
     scaler = getattr(optim_wrapper, 'loss_scaler', None)
     return loss if scaler is None else scaler.scale(loss)

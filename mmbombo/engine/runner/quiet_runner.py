@@ -9,15 +9,21 @@ import warnings
 from contextlib import redirect_stdout
 from importlib import import_module
 from inspect import signature
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
+from mmengine.runner.checkpoint import (_load_checkpoint,
+                                        _load_checkpoint_to_model)
 from mmengine.visualization import Visualizer
 
-from mmbombo.engine.hooks import LocalSupervisionHook
+from mmbombo.engine.hooks import DivergenceHook, LocalSupervisionHook
 from mmbombo.models.backbones import LocalModules
+from mmbombo.utils.checkpoint import load_weights
+from mmbombo.utils.checkpoint_classes import (find_class_changes,
+                                              require_trained_classes)
+from mmbombo.utils.distributed import unwrapped
 from .resumable_runner import ResumableRunner
 
 #: Keys of a config that the runner uses: its arguments, what it reads from
@@ -101,12 +107,35 @@ class QuietRunner(ResumableRunner):
                          f'{self.timestamp}/vis_data/scalars.json)')
 
     def register_hooks(self, *args: Any, **kwargs: Any) -> None:
-        """Register the hooks, with the one that local modules need."""
+        """Register the hooks, with those that no config has to name."""
         super().register_hooks(*args, **kwargs)
-        if any(isinstance(x, LocalModules)
-               for x in self.model.modules()) and (not any(
-                   isinstance(x, LocalSupervisionHook) for x in self.hooks)):
-            self.register_hook(LocalSupervisionHook())
+        needed = [DivergenceHook]
+        if any(isinstance(x, LocalModules) for x in self.model.modules()):
+            needed.append(LocalSupervisionHook)
+        for kind in needed:
+            if not any(isinstance(x, kind) for x in self.hooks):
+                self.register_hook(kind())
+
+    def load_checkpoint(self,
+                        filename: str,
+                        map_location: Union[str, Callable] = 'cpu',
+                        **kwargs: Any) -> dict:
+        """Load weights, which must be all, but where a training begins from
+        some; ``UserError`` if they do not fit."""
+        checkpoint = _load_checkpoint(filename, map_location=map_location)
+        model = unwrapped(self.model)
+        resume = self._resume
+        # only a training has built its loop by now
+        if resume or not isinstance(self._train_loop, BaseLoop):
+            require_trained_classes(
+                find_class_changes(model, checkpoint),
+                'resume' if resume else 'test')
+            load_weights(model, checkpoint, f'{filename}: ', resume, resume)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        _load_checkpoint_to_model(model, checkpoint, **kwargs)
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
+        return checkpoint
 
     def build_logger(self, *args: Any, **kwargs: Any) -> logging.Logger:
         """Build the logger, whose screen shows less than its file."""

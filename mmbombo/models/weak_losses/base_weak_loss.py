@@ -54,11 +54,13 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
         for key in unknown:
             raise UserError(f'{type(self).__name__} got an unexpected keyword '
                             f'argument {key!r}')
-        if loss_weight < 0 or not (0 <= ramp <= 1 and 0 <= start <= 1):
+        # NaN is in no range
+        if not (0 <= loss_weight < float('inf') and 0 <= ramp <= 1
+                and 0 <= start <= 1):
             raise UserError(
-                f'{type(self).__name__}: loss_weight={loss_weight} must not '
-                f'be negative, and start={start} and ramp={ramp} must lie in '
-                '[0, 1]')
+                f'{type(self).__name__}: loss_weight={loss_weight} must be '
+                f'finite and not negative, and start={start} and ramp={ramp} '
+                'must lie in [0, 1]')
         self.loss_weight = loss_weight
         self.ramp = ramp
         self.start = start
