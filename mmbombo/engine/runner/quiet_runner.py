@@ -18,6 +18,7 @@ from mmengine.visualization import Visualizer
 
 from mmbombo.engine.hooks import LocalSupervisionHook
 from mmbombo.models.backbones import LocalModules
+from mmbombo.utils.config_values import check_values
 
 #: Keys of a config that the runner uses: its arguments, what it reads from
 #: ``runner.cfg``, and what MMDetection's tools and MMSegmentation's
@@ -93,6 +94,7 @@ class QuietRunner(Runner):
         with redirect_stdout(io.StringIO()):
             import_module('mmdet.datasets')
         config = cfg if isinstance(cfg, Config) else Config(cfg)
+        check_values(config)
         super().__init__(*args, cfg=UsedConfig.of(config), **kwargs)
         self.logger.info(describe_parameters(self.model))
         self.logger.info(f'output: {self.work_dir} (log: '
