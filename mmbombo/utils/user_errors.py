@@ -50,9 +50,11 @@ def user_errors() -> Iterator[None]:
         sys.exit(f'{type(error).__name__}: {unknown or _message(error)}')
 
 
-def did_you_mean(word: str, words: Iterable[str]) -> str:
+def did_you_mean(word: str,
+                 words: Iterable[str],
+                 cutoff: float = .6) -> str:
     """The end of a message about an unknown word: the nearest known one."""
-    nearest = difflib.get_close_matches(word, words, 1)
+    nearest = difflib.get_close_matches(word, words, 1, cutoff)
     return f'; did you mean {nearest[0]!r}?' if nearest else ''
 
 
