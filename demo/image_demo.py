@@ -85,13 +85,11 @@ def predict(args: argparse.Namespace) -> dict:
     from mmbombo.apis.videos import VIDEO_SUFFIXES, predict_video
     from mmbombo.utils import UserError
     from mmbombo.utils.config_names import load_config, published_weights
-    cfg = args.config and load_config(args.config)
+    cfg = args.config and load_config(args.config, args.cfg_options)
     weights = args.weights or published_weights(args.config)
     if weights is None:
         raise UserError(f'no weights of {args.config} are published: give a '
                         'checkpoint, image_demo.py IMAGE CONFIG CHECKPOINT')
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
     inferencer = MultiTaskInferencer(
         cfg,
         weights,

@@ -3,6 +3,7 @@
 import argparse
 import os
 import os.path as osp
+from tempfile import TemporaryFile
 from typing import Dict
 
 # before torch is imported; see tools/train.py
@@ -53,17 +54,17 @@ import mmengine
 from mmengine.dist import is_main_process
 
 from mmbombo.engine.runner import QuietRunner
-from mmbombo.utils import (leave_process_group, prepare_cpu_processes,
-                           use_checked_loader, user_errors)
-from mmbombo.utils.config_names import load_config
+from mmbombo.utils import (UserError, leave_process_group,
+                           prepare_cpu_processes, use_checked_loader,
+                           user_errors)
+from mmbombo.utils.config_names import load_config, merge_options
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Write the command-line options into the config."""
     cfg.setdefault('default_scope', 'mmbombo')
     cfg.launcher = args.launcher
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join(
         'work_dirs', name)
@@ -84,6 +85,20 @@ def draw_predictions(cfg: Config, show_dir: str) -> None:
         hooks, visualization=dict(hook, draw=True, test_out_dir=show_dir))
 
 
+def require_writable(path: str) -> None:
+    """Raise ``UserError`` if a file cannot be written, before hours of work.
+    """
+    folder = osp.dirname(osp.abspath(path))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        if osp.exists(path):
+            open(path, 'a').close()
+        else:
+            TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(f'--out {path}: {error.strerror}') from None
+
+
 def test(cfg: Config) -> Dict[str, float]:
     """Test, and let the runner go."""
     return QuietRunner.from_cfg(cfg).test()
@@ -95,6 +110,8 @@ def main() -> None:
     use_checked_loader(trust=args.trust_checkpoint)
     cfg = merge_args(load_config(args.config), args)
     prepare_cpu_processes(cfg)
+    if args.out:
+        require_writable(args.out)
     metrics = test(cfg)
     if args.out and is_main_process():
         mmengine.dump(metrics, args.out)

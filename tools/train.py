@@ -80,7 +80,7 @@ from mmbombo.engine.runner.resumable_runner import saved_checkpoints
 from mmbombo.utils import (UserError, keep_freed_memory, leave_process_group,
                            prepare_cpu_processes, scale_schedule,
                            use_checked_loader, user_errors)
-from mmbombo.utils.config_names import load_config
+from mmbombo.utils.config_names import load_config, merge_options
 from mmbombo.utils.distributed import name_silent_ranks
 from mmbombo.utils.folder_lock import lock_folder
 
@@ -95,8 +95,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         except UserError as error:
             sys.exit(f'--iters: {error}')
     # after --iters, which scales intervals: one that is given is meant
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join(
         'work_dirs', name)

@@ -3,13 +3,14 @@
 import difflib
 import os.path as osp
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.fileio import load
 
 import mmbombo
-from .user_errors import MissingFileError
+from .unknown_arguments import did_you_mean
+from .user_errors import MissingFileError, UserError
 
 INDEX = 'model-index.yml'
 
@@ -17,9 +18,34 @@ INDEX = 'model-index.yml'
 def load_config(config: str, options: Optional[dict] = None) -> Config:
     """Read a config: a file, which wins, or the name of one of ours, without
     folder and ``.py``; ``options`` (``--cfg-options``) replace its values."""
-    cfg = Config.fromfile(find_config(config))
-    cfg.merge_from_dict(options or {})
+    path = find_config(config)
+    check_bases(path)
+    cfg = Config.fromfile(path)
+    merge_options(cfg, options)
     return cfg
+
+
+def merge_options(cfg: Config, options: Optional[dict]) -> None:
+    """Write ``--cfg-options`` into a config; ``UserError`` if one begins with
+    a misspelt key, for MMEngine takes any."""
+    for option in options or ():
+        key = option.partition('.')[0]
+        hint = '' if key in cfg else did_you_mean(key, cfg, cutoff=.85)
+        if hint:
+            raise UserError(f'--cfg-options {option}: the config has no '
+                            f'{key!r}{hint}')
+    cfg.merge_from_dict(options or {})
+
+
+def check_bases(path: str, above: Tuple[str, ...] = ()) -> None:
+    """Raise ``UserError`` if a config inherits from itself, of which MMEngine
+    learns by reading it a thousand times."""
+    path = osp.realpath(path)
+    if path in above:
+        raise UserError(f'{above[-1]}: its _base_ {path} inherits from it')
+    for base in Config._get_base_files(path) if osp.isfile(path) else ():
+        if '::' not in base:
+            check_bases(osp.join(osp.dirname(path), base), (*above, path))
 
 
 def find_config(config: str) -> str:

@@ -6,6 +6,8 @@ import traceback
 from contextlib import contextmanager
 from typing import Iterator
 
+from .unknown_arguments import unknown_argument
+
 #: Mistakes that MMEngine finds, by where it says so: unknown types and
 #: arguments of parts of a config, keys that cannot be overridden, and files
 #: that are not there.
@@ -46,11 +48,13 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not (isinstance(error, UserError) or _found_by_mmengine(error)
+        unknown = unknown_argument(error)
+        if not (unknown or isinstance(error, UserError)
+                or _found_by_mmengine(error)
                 or getattr(error, 'errno', None) in REFUSED_WRITES
                 or str(error).startswith(DEAD_WORKER)):
             raise
-        sys.exit(f'{type(error).__name__}: {_message(error)}')
+        sys.exit(f'{type(error).__name__}: {unknown or _message(error)}')
 
 
 def _found_by_mmengine(error: Exception) -> bool:

@@ -63,8 +63,53 @@ OPTIONS = {
         'model.weak_losses.1.type': 'MaskForBoxLos'
     }, ['MaskForBoxLos is not in the mmbombo::model registry']),
     'argument_unknown': ({
-        'model.weak_losses.1.stide': 4
-    }, ['MaskForBoxLoss', "unexpected keyword argument 'stide'"]),
+        'model.weak_losses.1.scor_thr': 4
+    }, ['MaskForBoxLoss', "'scor_thr'; did you mean 'score_thr'?"]),
+    'argument_of_a_hook_unknown': ({
+        'default_hooks.logger.intervall': 4
+    }, ['LoggerHook', "'intervall'; did you mean 'interval'?"]),
+    'argument_of_a_data_set_unknown': ({
+        'train_dataloader.dataset.datasets.0.annotation_kind': ('bbox', )
+    }, ["'annotation_kind'; did you mean 'annotation_kinds'?"]),
+    'argument_of_an_optimizer_unknown': ({
+        'optim_wrapper.optimizer.weight_deca': .1
+    }, ["'weight_deca'; did you mean 'weight_decay'?"]),
+    'argument_of_a_loader_unknown': ({
+        'train_dataloader.num_worker': 1
+    }, ["'num_worker'; did you mean 'num_workers'?"]),
+    'hook_unknown': ({
+        'default_hooks.chekpoint.interval': 4
+    }, ["default_hooks.chekpoint has no type; did you mean 'checkpoint'?"]),
+    'metric_to_save_best_unknown': ({
+        'default_hooks.checkpoint.save_best': 'joint/scor'
+    }, ['save_best', "'joint/scor'", "did you mean 'joint/score'?"]),
+    **{
+        f'{key} = {value!r}': ({
+            key: value
+        }, [f'{key}={value!r} {must}'])
+        for key, value, must in (
+            ('train_cfg.val_interval', 0, 'must be a positive whole number'),
+            ('train_cfg.max_iters', 0, 'must be a positive whole number'),
+            ('train_cfg.max_iters', -5, 'must be a positive whole number'),
+            ('train_cfg.max_iters', '10', 'must be a positive whole number'),
+            ('train_dataloader.batch_size', '4',
+             'must be a positive whole number'),
+            ('train_dataloader.batch_size', 0,
+             'must be a positive whole number'),
+            ('val_dataloader.batch_size', 1.5,
+             'must be a positive whole number'),
+            ('train_dataloader.num_workers', -1,
+             'must be a whole number from 0 on'),
+            ('randomness.seed', 'zero', 'must be a whole number from 0 on'),
+            ('randomness.seed', -1, 'must be a whole number from 0 on'),
+            ('optim_wrapper.optimizer.lr', '1e-3', 'must be a number from 0'),
+            ('optim_wrapper.optimizer.lr', -.1, 'must be a number from 0'),
+            ('optim_wrapper.optimizer.weight_decay', None,
+             'must be a number from 0'),
+            ('default_hooks.logger.interval', 0,
+             'must be a positive whole number'),
+        )
+    },
 }
 
 

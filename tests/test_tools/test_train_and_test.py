@@ -8,6 +8,7 @@ from mmengine.config import Config
 from toolbox import load_script
 
 from mmbombo.registry import VISUALIZERS
+from mmbombo.utils import UserError
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
@@ -84,3 +85,18 @@ def test_resume_auto_begins_from_load_from(monkeypatch, tmp_path, found,
     cfg = merge(monkeypatch, 'train', dict(load_from=load_from), '--work-dir',
                 str(tmp_path), '--resume', 'auto')
     assert (cfg.resume, cfg.load_from) == wanted
+
+
+@pytest.mark.parametrize('out, writable', [('new/metrics.json', True),
+                                           ('file/metrics.json', False),
+                                           ('folder.json', False)])
+def test_where_metrics_go(tmp_path, out, writable):
+    tool = load_script(TOOLS / 'test.py')
+    (tmp_path / 'file').touch()
+    (tmp_path / 'folder.json').mkdir()
+    if writable:
+        tool.require_writable(str(tmp_path / out))
+        assert not (tmp_path / out).exists()
+    else:
+        with pytest.raises(UserError, match=f'--out .*{out}: '):
+            tool.require_writable(str(tmp_path / out))

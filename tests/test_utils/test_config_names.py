@@ -117,3 +117,21 @@ def test_configs_of_others_inherit_from_ours(linked, base, tmp_path):
     model = MODELS.build(theirs.model)
     assert [type(head.head).__name__ for head in model.task_heads.values()
             ] == ['GFLHead', 'FPNHead']
+
+
+def test_options_that_begin_with_a_misspelt_key():
+    with pytest.raises(
+            UserError, match="train_dataloder.batch_size: .*'train_dataloder'"
+            "; did you mean 'train_dataloader'"):
+        load_config(NAME, {'train_dataloder.batch_size': 2})
+    cfg = load_config(NAME, {'my_own.key': 2, 'optim_wrapper.clip_grad.a': 3})
+    assert cfg.my_own.key == 2 and cfg.optim_wrapper.clip_grad.a == 3
+
+
+@pytest.mark.parametrize('bases', [['a.py'], ['b.py', 'c.py']])
+def test_a_config_that_inherits_from_itself(tmp_path, bases):
+    (tmp_path / 'a.py').write_text(f'_base_ = {bases}')
+    (tmp_path / 'b.py').write_text('x = 1')
+    (tmp_path / 'c.py').write_text("_base_ = './a.py'")
+    with pytest.raises(UserError, match='a.py inherits from it'):
+        load_config(str(tmp_path / 'a.py'))

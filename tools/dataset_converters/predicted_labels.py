@@ -113,8 +113,7 @@ def build_sources(cfg: Config, names: Optional[Sequence[str]]) -> BaseDataset:
 @user_errors()
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = load_config(args.config, args.cfg_options)
     inferencer = MultiTaskInferencer(
         cfg,
         args.checkpoint,

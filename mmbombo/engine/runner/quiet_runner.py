@@ -25,6 +25,7 @@ from mmbombo.utils.checkpoint_classes import (find_class_changes,
                                               require_trained_classes)
 from mmbombo.utils.distributed import unwrapped
 from .resumable_runner import ResumableRunner
+from mmbombo.utils.config_values import check_values
 
 #: Keys of a config that the runner uses: its arguments, what it reads from
 #: ``runner.cfg``, and what MMDetection's tools and MMSegmentation's
@@ -100,6 +101,7 @@ class QuietRunner(ResumableRunner):
         with redirect_stdout(io.StringIO()):
             import_module('mmdet.datasets')
         config = cfg if isinstance(cfg, Config) else Config(cfg)
+        check_values(config)
         super().__init__(*args, cfg=UsedConfig.of(config), **kwargs)
         self.logger.info(describe_parameters(self.model))
         self.logger.info(f'output: {self.work_dir} (log: '

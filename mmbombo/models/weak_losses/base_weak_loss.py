@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmbombo.models.context import StepContext
 from mmbombo.structures.class_names import require_same_classes
 from mmbombo.utils import UserError
+from mmbombo.utils.unknown_arguments import argument_names, did_you_mean
 
 if TYPE_CHECKING:
     from mmbombo.models.detectors import MultiTaskDetector
@@ -52,8 +53,9 @@ class BaseWeakLoss(BaseModule, metaclass=ABCMeta):
                  **unknown) -> None:
         super().__init__()
         for key in unknown:
+            known = did_you_mean(key, argument_names(type(self)))
             raise UserError(f'{type(self).__name__} got an unexpected keyword '
-                            f'argument {key!r}')
+                            f'argument {key!r}{known}')
         # NaN is in no range
         if not (0 <= loss_weight < float('inf') and 0 <= ramp <= 1
                 and 0 <= start <= 1):

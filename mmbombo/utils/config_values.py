@@ -1,0 +1,64 @@
+# Copyright (c) mmbombo contributors.
+"""Numbers and hooks of a config that MMEngine does not look at, or too late.
+"""
+from typing import Any, Callable, NamedTuple
+
+from mmengine.config import Config
+
+from .unknown_arguments import did_you_mean
+from .user_errors import UserError
+
+
+class _Rule(NamedTuple):
+    """What a value must be."""
+    text: str
+    holds: Callable[[Any], bool]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+POSITIVE = _Rule('a positive whole number', lambda x: _is_whole(x) and x > 0)
+WHOLE = _Rule('a whole number from 0 on', lambda x: _is_whole(x) and x >= 0)
+NUMBER = _Rule(
+    'a number from 0 on, as 1e-3 without quotes', lambda x: isinstance(
+        x, (int, float)) and 0 <= x < float('inf'))
+SEED = _Rule(WHOLE.text, lambda x: x is None or WHOLE.holds(x))
+ABSENT = object()
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+RULES = {
+    'train_cfg.max_iters': POSITIVE,
+    'train_cfg.max_epochs': POSITIVE,
+    'train_cfg.val_interval': POSITIVE,
+    'default_hooks.logger.interval': POSITIVE,
+    'optim_wrapper.accumulative_counts': POSITIVE,
+    'optim_wrapper.optimizer.lr': NUMBER,
+    'optim_wrapper.optimizer.weight_decay': NUMBER,
+    'randomness.seed': SEED,
+    **{f'{loader}.batch_size': POSITIVE
+       for loader in LOADERS},
+    **{f'{loader}.num_workers': WHOLE
+       for loader in LOADERS},
+}  # yapf: disable
+
+
+def check_values(cfg: Config) -> None:
+    """Raise ``UserError`` for values that no training can have."""
+    for key, rule in RULES.items():
+        value = _find(cfg, key)
+        if value is not ABSENT and not rule.holds(value):
+            raise UserError(f'{key}={value!r} must be {rule.text}')
+    hooks = cfg.get('default_hooks') or {}
+    for name, hook in hooks.items():
+        if isinstance(hook, dict) and 'type' not in hook:
+            others = [x for x in hooks if x != name]
+            raise UserError(f'default_hooks.{name} has no type'
+                            f'{did_you_mean(name, others)}')
+
+
+def _find(part: Any, key: str) -> Any:
+    """The value of a key of a key, or that it is not there."""
+    for name in key.split('.'):
+        part = part.get(name, ABSENT) if hasattr(part, 'get') else ABSENT
+    return part
