@@ -1,0 +1,357 @@
+# Copyright (c) mmbombo contributors.
+"""Write a network, with its post-processing, as one ONNX file.
+
+    python tools/deployment/export_onnx.py CONFIG CHECKPOINT --out net.onnx
+
+The file takes ``image``, RGB of 0 to 255 as uint8 ``(N, 3, H, W)``, normalizes
+it, and gives ``boxes`` ``(M, 4)`` in its pixels, ``scores``, ``labels`` and
+``image_index`` ``(M, )`` after NMS, and ``semantic``, class ids as uint8
+``(N, H, W)``, of the tasks that the network has. N, H and W are free, H and W
+multiples of the metadata's ``divisor``; ``--fixed`` is for one size, which
+exports in a quarter of the time. Class names are metadata, too.
+``demo/onnx_demo.py`` runs it without PyTorch. Tags, saliency and panoptic
+answers are left out. Nothing is written if onnxruntime's answers to
+``--image`` differ from PyTorch's.
+"""
+import argparse
+from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file, or a name of ours')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--out', type=Path, required=True, help='file to write')
+    parser.add_argument(
+        '--size', type=int, nargs=2, default=(320, 320),
+        metavar=('H', 'W'), help='size of the input (default: 320 320)')
+    parser.add_argument(
+        '--fixed', action='store_true',
+        help='take one image of this size, and no other')
+    parser.add_argument(
+        '--image', default=str(Path(__file__).parents[2] / 'demo/demo.jpg'),
+        help='both answer to it (default: demo/demo.jpg)')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+import json
+import warnings
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+import mmcv
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmdet.models.dense_heads import GFLHead
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from mmdet.structures import DetDataSample
+from torch import Tensor, nn
+from torch.export import Dim
+
+from mmbombo.apis import MultiTaskInferencer
+from mmbombo.models.detectors import MultiTaskDetector
+from mmbombo.utils import UserError, user_errors
+from mmbombo.utils.atomic_write import atomic_file
+
+OPSET = 18
+#: NMS of the candidates, class by class, as mmcv's ``batched_nms``: boxes of
+#: different classes are moved apart. An image keeps its best ``most`` boxes.
+NMS = """
+<ir_version: 10, opset_import: ["" : %(opset)d]>
+nms (float[n,k,4] candidates, float[n,k] candidate_scores,
+     int64[n,k] candidate_labels)
+    => (int64[m] image_index, float[m,4] boxes, float[m] scores,
+        int64[m] labels)
+{
+    one = Constant <value = float {1.0}> ()
+    none = Constant <value = float {0.0}> ()
+    most = Constant <value = int64 {%(most)d}> ()
+    overlap = Constant <value = float {%(overlap)r}> ()
+    first = Constant <value = int64 {0}> ()
+    axis = Constant <value = int64[1] {1}> ()
+    last = Constant <value = int64[1] {2}> ()
+    both = Constant <value = int64[2] {0, 2}> ()
+    largest = ReduceMax <keepdims = 0> (candidates)
+    step = Add (largest, one)
+    number = Cast <to = 1> (candidate_labels)
+    shift = Mul (number, step)
+    shift_of_box = Unsqueeze (shift, last)
+    apart = Add (candidates, shift_of_box)
+    one_class = Unsqueeze (candidate_scores, axis)
+    kept = NonMaxSuppression (apart, one_class, most, overlap, none)
+    image_index = Gather <axis = 1> (kept, first)
+    place = Gather <axis = 1> (kept, both)
+    boxes = GatherND (candidates, place)
+    scores = GatherND (candidate_scores, place)
+    labels = GatherND (candidate_labels, place)
+}
+"""
+
+
+class Differences(NamedTuple):
+    """How far the answers of ONNX are from those of PyTorch."""
+    boxes: int  #: of PyTorch
+    unmatched: int  #: that only one of them has
+    pixels: float  #: share with another class
+
+    def __str__(self) -> str:
+        return (f'{self.boxes} boxes, of which {self.unmatched} differ; '
+                f'{self.pixels:.3%} of the pixels differ')
+
+
+class DeployedNetwork(nn.Module):
+    """From an image to candidate boxes before NMS, and class ids."""
+
+    def __init__(self, model: MultiTaskDetector) -> None:
+        super().__init__()
+        self.model = model
+        self.det = model.head('det') if 'det' in model.tasks else None
+        self.seg = model.head('seg') if 'seg' in model.tasks else None
+
+    def forward(self, image: Tensor) -> Tuple[Tensor, ...]:
+        """See the docstring of this file; candidates are boxes
+        ``(N, K, 4)``, scores and labels ``(N, K)``."""
+        preprocessor = self.model.data_preprocessor
+        inputs = (image.float() - preprocessor.mean) / preprocessor.std
+        feats = self.model.extract_feat(inputs)
+        answers: Tuple[Tensor, ...] = ()
+        if self.det is not None:
+            answers = candidates(self.det.head, self.det(feats),
+                                 image.shape[-2:], self.det.test_cfg)
+        if self.seg is not None:
+            logits = F.interpolate(
+                self.seg(feats)[0], size=image.shape[-2:], mode='bilinear',
+                align_corners=self.seg.align_corners)
+            answers += (logits.argmax(1).to(torch.uint8), )
+        return answers
+
+
+def candidates(head: BaseDenseHead, outputs: Tuple[List[Tensor], ...],
+               size: Tuple[int, int], cfg: dict) -> Tuple[Tensor, ...]:
+    """What ``head.predict_by_feat`` gives to NMS, for all images at once;
+    candidates that it drops have score 0."""
+    cls_scores, bbox_preds, *factors = outputs
+    priors = head.prior_generator.grid_priors(
+        [x.shape[-2:] for x in cls_scores], dtype=cls_scores[0].dtype,
+        device=cls_scores[0].device)
+    levels = [
+        best_of_level(head, *level, size, cfg) for level in zip(
+            cls_scores, bbox_preds, factors[0] if factors else
+            [None] * len(priors), priors, head.prior_generator.strides)
+    ]
+    return tuple(torch.cat(parts, dim=1) for parts in zip(*levels))
+
+
+def best_of_level(head: BaseDenseHead, cls_score: Tensor, bbox_pred: Tensor,
+                  factor: Optional[Tensor], priors: Tensor,
+                  stride: Tuple[int, int], size: Tuple[int, int],
+                  cfg: dict) -> Tuple[Tensor, Tensor, Tensor]:
+    """The ``nms_pre`` best pairs of cell and class of a level."""
+    images, classes = cls_score.shape[0], head.cls_out_channels
+    scores = per_cell(cls_score, classes).sigmoid().flatten(1)
+    # so that there are always as many, whatever the size of the image
+    scores = F.pad(scores, (0, cfg['nms_pre']))
+    scores, index = scores.topk(cfg['nms_pre'])
+    scores = scores * (scores > cfg['score_thr'])
+    cell = (index // classes).clamp(max=priors.shape[0] - 1)
+    if factor is not None:
+        scores = scores * per_cell(factor, 1)[..., 0].sigmoid().gather(1, cell)
+
+    if isinstance(head, GFLHead):
+        priors = head.anchor_center(priors)
+        deltas = per_cell(bbox_pred, 4 * (head.reg_max + 1))
+        deltas = head.integral(deltas).reshape(images, -1, 4) * stride[0]
+    else:
+        deltas = per_cell(bbox_pred, head.bbox_coder.encode_size)
+    deltas = deltas.gather(1, cell[..., None].expand(-1, -1,
+                                                     deltas.shape[-1]))
+    boxes = head.bbox_coder.decode(
+        priors[cell.flatten()], deltas.flatten(0, 1)).reshape(images, -1, 4)
+    height, width = size
+    x1, y1, x2, y2 = boxes.clamp(min=0).unbind(-1)
+    boxes = torch.stack([
+        x1.clamp(max=width),
+        y1.clamp(max=height),
+        x2.clamp(max=width),
+        y2.clamp(max=height)
+    ], dim=-1)
+    if cfg.get('min_bbox_size', -1) >= 0:
+        extent = boxes[..., 2:] - boxes[..., :2]
+        scores = scores * (extent > cfg['min_bbox_size']).all(-1)
+    return boxes, scores, index % classes
+
+
+def per_cell(maps: Tensor, channels: int) -> Tensor:
+    """``(N, priors * channels, h, w)`` as ``(N, h * w * priors, channels)``.
+    """
+    return maps.permute(0, 2, 3, 1).reshape(maps.shape[0], -1, channels)
+
+
+def check_model(model: nn.Module) -> None:
+    """Raise ``UserError`` for what would answer otherwise in ONNX."""
+    name = type(model).__name__
+    if not isinstance(model, MultiTaskDetector):
+        raise UserError(f'{name} has its own way from image to answer: export '
+                        'it with the tools of its library; this tool takes a '
+                        'MultiTaskDetector')
+    if not {'det', 'seg'} & {*model.tasks}:
+        raise UserError("the network has neither 'det' nor 'seg', but "
+                        f'{model.tasks}')
+    if 'det' in model.tasks:
+        head, cfg = model.head('det').head, model.head('det').test_cfg
+        single = '_predict_by_feat_single'
+        stock = getattr(type(head), single) is getattr(BaseDenseHead, single)
+        if not hasattr(head, 'bbox_coder') or not (stock or isinstance(
+                head, GFLHead)):
+            raise UserError(f'{type(head).__name__} decodes boxes in its own '
+                            'way; take a GFL, RetinaNet, ATSS, FCOS or RTMDet '
+                            'head')
+        if cfg.nms.get('type', 'nms') != 'nms' or 'nms_pre' not in cfg:
+            raise UserError("test_cfg of 'det' needs nms=dict(type='nms', "
+                            f'...) and nms_pre, and has {cfg.to_dict()}')
+    if 'seg' in model.tasks:
+        cfg = model.head('seg').test_cfg
+        if cfg['mode'] != 'whole' or cfg.get('crf'):
+            raise UserError(f"test_cfg of 'seg' is {cfg}: windows and CRFs "
+                            'are not exported')
+
+
+def export(network: DeployedNetwork, size: Tuple[int, int], divisor: int,
+           fixed: bool):
+    """The network as an ``onnx.ModelProto``, without NMS."""
+    names = ['candidates', 'candidate_scores', 'candidate_labels'
+             ] if network.det is not None else []
+    names += ['semantic'] if network.seg is not None else []
+    free = {
+        0: Dim('n', min=1),
+        2: divisor * Dim('rows', min=2),
+        3: divisor * Dim('columns', min=2)
+    }
+    # one or equal numbers would be taken for constants
+    example = (1, 3, *size) if fixed else (2, 3, size[0], size[1] + divisor)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        program = torch.onnx.export(
+            network, (torch.zeros(example, dtype=torch.uint8), ),
+            input_names=['image'], output_names=names, opset_version=OPSET,
+            dynamo=True, verbose=False,
+            dynamic_shapes=None if fixed else dict(image=free))
+    return program.model_proto
+
+
+def with_nms(network, cfg: dict):
+    """The network, and NMS after it."""
+    from onnx import compose, parser, version_converter
+    tail = parser.parse_model(NMS % dict(
+        opset=OPSET, most=cfg['max_per_img'],
+        overlap=float(cfg['nms']['iou_threshold'])))
+    if network.opset_import[0].version != OPSET:
+        network = version_converter.convert_version(network, OPSET)
+    network.ir_version = tail.ir_version
+    names = [x.name for x in tail.graph.input]
+    merged = compose.merge_models(
+        network, tail, io_map=[(x, x) for x in names])
+    return merged
+
+
+def add_metadata(network, model: nn.Module, dataset_meta: dict,
+                 size: Tuple[int, int], divisor: int) -> None:
+    """Write what a program needs to know beside the numbers."""
+    from onnx import helper
+    meta = dict(divisor=divisor, size=list(size), pad_value=[
+        round(x) for x in model.data_preprocessor.mean.flatten().tolist()
+    ])
+    for task, key in (('det', 'classes'), ('seg', 'seg_classes')):
+        if task in model.tasks:
+            meta[key] = [*dataset_meta.get(key, model.classes[task])]
+    helper.set_model_props(
+        network, {key: json.dumps(value)
+                  for key, value in meta.items()})
+
+
+def compare(model: MultiTaskDetector, file: str,
+            image: np.ndarray) -> Differences:
+    """The answers of both to an image ``(H, W, 3)``, as libraries give them:
+    MMDetection's post-processing against that in the file."""
+    import onnxruntime
+    inputs = np.ascontiguousarray(image.transpose(2, 0, 1)[None])
+    session = onnxruntime.InferenceSession(
+        file, providers=['CPUExecutionProvider'])
+    names = [x.name for x in session.get_outputs()]
+    theirs = dict(zip(names, session.run(None, dict(image=inputs))))
+    sample = DetDataSample(
+        metainfo=dict(
+            img_shape=image.shape[:2], ori_shape=image.shape[:2],
+            batch_input_shape=image.shape[:2], scale_factor=(1., 1.)))
+    preprocessor = model.data_preprocessor
+    with torch.no_grad():
+        ours, = model.predict(
+            (torch.from_numpy(inputs).float() - preprocessor.mean) /
+            preprocessor.std, [sample])
+    boxes = unmatched = 0
+    if 'boxes' in theirs:
+        boxes = len(ours.pred_instances)
+        unmatched = count_unmatched(ours.pred_instances, theirs)
+    pixels = 0.
+    if 'semantic' in theirs:
+        pixels = float(
+            (ours.pred_sem_seg.sem_seg[0].numpy() != theirs['semantic'][0]
+             ).mean())
+    return Differences(boxes, unmatched, pixels)
+
+
+def count_unmatched(ours, theirs: Dict[str, np.ndarray]) -> int:
+    """Boxes of either side that the other does not have within a twentieth
+    of a pixel and a thousandth of a score."""
+    near = (
+        np.abs(ours.bboxes.numpy()[:, None] - theirs['boxes']).max(-1) < .05
+    ) & (np.abs(ours.scores.numpy()[:, None] - theirs['scores']) < 1e-3) & (
+        ours.labels.numpy()[:, None] == theirs['labels'])
+    return int((~near.any(1)).sum() + (~near.any(0)).sum())
+
+
+@user_errors()
+def main() -> None:
+    args = parse_args()
+    try:
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+
+        import onnx
+    except ImportError as error:
+        raise UserError(f'{error}: pip install onnx onnxscript onnxruntime'
+                        ) from None
+    inferencer = MultiTaskInferencer(
+        args.config, args.checkpoint, device='cpu', show_progress=False)
+    model = inferencer.model
+    check_model(model)
+    divisor = max(32, getattr(model.data_preprocessor, 'pad_size_divisor', 1))
+    if any(x % divisor for x in args.size):
+        raise UserError(f'--size {args.size[0]} {args.size[1]}: give '
+                        f'multiples of {divisor}')
+    network = export(
+        DeployedNetwork(model).eval(), args.size, divisor, args.fixed)
+    if 'det' in model.tasks:
+        network = with_nms(network, model.head('det').test_cfg)
+    add_metadata(network, model, inferencer.dataset_meta, args.size, divisor)
+    image = mmcv.imread(args.image, channel_order='rgb')
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(args.out) as unfinished:
+        onnx.save(network, unfinished)
+        image = mmcv.imresize(image, tuple(args.size)[::-1])
+        found = compare(model, str(unfinished), image)
+        print(f'{args.image}: {found}')
+        if found.unmatched > .01 * found.boxes or found.pixels > .005:
+            raise UserError('ONNX answers otherwise than PyTorch; nothing is '
+                            'written')
+    print(f'{args.out}: {args.out.stat().st_size / 2**20:.1f} MiB')
+
+
+if __name__ == '__main__':
+    main()
