@@ -80,9 +80,6 @@ OPTIONS = {
     'hook_unknown': ({
         'default_hooks.chekpoint.interval': 4
     }, ["default_hooks.chekpoint has no type; did you mean 'checkpoint'?"]),
-    'metric_to_save_best_unknown': ({
-        'default_hooks.checkpoint.save_best': 'joint/scor'
-    }, ['save_best', "'joint/scor'", "did you mean 'joint/score'?"]),
     **{
         f'{key} = {value!r}': ({
             key: value
@@ -408,6 +405,17 @@ def test_the_unspoilt_set_trains(shapes, make_config, train_here, logs,
     assert run.line is None and 'Iter(train)' in run.output
     scalars = logs.read_scalars(tmp_path / 'work')
     assert len(scalars.train) == 2 and len(scalars.val) == 1
+
+
+def test_metric_that_nobody_gives(shapes, make_config, train_here, tmp_path):
+    """It is known after the first validation."""
+    config = spoilt(
+        shapes, make_config, tmp_path,
+        options={'default_hooks.checkpoint.save_best': 'joint/scor'})
+    run = train_here(config, '--work-dir', tmp_path / 'work')
+    assert run.line == (
+        "UserError: default_hooks.checkpoint.save_best='joint/scor' is no "
+        "metric; did you mean 'joint/score'?")
 
 
 @pytest.mark.parametrize('config, script', [

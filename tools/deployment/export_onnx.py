@@ -320,10 +320,9 @@ def count_unmatched(ours, theirs: Dict[str, np.ndarray]) -> int:
 def main() -> None:
     args = parse_args()
     try:
+        import onnx
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
-
-        import onnx
     except ImportError as error:
         raise UserError(f'{error}: pip install onnx onnxscript onnxruntime'
                         ) from None

@@ -10,7 +10,9 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop
 
 from mmbombo.registry import HOOKS
+from mmbombo.utils import UserError
 from mmbombo.utils.atomic_write import UNFINISHED, atomic_write
+from mmbombo.utils.unknown_arguments import did_you_mean
 
 #: Under which checkpoints say at which iteration was validated last.
 VALIDATED = 'validated_iter'
@@ -51,9 +53,19 @@ class WholeCheckpointHook(CheckpointHook):
 
     def after_val_epoch(self, runner, metrics: dict) -> None:
         """Save the best checkpoint, which replaces the one before."""
+        self._check_save_best(metrics)
         runner.message_hub.update_info(VALIDATED, runner.iter)
         with self._removing_last():
             super().after_val_epoch(runner, metrics)
+
+    def _check_save_best(self, metrics: dict) -> None:
+        """Raise ``UserError`` for a metric that nobody gives."""
+        for key in getattr(self, 'key_indicators', ()):
+            if key != 'auto' and key not in metrics:
+                hint = did_you_mean(key, metrics)
+                raise UserError(
+                    f'default_hooks.checkpoint.save_best={key!r} is no metric'
+                    f'{hint or f"; there are {sorted(metrics)}"}')
 
     def _save_checkpoint_with_step(self, runner, step: int,
                                    meta: dict) -> None:

@@ -23,9 +23,9 @@ from mmbombo.models.backbones import LocalModules
 from mmbombo.utils.checkpoint import load_weights
 from mmbombo.utils.checkpoint_classes import (find_class_changes,
                                               require_trained_classes)
+from mmbombo.utils.config_values import check_values
 from mmbombo.utils.distributed import unwrapped
 from .resumable_runner import ResumableRunner
-from mmbombo.utils.config_values import check_values
 
 #: Keys of a config that the runner uses: its arguments, what it reads from
 #: ``runner.cfg``, and what MMDetection's tools and MMSegmentation's
