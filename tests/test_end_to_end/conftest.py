@@ -178,7 +178,8 @@ def train(commands):
 
 def read_scalars(work_dir):
     """Logged lines of the last run: those of training, and of validation."""
-    return read_scalar_file(max(Path(work_dir).glob('*/vis_data/scalars.json')))
+    return read_scalar_file(
+        max(Path(work_dir).glob('*/vis_data/scalars.json')))
 
 
 def read_scalar_file(file):

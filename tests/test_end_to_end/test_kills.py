@@ -62,7 +62,7 @@ def write_half(self, data):
 
 at(LocalBackend, 'put', 'saving', put_half)
 at(LocalBackend, 'remove', 'removing')
-at(atomic_write.os, 'replace', 
+at(atomic_write.os, 'replace',
    lambda: 'renaming' if os.getpid() == MAIN else 'other')
 at(ValLoop, 'run_iter', 'validation')
 at(Path, 'write_bytes',

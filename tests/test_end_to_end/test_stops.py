@@ -2,8 +2,6 @@
 """Signals, full disks and second runs stop a training in one line."""
 import os
 import resource
-import shutil
-import signal
 import subprocess
 import sys
 import time
