@@ -23,8 +23,8 @@ SAME = 1.
 class StopSignalHook(Hook):
     """Saves a checkpoint and ends the training after SIGTERM or SIGINT.
 
-    Both wait for the end of the step, or, in a validation whose checkpoint is
-    there, of the batch. A second one ends the process at once. The processes
+    Both wait for the end of the step, or, in a validation of one process whose
+    checkpoint is there, of the batch. A second one ends the process at once. The processes
     of a distributed run agree on the step; that costs them no wait for a
     device: what each was asked for is exchanged during the next step.
 
@@ -73,8 +73,9 @@ class StopSignalHook(Hook):
             self._end(runner, asked, runner.iter + 1)
 
     def after_val_iter(self, runner, *args: Any, **kwargs: Any) -> None:
-        """End, if that was asked for and there is nothing to save."""
-        if self.asked and is_saved(runner, runner.iter):
+        """End, if that was asked for and there is nothing to save; of
+        several processes, others would wait for this one's metrics."""
+        if self.asked and not self._group and is_saved(runner, runner.iter):
             self._end(runner, self.asked, runner.iter)
 
     def _asked_of_any(self) -> int:
