@@ -34,7 +34,10 @@ def merge_options(cfg: Config, options: Optional[dict]) -> None:
         if hint:
             raise UserError(f'--cfg-options {option}: the config has no '
                             f'{key!r}{hint}')
-    cfg.merge_from_dict(options or {})
+    try:
+        cfg.merge_from_dict(options or {})
+    except (KeyError, TypeError) as error:  # of a list, a key or a number
+        raise UserError(f'--cfg-options: {error.args[0][:200]}') from None
 
 
 def check_bases(path: str, above: Tuple[str, ...] = ()) -> None:

@@ -25,6 +25,8 @@ NUMBER = _Rule(
     'a number from 0 on, as 1e-3 without quotes', lambda x: isinstance(
         x, (int, float)) and 0 <= x < float('inf'))
 SEED = _Rule(WHOLE.text, lambda x: x is None or WHOLE.holds(x))
+HOOKS = _Rule('a list of hooks',
+              lambda x: x is None or isinstance(x, (list, tuple)))
 ABSENT = object()
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 RULES = {
@@ -36,6 +38,7 @@ RULES = {
     'optim_wrapper.optimizer.lr': NUMBER,
     'optim_wrapper.optimizer.weight_decay': NUMBER,
     'randomness.seed': SEED,
+    'custom_hooks': HOOKS,
     **{f'{loader}.batch_size': POSITIVE
        for loader in LOADERS},
     **{f'{loader}.num_workers': WHOLE

@@ -85,6 +85,7 @@ OPTIONS = {
             key: value
         }, [f'{key}={value!r} {must}'])
         for key, value, must in (
+            ('custom_hooks', {'0': 1}, 'must be a list of hooks'),
             ('train_cfg.val_interval', 0, 'must be a positive whole number'),
             ('train_cfg.max_iters', 0, 'must be a positive whole number'),
             ('train_cfg.max_iters', -5, 'must be a positive whole number'),

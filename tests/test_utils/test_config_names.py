@@ -124,6 +124,8 @@ def test_options_that_begin_with_a_misspelt_key():
             UserError, match="train_dataloder.batch_size: .*'train_dataloder'"
             "; did you mean 'train_dataloader'"):
         load_config(NAME, {'train_dataloder.batch_size': 2})
+    with pytest.raises(UserError, match='--cfg-options: Index 9 exceeds'):
+        load_config(NAME, {'train_dataloader.dataset.datasets.9.source': 'a'})
     cfg = load_config(NAME, {'my_own.key': 2, 'optim_wrapper.clip_grad.a': 3})
     assert cfg.my_own.key == 2 and cfg.optim_wrapper.clip_grad.a == 3
 
