@@ -7,9 +7,10 @@ from typing import Dict, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.fileio import load
+from mmengine.runner import Runner
 
 import mmbombo
-from .unknown_arguments import did_you_mean
+from .unknown_arguments import argument_names, did_you_mean
 from .user_errors import MissingFileError, UserError
 
 INDEX = 'model-index.yml'
@@ -28,9 +29,10 @@ def load_config(config: str, options: Optional[dict] = None) -> Config:
 def merge_options(cfg: Config, options: Optional[dict]) -> None:
     """Write ``--cfg-options`` into a config; ``UserError`` if one begins with
     a misspelt key, for MMEngine takes any."""
+    known = {*cfg, *argument_names(Runner)}
     for option in options or ():
         key = option.partition('.')[0]
-        hint = '' if key in cfg else did_you_mean(key, cfg, cutoff=.85)
+        hint = '' if key in known else did_you_mean(key, known, cutoff=.75)
         if hint:
             raise UserError(f'--cfg-options {option}: the config has no '
                             f'{key!r}{hint}')

@@ -24,6 +24,7 @@ WHOLE = _Rule('a whole number from 0 on', lambda x: _is_whole(x) and x >= 0)
 NUMBER = _Rule(
     'a number from 0 on, as 1e-3 without quotes', lambda x: isinstance(
         x, (int, float)) and 0 <= x < float('inf'))
+INTERVAL = _Rule('a whole number, -1 for never', _is_whole)
 SEED = _Rule(WHOLE.text, lambda x: x is None or WHOLE.holds(x))
 HOOKS = _Rule('a list of hooks',
               lambda x: x is None or isinstance(x, (list, tuple)))
@@ -34,6 +35,7 @@ RULES = {
     'train_cfg.max_epochs': POSITIVE,
     'train_cfg.val_interval': POSITIVE,
     'default_hooks.logger.interval': POSITIVE,
+    'default_hooks.checkpoint.interval': INTERVAL,
     'optim_wrapper.accumulative_counts': POSITIVE,
     'optim_wrapper.optimizer.lr': NUMBER,
     'optim_wrapper.optimizer.weight_decay': NUMBER,

@@ -77,6 +77,9 @@ OPTIONS = {
     'argument_of_a_loader_unknown': ({
         'train_dataloader.num_worker': 1
     }, ["'num_worker'; did you mean 'num_workers'?"]),
+    'argument_of_the_checkpoint_hook_unknown': ({
+        'default_hooks.checkpoint.save_bset': 'auto'
+    }, ["has no 'save_bset'; did you mean 'save_best'?"]),
     'hook_unknown': ({
         'default_hooks.chekpoint.interval': 4
     }, ["default_hooks.chekpoint has no type; did you mean 'checkpoint'?"]),
@@ -86,6 +89,8 @@ OPTIONS = {
         }, [f'{key}={value!r} {must}'])
         for key, value, must in (
             ('custom_hooks', {'0': 1}, 'must be a list of hooks'),
+            ('default_hooks.checkpoint.interval', 'a',
+             'must be a whole number, -1 for never'),
             ('train_cfg.val_interval', 0, 'must be a positive whole number'),
             ('train_cfg.max_iters', 0, 'must be a positive whole number'),
             ('train_cfg.max_iters', -5, 'must be a positive whole number'),

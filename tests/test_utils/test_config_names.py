@@ -120,10 +120,11 @@ def test_configs_of_others_inherit_from_ours(linked, base, tmp_path):
 
 
 def test_options_that_begin_with_a_misspelt_key():
-    with pytest.raises(
-            UserError, match="train_dataloder.batch_size: .*'train_dataloder'"
-            "; did you mean 'train_dataloader'"):
-        load_config(NAME, {'train_dataloder.batch_size': 2})
+    for option, key in (('train_dataloder.batch_size', 'train_dataloader'),
+                        ('modle.neck', 'model'), ('work_dirs', 'work_dir')):
+        with pytest.raises(
+                UserError, match=f"{option}: .*; did you mean '{key}'"):
+            load_config(NAME, {option: 2})
     with pytest.raises(UserError, match='--cfg-options: Index 9 exceeds'):
         load_config(NAME, {'train_dataloader.dataset.datasets.9.source': 'a'})
     cfg = load_config(NAME, {'my_own.key': 2, 'optim_wrapper.clip_grad.a': 3})

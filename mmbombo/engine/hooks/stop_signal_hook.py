@@ -24,9 +24,10 @@ class StopSignalHook(Hook):
     """Saves a checkpoint and ends the training after SIGTERM or SIGINT.
 
     Both wait for the end of the step, or, in a validation of one process whose
-    checkpoint is there, of the batch. A second one ends the process at once. The processes
-    of a distributed run agree on the step; that costs them no wait for a
-    device: what each was asked for is exchanged during the next step.
+    checkpoint is there, of the batch. A second one ends the process at once.
+    The processes of a distributed run agree on the step; that costs them no
+    wait for a device: what each was asked for is exchanged during the next
+    step.
 
     The exit status is 128 plus the number of the signal, as shells have it.
     """

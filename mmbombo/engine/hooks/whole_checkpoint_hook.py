@@ -2,17 +2,18 @@
 import os
 import os.path as osp
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any, Iterator, List
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmbombo.registry import HOOKS
 from mmbombo.utils import UserError
 from mmbombo.utils.atomic_write import UNFINISHED, atomic_write
-from mmbombo.utils.unknown_arguments import did_you_mean
+from mmbombo.utils.unknown_arguments import argument_names, did_you_mean
 
 #: Under which checkpoints say at which iteration was validated last.
 VALIDATED = 'validated_iter'
@@ -31,6 +32,10 @@ class WholeCheckpointHook(CheckpointHook):
     def before_train(self, runner) -> None:
         """Remove what a kill has left, and validate if that is due."""
         super().before_train(runner)
+        options = signature(Runner.save_checkpoint).parameters
+        for key in {*self.args} - {*options}:
+            hint = did_you_mean(key, argument_names(type(self)))
+            raise UserError(f'default_hooks.checkpoint has no {key!r}{hint}')
         if is_main_process():
             for path in Path(self.out_dir).glob(f'.*{UNFINISHED}'):
                 path.unlink()
