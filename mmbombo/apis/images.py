@@ -7,6 +7,7 @@ from typing import Dict, List, Optional, Sequence, Union
 
 from PIL import Image
 
+from mmbombo.datasets.image_size import too_large
 from mmbombo.utils import MissingFileError
 
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif',
@@ -35,6 +36,8 @@ def find_problem(path: Union[str, os.PathLike]) -> Optional[str]:
     try:
         with Image.open(path) as image:
             image.load()
+    except Image.DecompressionBombError as error:
+        return too_large(error)
     except Exception as error:  # Pillow's plugins raise many types
         return f'truncated or not an image ({type(error).__name__}: {error})'
     return None

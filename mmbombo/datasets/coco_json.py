@@ -5,12 +5,11 @@ pycocotools and MMDetection take what they find: an annotation whose category
 or image is not listed is skipped without a word, and its object becomes
 background.
 """
-import json
 import os.path as osp
 from itertools import zip_longest
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Tuple
 
-from .errors import DatasetError, list_problems
+from .errors import DatasetError, list_problems, read_json, reading
 
 #: What a file of instances holds, and what each entry must have.
 REQUIRED = dict(
@@ -28,16 +27,68 @@ def read_coco_json(path: str) -> Dict[str, Any]:
     of instances, or an annotation names an image or a category that the file
     does not list, or an id occurs twice.
     """
-    try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
-    except FileNotFoundError:
-        raise DatasetError(f'{path} does not exist') from None
-    except ValueError as error:
-        raise DatasetError(f'{path}: not a JSON file ({error})') from error
+    content = read_json(path)
     _check_keys(content, path)
+    check_file_names(content, path)
+    for annotation in content['annotations']:
+        check_annotation(annotation, path)
     _check_references(content, path)
     return content
+
+
+def check_file_names(content: Dict[str, Any], path: str) -> None:
+    """Raise ``DatasetError`` if images are one file under several ids: what is
+    an object to one of them is background to the others."""
+    ids: Dict[str, Any] = {}
+    for image in content['images']:
+        name = image.get('file_name')
+        if name and ids.setdefault(name, image['id']) != image['id']:
+            raise DatasetError(
+                f'{path}: {name!r} is the file of the images {ids[name]} and '
+                f'{image["id"]}; give it one id, and that to the annotations '
+                'of both')
+
+
+def check_annotation(annotation: Dict[str, Any],
+                     path: str) -> Tuple[List[float], bool]:
+    """Box x1, y1, x2, y2 of an annotation, and whether it is to be ignored;
+    ``DatasetError`` names the annotation, if a value is of the wrong type."""
+    for key, due, right in _EXPECTED:
+        value = annotation.get(key, 0)
+        if not right(value):
+            raise DatasetError(
+                f'{path}: annotation {annotation.get("id")} has the {key} '
+                f'{_short(value)}, where {due} due; correct it')
+    x, y, width, height = map(float, annotation['bbox'])
+    ignored = annotation.get('iscrowd') or annotation.get('ignore')
+    return [x, y, x + width, y + height], bool(ignored)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and abs(value) < float('inf')
+
+
+def _is_flag(value: Any) -> bool:
+    return value is None or (_is_number(value) and value in (0, 1))
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, (int, str))
+
+
+#: Keys of an annotation, what they must be, and whether a value is it.
+_EXPECTED = (('bbox', 'four numbers are', lambda x: isinstance(x, list) and
+              len(x) == 4 and all(map(_is_number, x))),
+             ('area', 'a number is', _is_number),
+             ('iscrowd', '0 or 1 is', _is_flag),
+             ('ignore', '0 or 1 is', _is_flag),
+             ('image_id', 'an id is', _is_id),
+             ('category_id', 'an id is', _is_id))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 80 else text[:77] + '...'
 
 
 def _check_keys(content: Any, path: str) -> None:
@@ -49,6 +100,17 @@ def _check_keys(content: Any, path: str) -> None:
         if not isinstance(content[part], list):
             raise DatasetError(f'{path}: {part!r} is not a list')
         for number, entry in enumerate(content[part]):
+            if not isinstance(entry, dict):
+                raise DatasetError(f'{path}: {part}[{number}] is no object '
+                                   '{...}, but ' + _short(entry))
+            wrong = [
+                key for key in ('id', 'file_name', 'name')
+                if not _is_id(entry.get(key, ''))
+            ]
+            if wrong:
+                raise DatasetError(f'{path}: {part}[{number}] has a '
+                                   f'{wrong[0]} that is neither a number nor '
+                                   f'text: {_short(entry[wrong[0]])}')
             missing = [key for key in keys if key not in entry]
             # LVIS has only the address of an image.
             if missing and missing != ['file_name']:
@@ -101,13 +163,9 @@ def check_map_record(folder: str, seg_classes: Sequence[str]) -> None:
     path = osp.join(folder, MAP_RECORD)
     if not osp.isfile(path):
         return
-    try:
-        with open(path, encoding='utf-8') as file:
-            drawn = list(json.load(file)['classes'])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(
-            f'{path}: not a record of coco_semantic.py ({error!r}); remove '
-            'the folder and draw the maps again') from error
+    what = 'a record of coco_semantic.py: draw the maps again'
+    with reading(path, what):
+        drawn = list(read_json(path, what)['classes'])
     for index, (name, own) in enumerate(zip_longest(drawn, seg_classes)):
         if name != own:
             raise DatasetError(

@@ -6,7 +6,8 @@ from typing import Any, Dict, List, Optional, Sequence
 import numpy as np
 
 from .checks.image_size_check import UNKNOWN_SIDE, is_known
-from .coco_json import check_category_names, read_coco_json
+from .coco_json import (check_annotation, check_category_names,
+                        check_file_names, read_coco_json)
 from .errors import DatasetError
 from .unlisted_categories import UNLISTED_KEY
 
@@ -45,6 +46,7 @@ class CocoReader:
         check_category_names(
             content, self.ann_file, classes,
             "Give the names of the file's categories in metainfo['classes']")
+        check_file_names(content, self.ann_file)
         return {
             category['id']: classes.index(category['name'])
             for category in content['categories']
@@ -64,10 +66,11 @@ class CocoReader:
             data_list = super().load_data_list()
         except DatasetError:
             raise
-        except Exception:
+        except Exception as error:
             # of many types, of which none names the file or the entry
             read_coco_json(self.ann_file)
-            raise
+            raise DatasetError(f'{self.ann_file}: not a file of COCO instances'
+                               f' ({error!r})') from error
         cause = find_wrong_unit(data_list[:NUM_PROBED])
         if cause:
             raise DatasetError(f'{self.ann_file}: {cause}')
@@ -86,22 +89,15 @@ class CocoReader:
             return info
         labels = self.labels
         for annotation in raw_data_info['raw_ann_info']:
-            try:
-                x, y, width, height = map(float, annotation['bbox'])
-            except (TypeError, ValueError):
-                raise DatasetError(
-                    f'{self.ann_file}: annotation {annotation.get("id")} has '
-                    f"the bbox {annotation['bbox']!r}, where four numbers are "
-                    'due') from None
-            box = [x, y, x + width, y + height]
+            box, ignored = check_annotation(annotation, self.ann_file)
+            width, height = annotation['bbox'][2:]
             label = labels.get(annotation['category_id'])
             if label is None:
                 self.unlisted[self.names[annotation['category_id']]] += 1
                 info.setdefault(UNLISTED_KEY, []).append(box)
                 continue
-            ignored = annotation.get('iscrowd') or annotation.get('ignore')
             instance = dict(
-                bbox=box, bbox_label=label, ignore_flag=int(bool(ignored)))
+                bbox=box, bbox_label=label, ignore_flag=int(ignored))
             if min(width, height) < 1:
                 instance['complaint'] = 'is thinner than a pixel'
             elif annotation['area'] <= 0:

@@ -17,7 +17,7 @@ from mmbombo.structures.image_labels import image_labels
 from .errors import DatasetError
 from .id_list import read_ids
 from .source import SourceMixin
-from .voc_xml import read_instances
+from .voc_xml import read_annotation
 
 #: Images (N, H, W, 3) uint8 in RGB and the class of each.
 Arrays = Tuple[np.ndarray, np.ndarray]
@@ -60,8 +60,9 @@ def read_voc_objects(folder: str, split: str,
     for name in ids:
         image = mmcv.imread(
             osp.join(folder, f'JPEGImages/{name}.jpg'), channel_order='rgb')
-        for item in read_instances(
-                osp.join(folder, f'Annotations/{name}.xml'), label_of):
+        for item in read_annotation(
+                osp.join(folder, f'Annotations/{name}.xml'),
+                label_of)['instances']:
             if not item['ignore_flag']:
                 crops.append(square_crop(image, item['bbox'], 32))
                 labels.append(item['bbox_label'])

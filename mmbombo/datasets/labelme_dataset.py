@@ -1,5 +1,4 @@
 # Copyright (c) mmbombo contributors.
-import json
 import math
 import os.path as osp
 from typing import List, Sequence, Tuple
@@ -11,7 +10,7 @@ from pycocotools import mask as mask_utils
 
 from mmbombo.registry import DATASETS
 from mmbombo.structures import IGNORE_INDEX
-from .errors import DatasetError
+from .errors import DatasetError, read_json, reading
 from .image_size import read_image_size
 
 #: Points that a shape of each type has at least.
@@ -82,18 +81,12 @@ class LabelMeDataset(BaseDetDataset):
 
 def read_labelme(path: str) -> Tuple[str, List[Tuple[str, np.ndarray]]]:
     """Path of the image, and label and outline ``(N, 2)`` of each shape."""
-    try:
-        with open(path, encoding='utf-8-sig') as file:
-            content = json.load(file)
+    what = 'a JSON file of LabelMe with imagePath and shapes'
+    with reading(path, what):
+        content = read_json(path, what)
         image = osp.join(
             osp.dirname(path), content['imagePath'].replace('\\', '/'))
         shapes = list(content['shapes'])
-    except (OSError, ValueError, RecursionError, KeyError, TypeError,
-            AttributeError) as error:
-        raise DatasetError(
-            f'{path}: not a JSON file of LabelMe with imagePath and shapes '
-            f'({type(error).__name__}: {error}); export it anew, or remove it'
-        ) from error
     return image, [
         _read_shape(f"{path}: shape {number}", shape)
         for number, shape in enumerate(shapes, start=1)

@@ -14,7 +14,7 @@ from .seg_ids import build_id_table
 from .source import SourceMixin
 from .unlisted_categories import split_unlisted
 from .voc_metainfo import VOC_CLASSES, complete_metainfo
-from .voc_xml import read_image_labels, read_instances
+from .voc_xml import read_annotation, read_image_labels
 
 
 @DATASETS.register_module()
@@ -56,6 +56,9 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
             has a box, such as those whose small objects were left out by
             rule. Masks and tags that are made from boxes then do not conclude
             that there is none outside of them. Defaults to ().
+        ignore_listed_sizes (bool): Whether boxes are right even where
+            ``<size>`` is not that of the image, see
+            :class:`PartialAnnotationDataset`. Defaults to False.
         data_help (str): How to get the data, for a user whose ``data_root``,
             list or first files do not exist. Defaults to ''.
         **kwargs: Arguments of :class:`mmengine.dataset.BaseDataset`.
@@ -83,6 +86,7 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
                  seg_ignore_ids: Sequence[int] = (),
                  unlisted_classes: Sequence[str] = (),
                  incomplete_classes: Sequence[str] = (),
+                 ignore_listed_sizes: bool = False,
                  data_help: str = '',
                  **kwargs) -> None:
         self.declare(annotation_kinds, source
@@ -92,6 +96,7 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
             metainfo = self._with_tags(metainfo or {})
         metainfo = complete_metainfo(metainfo)
         self.img_suffix = img_suffix
+        self.ignore_listed_sizes = ignore_listed_sizes
         self.unlisted_classes = self._check_unlisted(unlisted_classes,
                                                      metainfo['classes'])
         if SEM_SEG in self.annotation_kinds:
@@ -172,8 +177,10 @@ class PartialVOCDataset(SourceMixin, BaseDataset):
         info = dict(img_id=img_id, img_path=path('img_path', self.img_suffix))
         if BBOX in self.annotation_kinds:
             info['xml_path'] = path('ann_path', '.xml')
-            instances = read_instances(info['xml_path'], det_labels)
-            info.update(split_unlisted(instances))
+            info.update(read_annotation(info['xml_path'], det_labels))
+            info.update(split_unlisted(info['instances']))
+            if self.ignore_listed_sizes:
+                del info['height'], info['width']
         if IMAGE_LABEL in self.annotation_kinds:
             info['image_labels'] = read_image_labels(
                 path('ann_path', '.xml'), cls_labels,

@@ -10,7 +10,8 @@ from mmengine.logging import print_log
 
 from mmbombo.registry import DATASETS
 from mmbombo.structures import BBOX, DEPTH, POSE, SEM_SEG, annotation_kind
-from .coco_json import check_category_names, read_coco_json
+from .coco_json import (check_annotation, check_category_names,
+                        read_coco_json)
 from .errors import DatasetError
 from .seg_ids import build_id_table
 from .source import SourceMixin
@@ -298,13 +299,13 @@ def read_boxes(path: str, classes: Sequence[str]) -> Dict[str, dict]:
         for x in content['images']
     }
     for annotation in content['annotations']:
-        x, y, width, height = annotation['bbox']
+        box, ignored = check_annotation(annotation, path)
         if annotation['category_id'] in labels:
             images[annotation['image_id']]['instances'].append(
                 dict(
-                    bbox=[x, y, x + width, y + height],
+                    bbox=box,
                     bbox_label=labels[annotation['category_id']],
-                    ignore_flag=int(bool(annotation.get('iscrowd')))))
+                    ignore_flag=int(ignored)))
     return {
         osp.normpath(x['file_name']): images[x['id']]
         for x in content['images']

@@ -9,11 +9,11 @@ cannot disagree.
 from typing import Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
-from PIL import Image
 
 from mmbombo.structures import IGNORE_INDEX
 from mmbombo.utils import UserError
 from .errors import DatasetError
+from .image_size import open_image
 
 #: Entry of an id that must not occur.
 UNKNOWN_ID = -1
@@ -131,12 +131,8 @@ def colors_to_ids(path: str, image: np.ndarray,
 def read_indices(path: str) -> np.ndarray:
     """Numbers ``(H, W)`` of 24 bits, whose bytes are a pixel's red, green and
     blue."""
-    try:
-        with Image.open(path) as image:
-            pixels = np.array(image.convert('RGB')).astype(np.int32)
-    except (OSError, SyntaxError) as error:
-        raise DatasetError(f'{path}: the mask is missing, truncated or not an '
-                           f'image ({error})') from error
+    with open_image(path, 'mask') as image:
+        pixels = np.array(image.convert('RGB')).astype(np.int32)
     return pixels @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
 
 

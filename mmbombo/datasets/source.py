@@ -14,6 +14,7 @@ from .checks.training_pipeline import check_training_pipeline, is_augmentation
 from .draw_seed import seeded_draw
 from .errors import DatasetError
 from .image_list import keep_listed
+from .image_size import refuse_large
 from .transforms.load_partial_annotations import LoadPartialAnnotations
 from .transforms.recorded_moves import move_maps
 
@@ -171,6 +172,7 @@ class SourceMixin:
         if not any(isinstance(step, LoadImageFromFile) for step in loaders):
             return results
         try:
+            refuse_large(results['img_path'])
             for step in loaders:
                 results = step(results)
         except DatasetError as error:
@@ -203,7 +205,10 @@ class SourceMixin:
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline; if it fails over a file, name it."""
         try:
-            return super().prepare_data(idx)
+            info = self.get_data_info(idx)
+            if 'img_path' in info:
+                refuse_large(info['img_path'])
+            return self.pipeline(info)
         except Exception:
             self.load(idx)  # raises if it is that
             raise

@@ -1,6 +1,5 @@
 # Copyright (c) mmbombo contributors.
 import glob
-import json
 import os.path as osp
 import re
 from typing import Dict, Iterator, Sequence, Tuple
@@ -10,7 +9,7 @@ from mmengine.logging import print_log
 
 from mmbombo.registry import DATASETS
 from mmbombo.structures import DEPTH, IGNORE_INDEX, POSE, SEM_SEG
-from .errors import DatasetError
+from .errors import DatasetError, read_json, reading
 from .posed_rgbd_dataset import PosedRGBDDataset, check_intrinsics
 from .seg_ids import MISSING_INDEX, read_indices
 
@@ -74,12 +73,8 @@ class Stanford2D3DSDataset(PosedRGBDDataset):
     def _read_labels(self) -> np.ndarray:
         """Id of each index, of names CLASS_INSTANCE_ROOM_NUMBER_AREA."""
         path = osp.join(self.data_root, 'assets', 'semantic_labels.json')
-        try:
-            with open(path, encoding='utf-8') as file:
-                names = [x.split('_')[0] for x in json.load(file)]
-        except (OSError, ValueError) as error:
-            raise DatasetError(
-                f'{path}: no list of labels ({error})') from None
+        with reading(path, 'a list of labels'):
+            names = [x.split('_')[0] for x in read_json(path)]
         seg = self._metainfo['seg_classes']
         other = (
             seg.index('background') if 'background' in seg else IGNORE_INDEX)
@@ -123,16 +118,12 @@ class Stanford2D3DSDataset(PosedRGBDDataset):
         return info
 
     def _read_pose(self, path: str) -> Dict[str, np.ndarray]:
-        try:
-            with open(path, encoding='utf-8') as file:
-                pose = json.load(file)
+        with reading(path, 'a pose of 2D-3D-S'):
+            pose = read_json(path)
             matrices = [
                 np.array(pose[f'camera_{x}_matrix'], dtype=np.float64)
                 for x in ('k', 'rt')
             ]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DatasetError(
-                f'{path}: no pose of 2D-3D-S ({error!r})') from None
         return dict(
             intrinsics=check_intrinsics(matrices[0], path),
             extrinsics=self.extrinsics(matrices[1], path))

@@ -1,6 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """Reading Pascal VOC's annotation files."""
-from typing import Dict, List, NoReturn, Set
+import re
+from typing import Any, Dict, List, NoReturn, Optional, Set
 from xml.etree import ElementTree
 from xml.parsers import expat
 
@@ -8,6 +9,8 @@ from mmbombo.structures import UNLISTED_LABEL
 from mmbombo.structures.image_labels import image_labels
 from .errors import DatasetError
 
+#: Tags of objects and their boxes, whatever their case and namespace.
+ALIKE = ('object', 'bndbox', 'bbox', 'boundingbox')
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 
 
@@ -36,8 +39,42 @@ def parse_xml(path: str) -> ElementTree.Element:
         return builder.close()
     except OSError as error:
         raise DatasetError(str(error)) from error
-    except (expat.ExpatError, AssertionError) as error:
+    except DatasetError:
+        raise
+    except (expat.ExpatError, AssertionError, ValueError) as error:
         raise DatasetError(f'{path}: not well-formed XML ({error})') from error
+
+
+def find_objects(path: str,
+                 root: ElementTree.Element) -> List[ElementTree.Element]:
+    """The objects of an annotation; ``DatasetError`` if it is none, or holds
+    what may be an object of another spelling."""
+    if root.tag != 'annotation':
+        raise DatasetError(f'{path}: its root is <{root.tag}>, where '
+                           '<annotation> is due: it is no annotation of VOC')
+    objects = list(root.iter('object'))
+    known = {node for x in objects for node in x.iter()}
+    for node in root.iter():
+        name = re.sub(r'.*[:}]|[^a-z]', '', node.tag.lower())
+        if node not in known and (name in ALIKE or _is_like_object(node)):
+            raise DatasetError(
+                f'{path}: <{node.tag}> looks like an object, but VOC\'s are '
+                f'<object> with <name> and <bndbox>; rename it')
+    return objects
+
+
+def _is_like_object(node: ElementTree.Element) -> bool:
+    """Whether some of its elements have four numbers, as boxes do."""
+    return node.tag != 'annotation' and any(
+        len([x for x in box if _is_number(x.text)]) >= 4 and len(box) <= 5
+        for box in node)
+
+
+def _is_number(text: Optional[str]) -> bool:
+    try:
+        return text is not None and float(text) is not None
+    except ValueError:
+        return False
 
 
 def read_image_labels(path: str, labels: Dict[str, int],
@@ -49,16 +86,18 @@ def read_image_labels(path: str, labels: Dict[str, int],
     ``DatasetError`` that names the file and the object.
     """
     found: Dict[bool, Set[int]] = {False: set(), True: set()}
-    for number, node in enumerate(parse_xml(path).iter('object'), start=1):
+    nodes = find_objects(path, parse_xml(path))
+    for number, node in enumerate(nodes, start=1):
         label = _read_label(path, number, node, labels)
         if label != UNLISTED_LABEL:
-            found[_is_difficult(node)].add(label)
+            found[_is_difficult(_place(path, number, node), node)].add(label)
     return image_labels(num_classes, found[False], found[True])
 
 
-def read_instances(path: str, labels: Dict[str, int]) -> List[dict]:
-    """Read the boxes of a VOC annotation file: ``bbox`` [x1, y1, x2, y2] in
-    pixels, ``bbox_label``, and ``ignore_flag``, 1 for difficult objects.
+def read_annotation(path: str, labels: Dict[str, int]) -> Dict[str, Any]:
+    """Read the boxes of a VOC annotation file, ``instances``: ``bbox`` [x1,
+    y1, x2, y2] in pixels, ``bbox_label``, and ``ignore_flag``, 1 for difficult
+    objects; and ``height`` and ``width`` of the image, None if not given.
 
     VOC counts pixels from 1 and includes both ends, so pixels ``xmin`` to
     ``xmax`` cover ``[xmin - 1, xmax]``. (MMDetection's ``XMLDataset``
@@ -66,10 +105,24 @@ def read_instances(path: str, labels: Dict[str, int]) -> List[dict]:
     and lower than its object.) An unknown class, or a box of no four numbers,
     is a ``DatasetError`` that names the file and the object.
     """
-    return [
-        _read_object(path, number, node, labels)
-        for number, node in enumerate(parse_xml(path).iter('object'), start=1)
-    ]
+    root = parse_xml(path)
+    nodes = find_objects(path, root)
+    return dict(
+        instances=[
+            _read_object(path, number, node, labels)
+            for number, node in enumerate(nodes, start=1)
+        ],
+        height=_read_side(path, root, 'height'),
+        width=_read_side(path, root, 'width'))
+
+
+def _read_side(path: str, root: ElementTree.Element,
+               tag: str) -> Optional[float]:
+    text = (root.findtext(f'size/{tag}') or '').strip()
+    if text and not _is_number(text):
+        raise DatasetError(f'{path}: <size><{tag}> is {text!r}, where a number'
+                           ' is due')
+    return float(text) if text else None
 
 
 def _read_object(path: str, number: int, node: ElementTree.Element,
@@ -79,7 +132,7 @@ def _read_object(path: str, number: int, node: ElementTree.Element,
     return dict(
         bbox=[xmin - 1, ymin - 1, xmax, ymax],
         bbox_label=label,
-        ignore_flag=int(_is_difficult(node)))
+        ignore_flag=int(_is_difficult(_place(path, number, node), node)))
 
 
 def _read_label(path: str, number: int, node: ElementTree.Element,
@@ -102,8 +155,12 @@ def _place(path: str, number: int, node: ElementTree.Element) -> str:
     return f'{path}: object {number} ({_name(node)})'
 
 
-def _is_difficult(node: ElementTree.Element) -> bool:
-    return (node.findtext('difficult') or '0').strip() == '1'
+def _is_difficult(place: str, node: ElementTree.Element) -> bool:
+    text = (node.findtext('difficult') or '0').strip()
+    if text not in ('0', '1'):
+        raise DatasetError(f'{place}: <difficult> is {text!r}, where 0 or 1 is'
+                           ' due')
+    return text == '1'
 
 
 def _read_corners(place: str, node: ElementTree.Element) -> List[float]:

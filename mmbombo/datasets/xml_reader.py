@@ -2,7 +2,8 @@
 from typing import Any, List
 from xml.etree import ElementTree
 
-from .errors import DatasetError, list_problems
+from .errors import MALFORMED, DatasetError, list_problems
+from .voc_xml import find_objects
 
 
 class XmlReader:
@@ -30,11 +31,12 @@ class XmlReader:
     def parse_data_info(self, img_info: dict) -> dict:
         """Read the file of an image."""
         self._names: List[str] = []
+        place = self._path = img_info.get('xml_path', img_info['img_id'])
         try:
             info = super().parse_data_info(img_info)
-        except (ElementTree.ParseError, AttributeError, ValueError,
-                TypeError) as error:
-            place = img_info.get('xml_path', img_info['img_id'])
+        except DatasetError:
+            raise
+        except (ElementTree.ParseError, *MALFORMED) as error:
             raise DatasetError(f'{place}: not well-formed XML of VOC\'s layout'
                                f' ({error})') from error
         classes = self._metainfo['classes']
@@ -48,7 +50,11 @@ class XmlReader:
 
     def _parse_instance_info(self, raw_ann_info: Any, *args,
                              **kwargs) -> List[dict]:
-        self._names = [
-            node.findtext('name') for node in raw_ann_info.findall('object')
-        ]
+        root = getattr(raw_ann_info, 'getroot', lambda: raw_ann_info)()
+        nodes = find_objects(self._path, root)
+        if len(nodes) > len(root.findall('object')):
+            raise DatasetError(f'{self._path}: <object> is due directly in '
+                               '<annotation>, not deeper; PartialVOCDataset '
+                               'reads it there')
+        self._names = [node.findtext('name') for node in nodes]
         return super()._parse_instance_info(raw_ann_info, *args, **kwargs)

@@ -7,7 +7,7 @@ from mmdet.datasets import BaseDetDataset
 from mmengine.fileio import list_dir_or_file
 
 from mmbombo.registry import DATASETS
-from .errors import DatasetError
+from .errors import MALFORMED, DatasetError
 from .image_label_dataset import IMAGE_SUFFIXES
 from .image_size import read_image_size
 
@@ -98,7 +98,7 @@ def read_yolo_names(path: str) -> Sequence[str]:
         if isinstance(names, str):
             raise TypeError('names is no list')
         return tuple(map(str, names))
-    except (OSError, ValueError, yaml.YAMLError, TypeError, KeyError) as error:
+    except (*MALFORMED, yaml.YAMLError) as error:
         cause = ' '.join(str(error).split())
         raise DatasetError(f'{path}: no class names ({cause}); `names` must be'
                            ' a list, or numbers from 0 to names') from error

@@ -47,7 +47,7 @@ def find_doubt(listed: Tuple[Any, Any], size: Tuple[int, int],
             f'as the annotation says. {cause}. Use the image that was '
             'annotated, or export the annotation anew. Only if the boxes are '
             'right, and the size in the file alone is wrong, set '
-            '`ignore_listed_sizes=True` (PartialAnnotationDataset)')
+            '`ignore_listed_sizes=True`')
 
 
 def _reach_out(boxes: Sequence[Sequence[float]], size: Tuple[Any,

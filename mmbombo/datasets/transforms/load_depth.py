@@ -1,6 +1,5 @@
 # Copyright (c) mmbombo contributors.
 """Loading and packing depth and poses."""
-from io import BytesIO
 from typing import Optional, Sequence, Tuple
 
 import cv2
@@ -8,13 +7,12 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmdet.structures import DetDataSample
-from mmengine.fileio import get
 from mmengine.structures import PixelData
-from PIL import Image
 
 from mmbombo.registry import ANNOTATION_LOADERS, ANNOTATION_PACKERS
 from mmbombo.structures import DEPTH, POSE
 from ..errors import DatasetError
+from ..image_size import open_image
 from .recorded_moves import CENTERS, frame_of, move_depth
 
 
@@ -72,12 +70,8 @@ def pack_pose(results: dict, sample: DetDataSample) -> None:
 
 def read_depth(path: str, scale: float, missing: Sequence[int]) -> np.ndarray:
     """Depth (H, W) float32 of a file of integers, 0 where it is missing."""
-    try:
-        with Image.open(BytesIO(get(path))) as image:
-            values = np.array(image)
-    except (OSError, SyntaxError) as error:
-        raise DatasetError(f'{path}: the depth is missing, truncated or not '
-                           f'an image ({error})') from error
+    with open_image(path, 'depth') as image:
+        values = np.array(image)
     if values.ndim != 2 or values.dtype == np.uint8:
         raise DatasetError(
             f'{path}: depth is due as one number of 16 bits or more per '

@@ -1,17 +1,15 @@
 # Copyright (c) mmbombo contributors.
-from io import BytesIO
 from typing import Optional, Sequence
 
 import cv2
 import numpy as np
 from mmdet.datasets.transforms import LoadAnnotations
-from mmengine.fileio import get
-from PIL import Image
 
 from mmbombo.registry import ANNOTATION_LOADERS, TRANSFORMS
 from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
 from ..boxes import fit_instances
 from ..errors import DatasetError
+from ..image_size import open_image
 from ..labelme_dataset import paint_shapes
 from ..seg_ids import (colors_to_ids, describe_unknown_ids, read_index_map,
                        unknown_ids)
@@ -106,19 +104,13 @@ class LoadPartialAnnotations(LoadAnnotations):
     def _read_ids(self,
                   path: str,
                   colors: Optional[Sequence] = None) -> np.ndarray:
-        content = get(path, backend_args=self.backend_args)
-        try:
-            with Image.open(BytesIO(content)) as mask:
-                if colors:
-                    return colors_to_ids(path, np.array(mask.convert('RGB')),
-                                         colors)
-                if mask.mode not in MASK_MODES:
-                    raise DatasetError(
-                        f'{path}: the mask is stored as {mask.mode} pixels, '
-                        'where an 8-bit palette (P) or gray (L) image with one'
-                        ' class id per pixel is due; name the colors in '
-                        '`seg_colors`')
-                return np.array(mask)
-        except (OSError, SyntaxError) as error:
-            raise DatasetError(f'{path}: the mask cannot be decoded '
-                               f'({error})') from error
+        with open_image(path, 'mask', self.backend_args) as mask:
+            if colors:
+                return colors_to_ids(path, np.array(mask.convert('RGB')),
+                                     colors)
+            if mask.mode not in MASK_MODES:
+                raise DatasetError(
+                    f'{path}: the mask is stored as {mask.mode} pixels, where '
+                    'an 8-bit palette (P) or gray (L) image with one class id '
+                    'per pixel is due; name the colors in `seg_colors`')
+            return np.array(mask)

@@ -1,18 +1,16 @@
 # Copyright (c) mmbombo contributors.
 """Loading and packing saliency maps."""
-from io import BytesIO
 
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmdet.structures import DetDataSample
-from mmengine.fileio import get
 from mmengine.structures import PixelData
-from PIL import Image
 
 from mmbombo.registry import ANNOTATION_LOADERS, ANNOTATION_PACKERS
 from mmbombo.structures import SALIENCY
 from ..errors import DatasetError
+from ..image_size import open_image
 from .recorded_moves import frame_of, move_saliency
 
 
@@ -20,14 +18,11 @@ from .recorded_moves import frame_of, move_saliency
 def load_saliency(transform: BaseTransform, results: dict) -> None:
     """Load the map of an image as ``gt_saliency``, float32 (H, W) in 0..1."""
     path = results['saliency_path']
-    try:
-        with Image.open(BytesIO(get(path, transform.backend_args))) as image:
-            mode, saliency = image.mode, np.array(image)
-    except (OSError, SyntaxError) as error:
-        raise DatasetError(
-            f'{path}: the saliency map is missing, truncated or not an image; '
-            'write it with tools/dataset_converters/saliency_maps.py, or '
-            "correct data_prefix['saliency_path']") from error
+    remedy = ('write it with tools/dataset_converters/saliency_maps.py, or '
+              "correct data_prefix['saliency_path']")
+    with open_image(path, 'saliency map', transform.backend_args,
+                    remedy) as image:
+        mode, saliency = image.mode, np.array(image)
     if mode != 'L':
         raise DatasetError(
             f'{path}: the saliency map is stored as {mode} pixels, where an '
