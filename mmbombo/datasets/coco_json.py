@@ -54,7 +54,7 @@ def check_annotation(annotation: Dict[str, Any],
     """Box x1, y1, x2, y2 of an annotation, and whether it is to be ignored;
     ``DatasetError`` names the annotation, if a value is of the wrong type."""
     for key, due, right in _EXPECTED:
-        value = annotation.get(key, 0)
+        value = annotation['bbox'] if key == 'bbox' else annotation.get(key, 0)
         if not right(value):
             raise DatasetError(
                 f'{path}: annotation {annotation.get("id")} has the {key} '

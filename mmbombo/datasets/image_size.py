@@ -23,10 +23,13 @@ ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
 def open_image(path: str,
                what: str = 'image',
                backend_args: Optional[dict] = None,
-               remedy: str = 'restore it, or remove its annotation'
-               ) -> Iterator[Image.Image]:
+               remedy: str = '') -> Iterator[Image.Image]:
     """Open a file with Pillow; ``DatasetError`` names it, if it cannot be
-    opened, or decoded in here, or is too large."""
+    opened, or decoded in here, or is too large.
+
+    Without a remedy, one that is missing is a ``FileNotFoundError``: the
+    source knows which list names it.
+    """
     try:
         with Image.open(BytesIO(get(path, backend_args))) as image:
             yield image
@@ -35,8 +38,13 @@ def open_image(path: str,
     except Image.DecompressionBombError as error:
         raise DatasetError(f'{path}: {too_large(error)}') from error
     except Exception as error:  # Pillow's plugins raise many types
-        raise DatasetError(f'{path}: the {what} is missing, truncated or not '
-                           f'an image ({error}); {remedy}') from error
+        if isinstance(error, FileNotFoundError) and not remedy:
+            raise
+        cause = str(error).partition(' <_io.')[0]
+        raise DatasetError(
+            f'{path}: the {what} is missing, truncated or not an image '
+            f'({cause}); {remedy or "restore it, or remove it from the list"}'
+        ) from error
 
 
 def too_large(error: Image.DecompressionBombError) -> str:

@@ -172,7 +172,8 @@ class SourceMixin:
         if not any(isinstance(step, LoadImageFromFile) for step in loaders):
             return results
         try:
-            refuse_large(results['img_path'])
+            if 'img_path' in results:
+                refuse_large(results['img_path'])
             for step in loaders:
                 results = step(results)
         except DatasetError as error:

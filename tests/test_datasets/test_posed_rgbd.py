@@ -396,7 +396,7 @@ def test_stanford_mistakes(stanford):
         Stanford2D3DSDataset(('sem_seg', ), str(stanford), scenes='area_1')
     pose, = (stanford / 'area_5b/data/pose').iterdir()
     pose.write_text('{"camera_k_matrix": 1}')
-    with pytest.raises(DatasetError, match='pose.json: no pose of 2D-3D-S'):
+    with pytest.raises(DatasetError, match='pose.json: not a pose of 2D-3D-S'):
         Stanford2D3DSDataset(KINDS, str(stanford), scenes=['area_5b'])
     # of semantic masks of our own nothing of the set's is needed
     folder = stanford / 'mine/area_1/data/rgb'

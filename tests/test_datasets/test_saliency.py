@@ -119,7 +119,7 @@ def test_maps_of_a_wrapped_set(tmp_path):
 
 
 @pytest.mark.parametrize('content, complaint', [
-    (None, 'missing, truncated or not an image; write .*saliency_maps.py'),
+    (None, 'missing, truncated or not an image .*; write .*saliency_maps.py'),
     (b'<html>404</html>', 'missing, truncated or not an image'),
     (('RGB', (64, 42)), 'stored as RGB pixels.*8-bit gray.*convert'),
     (('I;16', (64, 42)), 'stored as I;16 pixels'),
