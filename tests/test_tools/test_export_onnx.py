@@ -99,7 +99,10 @@ def test_onnx_answers_alike_at_any_size(tool, tmp_path):
         assert found.boxes >= 3 and found.unmatched == 0
         assert found.pixels < .005
 
-    session = runtime.InferenceSession(path)
+    options = runtime.SessionOptions()
+    # a fork of this process would wait for the end of its threads
+    options.intra_op_num_threads = 1
+    session = runtime.InferenceSession(path, options)
     meta = session.get_modelmeta().custom_metadata_map
     assert json.loads(meta['classes']) == list(CLASSES)
     names = [x.name for x in session.get_outputs()]

@@ -281,8 +281,10 @@ def compare(model: MultiTaskDetector, file: str,
     MMDetection's post-processing against that in the file."""
     import onnxruntime
     inputs = np.ascontiguousarray(image.transpose(2, 0, 1)[None])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
-        file, providers=['CPUExecutionProvider'])
+        file, options, providers=['CPUExecutionProvider'])
     names = [x.name for x in session.get_outputs()]
     theirs = dict(zip(names, session.run(None, dict(image=inputs))))
     sample = DetDataSample(
