@@ -9,6 +9,7 @@ import os.path as osp
 from itertools import zip_longest
 from typing import Any, Dict, List, Sequence, Tuple
 
+from .checks.coco_shapes import check_shape
 from .errors import DatasetError, list_problems, read_json, reading
 
 #: What a file of instances holds, and what each entry must have.
@@ -32,6 +33,7 @@ def read_coco_json(path: str) -> Dict[str, Any]:
     check_file_names(content, path)
     for annotation in content['annotations']:
         check_annotation(annotation, path)
+        check_shape(annotation, path)
     _check_references(content, path)
     return content
 
@@ -65,7 +67,8 @@ def check_annotation(annotation: Dict[str, Any],
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and abs(value) < float('inf')
+    # a larger one is no number of pixels
+    return type(value) in (int, float) and abs(value) <= 1e9
 
 
 def _is_flag(value: Any) -> bool:

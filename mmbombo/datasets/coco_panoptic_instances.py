@@ -6,6 +6,7 @@ from mmdet.datasets import CocoDataset, CocoPanopticDataset
 from mmdet.datasets.api_wrappers import COCO, COCOPanoptic
 
 from mmbombo.registry import DATASETS
+from .checks.coco_shapes import check_shape
 from .errors import DatasetError
 
 
@@ -15,6 +16,8 @@ class _ByName:
     def __init__(self, path: str) -> None:
         self.path = path
         super().__init__(path)
+        for annotation in self.dataset.get('annotations', ()):
+            check_shape(annotation, path)
 
     def get_cat_ids(self, cat_names: Sequence[str]) -> List[int]:
         ids = {x['name']: i for i, x in self.cats.items()}

@@ -51,6 +51,7 @@ if __name__ == '__main__':  # --help waits for no library
 from coco_lists import read_named_images
 from pycocotools import mask as mask_utils
 
+from mmbombo.datasets.checks.coco_shapes import check_shape
 from mmbombo.datasets.coco_json import (MAP_RECORD, category_names,
                                         check_category_names)
 from mmbombo.datasets.errors import DatasetError
@@ -76,6 +77,7 @@ def to_rle(annotation: dict, size: Tuple[int, int]) -> Optional[dict]:
     another size, of which pycocotools would read a part.
     """
     shape = annotation.get('segmentation')
+    check_shape(annotation, size=size)
     if isinstance(shape, list):
         # pycocotools would take four numbers for a box
         polygons = [polygon for polygon in shape if len(polygon) >= 6]
@@ -88,11 +90,6 @@ def to_rle(annotation: dict, size: Tuple[int, int]) -> Optional[dict]:
             f'polygons, or run lengths of the size {list(size)} (height, '
             'width) of its image')
     if isinstance(shape['counts'], list):
-        if sum(shape['counts']) != size[0] * size[1]:
-            raise DatasetError(
-                f'annotation {annotation["id"]}: the run lengths of its '
-                f'segmentation sum up to {sum(shape["counts"])} of '
-                f'{size[0] * size[1]} pixels')
         return mask_utils.frPyObjects(shape, *size)
     return shape
 
@@ -124,6 +121,9 @@ def write_map(drawing: Drawing) -> None:
 def list_drawings(content: dict, out: Path) -> Iterator[Drawing]:
     """The maps that are not there yet, image by image."""
     names = category_names(content)
+    if len(names) >= IGNORE_INDEX:
+        raise DatasetError(f'{len(names)} categories: a map has room for '
+                           f'{IGNORE_INDEX - 1} beside the background')
     class_ids = {
         category['id']: 1 + names.index(category['name'])
         for category in content['categories']

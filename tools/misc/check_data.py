@@ -4,13 +4,15 @@
     python tools/misc/check_data.py CONFIG
 
 Sources of training, validation and test are looked at, on all cores. The exit
-code is 1 if there is any problem. A training itself checks only what is cheap
-before it starts, and the files of a sample when it draws it.
+code is 1 if there is any problem. An image of training that is validated or
+tested on, under whatever name, is one, and so is a box that is listed twice. A
+training itself checks only what is cheap before it starts, and the files of a
+sample when it draws it.
 """
 import argparse
 import os
 import sys
-from typing import Iterator, List, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from mmengine.config import Config, DictAction
 
@@ -60,19 +62,23 @@ def sources_of(dataset: dict) -> Iterator[dict]:
         yield from sources_of(part)
 
 
-def list_sources(cfg: Config) -> List[dict]:
-    """The sources of all phases, each once."""
-    sources: List[dict] = []
+def list_sources(cfg: Config) -> List[Tuple[bool, dict]]:
+    """Whether it is of training, and the config of each source, once."""
+    sources: List[Tuple[bool, dict]] = []
     for phase in PHASES:
         loader = cfg.get(f'{phase}_dataloader')
         for source in sources_of(loader['dataset']) if loader else ():
-            if source not in sources:
-                sources.append(source)
+            if (phase == 'train', source) not in sources:
+                sources.append((phase == 'train', source))
     return sources
 
 
-def check(config: dict, jobs: int) -> Tuple[str, int, List[str]]:
-    """Name and number of images of a source, and what is wrong with it."""
+def check(is_train: bool, config: dict, jobs: int,
+          trained: Dict[str, str]) -> Tuple[str, int, List[str]]:
+    """Name and number of images of a source, and what is wrong with it.
+
+    ``trained`` are the images of training, by the digest of their files.
+    """
     name = config.get('source') or config.get('ann_file') or config['type']
     problems = []
     try:
@@ -84,7 +90,13 @@ def check(config: dict, jobs: int) -> Tuple[str, int, List[str]]:
         except UserError:
             return name, 0, problems
     if hasattr(source, 'annotation_kinds'):  # not of another library
-        problems += check_source(source, jobs)
+        digests: Dict[str, str] = trained if is_train else {}
+        problems += check_source(source, jobs, digests)
+        problems += [
+            f'{path}: the same file as {trained[digest]} of training'
+            for digest, path in digests.items()
+            if not is_train and digest and digest in trained
+        ]
     return name, len(source), problems
 
 
@@ -94,8 +106,9 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmbombo'))
     errors.MAX_LISTED = sys.maxsize
+    trained: Dict[str, str] = {}
     checked = [
-        check(source, args.jobs)
+        check(*source, args.jobs, trained)
         for source in track_iter_progress(list_sources(cfg), file=sys.stderr)
     ]
     for name, _, problems in checked:
