@@ -7,14 +7,16 @@ needs onnxruntime, numpy and pillow.
 """
 import argparse
 import json
-from typing import Dict
+from typing import TYPE_CHECKING, Dict
 
 import numpy as np
-import onnxruntime
 from PIL import Image, ImageDraw
 
+if TYPE_CHECKING:
+    import onnxruntime
 
-def predict(session: onnxruntime.InferenceSession,
+
+def predict(session: 'onnxruntime.InferenceSession',
             image: np.ndarray) -> Dict[str, np.ndarray]:
     """Boxes, scores, labels and the map of an RGB image ``(H, W, 3)``, in its
     pixels."""
@@ -51,6 +53,7 @@ def main() -> None:
     parser.add_argument('--out', default='onnx_demo.png')
     parser.add_argument('--score-thr', type=float, default=.3)
     args = parser.parse_args()
+    import onnxruntime  # --help does without
     image = Image.open(args.image).convert('RGB')
     answers = predict(
         onnxruntime.InferenceSession(args.network), np.asarray(image))

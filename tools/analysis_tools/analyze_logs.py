@@ -75,8 +75,9 @@ class Cell(NamedTuple):
         """Four digits, and the highest value if it was not the last."""
         if np.isnan(self.value):
             return '-'
-        more = f' (highest {self.highest:.4g})'
-        return f'{self.value:.4g}' + more * (self.highest > self.value)
+        if self.highest > self.value:
+            return f'{self.value:.4g} (highest {self.highest:.4g})'
+        return f'{self.value:.4g}'
 
 
 class Panel(NamedTuple):

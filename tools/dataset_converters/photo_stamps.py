@@ -37,8 +37,6 @@ from photo_stamps_parts.photos import gather_photos
 from photo_stamps_parts.shapes import draw_material
 from photo_stamps_parts.tree import make_tree
 
-from mmbombo.utils import user_errors
-
 #: Where the configs look for what ``--data`` makes.
 DEFAULT_OUT = dict(photos='data/photo_stamps', shapes='data/shapes')
 # Part of the recorded options: a change of the drawing code that changes
@@ -119,9 +117,9 @@ def parse_args(args=None) -> argparse.Namespace:
     return args
 
 
-@user_errors()
 def main(args=None) -> None:
     args = parse_args(args)
+    from mmbombo.utils import user_errors  # --help needs no torch
     options = dict(
         data=args.data,
         num_train=args.num_train,
@@ -143,7 +141,8 @@ def main(args=None) -> None:
         return gather_photos(args.download_dir, args.stuff)
 
     try:
-        drawn = make_tree(args.out, options, gather, args.jobs)
+        with user_errors():
+            drawn = make_tree(args.out, options, gather, args.jobs)
     except PhotoStampsError as error:
         sys.exit(f'photo_stamps: error: {error}')
     print(f'{args.out}: {"drawn" if drawn else "is there already"}')

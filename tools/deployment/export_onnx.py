@@ -7,11 +7,11 @@ The file takes ``image``, RGB of 0 to 255 as uint8 ``(N, 3, H, W)``, normalizes
 it, and gives ``boxes`` ``(M, 4)`` in its pixels, ``scores``, ``labels`` and
 ``image_index`` ``(M, )`` after NMS, and ``semantic``, class ids as uint8
 ``(N, H, W)``, of the tasks that the network has. N, H and W are free, H and W
-multiples of the metadata's ``divisor``; ``--fixed`` is for one size, which
-exports in a quarter of the time. Class names are metadata, too.
-``demo/onnx_demo.py`` runs it without PyTorch. Tags, saliency and panoptic
-answers are left out. Nothing is written if onnxruntime's answers to
-``--image`` differ from PyTorch's.
+multiples of the metadata's ``divisor``, at least twice the largest stride of
+the detector; ``--fixed`` is for one size, which may be smaller. Class names
+are metadata, too. ``demo/onnx_demo.py`` runs it without PyTorch. Tags,
+saliency and panoptic answers are left out. Nothing is written if onnxruntime's
+answers to ``--image`` differ from PyTorch's.
 """
 import argparse
 from pathlib import Path
@@ -159,7 +159,7 @@ def best_of_level(head: BaseDenseHead, cls_score: Tensor, bbox_pred: Tensor,
     scores = F.pad(scores, (0, cfg['nms_pre']))
     scores, index = scores.topk(cfg['nms_pre'])
     scores = scores * (scores > cfg['score_thr'])
-    cell = (index // classes).clamp(max=priors.shape[0] - 1)
+    cell = index // classes * (scores > 0)  # what was padded has no cell
     if factor is not None:
         scores = scores * per_cell(factor, 1)[..., 0].sigmoid().gather(1, cell)
 
@@ -222,16 +222,26 @@ def check_model(model: nn.Module) -> None:
                             'are not exported')
 
 
+def least_side(network: DeployedNetwork, divisor: int) -> int:
+    """The least side of an image of free size: a map of one cell would be
+    taken for a constant."""
+    strides = [] if network.det is None else [
+        max(x) for x in network.det.head.prior_generator.strides
+    ]
+    return 2 * max([divisor, *strides])
+
+
 def export(network: DeployedNetwork, size: Tuple[int, int], divisor: int,
            fixed: bool):
     """The network as an ``onnx.ModelProto``, without NMS."""
     names = ['candidates', 'candidate_scores', 'candidate_labels'
              ] if network.det is not None else []
     names += ['semantic'] if network.seg is not None else []
+    least = least_side(network, divisor) // divisor
     free = {
         0: Dim('n', min=1),
-        2: divisor * Dim('rows', min=2),
-        3: divisor * Dim('columns', min=2)
+        2: divisor * Dim('rows', min=least),
+        3: divisor * Dim('columns', min=least)
     }
     # one or equal numbers would be taken for constants
     example = (1, 3, *size) if fixed else (2, 3, size[0], size[1] + divisor)
@@ -242,7 +252,11 @@ def export(network: DeployedNetwork, size: Tuple[int, int], divisor: int,
             input_names=['image'], output_names=names, opset_version=OPSET,
             dynamo=True, verbose=False,
             dynamic_shapes=None if fixed else dict(image=free))
-    return program.model_proto
+    network = program.model_proto
+    # onnxruntime shares memory by these shapes, which are wrong where sizes
+    # of levels are rounded up
+    del network.graph.value_info[:]
+    return network
 
 
 def with_nms(network, cfg: dict):
@@ -336,8 +350,12 @@ def main() -> None:
     if any(x % divisor for x in args.size):
         raise UserError(f'--size {args.size[0]} {args.size[1]}: give '
                         f'multiples of {divisor}')
-    network = export(
-        DeployedNetwork(model).eval(), args.size, divisor, args.fixed)
+    deployed = DeployedNetwork(model).eval()
+    least = least_side(deployed, divisor)
+    if min(args.size) < least and not args.fixed:
+        raise UserError(f'--size {args.size[0]} {args.size[1]}: sides must be '
+                        f'{least} or more, or --fixed')
+    network = export(deployed, args.size, divisor, args.fixed)
     if 'det' in model.tasks:
         network = with_nms(network, model.head('det').test_cfg)
     add_metadata(network, model, inferencer.dataset_meta, args.size, divisor)

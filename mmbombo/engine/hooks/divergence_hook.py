@@ -205,7 +205,7 @@ def describe(batches: List[_Batch]) -> str:
 def remedy(runner) -> str:
     """What is left, and what a user can do about it."""
     last = Path(runner.work_dir) / 'last_checkpoint'
-    kept = (f'{last.read_text().strip()} is intact'
+    kept = (f'{last.parent / last.read_text().strip()} is intact'
             if last.is_file() else 'No checkpoint was saved before')
     return (f'{kept}. Lower lr, clip gradients (optim_wrapper.clip_grad), or '
             'look at the batch with tools/misc/replay_batch.py; '

@@ -58,6 +58,8 @@ class WholeCheckpointHook(CheckpointHook):
 
     def after_val_epoch(self, runner, metrics: dict) -> None:
         """Save the best checkpoint, which replaces the one before."""
+        if not hasattr(self, 'file_backend'):  # nothing is trained
+            return
         self._check_save_best(metrics)
         runner.message_hub.update_info(VALIDATED, runner.iter)
         with self._removing_last():

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import PIL
 
-from mmbombo.utils.processes import in_processes
 from . import coco, voc
 from .material import BACKGROUND, PARTS, Material, PhotoStampsError, divide
 from .scene import Scene, draw_scene
@@ -68,6 +67,7 @@ def _recorded_options(out: Path) -> Optional[dict]:
 
 def _draw(root: Path, options: dict, material: Material, jobs: int) -> None:
     """Write the complete tree to ``root``."""
+    from mmbombo.utils.processes import in_processes  # --help needs no torch
     pools = divide(material, options['seed'])
     for folder in (*voc.FOLDERS, *coco.FOLDERS, *(f'{coco.PANOPTIC}/{name}'
                                                   for name in coco.LISTS)):
