@@ -17,6 +17,11 @@ REQUIRED = dict(
     images=('id', 'file_name', 'height', 'width'),
     annotations=('id', 'image_id', 'category_id', 'bbox', 'area'),
     categories=('id', 'name'))
+KEY_TYPES = {
+    **dict.fromkeys(('id', 'image_id', 'category_id'), (int, str)),
+    **dict.fromkeys(('file_name', 'name'), str),
+    **dict.fromkeys(('height', 'width'), (int, float, type(None)))
+}
 #: What ``coco_semantic.py`` writes beside the maps that it draws.
 MAP_RECORD = 'semantic.json'
 
@@ -72,7 +77,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_flag(value: Any) -> bool:
-    return value is None or (_is_number(value) and value in (0, 1))
+    return value is None or (isinstance(value, int) and value in (0, 1))
 
 
 def _is_id(value: Any) -> bool:
@@ -107,13 +112,13 @@ def _check_keys(content: Any, path: str) -> None:
                 raise DatasetError(f'{path}: {part}[{number}] is no object '
                                    '{...}, but ' + _short(entry))
             wrong = [
-                key for key in ('id', 'file_name', 'name')
-                if not _is_id(entry.get(key, ''))
+                key for key in entry
+                if not isinstance(entry[key], KEY_TYPES.get(key, object))
             ]
             if wrong:
-                raise DatasetError(f'{path}: {part}[{number}] has a '
-                                   f'{wrong[0]} that is neither a number nor '
-                                   f'text: {_short(entry[wrong[0]])}')
+                raise DatasetError(
+                    f'{path}: {part}[{number}] has a {wrong[0]} of the wrong '
+                    f'type, {_short(entry[wrong[0]])}')
             missing = [key for key in keys if key not in entry]
             # LVIS has only the address of an image.
             if missing and missing != ['file_name']:

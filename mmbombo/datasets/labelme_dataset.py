@@ -10,7 +10,7 @@ from pycocotools import mask as mask_utils
 
 from mmbombo.registry import DATASETS
 from mmbombo.structures import IGNORE_INDEX
-from .errors import DatasetError, read_json, reading
+from .errors import MALFORMED, DatasetError, read_json, reading
 from .image_size import read_image_size
 
 #: Points that a shape of each type has at least.
@@ -97,10 +97,10 @@ def _read_shape(place: str, shape: dict) -> Tuple[str, np.ndarray]:
     try:
         label, kind = shape['label'], shape.get('shape_type') or 'polygon'
         points = np.asarray(shape['points'], dtype=np.float64)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except MALFORMED as error:
         raise DatasetError(f'{place}: label or points are missing or wrong '
                            f'({error}); correct them') from error
-    if kind not in SHAPES or not isinstance(label, str):
+    if not isinstance(label, str) or str(kind) not in SHAPES:
         raise DatasetError(
             f'{place} ({label}): a {kind} has no area; known are '
             f'{tuple(SHAPES)}. Draw it as one of them, or remove it')

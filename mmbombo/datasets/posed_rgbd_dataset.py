@@ -10,8 +10,7 @@ from mmengine.logging import print_log
 
 from mmbombo.registry import DATASETS
 from mmbombo.structures import BBOX, DEPTH, POSE, SEM_SEG, annotation_kind
-from .coco_json import (check_annotation, check_category_names,
-                        read_coco_json)
+from .coco_json import check_annotation, check_category_names, read_coco_json
 from .errors import DatasetError
 from .seg_ids import build_id_table
 from .source import SourceMixin

@@ -7,10 +7,14 @@ from xml.parsers import expat
 
 from mmbombo.structures import UNLISTED_LABEL
 from mmbombo.structures.image_labels import image_labels
+from mmbombo.utils.unknown_arguments import did_you_mean
 from .errors import DatasetError
 
 #: Tags of objects and their boxes, whatever their case and namespace.
 ALIKE = ('object', 'bndbox', 'bbox', 'boundingbox')
+#: Tags whose misspelling would change what is learned.
+TAGS = ('annotation', 'object', 'name', 'bndbox', 'xmin', 'ymin', 'xmax',
+        'ymax', 'difficult', 'size', 'width', 'height')
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 
 
@@ -55,6 +59,10 @@ def find_objects(path: str,
     objects = list(root.iter('object'))
     known = {node for x in objects for node in x.iter()}
     for node in root.iter():
+        hint = '' if node.tag in TAGS else did_you_mean(
+            node.tag.lower(), TAGS, cutoff=.85)
+        if hint:
+            raise DatasetError(f'{path}: <{node.tag}> is no tag of VOC{hint}')
         name = re.sub(r'.*[:}]|[^a-z]', '', node.tag.lower())
         if node not in known and (name in ALIKE or _is_like_object(node)):
             raise DatasetError(

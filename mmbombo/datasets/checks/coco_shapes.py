@@ -32,7 +32,8 @@ def check_shape(annotation: dict,
                 and min(runs, default=0) >= 0):
             wrong = 'run lengths are corrupt'
         elif sum(runs) != sides[0] * sides[1]:
-            wrong = f'run lengths sum up to {sum(runs)}, not {sides} pixels'
+            wrong = (f'run lengths sum up to {sum(runs)} of '
+                     f'{sides[0] * sides[1]} pixels')
     elif shape is not None:
         wrong = 'neither polygons nor run lengths'
     if wrong:
