@@ -285,7 +285,7 @@ FILE_CASES = [
     (f'{MASKS}/seg_000000.png', Path.unlink, 'seg_train.txt'),
     (f'{MASKS}/val_000001.png', Path.unlink, 'val.txt'),
     ('JPEGImages/det_000006.jpg', halve, 'not an image'),
-    (f'{MASKS}/seg_000006.png', halve, 'cannot be decoded'),
+    (f'{MASKS}/seg_000006.png', halve, 'truncated or not an image'),
     (f'{BOXES}/det_000007.xml', halve, 'not well-formed'),
     ('JPEGImages/seg_000006.jpg', write('<html>404</html>'), 'not an image'),
     (f'{MASKS}/seg_000003.png', mask(lambda x: x[:9, :7]), '7x9'),
