@@ -69,7 +69,8 @@ def drop_programs(checkpoint: Any, path: str) -> None:
 
 def imports_others(text: str) -> bool:
     """Whether MMEngine would import what is not imported yet for a config."""
-    imports = dict(map(_assignment, ast.parse(text).body)).get('custom_imports')
+    imports = dict(map(_assignment,
+                       ast.parse(text).body)).get('custom_imports')
     names = imports.get('imports') if isinstance(imports, dict) else imports
     names = [names] if isinstance(names, str) else names or ()
     return not isinstance(names, (list, tuple)) or any(
