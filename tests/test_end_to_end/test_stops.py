@@ -93,6 +93,20 @@ def test_a_signal_saves_a_checkpoint(commands, stopping, name, where, saved,
     assert len(list(moved.glob('best_*'))) == 1
 
 
+def test_a_training_ends_with_its_workers(stopping, environment, repo,
+                                          tmp_path):
+    """At once, and without a word; Python waits for them."""
+    done = subprocess.run(
+        [sys.executable, repo / 'tools/train.py', stopping.config,
+         '--work-dir', tmp_path],
+        env={**os.environ, **environment, **stopping.env}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert 'DataLoader worker' not in done.stdout
+    last = max(x.stat().st_mtime for x in tmp_path.glob('*/*.log'))
+    assert time.time() - last < 10
+
+
 def test_a_damaged_checkpoint_is_passed_over(commands, stopping):
     work_dir = stopping.folder / 'damaged'
     arguments = ('tools/train.py', stopping.config, '--work-dir', work_dir)

@@ -1,9 +1,11 @@
 # Copyright (c) mmbombo contributors.
 """A runner whose training can be killed at any time."""
+import os
 import re
 import signal
 import zipfile
 from functools import partial
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any, Callable, List, Optional
 
@@ -16,8 +18,8 @@ from mmbombo.engine.hooks.stop_signal_hook import StopSignalHook
 from mmbombo.utils.atomic_write import atomic_file
 from mmbombo.utils.user_errors import UserError
 
-#: How long a worker goes on after a SIGTERM, for the step that is the last.
-SECONDS_LEFT = 20
+#: Whether this process trains, which its workers see.
+TRAINS = RawValue('b', False)
 
 
 class ResumableRunner(Runner):
@@ -33,7 +35,11 @@ class ResumableRunner(Runner):
         hook = StopSignalHook()
         self.register_hook(hook)
         with hook.listening():
-            return super().train()
+            TRAINS.value = True
+            try:
+                return super().train()
+            finally:
+                TRAINS.value = False
 
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any,
@@ -65,23 +71,27 @@ class ResumableRunner(Runner):
     def build_dataloader(*args: Any, **kwargs: Any) -> DataLoader:
         """Build a data loader whose workers leave signals to the trainer."""
         loader = Runner.build_dataloader(*args, **kwargs)
-        loader.worker_init_fn = partial(leave_signals, loader.worker_init_fn)
+        loader.worker_init_fn = partial(leave_signals, loader.worker_init_fn,
+                                        TRAINS)
         return loader
 
 
-def leave_signals(init: Optional[Callable], worker_id: int) -> None:
+def leave_signals(init: Optional[Callable], trains: Any,
+                  worker_id: int) -> None:
     """Let a worker outlive a signal that the whole process group gets.
 
-    The training ends with its next step, for which it needs the workers; at
-    the end of Python, which sends one SIGTERM and waits, they must go.
+    The training ends with its next step, for which it needs the workers. When
+    it is over, SIGTERM is of Python, which waits for their end; PyTorch's own
+    handler ends in this way, too.
     """
 
-    def end_soon(number: int, _: Any) -> None:
+    def hear(number: int, _: Any) -> None:
+        if not trains.value:
+            os._exit(0)
         signal.signal(number, signal.SIG_DFL)
-        signal.alarm(SECONDS_LEFT)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, end_soon)
+    signal.signal(signal.SIGTERM, hear)
     if init is not None:
         init(worker_id)
 
