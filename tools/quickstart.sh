@@ -117,7 +117,7 @@ else
         ${iters:+--iters "$iters"} ${trust[@]+"${trust[@]}"}
     touch "$work_dir/.trained"
 fi
-checkpoint=$(cat "$work_dir/last_checkpoint")
+checkpoint=$work_dir/$(cat "$work_dir/last_checkpoint")
 
 # ----------------------------------------------------- evaluation and picture
 metrics=$work_dir/metrics.json
