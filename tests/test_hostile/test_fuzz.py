@@ -58,10 +58,11 @@ OUTCOMES: Counter = Counter()
 
 def slots(value):
     """All (container, key) in a JSON value."""
-    pairs = [*value.items()] if isinstance(value, dict) else [
-        *enumerate(value)] if isinstance(value, list) else []
-    return [(value, key) for key, _ in pairs] + [
-        slot for _, x in pairs for slot in slots(x)]
+    pairs = [*value.items()] if isinstance(
+        value,
+        dict) else [*enumerate(value)] if isinstance(value, list) else []
+    return [(value, key) for key, _ in pairs
+            ] + [slot for _, x in pairs for slot in slots(x)]
 
 
 def mutate_json(text, mutations):
@@ -80,21 +81,17 @@ def mutate_json(text, mutations):
         else:
             parent[key] = [] if what == TWICE else copy.deepcopy(
                 SCALARS[what % len(SCALARS)])
-    return json.dumps(content).replace(
-        '"DEEP"', '[' * 10**5 + ']' * 10**5).encode()
+    return json.dumps(content).replace('"DEEP"',
+                                       '[' * 10**5 + ']' * 10**5).encode()
 
 
 def mutate_text(text, mutations):
     words = re.findall(r'[\w.\-]+|\s|[^\w\s]', text)
     for place, what in mutations:
         at = place % len(words)
-        changed = {
-            DROP: '',
-            TWICE: words[at] * 2,
-            DEEP: words[at][:9] * 10**4
-        }
-        words[at] = changed[what] if what in changed else WORDS[
-            what % len(WORDS)]
+        changed = {DROP: '', TWICE: words[at] * 2, DEEP: words[at][:9] * 10**4}
+        words[at] = changed[what] if what in changed else WORDS[what %
+                                                                len(WORDS)]
     return ''.join(words).encode('utf-8', 'surrogatepass')
 
 
@@ -138,7 +135,9 @@ def voc(root, type='PartialVOCDataset', **kwargs):
         ann_file='list.txt',
         annotation_kinds=('bbox', 'image_label', 'sem_seg', 'saliency'),
         data_prefix=dict(
-            img_path='', ann_path='', seg_map_path='mask',
+            img_path='',
+            ann_path='',
+            seg_map_path='mask',
             saliency_path='mask'),
         img_suffix='.png',
         metainfo=dict(classes=('cat', ), seg_classes=('cat', 'dog')),
@@ -171,7 +170,10 @@ def yolo(root):
 
 def labelme(root, kind):
     return wrap(
-        root, kind, type='LabelMeDataset', data_prefix=dict(img_path=f'{root}/lm'))
+        root,
+        kind,
+        type='LabelMeDataset',
+        data_prefix=dict(img_path=f'{root}/lm'))
 
 
 def tags(root):
@@ -182,7 +184,7 @@ def tags(root):
             data_prefix=dict(img_path=str(root)),
             metainfo=dict(cls_classes=('cat', )),
             pipeline=LOAD,
-        test_mode=True))[0]
+            test_mode=True))[0]
 
 
 def posed(root):
@@ -198,7 +200,7 @@ def posed(root):
             intrinsics='k.txt',
             depth_scale=1000,
             pipeline=LOAD,
-        test_mode=True))[0]
+            test_mode=True))[0]
 
 
 def stanford(root):
@@ -209,12 +211,14 @@ def stanford(root):
             data_root=f'{root}/stanford',
             scenes=('area_1', ),
             pipeline=LOAD,
-        test_mode=True))[0]
+            test_mode=True))[0]
 
 
 def shapes(root):
     content = read_coco_json(f'{root}/coco.json')
-    return [semantic.draw_map((40, 60), [(x, 1)]) for x in content['annotations']]
+    return [
+        semantic.draw_map((40, 60), [(x, 1)]) for x in content['annotations']
+    ]
 
 
 #: File, how it is changed, what reads it.
@@ -229,18 +233,18 @@ READERS = {
     'id_list': ('list.txt', mutate_text, voc),
     'yolo': ('1.txt', mutate_text, yolo),
     'yolo_names': ('data.yaml', mutate_text, yolo),
-    'labelme_boxes': ('lm/1.json', mutate_json,
-                      lambda root: labelme(root, 'bbox')),
-    'labelme_masks': ('lm/1.json', mutate_json,
-                      lambda root: labelme(root, 'sem_seg')),
+    'labelme_boxes':
+    ('lm/1.json', mutate_json, lambda root: labelme(root, 'bbox')),
+    'labelme_masks':
+    ('lm/1.json', mutate_json, lambda root: labelme(root, 'sem_seg')),
     'tags': ('tags.csv', mutate_text, tags),
     'pose': ('scene/1.pose.txt', mutate_text, posed),
     'intrinsics': ('scene/k.txt', mutate_text, posed),
     'depth': ('scene/1.depth.png', mutate_bytes, posed),
     'stanford_pose': ('stanford/area_1/data/pose/camera_0_office_1_frame_0_'
                       'domain_pose.json', mutate_json, stanford),
-    'stanford_labels': ('stanford/assets/semantic_labels.json', mutate_json,
-                        stanford),
+    'stanford_labels':
+    ('stanford/assets/semantic_labels.json', mutate_json, stanford),
     'image': ('1.png', mutate_bytes, voc),
     'mask': ('mask/1.png', mutate_bytes, voc),
 }
@@ -268,41 +272,47 @@ def write_all(root):
     camera = [[50, 0, 30], [0, 50, 20], [0, 0, 1]]
     pose = np.eye(4)[:3].tolist()
     texts = {
-        'list.txt': '1\n',
-        '1.txt': '0 .5 .5 .2 .2\n1 .1 .2 .3 .2 .3 .9 .25 1\n',
-        'data.yaml': 'train: images\nnames: {0: cat, 1: dog}\nnc: 2\n',
-        'tags.csv': 'file,labels\n1.png,cat;cat\n',
-        '1.xml': '<annotation><size><width>60</width><height>40</height>'
+        'list.txt':
+        '1\n',
+        '1.txt':
+        '0 .5 .5 .2 .2\n1 .1 .2 .3 .2 .3 .9 .25 1\n',
+        'data.yaml':
+        'train: images\nnames: {0: cat, 1: dog}\nnc: 2\n',
+        'tags.csv':
+        'file,labels\n1.png,cat;cat\n',
+        '1.xml':
+        '<annotation><size><width>60</width><height>40</height>'
         '</size><object><name>cat</name><difficult>0</difficult><bndbox>'
         '<xmin>5</xmin><ymin>5</ymin><xmax>24</xmax><ymax>20</ymax>'
         '</bndbox></object></annotation>',
-        'scene/1.pose.txt': '1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n',
-        'scene/k.txt': '50 0 30\n0 50 20\n0 0 1\n',
+        'scene/1.pose.txt':
+        '1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n',
+        'scene/k.txt':
+        '50 0 30\n0 50 20\n0 0 1\n',
     }
-    annotation = dict(
-        image_id=1, category_id=3, bbox=BOX, area=320, iscrowd=0)
+    annotation = dict(image_id=1, category_id=3, bbox=BOX, area=320, iscrowd=0)
     run_lengths = dict(size=[40, 60], counts=[5, 2395])
     contents = {
-        'coco.json': dict(
+        'coco.json':
+        dict(
             images=[dict(id=1, file_name='1.png', height=40, width=60)],
             annotations=[
                 dict(annotation, id=7, segmentation=SQUARE),
                 dict(annotation, id=8, segmentation=run_lengths)
             ],
             categories=[dict(id=3, name='cat')]),
-        'lm/1.json': dict(
+        'lm/1.json':
+        dict(
             imagePath='../1.png',
             shapes=[
                 dict(
-                    label='cat',
-                    points=[[12, 12], [18, 18]],
-                    shape_type=shape) for shape in ('rectangle', 'circle')
+                    label='cat', points=[[12, 12], [18, 18]], shape_type=shape)
+                for shape in ('rectangle', 'circle')
             ]),
-        name.format('pose') + 'json': dict(
-            camera_k_matrix=camera, camera_rt_matrix=pose),
-        'stanford/assets/semantic_labels.json': [
-            f'{x}_1_office_1_area_1' for x in ('wall', 'chair')
-        ],
+        name.format('pose') + 'json':
+        dict(camera_k_matrix=camera, camera_rt_matrix=pose),
+        'stanford/assets/semantic_labels.json':
+        [f'{x}_1_office_1_area_1' for x in ('wall', 'chair')],
     }
     texts.update((path, json.dumps(x)) for path, x in contents.items())
     for path, text in texts.items():

@@ -58,7 +58,8 @@ BROKEN = {
     'png_half': PNG[:len(PNG) // 2],
     'png_crc_of_header': spoil(PNG, 29),
     'png_crc_of_data': spoil(PNG, -17),
-    'png_data': spoil(PNG, len(PNG) // 2),
+    'png_data': spoil(PNG,
+                      len(PNG) // 2),
     'png_no_side': png(0, 40, 8),
     'jpeg_magic': JPEG[:3],
     'jpeg_half': JPEG[:len(JPEG) // 2],
@@ -102,8 +103,8 @@ def make(root, kinds=('sem_seg', )):
         data_root=str(root),
         ann_file='list.txt',
         annotation_kinds=kinds,
-        data_prefix=dict(img_path='', seg_map_path='mask',
-                         saliency_path='mask'),
+        data_prefix=dict(
+            img_path='', seg_map_path='mask', saliency_path='mask'),
         img_suffix='.png',
         metainfo=dict(classes=('cat', ), seg_classes=('background', 'cat')),
         pipeline=[
@@ -153,8 +154,10 @@ def test_odd_images_are_read(voc, name):
 def test_maps(voc, name, kind):
     path = voc / 'mask/b.png'
     path.write_bytes(BOMB if name == 'bomb' else BROKEN[name])
-    with pytest.raises(DatasetError, match=LARGE if name == 'bomb' else
-                       'truncated or not an image') as error:
+    with pytest.raises(
+            DatasetError,
+            match=LARGE
+            if name == 'bomb' else 'truncated or not an image') as error:
         if kind == 'depth':
             read_depth(str(path), 1000, ())
         else:
