@@ -1,6 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """Train a model: ``python tools/train.py CONFIG [options]``."""
 import argparse
+import gc
 import os
 import os.path as osp
 import sys
@@ -146,6 +147,7 @@ def main() -> None:
         lock = lock_folder(cfg.work_dir)  # noqa: F841  # held until the end
     prepare_cpu_processes(cfg)
     status = train(cfg)
+    gc.collect()  # the workers of a runner that is let go end at once
     leave_process_group()
     sys.exit(status)
 

@@ -16,6 +16,9 @@ from mmbombo.engine.hooks.stop_signal_hook import StopSignalHook
 from mmbombo.utils.atomic_write import atomic_file
 from mmbombo.utils.user_errors import UserError
 
+#: How long a worker goes on after a SIGTERM, for the step that is the last.
+SECONDS_LEFT = 20
+
 
 class ResumableRunner(Runner):
     """Saves whole checkpoints, when it is stopped too, and resumes from one.
@@ -69,12 +72,16 @@ class ResumableRunner(Runner):
 def leave_signals(init: Optional[Callable], worker_id: int) -> None:
     """Let a worker outlive a signal that the whole process group gets.
 
-    The training ends with its next step, for which it needs the workers. A
-    second SIGTERM, such as PyTorch's to a worker that hangs, ends one.
+    The training ends with its next step, for which it needs the workers; at
+    the end of Python, which sends one SIGTERM and waits, they must go.
     """
+
+    def end_soon(number: int, _: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        signal.alarm(SECONDS_LEFT)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM,
-                  lambda number, _: signal.signal(number, signal.SIG_DFL))
+    signal.signal(signal.SIGTERM, end_soon)
     if init is not None:
         init(worker_id)
 
