@@ -15,9 +15,9 @@ from .draw_seed import seeded_draw
 from .errors import DatasetError
 from .image_list import keep_listed
 from .image_size import refuse_large
-from .unlisted_categories import UNLISTED_KEY
 from .transforms.load_partial_annotations import LoadPartialAnnotations
 from .transforms.recorded_moves import move_maps
+from .unlisted_categories import UNLISTED_KEY
 
 
 class SourceMixin:
@@ -52,12 +52,11 @@ class SourceMixin:
             test_mode=test_mode,
             **kwargs)
 
-    def declare(
-        self,
-        annotation_kinds: Sequence[str],
-        source: str,
-        data_help: str = '',
-        incomplete_classes: Sequence[str] = ()) -> None:
+    def declare(self,
+                annotation_kinds: Sequence[str],
+                source: str,
+                data_help: str = '',
+                incomplete_classes: Sequence[str] = ()) -> None:
         """Set what the source is; called before the data are read."""
         self.annotation_kinds = check_kinds(annotation_kinds)
         self.source = source
@@ -123,8 +122,8 @@ class SourceMixin:
                     f'source {self.source!r}: annotation_kinds declares '
                     f'{kind!r}; name the folder of the maps, '
                     f'data_prefix=dict({key}=...)')
-            info[key] = osp.join(prefix[key], map_name(info['img_path'],
-                                                       images))
+            info[key] = osp.join(prefix[key],
+                                 map_name(info['img_path'], images))
 
     def full_init(self) -> None:
         """Read the list of images, and load the first one of it."""

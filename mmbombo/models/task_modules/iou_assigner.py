@@ -55,12 +55,9 @@ class IoUAssigner(BaseAssigner):
         """
         boxes = get_box_tensor(gt_instances.bboxes)
         priors = pred_instances.priors
-        overlaps = torch.cat(
-            [  # in parts: what it needs meanwhile is larger
-                bbox_overlaps(boxes, part)
-                for part in priors.split(CHUNK // (len(boxes) + 1))
-            ],
-            1)
+        # in parts: what it needs meanwhile is larger
+        parts = priors.split(CHUNK // (len(boxes) + 1))
+        overlaps = torch.cat([bbox_overlaps(boxes, x) for x in parts], dim=1)
         values, gt_inds = nearest_boxes(overlaps)
         ignored = (values >= self.neg_iou_thr) & (values < self.pos_iou_thr)
         positive = values >= self.pos_iou_thr
