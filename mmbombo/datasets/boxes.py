@@ -12,6 +12,9 @@ from .errors import DatasetError
 #: How far, in pixels, a box may reach out of the image: annotation tools
 #: round, and some count from 0 where VOC counts from 1.
 OVERSHOOT = 1.0
+#: Most boxes of an image: losses compare each with all priors. So many take
+#: GFL 2 GB at 640 pixels, and MMDetection's RetinaNet 18.
+MAX_BOXES = 5000
 
 
 def fit_box(box: Sequence[float], width: int,
@@ -56,6 +59,9 @@ def fit_instances(results: Dict[str, Any]) -> List[dict]:
     height, width = results['ori_shape'][:2]
     instances = results['instances']
     place = results.get('xml_path') or results['img_path']
+    if len(instances) > MAX_BOXES:
+        raise DatasetError(f'{place}: {len(instances)} boxes, more than '
+                           f'{MAX_BOXES}; cut the image into tiles')
     doubt = find_doubt((results.get('height'), results.get('width')),
                        (height, width), [x['bbox'] for x in instances])
     if doubt:

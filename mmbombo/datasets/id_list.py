@@ -1,7 +1,7 @@
 # Copyright (c) mmbombo contributors.
 from typing import Dict
 
-from .errors import DatasetError
+from .errors import DatasetError, reading
 
 
 def read_ids(path: str) -> Dict[str, int]:
@@ -10,7 +10,8 @@ def read_ids(path: str) -> Dict[str, int]:
     Raises ``DatasetError`` naming a line that is no id, or repeats one.
     """
     lines: Dict[str, int] = {}
-    with open(path, encoding='utf-8') as file:
+    with reading(path, 'a list of image ids'), \
+            open(path, encoding='utf-8') as file:
         content = [line.strip() for line in file]
     for number, line in enumerate(content, start=1):
         if not line:

@@ -9,7 +9,7 @@ from mmengine.fileio import list_dir_or_file
 from mmbombo.registry import DATASETS
 from mmbombo.structures import IMAGE_LABEL, SALIENCY, SEM_SEG
 from mmbombo.structures.image_labels import image_labels
-from .errors import DatasetError
+from .errors import DatasetError, reading
 from .seg_ids import build_id_table
 from .source import SourceMixin
 
@@ -95,7 +95,8 @@ class ImageLabelDataset(SourceMixin, BaseDataset):
 
     def _read_csv(self) -> List[dict]:
         self.require_place(self.ann_file, 'ann_file')
-        with open(self.ann_file, newline='', encoding='utf-8-sig') as file:
+        with reading(self.ann_file, 'a CSV file'), \
+                open(self.ann_file, newline='', encoding='utf-8-sig') as file:
             rows = [(number, row)
                     for number, row in enumerate(csv.reader(file), start=1)
                     if row]

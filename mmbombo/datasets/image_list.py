@@ -3,7 +3,7 @@
 import os.path as osp
 from typing import Dict, List
 
-from .errors import DatasetError, list_problems
+from .errors import DatasetError, list_problems, reading
 
 
 def keep_listed(data_list: List[dict], path: str) -> List[dict]:
@@ -15,7 +15,8 @@ def keep_listed(data_list: List[dict], path: str) -> List[dict]:
     """
     if not osp.isfile(path):
         raise DatasetError(f"filter_cfg['image_list'] {path!r} does not exist")
-    with open(path, encoding='utf-8') as file:
+    with reading(path, 'a list of images'), \
+            open(path, encoding='utf-8') as file:
         lines = [line.strip() for line in file if line.strip()]
     found: Dict[str, List[dict]] = {line: [] for line in lines}
     for info in data_list:

@@ -49,7 +49,7 @@ def open_image(path: str,
 
 def too_large(error: Image.DecompressionBombError) -> str:
     """What to say of an image that has too many pixels."""
-    size = str(error).partition(',')[0]
+    size = str(error).partition(' exceeds')[0]
     return (f'{size}, more than {MAX_PIXELS}: it is not decoded. Scale or cut '
             'it, or set MMBOMBO_MAX_PIXELS in the environment')
 

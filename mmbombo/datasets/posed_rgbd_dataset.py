@@ -274,7 +274,8 @@ class PosedRGBDDataset(SourceMixin, BaseDataset):
 
 def check_intrinsics(matrix: Sequence, place: str) -> np.ndarray:
     """The matrix (3, 3) to pixels."""
-    matrix = np.asarray(matrix, dtype=np.float64)[:3, :3]
+    matrix = np.asarray(matrix, dtype=np.float64)
+    matrix = matrix[:3, :3] if matrix.ndim == 2 else matrix
     if matrix.shape != (3, 3) or not np.allclose(matrix[2], (0, 0, 1)):
         raise DatasetError(
             f'{place}: intrinsics are a matrix 3x3 with 0 0 1 in its last row,'

@@ -12,6 +12,7 @@ from PIL import Image
 
 from mmbombo.datasets import (DatasetError, PartialAnnotationDataset,
                               PartialVOCDataset)
+from mmbombo.datasets.boxes import MAX_BOXES
 from mmbombo.datasets.coco_json import read_coco_json
 
 NAN, INF = float('nan'), float('inf')
@@ -158,7 +159,7 @@ YOLO = [
         ('1e999 .5 .5 .2 .2', 'class inf'), ('nan .5 .5 .2 .2', 'class nan'),
         ('0 .5 .5 .2 .2 .1 .1', None), ('0 .5 .5 .2 .2 .1', 'correct the'),
         ('\0', 'correct the line'), ('[0, 1]', 'correct the line'),
-        ('', None), ('\n\n', None))],
+        ('', 'has an object'), ('\n\n', 'has an object'))],
 ]
 LABELME = [
     *[(f'points={str(x)[:24]}', ('points', x), message) for x, message in (
@@ -255,6 +256,23 @@ def test_a_file_of_two_images(root):
            lambda: read_coco(root))
 
 
+@pytest.mark.parametrize('number, message', [
+    (0, r'none of the 1 images of .* has an object \(bbox\)'),
+    (MAX_BOXES, None),
+    (MAX_BOXES + 1, '5001 boxes, more than 5000'),
+])
+def test_number_of_boxes(root, number, message):
+    content = coco()
+    box = content['annotations'].pop()
+    content['annotations'] = [dict(box, id=k) for k in range(number)]
+    (root / 'coco.json').write_text(json.dumps(content))
+    if message is None:
+        assert len(read_coco(root)[0]['gt_bboxes']) == number
+        return
+    with pytest.raises(DatasetError, match=message):
+        read_coco(root)
+
+
 @pytest.mark.parametrize('kind', ['PartialVOCDataset', 'mmdet.XMLDataset'])
 @cases(VOC)
 def test_voc(root, kind, mutation, message):
@@ -290,8 +308,9 @@ def test_voc(root, kind, mutation, message):
 def test_yolo(root, mutation, message):
     path = root / '1.txt'
     path.write_text(mutation)
+    place = root if message == 'has an object' else path
     expect(
-        message, path, lambda: wrap(
+        message, place, lambda: wrap(
             type='YOLODataset',
             data_prefix=dict(img_path=str(root), label_path=str(root)),
             metainfo=dict(classes=('cat', ))))

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from mmbombo.registry import TASK_UTILS
 
+#: Pairs of a box and an anchor that are compared at once.
+CHUNK = 2**24
+
 
 @TASK_UTILS.register_module()
 class IoUAssigner(BaseAssigner):
@@ -51,7 +54,10 @@ class IoUAssigner(BaseAssigner):
         that an anchor is ignored for, or -1.
         """
         boxes = get_box_tensor(gt_instances.bboxes)
-        overlaps = bbox_overlaps(boxes, pred_instances.priors)
+        priors = pred_instances.priors
+        # in parts: what it needs meanwhile is larger
+        parts = priors.split(CHUNK // (len(boxes) + 1))
+        overlaps = torch.cat([bbox_overlaps(boxes, x) for x in parts], dim=1)
         values, gt_inds = nearest_boxes(overlaps)
         ignored = (values >= self.neg_iou_thr) & (values < self.pos_iou_thr)
         positive = values >= self.pos_iou_thr
