@@ -7,8 +7,9 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 
 from mmbombo.registry import TRANSFORMS
-from mmbombo.structures import (BBOX, DEPTH, IMAGE_LABEL, REGIONS, SALIENCY,
-                                SEM_SEG, annotation_kind, check_kinds)
+from mmbombo.structures import (DEPTH, IMAGE_LABEL, REGIONS, SALIENCY, SEM_SEG,
+                                annotation_kind, check_kinds)
+from .checks.objects_check import warn_without_objects
 from .checks.refused_transforms import refuse_by_name
 from .checks.training_pipeline import check_training_pipeline, is_augmentation
 from .draw_seed import seeded_draw
@@ -17,7 +18,6 @@ from .image_list import keep_listed
 from .image_size import refuse_large
 from .transforms.load_partial_annotations import LoadPartialAnnotations
 from .transforms.recorded_moves import move_maps
-from .unlisted_categories import UNLISTED_KEY
 
 
 class SourceMixin:
@@ -131,6 +131,7 @@ class SourceMixin:
             return
         self._check_incomplete_classes()
         super().full_init()
+        warn_without_objects(self)
         for index in self.first_indices():
             try:
                 self.load(index)
@@ -142,25 +143,11 @@ class SourceMixin:
         """The images that ``filter_cfg['image_list']`` names, or all."""
         path = (self.filter_cfg or {}).get('image_list')
         if path is None:
-            return self._require_objects(super().filter_data())
+            return super().filter_data()
         try:
-            return self._require_objects(keep_listed(self.data_list, path))
+            return keep_listed(self.data_list, path)
         except DatasetError as error:
             raise DatasetError(f'source {self.source!r}: {error}') from error
-
-    def _require_objects(self, infos: List[dict]) -> List[dict]:
-        """Refuse a source of which no image shows an object: rather, they are
-        in another place or have other names."""
-        if not self.pipeline.transforms:  # a part of a ConcatSource
-            return infos
-        for kind in {BBOX, IMAGE_LABEL} & {*self.annotation_kinds}:
-            if infos and not any(_shows(x, kind) for x in infos):
-                raise DatasetError(
-                    f'source {self.source!r}: none of the {len(infos)} images '
-                    f'of {self.place} has an object ({kind}). Correct paths '
-                    'and classes; join images known to show none with others '
-                    'by ConcatSource')
-        return infos
 
     def _check_incomplete_classes(self) -> None:
         """Refuse what is no list of detection classes."""
@@ -233,14 +220,6 @@ class SourceMixin:
         """The transformed sample; its randomness comes from ``idx``."""
         with seeded_draw(idx):
             return super().__getitem__(int(idx))
-
-
-def _shows(info: dict, kind: str) -> bool:
-    """Whether an image shows an object, as far as its list says."""
-    if kind == BBOX:
-        return bool(info.get('instances', True) or info.get(UNLISTED_KEY))
-    return bool(info.get('present')) or max(info.get('image_labels', (0, ))) \
-        > 0
 
 
 def kinds_after(transforms: Sequence[Callable],

@@ -130,7 +130,10 @@ def _read_side(path: str, root: ElementTree.Element,
     if text and not _is_number(text):
         raise DatasetError(f'{path}: <size><{tag}> is {text!r}, where a number'
                            ' is due')
-    return float(text) if text else None
+    if not text:
+        return None
+    side = float(text)
+    return int(side) if side.is_integer() else side
 
 
 def _read_object(path: str, number: int, node: ElementTree.Element,

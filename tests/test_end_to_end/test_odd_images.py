@@ -21,13 +21,8 @@ WEAK_LOSSES = dict(
 
 
 def without_objects(root, voc):
-    """Annotated, and known to be empty but for what is difficult on one, or
-    the source would be refused; no batch has a positive."""
-    first, *others = voc.ids(root, 'det_train')
-    boxes = voc.files(root, first).boxes
-    boxes.write_text(
-        re.sub(r'<difficult>0', '<difficult>1', boxes.read_text()))
-    for image_id in others:
+    """Annotated, and known to be empty; no batch has a positive."""
+    for image_id in voc.ids(root, 'det_train'):
         voc.files(root, image_id).boxes.write_text(EMPTY_XML)
     fill_masks(root, voc, 0)
 
