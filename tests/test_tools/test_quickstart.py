@@ -44,8 +44,7 @@ case "$script" in
         echo "$* ${SHAPES_ROOT:-}" >"$(value --save-path)" ;;
     train.py)
         mkdir -p "$(value --work-dir)"
-        echo "$(value --work-dir)/iter.pth" \
-            >"$(value --work-dir)/last_checkpoint" ;;
+        echo iter.pth >"$(value --work-dir)/last_checkpoint" ;;
     mobilenet_v2.py | test.py | contact_sheet.py)
         mkdir -p "$(dirname "$(value --out)")"
         touch "$(value --out)" ;;
