@@ -164,6 +164,16 @@ def check_category_names(content: Dict[str, Any], path: str,
             f'{remedy}')
 
 
+def read_map_record(path: str) -> List[str]:
+    """The classes of the maps that ``coco_semantic.py`` drew."""
+    what = 'a record of coco_semantic.py: draw the maps again'
+    with reading(path, what):
+        classes = list(read_json(path, what)['classes'])
+        if not all(isinstance(x, str) for x in classes):
+            raise TypeError('classes that are no text')
+    return classes
+
+
 def check_map_record(folder: str, seg_classes: Sequence[str]) -> None:
     """Raise ``DatasetError`` if the maps of a folder were drawn for other
     classes, or in another order. Without a record there is nothing to
@@ -171,9 +181,7 @@ def check_map_record(folder: str, seg_classes: Sequence[str]) -> None:
     path = osp.join(folder, MAP_RECORD)
     if not osp.isfile(path):
         return
-    what = 'a record of coco_semantic.py: draw the maps again'
-    with reading(path, what):
-        drawn = list(read_json(path, what)['classes'])
+    drawn = read_map_record(path)
     for index, (name, own) in enumerate(zip_longest(drawn, seg_classes)):
         if name != own:
             raise DatasetError(

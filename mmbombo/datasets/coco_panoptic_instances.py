@@ -7,7 +7,8 @@ from mmdet.datasets.api_wrappers import COCO, COCOPanoptic
 
 from mmbombo.registry import DATASETS
 from .checks.coco_shapes import check_shape
-from .errors import DatasetError
+from .coco_json import check_annotation
+from .errors import DatasetError, reading
 
 
 class _ByName:
@@ -16,8 +17,6 @@ class _ByName:
     def __init__(self, path: str) -> None:
         self.path = path
         super().__init__(path)
-        for annotation in self.dataset.get('annotations', ()):
-            check_shape(annotation, path)
 
     def get_cat_ids(self, cat_names: Sequence[str]) -> List[int]:
         ids = {x['name']: i for i, x in self.cats.items()}
@@ -29,11 +28,26 @@ class _ByName:
 
 
 class _Coco(_ByName, COCO):
-    pass
+
+    def createIndex(self) -> None:
+        for annotation in self.dataset['annotations']:
+            check_annotation(annotation, self.path)
+            check_shape(annotation, self.path)
+            if not annotation.get('segmentation'):
+                raise DatasetError(f'{self.path}: annotation '
+                                   f'{annotation.get("id")} has no '
+                                   'segmentation; draw it, or remove it')
+        super().createIndex()
 
 
 class _CocoPanoptic(_ByName, COCOPanoptic):
-    pass
+
+    def createIndex(self) -> None:
+        for annotation in self.dataset['annotations']:
+            for segment in annotation['segments_info']:
+                check_annotation(
+                    dict(segment, image_id=annotation['image_id']), self.path)
+        super().createIndex()
 
 
 class _Instances(CocoDataset):
@@ -68,18 +82,22 @@ class CocoPanopticInstanceDataset(CocoPanopticDataset):
             raise DatasetError(
                 f'metainfo: classes={classes} do not begin with '
                 f'thing_classes={things}')
-        data_list = super().load_data_list()
+        with reading(self.ann_file, 'a file of COCO panoptic segments'):
+            data_list = super().load_data_list()
+        if not data_list:
+            raise DatasetError(f'{self.ann_file} lists no image')
         ann_file = osp.join(self.data_root or '', self.instance_ann_file)
-        instances = _Instances(
-            ann_file=ann_file,
-            data_prefix=dict(img=''),
-            metainfo=dict(classes=things),
-            backend_args=self.backend_args,
-            lazy_init=True)
-        found = {
-            x['img_id']: x['instances']
-            for x in instances.load_data_list()
-        }
+        with reading(ann_file, 'a file of COCO instances'):
+            instances = _Instances(
+                ann_file=ann_file,
+                data_prefix=dict(img=''),
+                metainfo=dict(classes=things),
+                backend_args=self.backend_args,
+                lazy_init=True)
+            found = {
+                x['img_id']: x['instances']
+                for x in instances.load_data_list()
+            }
         for data in data_list:
             if data['img_id'] not in found:
                 raise DatasetError(
@@ -88,3 +106,11 @@ class CocoPanopticInstanceDataset(CocoPanopticDataset):
                     'instance_ann_file of the same images?')
             data['instances'] = found[data['img_id']]
         return data_list
+
+    def prepare_data(self, idx: int) -> dict:
+        """A sample; ``DatasetError`` says where a missing file is listed."""
+        try:
+            return super().prepare_data(idx)
+        except FileNotFoundError as error:
+            raise DatasetError(f'{self.ann_file}: {error.filename or error} '
+                               'does not exist; restore it') from error

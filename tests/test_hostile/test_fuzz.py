@@ -13,6 +13,7 @@ import resource
 import sys
 from collections import Counter
 from pathlib import Path
+from shutil import copyfile
 
 import numpy as np
 import pytest
@@ -27,9 +28,11 @@ from mmbombo.datasets.posed_rgbd_dataset import read_boxes
 from mmbombo.registry import DATASETS
 from mmbombo.utils import UserError
 
-CONVERTERS = Path(__file__).resolve().parents[2] / 'tools/dataset_converters'
-sys.path.insert(0, str(CONVERTERS))  # where the tools find their parts
-semantic = load_script(CONVERTERS / 'coco_semantic.py')
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+for folder in (TOOLS, TOOLS / 'dataset_converters'):
+    sys.path.insert(0, str(folder))  # where tools find their parts
+semantic = load_script(TOOLS / 'dataset_converters/coco_semantic.py')
+new_config = load_script(TOOLS / 'new_config.py')
 NUM = int(os.environ.get('MMBOMBO_FUZZ', 0))
 SCALARS = [
     None, True, 0, 1, -1, 2, .5, 1e308, -1e308, 10**400,
@@ -221,6 +224,39 @@ def shapes(root):
     ]
 
 
+def panoptic(root):
+    ann_file = dict(ann_file='panoptic.json', instance_ann_file='coco.json')
+    return DATASETS.build(
+        dict(
+            type='CocoPanopticInstanceDataset',
+            data_root=str(root),
+            data_prefix=dict(img='', seg='panoptic'),
+            metainfo=dict(
+                classes=('cat', 'sky'),
+                thing_classes=('cat', ),
+                stuff_classes=('sky', )),
+            pipeline=[LOAD[0], dict(type='LoadPanopticInstances')],
+            test_mode=True,
+            **ann_file))[0]
+
+
+def own(root, *options):
+    """The config that new_config.py writes for data of a format."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'argv', ['', *options, '--out', 'own.py'])
+        args = new_config.parse_args()
+    plan = new_config.make_plan(args, Path('own.py'))
+    return new_config.write_config(plan), new_config.write_report(plan)
+
+
+def own_boxes(root, place):
+    return own(root, '--boxes', f'{root}/own/{place}')
+
+
+def own_masks(root):
+    return own(root, '--masks', f'{root}/own/masks/masks')
+
+
 #: File, how it is changed, what reads it.
 READERS = {
     'coco': ('coco.json', mutate_json, coco),
@@ -247,12 +283,33 @@ READERS = {
     ('stanford/assets/semantic_labels.json', mutate_json, stanford),
     'image': ('1.png', mutate_bytes, voc),
     'mask': ('mask/1.png', mutate_bytes, voc),
+    'panoptic': ('panoptic.json', mutate_json, panoptic),
+    'panoptic_instances': ('coco.json', mutate_json, panoptic),
+    'panoptic_map': ('panoptic/1.png', mutate_bytes, panoptic),
+    'own_coco': ('own/coco/coco.json', mutate_json,
+                 lambda root: own_boxes(root, 'coco/coco.json')),
+    'own_voc':
+    ('own/voc/1.xml', mutate_text, lambda root: own_boxes(root, 'voc')),
+    'own_yolo': ('own/yolo/labels/1.txt', mutate_text,
+                 lambda root: own_boxes(root, 'yolo')),
+    'own_yolo_names': ('own/yolo/data.yaml', mutate_text,
+                       lambda root: own_boxes(root, 'yolo')),
+    'own_labelme':
+    ('own/lm/1.json', mutate_json, lambda root: own_boxes(root, 'lm')),
+    'own_tags': ('own/tags/tags.csv', mutate_text,
+                 lambda root: own(root, '--tags', f'{root}/own/tags/tags.csv')
+                 ),
+    'own_masks': ('own/masks/masks/1.png', mutate_bytes, own_masks),
+    'own_mask_names': ('own/masks/classes.txt', mutate_text, own_masks),
+    'own_record': ('own/record/semantic.json', mutate_json, lambda root: own(
+        root, '--masks', f'{root}/own/masks/masks', '--mask-classes',
+        f'{root}/own/record/semantic.json')),
 }
 
 
 def write_all(root):
     """A valid file of each format, of an image (40 high, 60 wide)."""
-    for folder in ('lm', 'mask', 'scene', 'stanford/assets',
+    for folder in ('lm', 'mask', 'panoptic', 'scene', 'stanford/assets',
                    *(f'stanford/area_1/data/{x}'
                      for x in ('rgb', 'pose', 'semantic', 'depth'))):
         (root / folder).mkdir(parents=True)
@@ -269,6 +326,7 @@ def write_all(root):
     indices = np.zeros((40, 60, 3), np.uint8)
     indices[:9, :, 2] = 1
     Image.fromarray(indices).save(root / (name.format('semantic') + 'png'))
+    Image.fromarray(indices[:, :, ::-1]).save(root / 'panoptic/1.png')
     camera = [[50, 0, 30], [0, 50, 20], [0, 0, 1]]
     pose = np.eye(4)[:3].tolist()
     texts = {
@@ -291,6 +349,7 @@ def write_all(root):
         '50 0 30\n0 50 20\n0 0 1\n',
     }
     annotation = dict(image_id=1, category_id=3, bbox=BOX, area=320, iscrowd=0)
+    segment = dict(bbox=BOX, area=320, iscrowd=0)
     run_lengths = dict(size=[40, 60], counts=[5, 2395])
     contents = {
         'coco.json':
@@ -309,6 +368,22 @@ def write_all(root):
                     label='cat', points=[[12, 12], [18, 18]], shape_type=shape)
                 for shape in ('rectangle', 'circle')
             ]),
+        'panoptic.json':
+        dict(
+            images=[dict(id=1, file_name='1.jpg', height=40, width=60)],
+            annotations=[
+                dict(
+                    image_id=1,
+                    file_name='1.png',
+                    segments_info=[
+                        dict(segment, id=1, category_id=3),
+                        dict(segment, id=0, category_id=4)
+                    ])
+            ],
+            categories=[
+                dict(id=3, name='cat', isthing=1),
+                dict(id=4, name='sky', isthing=0)
+            ]),
         name.format('pose') + 'json':
         dict(camera_k_matrix=camera, camera_rt_matrix=pose),
         'stanford/assets/semantic_labels.json':
@@ -317,6 +392,37 @@ def write_all(root):
     texts.update((path, json.dumps(x)) for path, x in contents.items())
     for path, text in texts.items():
         (root / path).write_text(text)
+    write_own(root)
+
+
+def write_own(root):
+    """Folders as users have them, of four images."""
+    for folder in ('coco', 'voc', 'yolo/labels', 'yolo/images', 'lm', 'tags',
+                   'masks/masks', 'masks/images', 'record'):
+        (root / 'own' / folder).mkdir(parents=True)
+    content = json.loads((root / 'coco.json').read_text())
+    content['images'] = [
+        dict(content['images'][0], id=i, file_name=f'{i}.png')
+        for i in range(1, 5)
+    ]
+    texts = {
+        'coco/coco.json': json.dumps(content),
+        'yolo/data.yaml': (root / 'data.yaml').read_text(),
+        'tags/tags.csv': ''.join(f'{i}.png,cat;dog\n' for i in range(1, 5)),
+        'masks/classes.txt': 'cat\ndog\n',
+        'record/semantic.json': '{"classes": ["cat", "dog"]}',
+    }
+    shapes = (root / 'lm/1.json').read_text()
+    for i in range(1, 5):
+        texts[f'voc/{i}.xml'] = (root / '1.xml').read_text()
+        texts[f'yolo/labels/{i}.txt'] = (root / '1.txt').read_text()
+        texts[f'lm/{i}.json'] = shapes.replace('../1.png', f'{i}.png')
+        for folder in ('coco', 'voc', 'yolo/images', 'lm', 'tags',
+                       'masks/images'):
+            copyfile(root / '1.png', root / 'own' / folder / f'{i}.png')
+        copyfile(root / 'mask/1.png', root / f'own/masks/masks/{i}.png')
+    for path, text in texts.items():
+        (root / 'own' / path).write_text(text)
 
 
 @pytest.fixture(scope='module')

@@ -24,8 +24,8 @@ def encode(array, kind='PNG', mode=None, **kwargs):
     return file.getvalue()
 
 
-def png(width, height, depth=1):
-    """A gray PNG of zeros."""
+def png(width, height, depth=1, rows=None):
+    """A gray PNG of zeros; not all rows may be there."""
 
     def chunk(name, data):
         return (struct.pack('>I', len(data)) + name + data +
@@ -33,7 +33,7 @@ def png(width, height, depth=1):
 
     row = bytes(1 + (width * depth + 7) // 8)
     packer, lines = zlib.compressobj(9), []
-    for _ in range(height):
+    for _ in range(height if rows is None else rows):
         lines.append(packer.compress(row))
     data = b''.join(lines) + packer.flush()
     header = struct.pack('>IIBBBBB', width, height, depth, 0, 0, 0, 0)
@@ -163,6 +163,17 @@ def test_maps(voc, name, kind):
         else:
             make(voc, (kind, ))[1]
     assert str(path) in str(error.value)
+
+
+def test_missing_rows_are_found(voc):
+    """Pillow reads them as class 0 without a word."""
+    path = voc / 'mask/b.png'
+    for rows in (40, 39):
+        path.write_bytes(png(60, 40, 8, rows))
+        assert not make(voc)[1]['gt_seg_map'].any()
+        problems = check_sample(make(voc), 1)
+        assert len(problems) == 40 - rows
+    assert str(path) in problems[0] and 'rows are missing' in problems[0]
 
 
 def test_a_bomb_is_not_decoded(voc):

@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """Looking at boxes of COCO, VOC, YOLO and LabelMe, and at tags."""
 import csv
-import json
 import os.path as osp
 import sys
 from collections import Counter
@@ -10,7 +9,7 @@ from typing import Optional
 from mmengine.utils import track_iter_progress
 
 from mmbombo.datasets.coco_json import category_names, read_coco_json
-from mmbombo.datasets.errors import DatasetError
+from mmbombo.datasets.errors import DatasetError, read_json, reading
 from mmbombo.datasets.voc_xml import parse_xml
 from mmbombo.registry import DATASETS
 from .files import find_images, images_of, list_files
@@ -103,8 +102,7 @@ def is_labelme(folder: str) -> bool:
     files = list_files(folder, '.json') if osp.isdir(folder) else []
     if not files:
         return False
-    with open(osp.join(folder, files[0]), encoding='utf-8-sig') as file:
-        content = json.load(file)
+    content = read_json(osp.join(folder, files[0]))
     return isinstance(content, dict) and 'shapes' in content
 
 
@@ -169,7 +167,8 @@ def look_through(name: str, kind: str, place: str, wrapped: dict,
 
 def look_at_tags(name: str, place: str, images: Optional[str]) -> Found:
     """Lines ``file,label;label`` of a CSV file."""
-    with open(place, newline='', encoding='utf-8-sig') as file:
+    with reading(place, 'a CSV file of tags'), \
+            open(place, newline='', encoding='utf-8-sig') as file:
         rows = [row for row in csv.reader(file) if row and row[0] != 'file']
     root = osp.dirname(place)
     files = [row[0].strip() for row in rows]

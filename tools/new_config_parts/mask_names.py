@@ -1,12 +1,11 @@
 # Copyright (c) mmbombo contributors.
 """Which class an id of a mask means: told, from a file beside, or asked."""
 import csv
-import json
 import os.path as osp
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
-from mmbombo.datasets.coco_json import MAP_RECORD
-from mmbombo.datasets.errors import DatasetError
+from mmbombo.datasets.coco_json import MAP_RECORD, read_map_record
+from mmbombo.datasets.errors import DatasetError, reading
 
 BESIDE = (MAP_RECORD, 'classes.txt', 'classes.csv', 'legend.csv', 'labels.txt',
           'labelmap.txt')
@@ -76,12 +75,13 @@ def read_names(path: str) -> Dict[Value, str]:
     """Names of a file: the record of coco_semantic.py, a name a line, or
     lines ``id,name`` or ``name,r,g,b`` with or without a header."""
     if path.endswith('.json'):
-        with open(path, encoding='utf-8') as file:
-            return dict(enumerate(json.load(file)['classes']))
-    with open(path, encoding='utf-8-sig') as file:
+        return dict(enumerate(read_map_record(path)))
+    with reading(path, 'names of classes'), \
+            open(path, encoding='utf-8-sig') as file:
         # CVAT's labelmap.txt: name:r,g,b:parts:actions
         text = file.read().replace(':', ',').splitlines()
-    rows = [[x.strip() for x in row if x.strip()] for row in csv.reader(text)]
+        lines = [*csv.reader(text)]
+    rows = [[x.strip() for x in row if x.strip()] for row in lines]
     rows = [row for row in rows if row and not row[0].startswith('#')]
     if all(len(row) == 1 for row in rows):
         return dict(enumerate(row[0] for row in rows))

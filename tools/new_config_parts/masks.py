@@ -8,9 +8,9 @@ from typing import Dict, Optional, Sequence
 import numpy as np
 from mmengine.utils import track_iter_progress
 from mmseg.datasets import CityscapesDataset
-from PIL import Image
 
 from mmbombo.datasets.errors import DatasetError
+from mmbombo.datasets.image_size import open_image
 from .boxes import is_labelme, look_at_labelme, subfolder
 from .files import list_files, pair
 from .found import Code, Found, wrap
@@ -83,7 +83,7 @@ def count_ids(paths: Sequence[str]) -> Counter:
     """In how many masks an id, or a color (r, g, b), occurs."""
     counts: Counter = Counter()
     for path in track_iter_progress(paths, file=sys.stderr):
-        with Image.open(path) as image:
+        with open_image(path, 'mask') as image:
             if image.mode in ('L', 'P'):
                 found = np.unique(np.asarray(image)).tolist()
             else:

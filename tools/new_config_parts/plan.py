@@ -8,9 +8,9 @@ from typing import Dict, List, Sequence, Tuple
 
 import torch
 from mmengine.utils import track_iter_progress
-from PIL import Image
 
 from mmbombo.datasets.errors import DatasetError
+from mmbombo.datasets.image_size import read_image_size
 from .classes import Classes
 from .found import Found
 from .split import Split
@@ -101,11 +101,10 @@ def read_sizes(source: Found) -> None:
     paths = paths[::-(-len(paths) // NUM_OPENED)]
     for path in track_iter_progress(paths, file=sys.stderr):
         try:
-            with Image.open(path) as image:
-                source.sizes.append(image.size)
-        except OSError as error:
-            raise DatasetError(f'{source.place}: {path} is missing or not an '
-                               f'image ({error})') from error
+            height, width = read_image_size(path)
+        except DatasetError as error:
+            raise DatasetError(f'{source.place}: {error}') from error
+        source.sizes.append((width, height))
 
 
 def ask_budget() -> Tuple[str, int, int, int]:

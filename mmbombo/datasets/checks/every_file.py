@@ -10,6 +10,7 @@ from io import BytesIO
 from typing import Any, Dict, List, NamedTuple, Optional
 
 import cv2
+import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine.fileio import get
 from PIL import Image
@@ -69,6 +70,17 @@ def check_sample(source: Any, index: int) -> List[str]:
     return look_at(source, index).problems
 
 
+def find_missing_rows(path: str, backend_args: Optional[dict]) -> List[str]:
+    """A PNG mask of fewer rows than its header says: Pillow fills up with 0,
+    which is a class; OpenCV refuses it."""
+    content = np.frombuffer(get(path, backend_args), np.uint8)
+    if bytes(content[:4]) != b'\x89PNG' or cv2.imdecode(
+            content, cv2.IMREAD_UNCHANGED) is not None:
+        return []
+    return [f'{path}: its last rows are missing, and are read as class 0; '
+            'restore it']
+
+
 def look_at(source: Any, index: int) -> Look:
     """See :func:`check_sample`."""
     # boxes that a training leaves out are named too
@@ -104,6 +116,8 @@ def look_at(source: Any, index: int) -> Look:
             is_labeled = True
             continue
         if kind == SEM_SEG:
+            problems += find_missing_rows(info['seg_map_path'],
+                                          loader.backend_args)
             is_labeled |= bool((loaded['gt_seg_map'] != IGNORE_INDEX).any())
         if kind == BBOX:
             problems += find_duplicates(info, loaded['instances'])

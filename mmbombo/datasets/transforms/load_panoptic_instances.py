@@ -1,12 +1,11 @@
 # Copyright (c) mmbombo contributors.
-import mmcv
 import numpy as np
 from mmdet.datasets.transforms import LoadAnnotations
-from mmengine.fileio import get
 
 from mmbombo.registry import TRANSFORMS
 from mmbombo.structures import IGNORE_INDEX
 from ..errors import DatasetError
+from ..image_size import open_image
 
 
 @TRANSFORMS.register_module()
@@ -32,10 +31,9 @@ class LoadPanopticInstances(LoadAnnotations):
         return super().transform(results)
 
     def _load_seg_map(self, results: dict) -> None:
-        png = mmcv.imfrombytes(
-            get(results['seg_map_path'], backend_args=self.backend_args),
-            channel_order='rgb')
-        ids = png.astype(np.int64) @ (1, 256, 256**2)
+        with open_image(results['seg_map_path'], 'panoptic map',
+                        self.backend_args) as png:
+            ids = np.asarray(png.convert('RGB'), np.int64) @ (1, 256, 256**2)
         seg_map = np.full(ids.shape, IGNORE_INDEX, np.uint8)
         for segment in results['segments_info']:
             if segment['category'] >= IGNORE_INDEX:
