@@ -108,9 +108,11 @@ class CocoPanopticInstanceDataset(CocoPanopticDataset):
         return data_list
 
     def prepare_data(self, idx: int) -> dict:
-        """A sample; ``DatasetError`` says where a missing file is listed."""
+        """A sample; ``DatasetError`` says where a file that cannot be read is
+        listed."""
         try:
             return super().prepare_data(idx)
-        except FileNotFoundError as error:
-            raise DatasetError(f'{self.ann_file}: {error.filename or error} '
-                               'does not exist; restore it') from error
+        except (OSError, ValueError) as error:
+            path = self.get_data_info(idx)['img_path']
+            raise DatasetError(f'{self.ann_file}: {path!r}: {error}; restore '
+                               'the file, or correct its name') from error

@@ -50,13 +50,15 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        unknown = unknown_argument(error)
+        unknown, refusing = unknown_argument(error), _refusing_class(error)
         if not (unknown or isinstance(error, UserError)
-                or _found_by_mmengine(error)
+                or _found_by_mmengine(error) or refusing
                 or getattr(error, 'errno', None) in REFUSED_WRITES
                 or str(error).startswith(DEAD_WORKER)):
             raise
-        sys.exit(f'{type(error).__name__}: {unknown or _message(error)}')
+        place = f'{refusing}: ' if refusing else ''
+        sys.exit(f'{type(error).__name__}: {place}'
+                 f'{unknown or _message(error)}')
 
 
 def _found_by_mmengine(error: Exception) -> bool:
@@ -65,6 +67,27 @@ def _found_by_mmengine(error: Exception) -> bool:
     return any(
         module.startswith(place) and isinstance(error, kinds)
         for place, kinds in MMENGINE_CHECKS.items())
+
+
+def _refusing_class(error: Exception) -> str:
+    """The class that refuses what a config gives it, or nothing.
+
+    It is so if nothing but its ``__init__`` and those of its bases lie between
+    its building and the error.
+    """
+    if isinstance(error, UserError) or not isinstance(
+            error, (ValueError, AssertionError, TypeError)):
+        return ''
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = [frame.f_globals.get('__name__', '') for frame in frames]
+    # a wrong type is rather a bug, but where nothing looks at types
+    if isinstance(error, TypeError) and 'torch.optim' not in modules[-1]:
+        return ''
+    kind = ''
+    while frames and frames[-1].f_code.co_name == '__init__':
+        kind = type(frames.pop().f_locals.get('self')).__name__
+    built = frames and modules[len(frames) - 1].startswith('mmengine.registry')
+    return kind if built and str(error) else ''
 
 
 def _message(error: Exception) -> str:

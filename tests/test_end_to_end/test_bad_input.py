@@ -77,6 +77,12 @@ OPTIONS = {
     'argument_of_the_checkpoint_hook_unknown': ({
         'default_hooks.checkpoint.save_bset': 'auto'
     }, ["has no 'save_bset'; did you mean 'save_best'?"]),
+    'optimizer_unknown': ({
+        'optim_wrapper.optimizer.type': 'AdamX'
+    }, ["type='AdamX' is no optimizer; did you mean 'Adam'?"]),
+    'option_of_parameters_unknown': ({
+        'optim_wrapper.paramwise_cfg.custom_key': {}
+    }, ["has 'custom_key', which nothing reads; did you mean 'custom_keys'?"]),
     'hook_unknown': ({
         'default_hooks.chekpoint.interval': 4
     }, ["default_hooks.chekpoint has no type; did you mean 'checkpoint'?"]),
@@ -88,6 +94,8 @@ OPTIONS = {
             ('custom_hooks', {'0': 1}, 'must be a list of hooks'),
             ('default_hooks.checkpoint.interval', 'a',
              'must be a whole number, -1 for never'),
+            ('default_hooks.checkpoint.max_keep_ckpts', 'x',
+             'must be a whole number, -1 for never or no limit'),
             ('train_cfg.val_interval', 0, 'must be a positive whole number'),
             ('train_cfg.max_iters', 0, 'must be a positive whole number'),
             ('train_cfg.max_iters', -5, 'must be a positive whole number'),

@@ -7,14 +7,19 @@ import signal
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 from mmengine.runner import CheckpointLoader
 from torch.utils.data import DataLoader, Dataset
 
 from mmbombo.datasets import DatasetError, PipelineError
 from mmbombo.datasets.transforms import PackMultiTaskInputs
-from mmbombo.registry import MODELS, VISUALIZERS
+from mmbombo.registry import MODELS, TRANSFORMS, VISUALIZERS
 from mmbombo.utils import MissingFileError, UserError, user_errors
 from mmbombo.utils.checkpoint import checked_loader
+
+
+WEIGHTS = [torch.zeros(1, requires_grad=True)]
+SGD = torch.optim.SGD(WEIGHTS, .1)
 
 
 def line_of(function, *args, **kwargs):
@@ -54,6 +59,13 @@ def test_a_tool_may_be_decorated():
     (VISUALIZERS.build, dict(type='MultiTaskLocalVisualizer', name='a', b=1),
      "TypeError: .*unexpected keyword argument 'b'"),
     (MODELS.build, dict(types='BoxForMaskLoss'), 'KeyError: .*the key "type"'),
+    (TRANSFORMS.build, dict(type='mmdet.RandomFlip', prob='x'),
+     'ValueError: RandomFlip: probs must be float'),
+    (PARAM_SCHEDULERS.build,
+     dict(type='LinearLR', optimizer=SGD, begin=0, end=-5),
+     'ValueError: LinearLR: end should be larger than begin'),
+    (OPTIMIZERS.build, dict(type='AdamW', params=WEIGHTS, betas=.9),
+     "TypeError: AdamW: 'float' object is not subscriptable"),
 ])
 def test_parts_of_a_config_that_cannot_be_built(build, cfg, message):
     assert re.match(message, line_of(build, cfg))

@@ -36,7 +36,8 @@ def look_at_boxes(name: str, place: str, images: Optional[str]) -> Found:
 
 def look_at_coco(name: str, place: str, images: Optional[str]) -> Found:
     content = read_coco_json(place)
-    files = [image['file_name'] for image in content['images']]
+    with reading(place, 'a file whose images all have a `file_name`'):
+        files = [image['file_name'] for image in content['images']]
     root, stem = osp.split(osp.splitext(place)[0])
     stem = stem.replace('instances_', '')
     standard = [

@@ -43,6 +43,8 @@ def gather_classes(sources: Sequence[Found], wanted: Optional[Sequence[str]],
             raise DatasetError('--val-boxes: tags alone teach no boxes; give '
                                '--boxes too, or --val-masks to judge by')
         seg = seg or ('background', *cls)  # tags teach masks
+    if not (det or seg or cls):
+        raise DatasetError(f'{sources[0].place} has no object of any class')
     for name in cls:
         if plain(name) in BACKGROUNDS:
             raise DatasetError(f'the tag {name!r} is no class: an image that '
