@@ -76,13 +76,14 @@ def check_optimizer(config: dict) -> None:
     that nothing reads."""
     name = _find(config, 'optimizer.type')
     if isinstance(name, str) and OPTIMIZERS.get(name) is None:
-        raise UserError(f'optim_wrapper.optimizer.type={name!r} is no '
-                        f'optimizer{did_you_mean(name, [*OPTIMIZERS.module_dict])}')
+        nearest = did_you_mean(name, OPTIMIZERS.module_dict)
+        raise UserError(
+            f'optim_wrapper.optimizer.type={name!r} is no optimizer{nearest}')
     options = config.get('paramwise_cfg') or {}
     unknown = sorted({*options} - {*PARAMWISE})
     if unknown and 'constructor' not in config:
         raise UserError(f'optim_wrapper.paramwise_cfg has {unknown[0]!r}, '
-                        f'which nothing reads'
+                        'which nothing reads'
                         f'{did_you_mean(unknown[0], PARAMWISE)}')
 
 

@@ -17,7 +17,6 @@ from mmbombo.registry import MODELS, TRANSFORMS, VISUALIZERS
 from mmbombo.utils import MissingFileError, UserError, user_errors
 from mmbombo.utils.checkpoint import checked_loader
 
-
 WEIGHTS = [torch.zeros(1, requires_grad=True)]
 SGD = torch.optim.SGD(WEIGHTS, .1)
 
