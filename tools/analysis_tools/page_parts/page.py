@@ -1,0 +1,125 @@
+# Copyright (c) mmbombo contributors.
+"""A page of pictures with notes, in one file that opens from the disk.
+
+Names of files and classes are data: they reach the page as JSON, the script
+writes them as text, and the page's policy runs no other script.
+"""
+import base64
+import hashlib
+import html
+import json
+from pathlib import Path
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+
+from mmbombo.utils.atomic_write import atomic_file
+
+HERE = Path(__file__).parent
+
+
+class Box(NamedTuple):
+    """A rectangle with a color of CSS, such as ``#e69f00``."""
+    xyxy: Sequence[float]  #: in pixels of :attr:`Card.size`
+    color: str
+    text: str = ''
+    dashed: bool = False
+
+
+class Panel(NamedTuple):
+    """A look at the picture of a card; keys show and hide it by its name."""
+    name: str
+    text: str = ''
+    boxes: Sequence[Box] = ()
+    mask: Optional[bytes] = None  #: a PNG with transparency
+    legend: Sequence[Tuple[str, str]] = ()  #: names and colors
+    image: Optional[bytes] = None  #: a JPEG in place of the card's
+
+
+class Card(NamedTuple):
+    """A picture and what is to be said about it."""
+    title: str
+    image: bytes  #: a JPEG
+    size: Tuple[int, int]  #: its width and height
+    panels: Sequence[Panel]
+    score: float  #: the largest comes first
+    facts: Dict[str, str] = {}
+    tags: Dict[str, Sequence[str]] = {}  #: values by the filter's name
+
+
+def write_page(path: Path, title: str, text: str, score: str,
+               cards: Sequence[Card]) -> None:
+    """Write cards, those with the largest score first.
+
+    ``text`` stands above them, a paragraph for each line; ``score`` says what
+    that is. There is a filter for each name in the tags of the cards.
+    """
+    cards = sorted(cards, key=lambda card: (-card.score, card.title))
+    style, script = ((HERE / f'page.{end}').read_text(encoding='utf-8')
+                     for end in ('css', 'js'))
+    policy = (f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
+              f'script-src {_hash(script)}')
+    index = dict(
+        score=score,
+        panels=list(dict.fromkeys(y.name for x in cards for y in x.panels)),
+        cards=[
+            dict(
+                title=x.title, score=x.score, facts=x.facts,
+                tags={name: list(tags) for name, tags in x.tags.items()})
+            for x in cards
+        ])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as unfinished, open(
+            unfinished, 'w', encoding='utf-8') as file:
+        print(
+            '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+            '<meta name="viewport" content="width=device-width">\n'
+            f'<title>{html.escape(title)}</title>\n<style>{style}</style>\n'
+            f'<header>\n<h1>{html.escape(title)}</h1>',
+            *(f'<p>{html.escape(line)}</p>' for line in text.splitlines()),
+            '<form id="bar"></form>\n</header>\n<main></main>',
+            sep='\n',
+            file=file)
+        for number, card in enumerate(cards):
+            print(_data(f'card-{number}', _pictures(card)), file=file)
+        print(
+            _data('index', index), f'<script>{script}</script>\n</html>',
+            sep='\n', file=file)
+
+
+def _pictures(card: Card) -> dict:
+    """What is read only when the card is looked at."""
+    return dict(
+        image=_jpeg(card.image),
+        size=card.size,
+        panels=[
+            dict(
+                name=x.name,
+                text=x.text,
+                boxes=[_rounded(box)._asdict() for box in x.boxes],
+                mask=x.mask and _url('image/png', x.mask),
+                legend=x.legend,
+                image=x.image and _jpeg(x.image)) for x in card.panels
+        ])
+
+
+def _rounded(box: Box) -> Box:
+    return box._replace(xyxy=[round(float(x), 1) for x in box.xyxy])
+
+
+def _jpeg(data: bytes) -> str:
+    return _url('image/jpeg', data)
+
+
+def _url(kind: str, data: bytes) -> str:
+    return f'data:{kind};base64,{base64.b64encode(data).decode()}'
+
+
+def _data(name: str, value: Any) -> str:
+    """A block of data, which no ``</script>`` in it ends."""
+    text = json.dumps(value, separators=(',', ':')).replace('<', '\\u003c')
+    return f'<script type="application/json" id="{name}">{text}</script>'
+
+
+def _hash(code: str) -> str:
+    digest = hashlib.sha256(code.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
