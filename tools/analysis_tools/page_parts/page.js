@@ -18,8 +18,12 @@ function make(tag, fields = {}, ...children) {
 function drawBox(box, size) {
   const [x1, y1, x2, y2] = box.xyxy;
   const place = { x: x1, y: y1, width: Math.max(0, x2 - x1), height: Math.max(0, y2 - y1) };
-  const font = Math.max(...size) / 22;
-  const text = make('text', { x: Math.max(2, x1 + 2), y: Math.max(0, y1) + font, 'font-size': font }, box.text);
+  const font = size[0] / 20;
+  const right = x1 > size[0] * .6;  // a long text would leave the picture
+  const text = make('text', {
+    x: right ? Math.min(size[0], x2) - 2 : Math.max(0, x1) + 2, y: Math.max(0, y1) + font,
+    'font-size': font, 'text-anchor': right ? 'end' : 'start',
+  }, box.text);
   const rect = make('rect', { ...place, stroke: box.color, class: box.dashed ? 'dashed' : '' });
   return [make('rect', { ...place, class: box.dashed ? 'under dashed' : 'under' }), rect, text];
 }
@@ -62,7 +66,7 @@ const near = new IntersectionObserver(entries => {
 }, { rootMargin: '1500px' });
 
 const articles = index.cards.map((card, number) => {
-  const facts = Object.entries({ [index.score]: card.score.toFixed(2), ...card.facts });
+  const facts = Object.entries({ [index.score]: card.score?.toFixed(2) ?? '–', ...card.facts });
   const list = make('dl', {}, ...facts.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
   const article = make('article', { id: `item-${number}` }, make('h2', {}, card.title), list, make('div', { class: 'panels' }));
   article.addEventListener('click', () => select(shown.indexOf(article), false));

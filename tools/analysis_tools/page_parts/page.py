@@ -40,7 +40,7 @@ class Card(NamedTuple):
     image: bytes  #: a JPEG
     size: Tuple[int, int]  #: its width and height
     panels: Sequence[Panel]
-    score: float  #: the largest comes first
+    score: Optional[float]  #: the largest comes first, None last
     facts: Dict[str, str] = {}
     tags: Dict[str, Sequence[str]] = {}  #: values by the filter's name
 
@@ -52,14 +52,18 @@ def write_page(path: Path, title: str, text: str, score: str,
     ``text`` stands above them, a paragraph for each line; ``score`` says what
     that is. There is a filter for each name in the tags of the cards.
     """
-    cards = sorted(cards, key=lambda card: (-card.score, card.title))
+    cards = sorted(cards, key=lambda x: (-(x.score or 0), x.title))
     style, script = ((HERE / f'page.{end}').read_text(encoding='utf-8')
                      for end in ('css', 'js'))
     policy = (f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
               f'script-src {_hash(script)}')
+    places: Dict[str, int] = {}  # from left to right
+    for card in cards:
+        for place, panel in enumerate(card.panels):
+            places[panel.name] = max(place, places.get(panel.name, 0))
     index = dict(
         score=score,
-        panels=list(dict.fromkeys(y.name for x in cards for y in x.panels)),
+        panels=sorted(places, key=lambda x: (places[x], x)),
         cards=[
             dict(
                 title=x.title, score=x.score, facts=x.facts,
