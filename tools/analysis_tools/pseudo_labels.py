@@ -3,19 +3,14 @@
 
     python tools/analysis_tools/pseudo_labels.py CONFIG [CHECKPOINT] --out FILE
 
-The file is a page that any browser opens: each training image with its
-annotation, what each weak loss makes of it, what the network of the checkpoint
-says, and the truth, if its source can give what training hides, or else a
-PseudoLabelQualityHook does. Augmentation is replaced as in
-pseudo_label_quality.py.
+writes a page for any browser: the training images, each with its annotation,
+what each weak loss makes of it, what the network of the checkpoint says, and
+the truth: what the source could give and training hides, or if no source can,
+what a PseudoLabelQualityHook knows. See pseudo_label_quality.py for what takes
+the place of augmentation.
 
-Without a checkpoint nobody predicts: Mask-for-Box takes all rectangles as they
-are, and what asks the network for its labels is left out.
-
-The disagreement of two maps is 1 - the mean IoU of the classes in either, on
-pixels that both label; of boxes it is 1 - the mean IoU of each with the best
-one of its class on the other side. It is that with the truth, or without one
-that with the prediction.
+Without a checkpoint Mask-for-Box takes all rectangles as they are, and losses
+that ask the network for their labels are left out.
 """
 import argparse
 import sys
@@ -74,14 +69,14 @@ from pseudo_label_quality import (HOOK, build_truth, fixed_pipeline,
 
 from mmbombo.evaluation.pseudo_labels import (Dataset, boxes_and_labels,
                                               build_pair, ignored_objects,
-                                              judged, one_image)
+                                              one_image)
 from mmbombo.models.context import StepContext
 from mmbombo.models.detectors import MultiTaskDetector
 from mmbombo.models.task_heads.ignore_regions import IgnoreRegions
 from mmbombo.models.utils import evaluation_mode, unpadded_shape
 from mmbombo.models.weak_losses import BaseWeakLoss, MaskForBoxLoss
 from mmbombo.registry import DATASETS, MODELS
-from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG
+from mmbombo.structures import BBOX, IGNORE_INDEX
 from mmbombo.utils import UserError, use_checked_loader, user_errors
 from mmbombo.utils.atomic_write import require_writable
 from mmbombo.utils.config_names import load_config
@@ -91,27 +86,24 @@ from mmbombo.visualization.layers import (Layer, candidate_ids, gt_layer,
                                           labeled_boxes, map_ids, pred_layer)
 from mmbombo.weak_labels.masks_to_boxes import ORIGINS
 
-#: Images of a forward pass.
-BATCH_SIZE = 8
-#: Score from which a predicted box is shown and compared.
-SCORE_THR = 0.3
-#: Colors of :data:`ORIGINS`, those of Okabe and Ito, and of the rectangles.
+#: Images as training may read them, and with both annotations.
+Pair = Tuple[Dataset, Optional[Dataset]]
+#: Images of a forward pass, and score from which a predicted box counts.
+BATCH_SIZE, SCORE_THR = 8, 0.3
+#: Colors of :data:`ORIGINS`, those of Okabe and Ito, and of other boxes.
 ORIGIN_COLORS = ('#d55e00', '#e69f00', '#cc79a7', '#009e73', '#56b4e9')
-RECTANGLE_COLOR, IGNORED_COLOR = '#ffffff', '#cccccc'
-TEXT = '''What each weak loss teaches, the worst first: by its disagreement \
-with the truth, or where that is not known with the prediction (facts: both).
-Disagreement is 1 - mean IoU, of the classes of maps, or of boxes with the \
-best one of their class. Dashed boxes and gray stripes are ignored.'''
-#: What is compared, the first that there is deciding the order.
-ANSWERS = ('truth', 'prediction')
+COMPONENT_COLOR, IGNORED_COLOR = '#ffffff', '#cccccc'
+TEXT = '''The worst first, by the disagreement of a weak loss with the truth, \
+or where that is not known with the prediction: 1 - the mean IoU, of the \
+classes on two maps where both know one, or of each box with the best one of \
+its class. Dashed boxes and gray stripes are ignored.'''
 
 
-class Lesson(NamedTuple):
-    """What a weak loss teaches about one image, a map or boxes."""
+class Labels(NamedTuple):
+    """What is said about an image, of boxes, pixels (in the layer) or both."""
     layer: Layer
-    #: ``bboxes`` and ``labels``, perhaps ``origins``
     boxes: Optional[InstanceData] = None
-    regions: Optional[IgnoreRegions] = None  #: of this image alone
+    ignore: Optional[IgnoreRegions] = None  #: boxes, of this image alone
 
 
 def build_model(cfg: Config, checkpoint: Optional[str]) -> MultiTaskDetector:
@@ -121,28 +113,26 @@ def build_model(cfg: Config, checkpoint: Optional[str]) -> MultiTaskDetector:
         x for x in getattr(model, 'weak_losses', ())
         if hasattr(x, 'pseudo_masks') or hasattr(x, 'pseudo_boxes')
     ]
-    for asked in [*labeling, *(getattr(x, 'seeds', None) for x in labeling)]:
-        if getattr(asked, 'predictor', 'none') != 'none' and checkpoint:
-            asked.predictor = 'self'
-        elif isinstance(asked, MaskForBoxLoss):
-            asked.predictor = 'none'
+    for weak_loss in labeling:
+        if isinstance(weak_loss, MaskForBoxLoss) and not checkpoint:
+            weak_loss.predictor = 'none'
+        elif weak_loss.predictor not in ('none', 'self'):
+            model.set_teacher(weak_loss.predictor, model)
     model.weak_losses = ModuleList(
         x for x in labeling if checkpoint or x.predictor == 'none')
     if not model.weak_losses:
-        raise UserError(
-            f'{cfg.filename}: ' +
-            (f'{type(labeling[0]).__name__} asks the network for its labels: '
-             'give a checkpoint' if labeling else
-             'model.weak_losses has none that makes pseudo labels'))
+        problem = (f'{labeling[0].name} asks the network for its labels: give '
+                   'a checkpoint' if labeling else
+                   'model.weak_losses has none that makes pseudo labels')
+        raise UserError(f'{cfg.filename}: {problem}')
     return load_network(model, checkpoint)
 
 
-def build_data(cfg: Config) -> List[Tuple[Dataset, Optional[Dataset]]]:
-    """Build the training sources without randomness, and the same with boxes
-    and masks, None if they cannot give both."""
+def build_data(cfg: Config) -> List[Pair]:
+    """Build the training sources without randomness."""
     dataset = (cfg.get('train_dataloader') or {}).get('dataset', {})
     declared = 'annotation_kinds' in dataset
-    pairs = []
+    pairs: List[Pair] = []
     for source in [dataset] if declared else dataset.get('datasets', ()):
         source = dict(
             source, pipeline=fixed_pipeline(cfg, source.get('pipeline', ())))
@@ -157,208 +147,173 @@ def build_data(cfg: Config) -> List[Tuple[Dataset, Optional[Dataset]]]:
 
 
 def lessons(weak_loss: BaseWeakLoss, ctx: StepContext,
-            images: List[int]) -> Iterator[Lesson]:
+            images: List[int]) -> Iterator[Labels]:
     """What a weak loss teaches about n images."""
     if hasattr(weak_loss, 'pseudo_masks'):
-        masks = candidate_ids(weak_loss.pseudo_masks(ctx, images))
-        for i, ids in zip(images, masks):
-            yield Lesson(Layer('', ids=unpadded(ids, ctx.samples[i])))
+        for ids in candidate_ids(weak_loss.pseudo_masks(ctx, images)):
+            yield Labels(Layer('', ids=ids))
         return
     targets, regions, *_ = weak_loss.pseudo_boxes(ctx, images)
     for n, boxes in enumerate(targets):
-        yield Lesson(
-            Layer('', boxes=labeled_boxes(boxes)), boxes,
-            regions and one_image(regions, n))
+        yield Labels(
+            Layer('', boxes=labeled_boxes(boxes)), boxes, regions
+            and one_image(regions, n))
 
 
-def disagreement(lesson: Lesson, answer: DetDataSample) -> Optional[float]:
-    """How far pseudo labels are from annotations, 0 to 1; None without
-    any."""
-    kinds = answer.annotation_kinds
-    if lesson.boxes is not None:
-        return box_disagreement(lesson, answer) if BBOX in kinds else None
-    if SEM_SEG not in kinds:
-        return None
-    return map_disagreement(lesson.layer.ids,
-                            unpadded(map_ids(answer.gt_sem_seg), answer))
-
-
-def unpadded(pixels: np.ndarray, sample: DetDataSample) -> np.ndarray:
-    """The image in a padded one, ``(H, W)`` or ``(H, W, 3)``."""
-    height, width = unpadded_shape(sample)
-    return pixels[:height, :width]
-
-
-def map_disagreement(ids: np.ndarray, others: np.ndarray) -> float:
-    """1 - the mean IoU of the classes in either map ``(H, W)``, on pixels that
-    both give one class."""
-    both = (ids < IGNORE_INDEX) & (others < IGNORE_INDEX)
-    ids, others = ids[both], others[both]
-    pairs = [(ids == x, others == x) for x in np.union1d(ids, others)]
-    ious = [(x & y).sum() / (x | y).sum() for x, y in pairs]
-    return 1 - float(np.mean(ious)) if ious else 0.
-
-
-def box_disagreement(lesson: Lesson, answer: DetDataSample) -> float:
-    """1 - the mean over all boxes of the IoU with the best one of the class on
-    the other side; without those that the other side ignores."""
-    boxes, labels = judged(*boxes_and_labels(lesson.boxes), answer)
-    others, other_labels = boxes_and_labels(answer.gt_instances)
-    ious = np.zeros((len(boxes) + 1, len(others) + 1))
-    if len(boxes) and len(others):
-        ious[1:, 1:] = bbox_overlaps(boxes, others)
-        ious[1:, 1:] *= labels[:, None] == other_labels
-    best = ious.max(axis=0)[1:]
-    if lesson.regions is not None:
-        areas, classes, unknown = lesson.regions
-        if unknown is None:
-            unknown = torch.zeros(1, 0, 0)
-        ignored = ignored_objects(
-            others, other_labels,
-            *(x[0].cpu().numpy() for x in (areas, classes, unknown)))
-        best = best[~ignored | (best >= .5)]
-    found = [*ious.max(axis=1)[1:], *best]
-    return 1 - float(np.mean(found)) if found else 0.
-
-
-def predict(model: MultiTaskDetector, batch: dict) -> List[DetDataSample]:
-    """Let the network predict, in pixels of its inputs; the same again as if
-    images were annotated so."""
-    answers = []
+def predict(model: MultiTaskDetector, batch: dict) -> Iterator[Labels]:
+    """What the network says, in pixels of its inputs."""
     for sample in model.predict(batch['inputs'], batch['data_samples']):
-        answer = DetDataSample(metainfo=sample.metainfo)
-        kinds = []
-        if 'pred_instances' in sample:
-            found = sample.pred_instances
+        found = sample.get('pred_instances')
+        if found is not None:
             scale = found.bboxes.new_tensor([*sample.scale_factor[:2]] * 2)
             found.bboxes = found.bboxes * scale
-            answer.gt_instances = found[found.scores >= SCORE_THR]
-            answer.ignored_instances = found[:0]
-            kinds.append(BBOX)
+            found = found[found.scores >= SCORE_THR]
         if 'pred_sem_seg' in sample:
             ids = cv2.resize(
                 map_ids(sample.pred_sem_seg).astype(np.uint8),
                 unpadded_shape(sample)[::-1],
                 interpolation=cv2.INTER_NEAREST)
-            answer.gt_sem_seg = PixelData(sem_seg=torch.from_numpy(ids)[None])
-            sample.pred_sem_seg = answer.gt_sem_seg
-            kinds.append(SEM_SEG)
-        answer.set_metainfo(dict(annotation_kinds=kinds))
-        answers.append(answer)
-    return answers
+            sample.pred_sem_seg = PixelData(data=torch.from_numpy(ids)[None])
+        yield Labels(pred_layer(sample, SCORE_THR), found)
 
 
-class Viewer:
-    """Makes cards of images.
+def annotated(sample: DetDataSample, num_classes: int) -> Labels:
+    """What a sample is annotated with; it ignores difficult objects."""
+    if BBOX not in sample.annotation_kinds:
+        return Labels(gt_layer(sample))
+    ignored = IgnoreRegions.from_instances([sample.ignored_instances],
+                                           num_classes)
+    return Labels(gt_layer(sample), sample.gt_instances, ignored)
 
-    Args:
-        model (MultiTaskDetector): The network, with the weak losses that are
-            looked at.
-        predicts (bool): Whether its own answer is shown.
-        metainfo (dict): That of the data set.
-    """
 
-    def __init__(self, model: MultiTaskDetector, predicts: bool,
-                 metainfo: dict) -> None:
-        self.model = model
-        self.predicts = predicts
-        self.visualizer = MultiTaskLocalVisualizer('pseudo_labels')
-        self.visualizer.dataset_meta = metainfo
+def disagreement(one: Labels, other: Labels) -> Optional[float]:
+    """How far two are apart, 0 to 1, see :data:`TEXT`; None if they do not say
+    the same kind of things."""
+    if one.boxes is not None and other.boxes is not None:
+        found = box_ious(one, other)
+    elif one.layer.ids is not None and other.layer.ids is not None:
+        found = class_ious(one.layer.ids, other.layer.ids)
+    else:
+        return None
+    return 1 - float(np.mean(found)) if len(found) else 0.
 
-    def cards(self, weak: Dataset, truth: Optional[Dataset],
-              indices: List[int]) -> Iterator[Card]:
-        """Look at some images of a data set; ``truth`` are the same with more
-        annotations, of which some may be missing."""
-        batch = self._load(weak, indices)
-        ctx = StepContext(self.model, batch['inputs'], batch['data_samples'])
-        taught: List[Dict[str, Lesson]] = [{} for _ in indices]
-        for weak_loss in self.model.weak_losses:
-            images = weak_loss.images(ctx)
-            found = lessons(weak_loss, ctx, images) if images else ()
-            for i, lesson in zip(images, found):
-                taught[i][weak_loss.name] = lesson
-        predicted = predict(self.model, batch) if self.predicts else None
-        for n, sample in enumerate(ctx.samples):
-            answers = {}
+
+def class_ious(ids: np.ndarray, others: np.ndarray) -> List[float]:
+    """IoUs of the classes on two maps ``(H, W)``, either perhaps padded."""
+    height, width = np.minimum(ids.shape, others.shape)
+    ids, others = ids[:height, :width], others[:height, :width]
+    both = (ids < IGNORE_INDEX) & (others < IGNORE_INDEX)
+    ids, others = ids[both], others[both]
+    pairs = [(ids == x, others == x) for x in np.union1d(ids, others)]
+    return [(x & y).sum() / (x | y).sum() for x, y in pairs]
+
+
+def box_ious(one: Labels, other: Labels) -> np.ndarray:
+    """The best IoU of each box, but of those that only one has, and the other
+    ignores."""
+    boxes, labels = boxes_and_labels(one.boxes)
+    others, other_labels = boxes_and_labels(other.boxes)
+    ious = np.zeros((len(boxes) + 1, len(others) + 1))
+    if len(boxes) and len(others):
+        ious[1:, 1:] = bbox_overlaps(boxes, others)
+        ious[1:, 1:] *= labels[:, None] == other_labels
+    sides = ((ious.max(axis=1)[1:], boxes, labels, other.ignore),
+             (ious.max(axis=0)[1:], others, other_labels, one.ignore))
+    found = []
+    for best, *objects, ignore in sides:
+        if ignore is not None:
+            parts = (np.zeros((0, 0)) if x is None else x[0].cpu().numpy()
+                     for x in ignore)
+            best = best[(best >= .5) | ~ignored_objects(*objects, *parts)]
+        found.append(best)
+    return np.concatenate(found)
+
+
+def look(model: MultiTaskDetector, visualizer: MultiTaskLocalVisualizer,
+         predicts: bool, chosen: List[Tuple[Pair, int]]) -> Iterator[Card]:
+    """Make cards of some images; without those that no weak loss reads."""
+
+    def load(images: list) -> dict:
+        return model.data_preprocessor(pseudo_collate(images), True)
+
+    batch = load([weak[i] for (weak, _), i in chosen])
+    ctx = StepContext(model, batch['inputs'], batch['data_samples'])
+    said = [dict(annotation=Labels(gt_layer(x))) for x in ctx.samples]
+    for weak_loss in model.weak_losses:
+        images = weak_loss.images(ctx)
+        if images:
+            for i, labels in zip(images, lessons(weak_loss, ctx, images)):
+                said[i][weak_loss.name] = labels
+    taught = [[*x][1:] for x in said]
+    for n, labels in enumerate(predict(model, batch) if predicts else ()):
+        said[n]['prediction'] = labels
+    for n, ((_, truth), i) in enumerate(chosen):
+        if not taught[n]:
+            continue
+        with suppress(UserError):  # an image may lack what others have
             if truth is not None:
-                with suppress(UserError):
-                    answers['truth'], = self._load(
-                        truth, [indices[n]])['data_samples']
-            if predicted is not None:
-                answers['prediction'] = predicted[n]
-            if taught[n]:
-                image = ctx.raw_images[n].permute(1, 2, 0).round().byte()
-                yield self._card(
-                    unpadded(image.cpu().numpy(), sample), sample, taught[n],
-                    answers)
+                sample, = load([truth[i]])['data_samples']
+                said[n]['truth'] = annotated(
+                    sample, len(ctx.classes.get('det', ())))
+        height, width = unpadded_shape(ctx.samples[n])
+        image = ctx.raw_images[n, :, :height, :width].round().byte()
+        yield make_card(
+            image.permute(1, 2, 0).cpu().numpy(), ctx.samples[n], said[n],
+            taught[n], visualizer)
 
-    def _load(self, dataset: Dataset, indices: List[int]) -> dict:
-        return self.model.data_preprocessor(
-            pseudo_collate([dataset[int(i)] for i in indices]), True)
 
-    def _card(self, image: np.ndarray, sample: DetDataSample,
-              taught: Dict[str, Lesson],
-              answers: Dict[str, DetDataSample]) -> Card:
-        """The card of an RGB image ``(H, W, 3)``."""
-        layers = dict(annotation=gt_layer(sample))
-        layers.update({name: x.layer for name, x in taught.items()})
-        if 'prediction' in answers:
-            layers['prediction'] = pred_layer(sample, SCORE_THR)
-        if 'truth' in answers:
-            layers['truth'] = gt_layer(answers['truth'])
-        panels = {
-            name: layer_panel(name, image, layer, self.visualizer)
-            for name, layer in layers.items() if layer is not None
+def make_card(image: np.ndarray, sample: DetDataSample,
+              said: Dict[str, Labels], taught: List[str],
+              visualizer: MultiTaskLocalVisualizer) -> Card:
+    """The card of an RGB image ``(H, W, 3)``, of which weak losses (the names
+    ``taught``) and others have something said."""
+    panels = {
+        name: layer_panel(name, image, labels.layer, visualizer)
+        for name, labels in said.items()
+    }
+    facts, scores = {}, []
+    for name in taught:
+        if said[name].boxes is not None:
+            panels[name] = explain_boxes(panels[name], said[name], sample)
+        found = {
+            other: disagreement(said[name], said[other])
+            for other in ('truth', 'prediction') if other in said
         }
-        scores, facts = [], {}
-        for name, lesson in taught.items():
-            if lesson.boxes is not None:
-                panels[name] = box_panel(panels[name], lesson, sample)
-            found = {x: disagreement(lesson, answers[x]) for x in answers}
-            found = {x: found[x] for x in ANSWERS if found.get(x) is not None}
-            scores += [*found.values()][:1]
-            facts.update(
-                {f'{name}, {x}': f'{y:.2f}' for x, y in found.items()})
-        styles = self.visualizer.styles_in([
-            layer for name, layer in layers.items()
-            if layer is not None and name != 'prediction'
-        ])
-        path = Path(sample.img_path)
-        return Card(
-            '/'.join(path.parts[-2:]),
-            jpeg(image), (image.shape[1], image.shape[0]), [*panels.values()],
-            max(scores, default=None), facts, {
-                'class': [x.name for x in styles],
-                'source': [sample.source],
-                'weak loss': [*taught]
-            })
+        found = {x: value for x, value in found.items() if value is not None}
+        facts.update({f'{name}, {x}': f'{y:.2f}' for x, y in found.items()})
+        scores += [*found.values()][:1]
+    shown = [x.layer for name, x in said.items() if name != 'prediction']
+    tags = {
+        'class': [x.name for x in visualizer.styles_in(shown)],
+        'source': [sample.source],
+        'weak loss': taught
+    }
+    return Card('/'.join(Path(sample.img_path).parts[-2:]), jpeg(image),
+                image.shape[1::-1], [*panels.values()],
+                max(scores, default=None), facts, tags)
 
 
-def box_panel(panel: Panel, lesson: Lesson, sample: DetDataSample) -> Panel:
-    """Show how boxes came about, what is ignored, and the rectangles of the
-    components of a mask."""
+def explain_boxes(panel: Panel, labels: Labels,
+                  sample: DetDataSample) -> Panel:
+    """Show what is ignored, and for boxes of a mask the components and what
+    became of them."""
     boxes, legend = [*panel.boxes], []
-    origins = lesson.boxes.get('origins')
-    if origins is not None:
-        found = origins.tolist()
-        boxes = [
+    if 'origins' in labels.boxes:
+        origins = labels.boxes.origins.tolist()
+        boxes = [Box(x, COMPONENT_COLOR) for x in sample.components.bboxes]
+        boxes += [
             box._replace(
                 color=ORIGIN_COLORS[x], text=f'{box.text}: {ORIGINS[x]}')
-            for box, x in zip(boxes, found)
+            for box, x in zip(panel.boxes, origins)
         ]
-        legend = [(ORIGINS[x], ORIGIN_COLORS[x]) for x in sorted({*found})]
-        rectangles = sample.components.bboxes.tolist()
-        boxes = [Box(x, RECTANGLE_COLOR) for x in rectangles] + boxes
-        legend.append(('component', RECTANGLE_COLOR))
-    if lesson.regions is not None:
-        areas, classes = (x[0] for x in lesson.regions[:2])
-        sides = areas[:, 2:] - areas[:, :2]
+        legend = [(ORIGINS[x], ORIGIN_COLORS[x]) for x in sorted({*origins})]
+        legend.append(('component', COMPONENT_COLOR))
+    if labels.ignore is not None:
+        areas, classes = (x[0] for x in labels.ignore[:2])
+        size = areas.new_tensor(sample.img_shape[1::-1])
         # what is ignored all over the image is not to be seen
-        size = sides.new_tensor(sample.img_shape[1::-1])
-        seen = classes.any(1) & (sides < size).any(1)
-        boxes += [
-            Box(x, IGNORED_COLOR, dashed=True) for x in areas[seen].tolist()
-        ]
+        seen = classes.any(1) & (areas[:, 2:] - areas[:, :2] < size).any(1)
+        boxes += [Box(x, IGNORED_COLOR, dashed=True) for x in areas[seen]]
     return panel._replace(boxes=boxes, legend=legend)
 
 
@@ -370,21 +325,22 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmbombo'))
     model = build_model(cfg, args.checkpoint)
-    pairs = build_data(cfg)
-    total = sum(len(weak) for weak, _ in pairs)
-    chosen = np.linspace(0, total - 1, min(args.num_images or total, total))
-    chunks, start = [], 0
-    for weak, truth in pairs:
-        own = [int(x) - start for x in chosen
-               if start <= int(x) < start + len(weak)]
-        chunks += [(weak, truth, own[i:i + BATCH_SIZE])
-                   for i in range(0, len(own), BATCH_SIZE)]
-        start += len(weak)
-    viewer = Viewer(model, bool(args.checkpoint), pairs[0][0].metainfo)
+    images = [(pair, i) for pair in build_data(cfg)
+              for i in range(len(pair[0]))]
+    if not images:
+        raise UserError(f'{args.config}: train_dataloader has no images')
+    number = min(args.num_images or len(images), len(images))
+    chosen = [images[int(i)]
+              for i in np.linspace(0, len(images) - 1, number)]
+    visualizer = MultiTaskLocalVisualizer('pseudo_labels')
+    visualizer.dataset_meta = images[0][0][0].metainfo
+    chunks = [
+        chosen[i:i + BATCH_SIZE] for i in range(0, number, BATCH_SIZE)
+    ]
     cards: List[Card] = []
     with torch.no_grad(), evaluation_mode(model):
         for chunk in track_iter_progress(chunks, file=sys.stderr):
-            cards += viewer.cards(*chunk)
+            cards += look(model, visualizer, bool(args.checkpoint), chunk)
     write_page(args.out, f'Pseudo labels of {args.config}', TEXT,
                'disagreement', cards)
     print(f'{args.out}: {len(cards)} images, '

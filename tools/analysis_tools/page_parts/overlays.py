@@ -9,8 +9,7 @@ from PIL import Image
 
 from mmbombo.structures import IGNORE_INDEX
 from mmbombo.visualization import MultiTaskLocalVisualizer
-from mmbombo.visualization.drawing import (HATCH_DARK, HATCH_LIGHT,
-                                           draw_saliency, hatch)
+from mmbombo.visualization.drawing import HATCH_DARK, HATCH_LIGHT, hatch
 from mmbombo.visualization.layers import SEG, Layer
 from mmbombo.visualization.multi_task_visualizer import background_id
 from mmbombo.visualization.palette import (ClassStyle, Color, class_styles,
@@ -55,14 +54,11 @@ def layer_panel(name: str, image: np.ndarray, layer: Layer,
         mask = map_png(ids, seg_styles, background_id(seg_styles))
         styles = visualizer.styles_in([layer._replace(ids=ids, boxes=[])])
         legend = [(x.name, css(x.color)) for x in styles]
-    if layer.saliency is not None:
-        image = jpeg(draw_saliency(image, layer.saliency))
     names = visualizer.dataset_meta.get('cls_classes') or ()
     text = '; '.join(
         f'{word}: {", ".join(names[i] for i in labels) or "nothing"}'
         for word, labels in layer.tags.items())
-    return Panel(name, text, boxes, mask, legend,
-                 None if layer.saliency is None else image)
+    return Panel(name, text, boxes, mask, legend)
 
 
 def map_png(ids: np.ndarray, styles: Sequence[ClassStyle],

@@ -64,12 +64,7 @@ def write_page(path: Path, title: str, text: str, score: str,
     index = dict(
         score=score,
         panels=sorted(places, key=lambda x: (places[x], x)),
-        cards=[
-            dict(
-                title=x.title, score=x.score, facts=x.facts,
-                tags={name: list(tags) for name, tags in x.tags.items()})
-            for x in cards
-        ])
+        cards=[(x.title, x.score, x.facts, x.tags) for x in cards])
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as unfinished, open(
             unfinished, 'w', encoding='utf-8') as file:
@@ -84,44 +79,27 @@ def write_page(path: Path, title: str, text: str, score: str,
             sep='\n',
             file=file)
         for number, card in enumerate(cards):
-            print(_data(f'card-{number}', _pictures(card)), file=file)
+            # read only when the card is looked at
+            pictures = (card.image, card.size, card.panels)
+            print(_data(f'card-{number}', pictures), file=file)
         print(
             _data('index', index), f'<script>{script}</script>\n</html>',
             sep='\n', file=file)
 
 
-def _pictures(card: Card) -> dict:
-    """What is read only when the card is looked at."""
-    return dict(
-        image=_jpeg(card.image),
-        size=card.size,
-        panels=[
-            dict(
-                name=x.name,
-                text=x.text,
-                boxes=[_rounded(box)._asdict() for box in x.boxes],
-                mask=x.mask and _url('image/png', x.mask),
-                legend=x.legend,
-                image=x.image and _jpeg(x.image)) for x in card.panels
-        ])
-
-
-def _rounded(box: Box) -> Box:
-    return box._replace(xyxy=[round(float(x), 1) for x in box.xyxy])
-
-
-def _jpeg(data: bytes) -> str:
-    return _url('image/jpeg', data)
-
-
-def _url(kind: str, data: bytes) -> str:
-    return f'data:{kind};base64,{base64.b64encode(data).decode()}'
-
-
 def _data(name: str, value: Any) -> str:
     """A block of data, which no ``</script>`` in it ends."""
-    text = json.dumps(value, separators=(',', ':')).replace('<', '\\u003c')
+    text = json.dumps(value, separators=(',', ':'), default=_plain)
+    text = text.replace('<', '\\u003c')
     return f'<script type="application/json" id="{name}">{text}</script>'
+
+
+def _plain(value: Any) -> Any:
+    """A picture as its address, an array or tensor as a list."""
+    if not isinstance(value, bytes):
+        return value.tolist()
+    kind = 'png' if value.startswith(b'\x89PNG') else 'jpeg'
+    return f'data:image/{kind};base64,{base64.b64encode(value).decode()}'
 
 
 def _hash(code: str) -> str:
