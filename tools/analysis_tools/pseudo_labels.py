@@ -302,8 +302,7 @@ def explain_boxes(panel: Panel, labels: Labels,
         origins = labels.boxes.origins.tolist()
         boxes = [Box(x, COMPONENT_COLOR) for x in sample.components.bboxes]
         boxes += [
-            box._replace(
-                color=ORIGIN_COLORS[x], text=f'{box.text}: {ORIGINS[x]}')
+            box._replace(color=ORIGIN_COLORS[x])
             for box, x in zip(panel.boxes, origins)
         ]
         legend = [(ORIGINS[x], ORIGIN_COLORS[x]) for x in sorted({*origins})]
