@@ -248,7 +248,7 @@ def look(model: MultiTaskDetector, visualizer: MultiTaskLocalVisualizer,
             if truth is not None:
                 sample, = load([truth[i]])['data_samples']
                 said[n]['truth'] = annotated(
-                    sample, len(ctx.classes.get('det', ())))
+                    sample, len(visualizer.dataset_meta.get('classes', ())))
         height, width = unpadded_shape(ctx.samples[n])
         image = ctx.raw_images[n, :, :height, :width].round().byte()
         yield make_card(
