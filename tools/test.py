@@ -3,7 +3,6 @@
 import argparse
 import os
 import os.path as osp
-from tempfile import TemporaryFile
 from typing import Dict
 
 # before torch is imported; see tools/train.py
@@ -54,9 +53,9 @@ import mmengine
 from mmengine.dist import is_main_process
 
 from mmbombo.engine.runner import QuietRunner
-from mmbombo.utils import (UserError, leave_process_group,
-                           prepare_cpu_processes, use_checked_loader,
-                           user_errors)
+from mmbombo.utils import (leave_process_group, prepare_cpu_processes,
+                           use_checked_loader, user_errors)
+from mmbombo.utils.atomic_write import require_writable
 from mmbombo.utils.config_names import load_config, merge_options
 
 
@@ -83,20 +82,6 @@ def draw_predictions(cfg: Config, show_dir: str) -> None:
         type='MultiTaskVisualizationHook')
     cfg.default_hooks = dict(
         hooks, visualization=dict(hook, draw=True, test_out_dir=show_dir))
-
-
-def require_writable(path: str) -> None:
-    """Raise ``UserError`` if a file cannot be written, before hours of work.
-    """
-    folder = osp.dirname(osp.abspath(path))
-    try:
-        os.makedirs(folder, exist_ok=True)
-        if osp.exists(path):
-            open(path, 'a').close()
-        else:
-            TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise UserError(f'--out {path}: {error.strerror}') from None
 
 
 def test(cfg: Config) -> Dict[str, float]:

@@ -374,6 +374,9 @@ def test_seeds_are_those_of_the_maps():
     seeds, = model.weak_losses[0].seeds(ctx, [0])
     assert seeds.labels.tolist() == [0, 2]  # not of the absent class
     torch.testing.assert_close(seeds.boxes, box[:1].expand(2, -1))
+    (shown, ), _ = model.weak_losses[0].pseudo_boxes(ctx, [0])
+    assert shown.bboxes.equal(seeds.boxes)
+    assert shown.labels.tolist() == [0, 2]
     weak = model.weak_losses[0](ctx)
     assert weak['seeded'] == 1 and weak['loss_seed'] > 0
 
