@@ -34,6 +34,13 @@ class Panel(NamedTuple):
     image: Optional[bytes] = None  #: a JPEG in place of the card's
 
 
+class Table(NamedTuple):
+    """What stands above the cards, folded up."""
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
 class Card(NamedTuple):
     """A picture and what is to be said about it."""
     title: str
@@ -46,7 +53,7 @@ class Card(NamedTuple):
 
 
 def write_page(path: Path, title: str, text: str, score: str,
-               cards: Sequence[Card]) -> None:
+               cards: Sequence[Card], tables: Sequence[Table] = ()) -> None:
     """Write cards, those with the largest score first.
 
     ``text`` stands above them, a paragraph for each line; ``score`` says what
@@ -76,7 +83,9 @@ def write_page(path: Path, title: str, text: str, score: str,
             f'<title>{html.escape(title)}</title>\n<style>{style}</style>\n'
             f'<header>\n<h1>{html.escape(title)}</h1>',
             *(f'<p>{html.escape(line)}</p>' for line in text.splitlines()),
-            '<form id="bar"></form>\n</header>\n<main></main>',
+            '<form id="bar"></form>\n</header>',
+            *map(_table, tables),
+            '<main></main>',
             sep='\n',
             file=file)
         for number, card in enumerate(cards):
@@ -84,6 +93,17 @@ def write_page(path: Path, title: str, text: str, score: str,
         print(
             _data('index', index), f'<script>{script}</script>\n</html>',
             sep='\n', file=file)
+
+
+def _table(table: Table) -> str:
+    """A table in HTML; numbers stand at the right."""
+    rows = ''.join(
+        '<tr>' + ''.join(
+            f'<td{"" if isinstance(x, str) else " class=number"}>'
+            f'{html.escape(str(x))}' for x in row) for row in table.rows)
+    return (f'<details><summary>{html.escape(table.title)}</summary><table>'
+            f'<tr><th>{"<th>".join(map(html.escape, table.columns))}'
+            f'{rows}</table></details>')
 
 
 def _pictures(card: Card) -> dict:

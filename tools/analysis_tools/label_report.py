@@ -1,0 +1,151 @@
+# Copyright (c) mmbombo contributors.
+"""What may be wrong with the labels of a config's sources, worst first.
+
+    python tools/analysis_tools/label_report.py CONFIG [CHECKPOINT]
+
+The page says how many boxes, pixels and tags there are of each class, which
+class a task lacks, and what each weak loss will teach. Below are the images
+with boxes that are tiny, listed twice, cut off or contradict the mask, masks
+with specks, pictures that training and validation have in common (with
+imagehash installed) and, with a checkpoint, labels that the network doubts:
+best one that was trained on other images.
+"""
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Dict, List
+
+from mmengine.config import DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file, or a name of ours')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
+    parser.add_argument(
+        '--out', type=Path, default=Path('label_report.html'),
+        help='the page (default: %(default)s)')
+    parser.add_argument('--json', type=Path, help='file for all findings')
+    parser.add_argument(
+        '--jobs', type=int, default=os.cpu_count(),
+        help='processes (default: all cores)')
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true',
+        help='load a checkpoint that runs code when it is loaded; only for '
+        'files that you made yourself')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction,
+        help='override settings of the config, key=value')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':  # --help waits for no library
+    parse_args()
+
+from label_report_parts.cards import make_card
+from label_report_parts.copies import phash
+from label_report_parts.counts import UNITS
+from label_report_parts.finding import TYPES
+from label_report_parts.survey import Survey, survey
+from mmengine.registry import init_default_scope
+from mmengine.utils import track_iter_progress
+from page_parts.page import Card, Table, write_page
+
+from mmbombo.utils import use_checked_loader, user_errors
+from mmbombo.utils.atomic_write import atomic_write, require_writable
+from mmbombo.utils.config_names import load_config
+
+#: Cards of each type of finding; the JSON file has all findings.
+SHOWN = 40
+
+
+def make_cards(found: Survey) -> List[Card]:
+    """The worst findings of each type."""
+    ranks: Counter = Counter()
+    shown = []
+    for finding in found.findings:
+        ranks[finding.type] += 1
+        if ranks[finding.type] <= SHOWN:
+            shown.append((finding, ranks[finding.type], found.sources))
+    return [make_card(*x) for x in track_iter_progress(shown, file=sys.stderr)]
+
+
+def make_tables(found: Survey) -> List[Table]:
+    """What stands above the cards."""
+    totals = Counter(x.type for x in found.findings)
+    keys = [f'{part} {kind}' for kind in UNITS for part in ('train', 'val')]
+    keys = [x for x in keys if any(x in y for y in found.classes.values())]
+    confidence = found.confidence
+    columns = [*keys, *confidence, 'remarks']
+    return [
+        Table('Findings', ('type', 'number', 'what it means'),
+              [(title, totals[x], text) for x, (title, text) in TYPES.items()
+               if totals[x]]),
+        Table(f'Sources ({len(found.rows)})',
+              ('phase', 'source', 'kinds', 'images', *UNITS.values(), ''),
+              [(x['phase'], x['source'], ', '.join(x['kinds']), x['images'],
+                *(sum(x['counts'].get(kind, {}).values()) for kind in UNITS),
+                x['problem']) for x in found.rows]),
+        Table(f'Classes ({len(found.classes)})', ('class', *columns),
+              [(name, *(values.get(x, '') for x in keys),
+                *(round(x[name], 2) if name in x else ''
+                  for x in confidence.values()),
+                ', '.join(values['remarks']))
+               for name, values in found.classes.items()]),
+        Table('What weak losses will teach', (
+            'loss', 'task', 'source', 'images', 'objects', 'labeled pixels'),
+              [(x['loss'], x['task'], x['source'], x['images'], x['objects'],
+                f"{x['pixels']:.1%}" if 'pixels' in x else '')
+               for x in found.coverage])
+    ]
+
+
+def to_json(found: Survey) -> Dict[str, list]:
+    """All that was found, worst first."""
+    return dict(
+        sources=found.rows,
+        classes=found.classes,
+        coverage=found.coverage,
+        confidence=found.confidence,
+        findings=[
+            dict(
+                x._asdict(),
+                marks=[mark._asdict() for mark in x.marks],
+                place=found.name(x.place),
+                other=x.other and found.name(x.other))
+            for x in found.findings
+        ])
+
+
+@user_errors()
+def main() -> None:
+    args = parse_args()
+    for path in filter(None, (args.out, args.json)):
+        require_writable(path)
+    use_checked_loader(trust=args.trust_checkpoint)
+    cfg = load_config(args.config, args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmbombo'))
+    found = survey(cfg, args.checkpoint, args.jobs)
+    tables = make_tables(found)
+    if args.json:
+        atomic_write(args.json, json.dumps(to_json(found)).encode())
+    write_page(
+        args.out, f'Labels of {Path(args.config).stem}',
+        f'{args.config} {args.checkpoint or ""}\nOrange is what a label says, '
+        f'blue what the network says. At most {SHOWN} of each kind are shown, '
+        'the worst of each kind first.', 'rank', make_cards(found), tables)
+    for number, title, _ in sorted(((-x[1], x[0], x[2]) for x in tables[0].rows)):
+        print(f'{-number:6d} {title}')
+    if phash is None:
+        print('pip install imagehash, and pictures that validation and '
+              'training have in common are found, too')
+    print(f'{args.out} is written')
+
+
+if __name__ == '__main__':
+    main()

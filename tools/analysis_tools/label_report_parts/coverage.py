@@ -1,0 +1,61 @@
+# Copyright (c) mmbombo contributors.
+"""What each weak loss will teach, by images as training draws them."""
+from typing import Any, Dict, List
+
+import numpy as np
+from mmdet.structures import DetDataSample
+
+from mmbombo.models.context import StepContext
+from mmbombo.structures.candidate_map import CandidateMap
+from mmbombo.structures.image_labels import PRESENT
+
+#: Images that are drawn, in all, and least of each source.
+DRAWN, LEAST = 200, 4
+
+
+def cover(model: Any, sources: List[Any]) -> List[Dict[str, Any]]:
+    """For each weak loss and source that it learns from the number of images,
+    and estimates from a few of ``objects``, which the label is made from or
+    says where they are, and the share of ``pixels`` that get one class."""
+    rows = []
+    for source in sources:
+        number = min(len(source), max(LEAST, DRAWN // len(sources)))
+        drawn = np.linspace(0, len(source) - 1, number).astype(int)
+        samples = [source[int(i)]['data_samples'] for i in drawn]
+        ctx = StepContext(model, None, samples)
+        for weak_loss in model.weak_losses:
+            taught = [samples[i] for i in weak_loss.images(ctx)]
+            if not taught:
+                continue
+            share = len(source) / number
+            row = dict(
+                loss=weak_loss.name,
+                task=weak_loss.task,
+                source=source.source,
+                images=round(share * len(taught)),
+                objects=round(share * sum(map(num_objects, taught))))
+            if weak_loss.labels_pixels:
+                row['pixels'] = float(
+                    np.mean([share_of_pixels(ctx, x) for x in taught]))
+            rows.append(row)
+    return rows
+
+
+def num_objects(sample: DetDataSample) -> int:
+    """How many boxes, components or tags there are to learn from."""
+    if 'components' in sample:
+        return int((~sample.components.ignored).sum())
+    if 'gt_instances' in sample:
+        return len(sample.gt_instances)
+    if 'gt_image_label' in sample:
+        return int((sample.gt_image_label.label == PRESENT).sum())
+    return 0
+
+
+def share_of_pixels(ctx: StepContext, sample: DetDataSample) -> float:
+    """Share of the pixels whose pseudo mask leaves one class."""
+    if 'pseudo_sem_seg' not in sample:
+        return 0.
+    masks = CandidateMap.from_samples([sample], len(ctx.classes['seg']))
+    return float((masks.single_classes() < len(ctx.classes['seg'])).float()
+                 .mean())

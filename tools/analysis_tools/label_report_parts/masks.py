@@ -1,0 +1,83 @@
+# Copyright (c) mmbombo contributors.
+"""Specks in a mask, and where a mask and boxes contradict each other."""
+from typing import Iterator
+
+import cv2
+import numpy as np
+
+from mmbombo.structures import IGNORE_INDEX, ClassMap
+from mmbombo.weak_labels import label_components
+from .finding import Finding, Labels, Mark
+
+#: Largest area of a speck, and least one of a mask that should have a box, in
+#: areas of the image.
+SPECK, SHOWN = 1e-4, 5e-4
+#: IoU of a box and what the mask shows in it, below which they disagree.
+AGREEING = .5
+#: Slack around boxes in pixels: polygons and boxes are rounded differently.
+SLACK = 2
+
+
+def find_specks(labels: Labels) -> Iterator[Finding]:
+    """The specks of a mask, of all classes but the background."""
+    ids = [i for i, x in enumerate(labels.seg_names) if x != 'background']
+    table = label_components(labels.seg_map, SPECK * labels.seg_map.size,
+                             ids)[1]
+    stray = table['ignored'] & ~table['pieces']
+    if stray.any():
+        names = [labels.seg_names[i] for i in table['labels'][stray]]
+        areas = table['areas'][stray]
+        yield Finding(
+            'speck', float(stray.sum()),
+            f'{stray.sum()} of {areas.min():.0f} to {areas.max():.0f} pixels',
+            tuple(
+                Mark(tuple(box), name)
+                for box, name in zip(table['boxes'][stray].tolist(), names)))
+
+
+def find_disagreement(labels: Labels,
+                      class_map: ClassMap) -> Iterator[Finding]:
+    """Boxes that the mask does not bear out, and the reverse.
+
+    Pixels without a label count for a box.
+    """
+    shows = np.zeros((IGNORE_INDEX + 1, class_map.num_det_classes), bool)
+    shows[:class_map.num_seg_classes] = class_map.compatible.numpy()
+    unboxed = labels.seg_map.copy()
+    unboxed[~shows.any(axis=1)[unboxed]] = IGNORE_INDEX
+    height, width = labels.shape
+    for box, label, ignored in zip(labels.boxes, labels.labels,
+                                   labels.ignored):
+        x1, y1 = np.floor(box[:2] - SLACK).clip(0).astype(int)
+        x2, y2 = np.ceil(box[2:] + SLACK).astype(int)
+        view = unboxed[y1:y2, x1:x2]
+        if ignored:
+            view[:] = IGNORE_INDEX
+            continue
+        view[shows[view, label]] = IGNORE_INDEX
+        if label in class_map.det_only:
+            continue
+        iou = shown_iou(labels.seg_map, shows[:, label], box)
+        if iou < AGREEING:
+            yield Finding('box_mask', 1 - iou,
+                          f'{labels.names[label]}, IoU {iou:.2f}',
+                          (labels.mark(box, label), ))
+    table = label_components(unboxed, 0, class_map.thing_ids)[1]
+    for box, area, label, several in zip(table['boxes'], table['areas'],
+                                         table['labels'], table['ignored']):
+        if area >= SHOWN * height * width and not several:
+            name = labels.seg_names[label]
+            yield Finding('mask_box', float(area / (height * width)),
+                          f'{name}, {area:.0f} pixels',
+                          (Mark(tuple(box.tolist()), name), ))
+
+
+def shown_iou(seg_map: np.ndarray, shows: np.ndarray,
+              box: np.ndarray) -> float:
+    """IoU of a box and the rectangle of what of its class is in it."""
+    x1, y1 = np.floor(box[:2]).astype(int)
+    x2, y2 = np.ceil(box[2:]).astype(int)
+    inside = seg_map[y1:y2, x1:x2]
+    shown = shows[inside] | (inside == IGNORE_INDEX)
+    width, height = cv2.boundingRect(shown.view(np.uint8))[2:]
+    return width * height / inside.size
