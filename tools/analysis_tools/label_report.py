@@ -11,7 +11,6 @@ imagehash installed) and, with a checkpoint, labels that the network doubts:
 best one that was trained on other images.
 """
 import argparse
-import json
 import os
 import sys
 from collections import Counter
@@ -47,6 +46,7 @@ def parse_args() -> argparse.Namespace:
 if __name__ == '__main__':  # --help waits for no library
     parse_args()
 
+import mmengine
 from label_report_parts.cards import make_card
 from label_report_parts.copies import phash
 from label_report_parts.counts import UNITS
@@ -57,7 +57,7 @@ from mmengine.utils import track_iter_progress
 from page_parts.page import Card, Table, write_page
 
 from mmbombo.utils import use_checked_loader, user_errors
-from mmbombo.utils.atomic_write import atomic_write, require_writable
+from mmbombo.utils.atomic_write import require_writable
 from mmbombo.utils.config_names import load_config
 
 #: Cards of each type of finding; the JSON file has all findings.
@@ -65,13 +65,15 @@ SHOWN = 40
 
 
 def make_cards(found: Survey) -> List[Card]:
-    """The worst findings of each type."""
+    """The worst findings of each type, in turn."""
+    totals = Counter(x.type for x in found.findings)
     ranks: Counter = Counter()
     shown = []
     for finding in found.findings:
         ranks[finding.type] += 1
-        if ranks[finding.type] <= SHOWN:
-            shown.append((finding, ranks[finding.type], found.sources))
+        rank = ranks[finding.type]
+        if rank <= SHOWN:
+            shown.append((finding, rank, totals[finding.type], found.sources))
     return [make_card(*x) for x in track_iter_progress(shown, file=sys.stderr)]
 
 
@@ -133,14 +135,14 @@ def main() -> None:
     found = survey(cfg, args.checkpoint, args.jobs)
     tables = make_tables(found)
     if args.json:
-        atomic_write(args.json, json.dumps(to_json(found)).encode())
+        mmengine.dump(to_json(found), args.json)
     write_page(
         args.out, f'Labels of {Path(args.config).stem}',
         f'{args.config} {args.checkpoint or ""}\nOrange is what a label says, '
         f'blue what the network says. At most {SHOWN} of each kind are shown, '
-        'the worst of each kind first.', 'rank', make_cards(found), tables)
-    for number, title, _ in sorted(((-x[1], x[0], x[2]) for x in tables[0].rows)):
-        print(f'{-number:6d} {title}')
+        'the worst of each kind first.', '', make_cards(found), tables)
+    for title, number, _ in tables[0].rows:
+        print(f'{number:6d} {title}')
     if phash is None:
         print('pip install imagehash, and pictures that validation and '
               'training have in common are found, too')

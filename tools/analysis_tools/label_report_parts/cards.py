@@ -1,7 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """Findings as cards of the page."""
-from pathlib import Path
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -18,20 +17,22 @@ COLORS = dict(label='#e69f00', network='#56b4e9')
 SIDE, CLOSE = 448, 48
 
 
-def make_card(finding: Finding, rank: int, sources: Sequence[Any]) -> Card:
-    """A card of a finding, the ``rank``-th of its type."""
+def make_card(finding: Finding, rank: int, total: int,
+              sources: Sequence[Any]) -> Card:
+    """A card of a finding, the ``rank``-th of all of its type."""
     source = sources[finding.place[0]]
     image, labels = read(sources, finding.place)
     height, width = labels.shape
     marks = [
-        Box(x.box, COLORS[x.by], x.text, x.by != 'label')
-        for x in finding.marks
+        Box(x.box, COLORS[x.by], x.text * (i == 0), x.by != 'label')
+        for i, x in enumerate(finding.marks)
     ]
     panels = [Panel('finding', boxes=marks)]
     if finding.other:
         panels.append(
-            Panel(f'in {sources[finding.other[0]].source}',
-                  path_of(sources, finding.other),
+            Panel('other',
+                  f'{sources[finding.other[0]].source}: '
+                  f'{path_of(sources, finding.other)}',
                   image=small(read(sources, finding.other)[0])))
     if marks:
         panels.append(close_up(image, marks))
@@ -50,7 +51,10 @@ def make_card(finding: Finding, rank: int, sources: Sequence[Any]) -> Card:
     title = TYPES[finding.type][0]
     return Card(
         f'{title}: {finding.text}', small(image), (width, height), panels,
-        1 / rank, dict(file=path_of(sources, finding.place)),
+        -rank, {
+            'file': path_of(sources, finding.place),
+            'of its kind': f'{rank} of {total}'
+        },
         dict(kind=[title], source=[source.source],
              **{'class': sorted({x.text for x in finding.marks})}))
 

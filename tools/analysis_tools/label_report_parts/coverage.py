@@ -9,8 +9,8 @@ from mmbombo.models.context import StepContext
 from mmbombo.structures.candidate_map import CandidateMap
 from mmbombo.structures.image_labels import PRESENT
 
-#: Images that are drawn, in all, and least of each source.
-DRAWN, LEAST = 200, 4
+#: Images that are drawn, in all; one of each source is.
+DRAWN = 200
 
 
 def cover(model: Any, sources: List[Any]) -> List[Dict[str, Any]]:
@@ -19,7 +19,7 @@ def cover(model: Any, sources: List[Any]) -> List[Dict[str, Any]]:
     says where they are, and the share of ``pixels`` that get one class."""
     rows = []
     for source in sources:
-        number = min(len(source), max(LEAST, DRAWN // len(sources)))
+        number = min(len(source), max(1, DRAWN // len(sources)))
         drawn = np.linspace(0, len(source) - 1, number).astype(int)
         samples = [source[int(i)]['data_samples'] for i in drawn]
         ctx = StepContext(model, None, samples)

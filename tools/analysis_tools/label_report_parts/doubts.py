@@ -82,7 +82,8 @@ def find_overlooked(answer: Answer,
     """Confident predictions away from all boxes."""
     labels, taken = answer.labels, answer.labels.boxes
     for i in answer.scores.argsort()[::-1]:
-        box, label, score = answer.boxes[i], answer.classes[i], answer.scores[i]
+        box, label = answer.boxes[i], answer.classes[i]
+        score = answer.scores[i]
         same = labels.boxes[labels.ignored | (labels.labels == label)]
         if (score >= of_boxes.get(label, np.inf)
                 and max(overlaps(box, taken), default=0) < APART

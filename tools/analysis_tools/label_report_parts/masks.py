@@ -4,6 +4,7 @@ from typing import Iterator
 
 import cv2
 import numpy as np
+from mmdet.evaluation import bbox_overlaps
 
 from mmbombo.structures import IGNORE_INDEX, ClassMap
 from mmbombo.weak_labels import label_components
@@ -21,15 +22,18 @@ SLACK = 2
 def find_specks(labels: Labels) -> Iterator[Finding]:
     """The specks of a mask, of all classes but the background."""
     ids = [i for i, x in enumerate(labels.seg_names) if x != 'background']
-    table = label_components(labels.seg_map, SPECK * labels.seg_map.size,
-                             ids)[1]
+    limit = SPECK * labels.seg_map.size
+    table = label_components(labels.seg_map, limit, ids)[1]
     stray = table['ignored'] & ~table['pieces']
+    if len(labels.boxes):  # a small object is none
+        stray &= bbox_overlaps(table['boxes'],
+                               labels.boxes).max(axis=1) < AGREEING
     if stray.any():
+        areas = np.sort(table['areas'][stray])
         names = [labels.seg_names[i] for i in table['labels'][stray]]
-        areas = table['areas'][stray]
         yield Finding(
-            'speck', float(stray.sum()),
-            f'{stray.sum()} of {areas.min():.0f} to {areas.max():.0f} pixels',
+            'speck', float(((1 - areas / limit).clip(0)**2).sum()),
+            f'{len(areas)} of {areas[0]:.0f} to {areas[-1]:.0f} pixels',
             tuple(
                 Mark(tuple(box), name)
                 for box, name in zip(table['boxes'][stray].tolist(), names)))

@@ -14,7 +14,6 @@ from mmengine.runner import CheckpointLoader
 from mmengine.utils import track_iter_progress
 
 from mmbombo.models.detectors import MultiTaskDetector
-from mmbombo.models.task_heads.map_task_head import MapTaskHead
 from mmbombo.registry import TRANSFORMS
 from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG, annotation_kind
 from mmbombo.structures.class_names import require_same_classes
@@ -78,12 +77,13 @@ class Network:
 
     def check(self, source: Any) -> None:
         """Raise ``UserError`` if a source is of other classes."""
-        for kind in {BBOX, SEM_SEG} & {*source.annotation_kinds}:
-            kind = annotation_kind(kind)
-            require_same_classes(
-                source.metainfo[kind.classes_key],
-                self.model.classes.get(kind.task, ()),
-                (f'source {source.source!r}', 'the network'), kind.task)
+        for kind in map(annotation_kind, (BBOX, SEM_SEG)):
+            if (kind.name in source.annotation_kinds
+                    and kind.task in self.model.tasks):
+                require_same_classes(
+                    source.metainfo[kind.classes_key],
+                    self.model.classes[kind.task],
+                    (f'source {source.source!r}', 'the network'), kind.task)
 
     @torch.no_grad()
     def ask(self, img_path: str, labels: Labels) -> Answer:
@@ -95,17 +95,18 @@ class Network:
         feats = self.model.extract_feat(data['inputs'])
         asked = (feats, data['inputs'], data['data_samples'],
                  self.model.extract_feat)
-        answer = Answer(labels)
-        if labels.names:
+        answer = Answer(labels._replace(seg_map=None))  # of all in memory
+        tasks = self.model.tasks
+        if labels.names and 'det' in tasks:
             self.model.head('det').add_predictions(*asked)
             found = data['data_samples'][0].pred_instances.cpu().numpy()
-            answer = Answer(labels, found.bboxes, found.scores, found.labels)
+            answer = answer._replace(boxes=found.bboxes, scores=found.scores,
+                                     classes=found.labels)
             for (_, label), score in zip(labels.objects(),
                                          own_scores(answer)):
                 self.box_scores[label].append(score)
-        head = labels.seg_names and self.model.head('seg')
-        if isinstance(head, MapTaskHead):
-            logits, = head.full_logits(*asked)
+        if labels.seg_names and 'seg' in tasks:
+            logits, = self.model.head('seg').full_logits(*asked)
             scores = logits.softmax(dim=0).cpu().numpy()
             answer = answer._replace(
                 regions=self._regions(scores, labels.seg_map))

@@ -62,7 +62,7 @@ const near = new IntersectionObserver(entries => {
 }, { rootMargin: '1500px' });
 
 const articles = index.cards.map((card, number) => {
-  const facts = Object.entries({ [index.score]: card.score.toFixed(2), ...card.facts });
+  const facts = Object.entries({ ...(index.score && { [index.score]: card.score.toFixed(2) }), ...card.facts });
   const list = make('dl', {}, ...facts.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
   const article = make('article', { id: `item-${number}` }, make('h2', {}, card.title), list, make('div', { class: 'panels' }));
   article.addEventListener('click', () => select(shown.indexOf(article), false));

@@ -35,7 +35,7 @@ class Panel(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What stands above the cards, folded up."""
+    """What stands above the cards; all but the first are folded up."""
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
@@ -57,7 +57,7 @@ def write_page(path: Path, title: str, text: str, score: str,
     """Write cards, those with the largest score first.
 
     ``text`` stands above them, a paragraph for each line; ``score`` says what
-    that is. There is a filter for each name in the tags of the cards.
+    that is, '' that it is not shown. There is a filter for each name in the tags of the cards.
     """
     cards = sorted(cards, key=lambda card: (-card.score, card.title))
     style, script = ((HERE / f'page.{end}').read_text(encoding='utf-8')
@@ -84,7 +84,7 @@ def write_page(path: Path, title: str, text: str, score: str,
             f'<header>\n<h1>{html.escape(title)}</h1>',
             *(f'<p>{html.escape(line)}</p>' for line in text.splitlines()),
             '<form id="bar"></form>\n</header>',
-            *map(_table, tables),
+            *(_table(x, x is tables[0]) for x in tables),
             '<main></main>',
             sep='\n',
             file=file)
@@ -95,13 +95,13 @@ def write_page(path: Path, title: str, text: str, score: str,
             sep='\n', file=file)
 
 
-def _table(table: Table) -> str:
+def _table(table: Table, is_open: bool) -> str:
     """A table in HTML; numbers stand at the right."""
     rows = ''.join(
         '<tr>' + ''.join(
             f'<td{"" if isinstance(x, str) else " class=number"}>'
             f'{html.escape(str(x))}' for x in row) for row in table.rows)
-    return (f'<details><summary>{html.escape(table.title)}</summary><table>'
+    return (f'<details{" open" * is_open}><summary>{html.escape(table.title)}</summary><table>'
             f'<tr><th>{"<th>".join(map(html.escape, table.columns))}'
             f'{rows}</table></details>')
 
