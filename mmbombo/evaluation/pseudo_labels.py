@@ -242,5 +242,6 @@ def compare_masks(labels: BaseDataset, truth: BaseDataset) -> Dict[str, float]:
 
 
 def one_image(batch, number: int):
-    """One image of a tuple of tensors ``(N, ...)``, as a batch."""
-    return type(batch)(*(x[number:number + 1] for x in batch))
+    """One image of a tuple of tensors ``(N, ...)`` or None, as a batch."""
+    return type(batch)(
+        *(x if x is None else x[number:number + 1] for x in batch))

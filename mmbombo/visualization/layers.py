@@ -61,9 +61,9 @@ def _ids(sample: DetDataSample, name: str) -> Optional[np.ndarray]:
     return map_ids(sample.get(name)) if name in sample else None
 
 
-def _boxes(instances: Optional[InstanceData],
-           task: str = DET,
-           ignored: bool = False) -> List[LabeledBox]:
+def labeled_boxes(instances: Optional[InstanceData],
+                  task: str = DET,
+                  ignored: bool = False) -> List[LabeledBox]:
     """Read instances, which may lack boxes altogether."""
     if instances is None or 'bboxes' not in instances:
         return []
@@ -120,8 +120,8 @@ def gt_layer(sample: DetDataSample) -> Optional[Layer]:
 def draw_gt_boxes(layer: Layer, sample: DetDataSample) -> Layer:
     """Add the boxes, those that are ignored last."""
     return layer._replace(
-        boxes=_boxes(sample.get('gt_instances')) +
-        _boxes(sample.get('ignored_instances'), ignored=True))
+        boxes=labeled_boxes(sample.get('gt_instances')) +
+        labeled_boxes(sample.get('ignored_instances'), ignored=True))
 
 
 @ANNOTATION_DRAWERS.register_module(name=IMAGE_LABEL)
@@ -173,10 +173,10 @@ def pseudo_layer(sample: DetDataSample) -> Optional[Layer]:
     ids = pseudo_ids(sample)
     parts, boxes = [] if ids is None else ['mask from boxes'], []
     if 'pseudo_instances' in sample:
-        boxes = _boxes(sample.pseudo_instances)
+        boxes = labeled_boxes(sample.pseudo_instances)
         parts.append('boxes from mask')
     elif 'components' in sample:
-        boxes = _boxes(sample.components, task=SEG)
+        boxes = labeled_boxes(sample.components, task=SEG)
         parts.append('components of mask')
     return Layer(f'pseudo: {", ".join(parts)}', boxes, ids) if parts else None
 
@@ -186,10 +186,14 @@ def pseudo_ids(sample: DetDataSample) -> Optional[np.ndarray]:
     possible, 255 where any is. None without a pseudo mask."""
     if 'pseudo_sem_seg' not in sample:
         return None
-    candidates = CandidateMap.from_samples([sample], IGNORE_INDEX)
+    return candidate_ids(CandidateMap.from_samples([sample], IGNORE_INDEX))[0]
+
+
+def candidate_ids(candidates: CandidateMap) -> np.ndarray:
+    """What :func:`pseudo_ids` says, of N images ``(N, H, W)``."""
     ids = candidates.single_classes()
     several = candidates.known & (ids == IGNORE_INDEX)
-    return to_numpy(ids.masked_fill(several, SEVERAL))[0, 0]
+    return to_numpy(ids.masked_fill(several, SEVERAL))[:, 0]
 
 
 def pred_layer(sample: DetDataSample, score_thr: float) -> Optional[Layer]:
@@ -201,7 +205,7 @@ def pred_layer(sample: DetDataSample, score_thr: float) -> Optional[Layer]:
     layer = Layer('prediction', ids=_ids(sample, 'pred_sem_seg'))
     if 'pred_instances' in sample:
         boxes = [
-            box for box in _boxes(sample.pred_instances)
+            box for box in labeled_boxes(sample.pred_instances)
             if box.score is None or box.score >= score_thr
         ]
         boxes.sort(key=lambda box: -(box.score or 0))

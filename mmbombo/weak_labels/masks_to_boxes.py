@@ -53,6 +53,9 @@ from torch import Tensor
 
 from .pixel_groups import group_pixels
 
+#: The steps by which a target may have come about.
+ORIGINS = ('split', 'rest', 'merge', 'direct', 'keep')
+
 
 class RefinedBoxes(NamedTuple):
     """Pseudo boxes of N images in M slots; most slots are empty."""
@@ -63,6 +66,8 @@ class RefinedBoxes(NamedTuple):
     labels: Tensor
     #: (N, M) bool, the slot holds a target.
     valid: Tensor
+    #: (N, M) int64, the step of :data:`ORIGINS` that made the target.
+    origins: Tensor
     #: (N, M) bool, the slot holds a region to be ignored.
     ignored: Tensor
     #: (N, M, D) bool, the detection classes that the region is ignored for.
@@ -208,6 +213,8 @@ def refine_boxes(component_map: Tensor,
         boxes=torch.cat([pred_boxes, comp_boxes], dim=1).float(),
         labels=torch.cat([preds.labels, comp_labels], dim=1),
         valid=valid,
+        origins=torch.cat(
+            [merged * 2, torch.where(kept, 4, 1 + 2 * direct)], dim=1),
         ignored=ignored,
         ignored_classes=torch.cat([pred_classes, classes], dim=1)
         & ignored[..., None],

@@ -76,7 +76,7 @@ def test_pseudo_masks_name_the_tags():
     ctx = context(model, tagged([0, 1, 1]))
     # class 0 is absent, however active its map
     say(ctx, blobs(1, 2) + 5 * blobs(0))
-    mask = model.weak_losses[0].pseudo_masks(ctx, [0])[0, 0]
+    mask = model.weak_losses[0].pseudo_masks(ctx, [0]).numbers[0, 0]
     assert set(mask[:16, :16].unique().tolist()) == {2, 255}
     assert set(mask[:16, 48:].unique().tolist()) == {3, 255}
     assert mask[20:].unique().tolist() == [0]
@@ -125,14 +125,14 @@ def test_an_image_without_tags_shows_no_class():
     model = model_of_tags()
     ctx = context(model, tagged([0, 0, 0]))
     say(ctx, blobs(0, 1))
-    assert not model.weak_losses[0].pseudo_masks(ctx, [0]).any()
+    assert not model.weak_losses[0].pseudo_masks(ctx, [0]).numbers.any()
 
 
 def test_the_pixels_of_an_unknown_tag_are_left_out():
     model = model_of_tags()
     ctx = context(model, tagged([0, -1, 1]))
     say(ctx, blobs(1, 2))
-    mask = model.weak_losses[0].pseudo_masks(ctx, [0])[0, 0]
+    mask = model.weak_losses[0].pseudo_masks(ctx, [0]).numbers[0, 0]
     assert (mask[:16, :16] == 255).all()
     assert 3 in mask[:16, 48:] and (mask[20:] == 0).all()
 
@@ -146,7 +146,7 @@ def test_padding_and_masks_and_pseudo_masks_are_left_alone():
     loss = model.weak_losses[0]
     assert loss.images(ctx) == [2]
     assert ctx.plan == dict(seg=[1, 2], cls=[0, 1, 2])
-    mask = loss.pseudo_masks(ctx, [2])[0, 0]
+    mask = loss.pseudo_masks(ctx, [2]).numbers[0, 0]
     assert (mask[40:] == 255).all() and (mask[:, 50:] == 255).all()
     assert (mask[:40, :50] != 255).any()
 
@@ -174,7 +174,7 @@ def test_a_tag_that_is_no_class_leaves_its_pixels_out():
     ctx = context(model, tagged([1, 1]))
     say(ctx, blobs(0, 1)[:, :2])
     losses = model.weak_losses[0](ctx)
-    numbers = model.weak_losses[0].pseudo_masks(ctx, [0])
+    numbers = model.weak_losses[0].pseudo_masks(ctx, [0]).numbers
     assert (numbers[0, 0, :16, :16] == 255).all()
     labels = ctx.pseudo_labels['seg'][0][0]
     assert set(labels.unique().tolist()) == {1, 255}

@@ -95,6 +95,12 @@ def build_model(cfg: Config, checkpoint: Optional[str]) -> MultiTaskDetector:
             weak_loss.predictor = 'none'
         elif weak_loss.predictor != 'none':
             weak_loss.predictor = 'self'
+    return load_network(model, checkpoint)
+
+
+def load_network(model: MultiTaskDetector,
+                 checkpoint: Optional[str]) -> MultiTaskDetector:
+    """Give a model its weights, if there are any, and its device."""
     if checkpoint is not None:
         loaded = CheckpointLoader.load_checkpoint(
             checkpoint, map_location='cpu')
@@ -150,17 +156,16 @@ def fixed_pipeline(cfg: Config, pipeline: Sequence[dict]) -> List[dict]:
 
 def build_truth(source: dict) -> Dataset:
     """Build a source with both kinds."""
-    lacking, = {BBOX, SEM_SEG} - {*source['annotation_kinds']}
+    kinds = source['annotation_kinds']
+    lacking = [x for x in (BBOX, SEM_SEG) if x not in kinds]
     try:
         return DATASETS.build(
-            dict(
-                source,
-                annotation_kinds=(*source['annotation_kinds'], lacking)))
+            dict(source, annotation_kinds=(*kinds, *lacking)))
     except UserError as error:
         raise UserError(
             f'the pseudo labels of source {source.get("source")!r} cannot be '
-            f'judged without its {lacking!r}, which it does not give: {error}'
-        ) from None
+            f'judged without its {" and ".join(map(repr, lacking))}, which '
+            f'it does not give: {error}') from None
 
 
 def table(groups: Dict[str, dict]) -> str:

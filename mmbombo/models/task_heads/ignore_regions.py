@@ -63,17 +63,24 @@ def pad_boxes(boxes: List[Tensor]) -> Tuple[Tensor, Tensor]:
     return padded, valid < counts[:, None]
 
 
-def split_boxes(boxes: Tensor, labels: Tensor, valid: Tensor) -> InstanceList:
-    """``bboxes`` and ``labels`` of the valid of K slots of each of N images.
+def split_boxes(boxes: Tensor, labels: Tensor, valid: Tensor,
+                **others: Tensor) -> InstanceList:
+    """``bboxes``, ``labels`` and ``others`` ``(N, K)`` of the valid of K slots
+    of each of N images.
 
     The heads of MMDetection want as many boxes as there are, so this is what
     waits for the device; their assigners do the same.
     """
     order = valid.long().argsort(dim=1, descending=True, stable=True)
     boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
-    labels = labels.gather(1, order)
+    columns = {
+        key: column.gather(1, order)
+        for key, column in dict(others, labels=labels).items()
+    }
     return [
-        InstanceData(bboxes=boxes[i, :n], labels=labels[i, :n])
+        InstanceData(
+            bboxes=boxes[i, :n], **{key: x[i, :n]
+                                    for key, x in columns.items()})
         for i, n in enumerate(valid.sum(dim=1).tolist())
     ]
 

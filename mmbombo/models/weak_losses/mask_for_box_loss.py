@@ -132,8 +132,9 @@ class MaskForBoxLoss(BaseWeakLoss):
     def pseudo_boxes(
         self, ctx: StepContext, images: List[int]
     ) -> Tuple[InstanceList, IgnoreRegions, Dict[str, Tensor]]:
-        """Make boxes from masks and predictions: per image ``bboxes`` and
-        ``labels``; what to ignore; counts by origin, 0-dim tensors."""
+        """Make boxes from masks and predictions: per image ``bboxes``,
+        ``labels`` and ``origins``, see :data:`ORIGINS`; what to ignore; counts
+        by origin, 0-dim tensors."""
         samples = [ctx.samples[i] for i in images]
         for sample in samples:
             self.check_sample(sample)
@@ -153,7 +154,11 @@ class MaskForBoxLoss(BaseWeakLoss):
                                **self.refine_cfg)
         unknown = torch.cat([x.gt_sem_seg.sem_seg for x in samples])
         ignore = self._ignore(ctx, refined, unknown == IGNORE_INDEX)
-        targets = split_boxes(refined.boxes, refined.labels, refined.valid)
+        targets = split_boxes(
+            refined.boxes,
+            refined.labels,
+            refined.valid,
+            origins=refined.origins)
         return targets, ignore, refined.counts
 
     def _predictions(self, ctx: StepContext, images: List[int],

@@ -93,26 +93,25 @@ class TagForMaskLoss(BaseWeakLoss):
 
     def loss(self, ctx: StepContext, images: List[int]) -> Dict[str, Tensor]:
         """Losses of the segmentation head, and the share of labeled pixels."""
-        numbers = self.pseudo_masks(ctx, images)
-        table = self.candidates.expand(len(images), -1, -1)
-        labels = CandidateMap(numbers, table)
+        labels = self.pseudo_masks(ctx, images)
         ctx.pseudo_labels[self.task].update(
             zip(images, labels.single_classes()))
-        is_rest = numbers == 0
+        is_rest = labels.numbers == 0
         losses: Dict[str, Tensor] = {}
         for part in (is_rest, ~is_rest):
             part_of = labels._replace(
-                numbers=numbers.masked_fill(~part, IGNORE_INDEX))
+                numbers=labels.numbers.masked_fill(~part, IGNORE_INDEX))
             for key, value in ctx.loss(self.task, part_of, images).items():
                 if 'loss' in key:
                     losses[key] = losses.get(key, 0) + value
         return dict(losses, labeled=labels.known.float().mean())
 
     @torch.no_grad()
-    def pseudo_masks(self, ctx: StepContext, images: List[int]) -> Tensor:
-        """Labels ``(n, 1, H, W)`` int64 of n images.
+    def pseudo_masks(self, ctx: StepContext,
+                     images: List[int]) -> CandidateMap:
+        """The reliable pixels of n images.
 
-        0 is the rest, k is tag k - 1, and 255 unreliable.
+        Number 0 is the rest, k is tag k - 1, and 255 unreliable.
         """
         tags = torch.stack(
             [ctx.samples[i].gt_image_label.label for i in images])
@@ -123,7 +122,9 @@ class TagForMaskLoss(BaseWeakLoss):
         silent = silent.gather(1, index.flatten(1)).view_as(masks)
         size = masks.shape[-2:]
         silent |= ~valid_cells(ctx.metas(images), size, size, masks.device)
-        return masks.masked_fill(silent, IGNORE_INDEX)[:, None]
+        return CandidateMap(
+            masks.masked_fill(silent, IGNORE_INDEX)[:, None],
+            self.candidates.expand(len(images), -1, -1))
 
     def _regions(self, ctx: StepContext, images: List[int],
                  tags: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 # Copyright (c) mmbombo contributors.
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING, Dict, List, Tuple
 
 import torch
-from mmdet.utils import ConfigType
+from mmdet.utils import ConfigType, InstanceList
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmbombo.models.context import StepContext
@@ -88,3 +89,10 @@ class TagForProposalLoss(BaseWeakLoss):
             self.selector(x.boxes, found, ctx.samples[i].gt_image_label.label)
             for x, found, i in zip(outputs, self.maps(ctx, images), images)
         ]
+
+    def pseudo_boxes(self, ctx: StepContext,
+                     images: List[int]) -> Tuple[InstanceList, None]:
+        """The seeds as ``bboxes`` and ``labels``; nothing is ignored."""
+        seeds = self.seeds(ctx, images)
+        return [InstanceData(bboxes=x.boxes, labels=x.labels)
+                for x in seeds], None

@@ -4,17 +4,18 @@ from typing import Any, List, Sequence, Tuple
 
 import cv2
 import numpy as np
-from page_parts.overlays import css, jpeg, map_png
+from page_parts.overlays import MAX_SIDE, jpeg, layer_panel
 from page_parts.page import Box, Card, Panel
 
-from mmbombo.visualization import class_styles
+from mmbombo.visualization import MultiTaskLocalVisualizer
+from mmbombo.visualization.layers import LabeledBox, Layer
 from .finding import TYPES, Finding, Labels, Place
 from .look import load_labels
 
 #: Orange and blue of Okabe and Ito.
 COLORS = dict(label='#e69f00', network='#56b4e9')
-#: Longer side of pictures; least one of what a close-up shows, in pixels.
-SIDE, CLOSE = 448, 48
+#: Least side of what a close-up shows, in pixels.
+CLOSE = 48
 
 
 def make_card(finding: Finding, rank: int, total: int,
@@ -33,24 +34,18 @@ def make_card(finding: Finding, rank: int, total: int,
             Panel('other',
                   f'{sources[finding.other[0]].source}: '
                   f'{path_of(sources, finding.other)}',
-                  image=small(read(sources, finding.other)[0])))
+                  image=jpeg(read(sources, finding.other)[0])))
     if marks:
         panels.append(close_up(image, marks))
-    styles, seg_styles = class_styles(source.metainfo)
-    boxes = [
-        Box(box.tolist(), css(styles[label].color), labels.names[label])
-        for box, label in labels.objects()
-    ]
-    mask = None
-    if labels.seg_map is not None:
-        mask = map_png(
-            shrink(labels.seg_map, cv2.INTER_NEAREST), seg_styles, next(
-                (i for i, x in enumerate(seg_styles)
-                 if x.name == 'background'), None))
-    panels.append(Panel('labels', boxes=boxes, mask=mask))
+    visualizer = MultiTaskLocalVisualizer(name='label_report')
+    visualizer.dataset_meta = source.metainfo
+    objects = [LabeledBox(tuple(x), label) for x, label in labels.objects()]
+    panels.append(
+        layer_panel('labels', image, Layer('', objects, labels.seg_map),
+                    visualizer))
     title = TYPES[finding.type][0]
     return Card(
-        f'{title}: {finding.text}', small(image), (width, height), panels,
+        f'{title}: {finding.text}', jpeg(image), (width, height), panels,
         -rank, {
             'file': path_of(sources, finding.place),
             'of its kind': f'{rank} of {total}'
@@ -66,26 +61,14 @@ def path_of(sources: Sequence[Any], place: Place) -> str:
 
 
 def read(sources: Sequence[Any], place: Place) -> Tuple[np.ndarray, Labels]:
-    """An image (H, W, 3) and its labels; gray and none if it cannot be."""
+    """An RGB image and its labels; gray and none if it cannot be read."""
     source = sources[place[0]]
     info = dict(source.get_data_info(place[1]), drop_bad_boxes=True)
     try:
-        return load_labels(source, info)
+        image, labels = load_labels(source, info)
     except Exception:  # it is one of the findings
-        gray = np.full((SIDE * 3 // 4, SIDE, 3), 90, np.uint8)
-        return gray, Labels(gray.shape[:2])
-
-
-def shrink(image: np.ndarray, interpolation: int) -> np.ndarray:
-    """An image whose longer side is at most :data:`SIDE`."""
-    scale = min(1, SIDE / max(image.shape[:2]))
-    size = [max(1, round(scale * x)) for x in image.shape[1::-1]]
-    return cv2.resize(image, size, interpolation=interpolation)
-
-
-def small(image: np.ndarray) -> bytes:
-    """A file of a BGR image."""
-    return jpeg(shrink(image, cv2.INTER_AREA)[..., ::-1])
+        image, labels = np.full((90, 120, 3), 90), Labels((90, 120))
+    return image[..., ::-1].astype(np.uint8), labels
 
 
 def close_up(image: np.ndarray, marks: List[Box]) -> Panel:
@@ -103,8 +86,7 @@ def close_up(image: np.ndarray, marks: List[Box]) -> Panel:
         mark._replace(xyxy=((np.array(mark.xyxy).reshape(2, 2) - start) *
                             zoom).ravel()) for mark in marks
     ]
-    scale = SIDE / max(crop.shape[:2])
-    interpolation = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    scale = max(1, MAX_SIDE / max(crop.shape[:2]))
     crop = cv2.resize(crop, None, fx=scale, fy=scale,
-                      interpolation=interpolation)
-    return Panel('close-up', boxes=boxes, image=jpeg(crop[..., ::-1]))
+                      interpolation=cv2.INTER_CUBIC)
+    return Panel('close-up', boxes=boxes, image=jpeg(crop))

@@ -9,18 +9,14 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.device import get_device
-from mmengine.runner import CheckpointLoader
 from mmengine.utils import track_iter_progress
+from pseudo_label_quality import load_network
 
 from mmbombo.models.detectors import MultiTaskDetector
 from mmbombo.registry import TRANSFORMS
 from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG, annotation_kind
 from mmbombo.structures.class_names import require_same_classes
 from mmbombo.utils import UserError
-from mmbombo.utils.checkpoint import load_weights
-from mmbombo.utils.checkpoint_classes import (find_class_changes,
-                                              require_trained_classes)
 from mmbombo.utils.config_parts import inference_steps
 from .doubts import Answer, Region, find_doubts, own_scores
 from .finding import Finding, Labels, Place
@@ -48,11 +44,7 @@ class Network:
         if not isinstance(model, MultiTaskDetector):
             raise UserError(f'{cfg.filename}: {type(model).__name__} is not '
                             'asked: give no checkpoint')
-        loaded = CheckpointLoader.load_checkpoint(
-            checkpoint, map_location='cpu')
-        require_trained_classes(find_class_changes(model, loaded), checkpoint)
-        load_weights(model, loaded, f'{checkpoint}: ', exact=True)
-        self.model = model.to(get_device()).eval()
+        self.model = load_network(model, checkpoint).eval()
         self.pipeline = Compose(
             [TRANSFORMS.build(step) for step in inference_steps(cfg)])
         self.box_scores: Dict[int, List[float]] = defaultdict(list)

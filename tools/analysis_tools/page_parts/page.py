@@ -47,7 +47,7 @@ class Card(NamedTuple):
     image: bytes  #: a JPEG
     size: Tuple[int, int]  #: its width and height
     panels: Sequence[Panel]
-    score: float  #: the largest comes first
+    score: Optional[float]  #: the largest comes first, None last
     facts: Dict[str, str] = {}
     tags: Dict[str, Sequence[str]] = {}  #: values by the filter's name
 
@@ -57,22 +57,22 @@ def write_page(path: Path, title: str, text: str, score: str,
     """Write cards, those with the largest score first.
 
     ``text`` stands above them, a paragraph for each line; ``score`` says what
-    that is, '' that it is not shown. There is a filter for each name in the tags of the cards.
+    that is, '' that it is not shown. There is a filter for each name in the
+    tags of the cards.
     """
-    cards = sorted(cards, key=lambda card: (-card.score, card.title))
+    cards = sorted(cards, key=lambda x: (-(x.score or 0), x.title))
     style, script = ((HERE / f'page.{end}').read_text(encoding='utf-8')
                      for end in ('css', 'js'))
     policy = (f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
               f'script-src {_hash(script)}')
+    places: Dict[str, int] = {}  # from left to right
+    for card in cards:
+        for place, panel in enumerate(card.panels):
+            places[panel.name] = max(place, places.get(panel.name, 0))
     index = dict(
         score=score,
-        panels=list(dict.fromkeys(y.name for x in cards for y in x.panels)),
-        cards=[
-            dict(
-                title=x.title, score=x.score, facts=x.facts,
-                tags={name: list(tags) for name, tags in x.tags.items()})
-            for x in cards
-        ])
+        panels=sorted(places, key=lambda x: (places[x], x)),
+        cards=[(x.title, x.score, x.facts, x.tags) for x in cards])
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as unfinished, open(
             unfinished, 'w', encoding='utf-8') as file:
@@ -89,7 +89,9 @@ def write_page(path: Path, title: str, text: str, score: str,
             sep='\n',
             file=file)
         for number, card in enumerate(cards):
-            print(_data(f'card-{number}', _pictures(card)), file=file)
+            # read only when the card is looked at
+            pictures = (card.image, card.size, card.panels)
+            print(_data(f'card-{number}', pictures), file=file)
         print(
             _data('index', index), f'<script>{script}</script>\n</html>',
             sep='\n', file=file)
@@ -101,43 +103,25 @@ def _table(table: Table, is_open: bool) -> str:
         '<tr>' + ''.join(
             f'<td{"" if isinstance(x, str) else " class=number"}>'
             f'{html.escape(str(x))}' for x in row) for row in table.rows)
-    return (f'<details{" open" * is_open}><summary>{html.escape(table.title)}</summary><table>'
-            f'<tr><th>{"<th>".join(map(html.escape, table.columns))}'
+    return (f'<details{" open" * is_open}>'
+            f'<summary>{html.escape(table.title)}</summary>'
+            f'<table><tr><th>{"<th>".join(map(html.escape, table.columns))}'
             f'{rows}</table></details>')
-
-
-def _pictures(card: Card) -> dict:
-    """What is read only when the card is looked at."""
-    return dict(
-        image=_jpeg(card.image),
-        size=card.size,
-        panels=[
-            dict(
-                name=x.name,
-                text=x.text,
-                boxes=[_rounded(box)._asdict() for box in x.boxes],
-                mask=x.mask and _url('image/png', x.mask),
-                legend=x.legend,
-                image=x.image and _jpeg(x.image)) for x in card.panels
-        ])
-
-
-def _rounded(box: Box) -> Box:
-    return box._replace(xyxy=[round(float(x), 1) for x in box.xyxy])
-
-
-def _jpeg(data: bytes) -> str:
-    return _url('image/jpeg', data)
-
-
-def _url(kind: str, data: bytes) -> str:
-    return f'data:{kind};base64,{base64.b64encode(data).decode()}'
 
 
 def _data(name: str, value: Any) -> str:
     """A block of data, which no ``</script>`` in it ends."""
-    text = json.dumps(value, separators=(',', ':')).replace('<', '\\u003c')
+    text = json.dumps(value, separators=(',', ':'), default=_plain)
+    text = text.replace('<', '\\u003c')
     return f'<script type="application/json" id="{name}">{text}</script>'
+
+
+def _plain(value: Any) -> Any:
+    """A picture as its address, an array or tensor as a list."""
+    if not isinstance(value, bytes):
+        return value.tolist()
+    kind = 'png' if value.startswith(b'\x89PNG') else 'jpeg'
+    return f'data:image/{kind};base64,{base64.b64encode(value).decode()}'
 
 
 def _hash(code: str) -> str:
