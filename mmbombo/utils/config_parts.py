@@ -37,13 +37,13 @@ def sources_of(dataset: dict) -> Iterator[dict]:
 
 def list_sources(cfg: Config) -> List[Tuple[bool, dict]]:
     """Whether it is of training, and the config of each source, once."""
-    sources: List[Tuple[bool, dict]] = []
+    sources = {}
     for phase in ('train', 'val', 'test'):
         loader = cfg.get(f'{phase}_dataloader')
         for source in sources_of(loader['dataset']) if loader else ():
-            if (phase == 'train', source) not in sources:
-                sources.append((phase == 'train', source))
-    return sources
+            is_train = phase == 'train'
+            sources.setdefault((is_train, str(source)), (is_train, source))
+    return [*sources.values()]
 
 
 def inference_steps(cfg: Config) -> List[dict]:

@@ -13,15 +13,17 @@ from mmbombo.structures.image_labels import PRESENT
 DRAWN = 200
 
 
-def cover(model: Any, sources: List[Any]) -> List[Dict[str, Any]]:
+def cover(model: Any, sources: List[Any],
+          readable: List[List[int]]) -> List[Dict[str, Any]]:
     """For each weak loss and source that it learns from the number of images,
-    and estimates from a few of ``objects``, which the label is made from or
-    says where they are, and the share of ``pixels`` that get one class."""
+    and estimates from a few of the ``readable`` ones of ``objects``, which
+    the label is made from or says where they are, and the share of ``pixels``
+    that get one class."""
     rows = []
-    for source in sources:
-        number = min(len(source), max(1, DRAWN // len(sources)))
-        drawn = np.linspace(0, len(source) - 1, number).astype(int)
-        samples = [source[int(i)]['data_samples'] for i in drawn]
+    for source, indices in zip(sources, readable):
+        number = min(len(indices), max(1, DRAWN // len(sources)))
+        drawn = np.linspace(0, len(indices) - 1, number).astype(int)
+        samples = [source[indices[i]]['data_samples'] for i in drawn]
         ctx = StepContext(model, None, samples)
         for weak_loss in model.weak_losses:
             taught = [samples[i] for i in weak_loss.images(ctx)]

@@ -111,7 +111,7 @@ def find_doubtful_boxes(answer: Answer,
                 'swapped', float(score - own),
                 f'{mark.text} {own:.2f}, rather {other.text} {score:.2f}',
                 (mark, other))
-        elif own == 0:
+        elif own == 0 < of_boxes[label]:
             # of classes that it knows alike, a large miss is the stranger one
             missed = 1 - max(ious[is_same], default=0)
             share = np.prod(box[2:] - box[:2]) / np.prod(labels.shape)

@@ -59,13 +59,14 @@ def survey(cfg: Config, checkpoint: Optional[str], jobs: int) -> Survey:
     findings += find_copies(pictures)
     if network:
         findings += network.doubt(sources, [x.place for x in pictures])
-    return Survey(
-        sources, rows,
-        count_classes(rows, getattr(model, 'class_map', None)),
-        cover(model, [
-            source for row, source in zip(built, sources)
-            if row['phase'] == 'train'
-        ]), network.confidence() if network else {}, worst_first(findings))
+    trained = [i for i, row in enumerate(built) if row['phase'] == 'train']
+    coverage = cover(
+        model, [sources[i] for i in trained],
+        [[j for j, x in enumerate(looks[i]) if x.img_path] for i in trained])
+    return Survey(sources, rows,
+                  count_classes(rows, getattr(model, 'class_map', None)),
+                  coverage, network.confidence() if network else {},
+                  worst_first(findings))
 
 
 def build_sources(cfg: Config) -> Tuple[List[Any], List[dict]]:
