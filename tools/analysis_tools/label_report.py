@@ -15,7 +15,7 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Dict, List
+from typing import List
 
 from mmengine.config import DictAction
 
@@ -47,7 +47,7 @@ if __name__ == '__main__':  # --help waits for no library
     parse_args()
 
 import mmengine
-from label_report_parts.cards import make_card
+from label_report_parts.cards import make_card, name_of
 from label_report_parts.copies import phash
 from label_report_parts.counts import UNITS
 from label_report_parts.finding import TYPES
@@ -65,15 +65,15 @@ SHOWN = 40
 
 
 def make_cards(found: Survey) -> List[Card]:
-    """The worst findings of each type, in turn."""
+    """The worst findings of each type."""
     totals = Counter(x.type for x in found.findings)
     ranks: Counter = Counter()
     shown = []
     for finding in found.findings:
         ranks[finding.type] += 1
-        rank = ranks[finding.type]
-        if rank <= SHOWN:
-            shown.append((finding, rank, totals[finding.type], found.sources))
+        if ranks[finding.type] <= SHOWN:
+            shown.append((finding, ranks[finding.type], totals[finding.type],
+                          found.sources))
     return [make_card(*x) for x in track_iter_progress(shown, file=sys.stderr)]
 
 
@@ -82,46 +82,41 @@ def make_tables(found: Survey) -> List[Table]:
     totals = Counter(x.type for x in found.findings)
     keys = [f'{part} {kind}' for kind in UNITS for part in ('train', 'val')]
     keys = [x for x in keys if any(x in y for y in found.classes.values())]
-    confidence = found.confidence
-    columns = [*keys, *confidence, 'remarks']
-    return [
-        Table('Findings', ('type', 'number', 'what it means'),
-              [(title, totals[x], text) for x, (title, text) in TYPES.items()
-               if totals[x]]),
-        Table(f'Sources ({len(found.rows)})',
-              ('phase', 'source', 'kinds', 'images', *UNITS.values(), ''),
-              [(x['phase'], x['source'], ', '.join(x['kinds']), x['images'],
+    scores = found.confidence
+    kinds = [(title, totals[x], text) for x, (title, text) in TYPES.items()
+             if totals[x]]
+    sources = [(x['phase'], x['source'], ', '.join(x['kinds']), x['images'],
                 *(sum(x['counts'].get(kind, {}).values()) for kind in UNITS),
-                x['problem']) for x in found.rows]),
-        Table(f'Classes ({len(found.classes)})', ('class', *columns),
-              [(name, *(values.get(x, '') for x in keys),
+                x['problem']) for x in found.rows]
+    classes = [(name, *(row.get(x, '') for x in keys),
                 *(round(x[name], 2) if name in x else ''
-                  for x in confidence.values()),
-                ', '.join(values['remarks']))
-               for name, values in found.classes.items()]),
-        Table('What weak losses will teach', (
-            'loss', 'task', 'source', 'images', 'objects', 'labeled pixels'),
-              [(x['loss'], x['task'], x['source'], x['images'], x['objects'],
-                f"{x['pixels']:.1%}" if 'pixels' in x else '')
-               for x in found.coverage])
+                  for x in scores.values()), ', '.join(row['remarks']))
+               for name, row in found.classes.items()]
+    taught = ('loss', 'task', 'source', 'images', 'objects', 'pixels')
+    return [
+        Table('Findings', ('kind', 'number', 'what it is'), kinds),
+        Table(f'Sources ({len(sources)})', (
+            'phase', 'source', 'kinds', 'images', *UNITS.values(), ''),
+            sources),
+        Table(f'Classes ({len(classes)})', (
+            'class', *keys, *(f'mean {x} score' for x in scores), ''),
+            classes),
+        Table('What weak losses will teach', taught,
+              [[x.get(key, '') for key in taught] for x in found.coverage])
     ]
 
 
-def to_json(found: Survey) -> Dict[str, list]:
-    """All that was found, worst first."""
-    return dict(
-        sources=found.rows,
-        classes=found.classes,
-        coverage=found.coverage,
-        confidence=found.confidence,
-        findings=[
-            dict(
-                x._asdict(),
-                marks=[mark._asdict() for mark in x.marks],
-                place=found.name(x.place),
-                other=x.other and found.name(x.other))
-            for x in found.findings
-        ])
+def to_json(found: Survey) -> dict:
+    """All that is known, the worst findings of each type first."""
+    findings = [
+        dict(x._asdict(), marks=[mark._asdict() for mark in x.marks],
+             place=name_of(found.sources, x.place),
+             other=x.other and name_of(found.sources, x.other))
+        for x in found.findings
+    ]
+    return dict(sources=found.rows, classes=found.classes,
+                coverage=found.coverage, confidence=found.confidence,
+                findings=findings)
 
 
 @user_errors()
@@ -133,19 +128,19 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmbombo'))
     found = survey(cfg, args.checkpoint, args.jobs)
-    tables = make_tables(found)
     if args.json:
         mmengine.dump(to_json(found), args.json)
+    tables = make_tables(found)
     write_page(
-        args.out, f'Labels of {Path(args.config).stem}',
-        f'{args.config} {args.checkpoint or ""}\nOrange is what a label says, '
-        f'blue what the network says. At most {SHOWN} of each kind are shown, '
-        'the worst of each kind first.', '', make_cards(found), tables)
+        args.out, f'Labels of {args.config}',
+        'Orange is what a label says, blue what the network says. At most '
+        f'{SHOWN} of each kind are shown, the worst first.', '',
+        make_cards(found), tables)
     for title, number, _ in tables[0].rows:
         print(f'{number:6d} {title}')
     if phash is None:
-        print('pip install imagehash, and pictures that validation and '
-              'training have in common are found, too')
+        print('pip install imagehash, and pictures that training and '
+              'validation have in common are found, too')
     print(f'{args.out} is written')
 
 

@@ -21,72 +21,57 @@ CLOSE = 48
 def make_card(finding: Finding, rank: int, total: int,
               sources: Sequence[Any]) -> Card:
     """A card of a finding, the ``rank``-th of all of its type."""
-    source = sources[finding.place[0]]
+    source, path = name_of(sources, finding.place)
     image, labels = read(sources, finding.place)
-    height, width = labels.shape
-    marks = [
-        Box(x.box, COLORS[x.by], x.text * (i == 0), x.by != 'label')
-        for i, x in enumerate(finding.marks)
-    ]
+    marks = [Box(x.box, COLORS[x.by], x.text * (i == 0), x.by != 'label')
+             for i, x in enumerate(finding.marks)]
     panels = [Panel('finding', boxes=marks)]
     if finding.other:
         panels.append(
-            Panel('other',
-                  f'{sources[finding.other[0]].source}: '
-                  f'{path_of(sources, finding.other)}',
+            Panel('other', ': '.join(name_of(sources, finding.other)),
                   image=jpeg(read(sources, finding.other)[0])))
     if marks:
         panels.append(close_up(image, marks))
     visualizer = MultiTaskLocalVisualizer(name='label_report')
-    visualizer.dataset_meta = source.metainfo
-    objects = [LabeledBox(tuple(x), label) for x, label in labels.objects()]
-    panels.append(
-        layer_panel('labels', image, Layer('', objects, labels.seg_map),
-                    visualizer))
+    visualizer.dataset_meta = sources[finding.place[0]].metainfo
+    boxes = [LabeledBox(tuple(x), label) for x, label in labels.objects()]
+    panels.append(layer_panel(
+        'labels', image, Layer('', boxes, labels.seg_map), visualizer))
     title = TYPES[finding.type][0]
-    return Card(
-        f'{title}: {finding.text}', jpeg(image), (width, height), panels,
-        -rank, {
-            'file': path_of(sources, finding.place),
-            'of its kind': f'{rank} of {total}'
-        },
-        dict(kind=[title], source=[source.source],
-             **{'class': sorted({x.text for x in finding.marks})}))
+    tags = {'kind': [title], 'source': [source],
+            'class': sorted({x.text for x in finding.marks})}
+    facts = dict(source=source, file=path, place=f'{rank} of {total}')
+    return Card(f'{title}: {finding.text}', jpeg(image), labels.shape[::-1],
+                panels, -rank, facts, tags)
 
 
-def path_of(sources: Sequence[Any], place: Place) -> str:
-    """The file of an image."""
-    number, index = place
-    return sources[number].get_data_info(index)['img_path']
+def name_of(sources: Sequence[Any], place: Place) -> Tuple[str, str]:
+    """Source and file of an image."""
+    source = sources[place[0]]
+    return source.source, source.get_data_info(place[1])['img_path']
 
 
 def read(sources: Sequence[Any], place: Place) -> Tuple[np.ndarray, Labels]:
     """An RGB image and its labels; gray and none if it cannot be read."""
-    source = sources[place[0]]
-    info = dict(source.get_data_info(place[1]), drop_bad_boxes=True)
     try:
-        image, labels = load_labels(source, info)
+        image, labels = load_labels(sources[place[0]], place[1])
     except Exception:  # it is one of the findings
-        image, labels = np.full((90, 120, 3), 90), Labels((90, 120))
-    return image[..., ::-1].astype(np.uint8), labels
+        return np.full((90, 120, 3), 90, np.uint8), Labels((90, 120))
+    return image[..., ::-1], labels
 
 
 def close_up(image: np.ndarray, marks: List[Box]) -> Panel:
-    """The first of the boxes that are marked, twice as wide."""
-    shape = np.array(image.shape[1::-1], float)
+    """The first of the boxes that are marked, in twice its size."""
+    shape = np.array(image.shape[1::-1])
     low, high = np.array(marks[0].xyxy).reshape(2, 2)
-    share = max(*(2 * (high - low) / shape), CLOSE / shape.max())
-    size = np.ceil(shape * min(1, share)).clip(1, shape)
-    start = ((low + high - size) / 2).clip(0, shape - size).astype(int)
-    x, y = start
-    width, height = size.astype(int)
+    share = min(1, max(*(2 * (high - low) / shape), CLOSE / shape.max()))
+    width, height = size = np.ceil(shape * share).astype(int)
+    x, y = start = ((low + high - size) / 2).clip(0, shape - size).astype(int)
     crop = image[y:y + height, x:x + width]
-    zoom = shape / (width, height)
-    boxes = [
-        mark._replace(xyxy=((np.array(mark.xyxy).reshape(2, 2) - start) *
-                            zoom).ravel()) for mark in marks
-    ]
-    scale = max(1, MAX_SIDE / max(crop.shape[:2]))
+    scale = max(1, MAX_SIDE / size.max())
     crop = cv2.resize(crop, None, fx=scale, fy=scale,
                       interpolation=cv2.INTER_CUBIC)
-    return Panel('close-up', boxes=boxes, image=jpeg(crop))
+    move = np.tile(start, 2), np.tile(shape / size, 2)
+    return Panel('close-up', image=jpeg(crop), boxes=[
+        x._replace(xyxy=(np.array(x.xyxy) - move[0]) * move[1]) for x in marks
+    ])

@@ -20,11 +20,11 @@ CHUNK = 1024
 
 
 class Picture(NamedTuple):
-    """An image, and its signs, see :func:`signs_of`."""
+    """An image that can be read."""
     is_train: bool
     place: Place
     img_path: str
-    signs: Optional[np.ndarray]
+    signs: Optional[np.ndarray]  #: see :func:`signs_of`
 
 
 def signs_of(image: np.ndarray) -> Optional[np.ndarray]:
@@ -46,13 +46,9 @@ def find_copies(pictures: List[Picture]) -> Iterator[Finding]:
         for i, j in np.argwhere(bits <= MAX_BITS):
             one, other = pictures[start + i], pictures[j]
             leaks = one.is_train > other.is_train
-            across = (
-                one.is_train == other.is_train and start + i < j
-                and one.place[0] != other.place[0]
-                and one.img_path != other.img_path)
-            if leaks or across:
-                different = int(bits[i, j])
-                yield Finding(
-                    'copy', leaks + 1 - different / 64,
-                    f'{different} of 64 bits differ', (), one.place,
-                    other.place)
+            if leaks or (one.is_train == other.is_train
+                         and one.place[0] < other.place[0]
+                         and one.img_path != other.img_path):
+                yield Finding('copy', leaks + 1 - bits[i, j] / 64,
+                              f'{bits[i, j]:.0f} of 64 bits differ', (),
+                              one.place, other.place)

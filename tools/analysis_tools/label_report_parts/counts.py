@@ -16,13 +16,11 @@ def count_source(source: Any, looks: Sequence[Look]) -> Dict[str, dict]:
     counts = {}
     for kind in UNITS:
         if kind in source.annotation_kinds:
+            total: Counter = Counter()
+            for look in looks:
+                total.update(look.counts.get(kind, {}))
             names = source.metainfo[annotation_kind(kind).classes_key]
-            total = sum((x.counts.get(kind, Counter()) for x in looks),
-                        Counter())
-            counts[kind] = {
-                name: int(total[i])
-                for i, name in enumerate(names)
-            }
+            counts[kind] = {x: int(total[i]) for i, x in enumerate(names)}
     return counts
 
 
@@ -32,25 +30,19 @@ def count_classes(rows: List[dict],
     ``train bbox``, and ``remarks`` on what a task lacks."""
     classes: Dict[str, dict] = {}
     for row in rows:
-        part = 'train' if row['phase'] == 'train' else 'val'
         for kind, counts in row['counts'].items():
             for name, number in counts.items():
                 found = classes.setdefault(name, dict(remarks=[]))
-                key = f'{part} {kind}'
+                key = f'{row["phase"]} {kind}'
                 found[key] = found.get(key, 0) + number
     for name, found in classes.items():
-        found['remarks'] += [
-            f'no {unit} in training' for kind, unit in UNITS.items()
-            if found.get(f'train {kind}') == 0
-        ]
-    if class_map is not None:
-        for i in class_map.det_only:
-            add_remark(classes, class_map.det_classes[i], 'no mask shows it')
-        for i in class_map.seg_only:
-            add_remark(classes, class_map.seg_classes[i], 'no box marks it')
+        found['remarks'] += [f'no {unit} in training'
+                             for kind, unit in UNITS.items()
+                             if found.get(f'train {kind}') == 0]
+        if class_map and name in class_map.det_classes and (
+                class_map.det_classes.index(name) in class_map.det_only):
+            found['remarks'].append('no mask shows it')
+        if class_map and name in class_map.seg_classes and (
+                class_map.seg_classes.index(name) in class_map.seg_only):
+            found['remarks'].append('no box marks it')
     return classes
-
-
-def add_remark(classes: Dict[str, dict], name: str, remark: str) -> None:
-    """Say what a task lacks of a class."""
-    classes.setdefault(name, dict(remarks=[]))['remarks'].append(remark)

@@ -30,34 +30,25 @@ def cover(model: Any, sources: List[Any],
             if not taught:
                 continue
             share = len(source) / number
-            row = dict(
-                loss=weak_loss.name,
-                task=weak_loss.task,
-                source=source.source,
-                images=round(share * len(taught)),
-                objects=round(share * sum(map(num_objects, taught))))
-            if weak_loss.labels_pixels:
-                row['pixels'] = float(
-                    np.mean([share_of_pixels(ctx, x) for x in taught]))
-            rows.append(row)
+            rows.append(dict(
+                loss=weak_loss.name, task=weak_loss.task,
+                source=source.source, images=round(share * len(taught)),
+                objects=round(share * sum(map(num_objects, taught)))))
+            masks = [CandidateMap.from_samples([x], len(ctx.classes['seg']))
+                     for x in taught if weak_loss.labels_pixels
+                     and 'pseudo_sem_seg' in x]
+            if masks:
+                rows[-1]['pixels'] = float(np.mean([
+                    (x.single_classes() < len(ctx.classes['seg'])).numpy()
+                    .mean() for x in masks]))
     return rows
 
 
 def num_objects(sample: DetDataSample) -> int:
-    """How many boxes, components or tags there are to learn from."""
+    """How many components, boxes or tags there are to learn from."""
     if 'components' in sample:
         return int((~sample.components.ignored).sum())
     if 'gt_instances' in sample:
         return len(sample.gt_instances)
-    if 'gt_image_label' in sample:
-        return int((sample.gt_image_label.label == PRESENT).sum())
-    return 0
-
-
-def share_of_pixels(ctx: StepContext, sample: DetDataSample) -> float:
-    """Share of the pixels whose pseudo mask leaves one class."""
-    if 'pseudo_sem_seg' not in sample:
-        return 0.
-    masks = CandidateMap.from_samples([sample], len(ctx.classes['seg']))
-    return float((masks.single_classes() < len(ctx.classes['seg'])).float()
-                 .mean())
+    tags = sample.get('gt_image_label')
+    return 0 if tags is None else int((tags.label == PRESENT).sum())

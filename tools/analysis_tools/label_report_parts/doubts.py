@@ -8,7 +8,7 @@ the mean of what labeled examples of that class get. For boxes, what follows
 is that of `ObjectLab <https://arxiv.org/abs/2309.00832>`_ (overlooked, badly
 located, swapped). The scores by which findings are ranked are ours.
 """
-from typing import Dict, Iterator, List, NamedTuple, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 from mmdet.evaluation import bbox_overlaps
@@ -37,7 +37,7 @@ class Answer(NamedTuple):
     boxes: np.ndarray = np.zeros((0, 4))  #: in pixels of the image
     scores: np.ndarray = np.zeros(0)
     classes: np.ndarray = np.zeros(0, np.int64)
-    regions: List[Region] = []
+    regions: Sequence[Region] = ()
 
     def mark(self, index: int) -> Mark:
         """A prediction, to be drawn."""
@@ -55,8 +55,7 @@ def overlaps(box: np.ndarray, boxes: np.ndarray,
 def own_scores(answer: Answer) -> List[float]:
     """The best score of its class that each object gets, 0 without."""
     return [
-        max(
-            answer.scores[(answer.classes == label)
+        max(answer.scores[(answer.classes == label)
                           & (overlaps(box, answer.boxes) >= SAME)].tolist(),
             default=0.) for box, label in answer.labels.objects()
     ]
@@ -66,8 +65,9 @@ def find_doubts(answer: Answer, of_boxes: Dict[int, float],
                 of_pixels: Dict[int, float]) -> Iterator[Finding]:
     """What a network says against the labels of an image, by the mean scores
     of boxes and pixels of each class."""
-    yield from find_overlooked(answer, of_boxes)
-    yield from find_doubtful_boxes(answer, of_boxes)
+    sure = answer.scores >= [of_boxes.get(x, np.inf) for x in answer.classes]
+    yield from find_overlooked(answer, sure)
+    yield from find_doubtful_boxes(answer, sure, of_boxes)
     names = answer.labels.seg_names
     for box, share, ours, theirs, score, other in answer.regions:
         if score < of_pixels[ours] and other >= of_pixels.get(theirs, np.inf):
@@ -77,44 +77,39 @@ def find_doubts(answer: Answer, of_boxes: Dict[int, float],
                 f'{other:.2f}', (Mark(box, names[theirs], 'network'), ))
 
 
-def find_overlooked(answer: Answer,
-                    of_boxes: Dict[int, float]) -> Iterator[Finding]:
+def find_overlooked(answer: Answer, sure: np.ndarray) -> Iterator[Finding]:
     """Confident predictions away from all boxes."""
     labels, taken = answer.labels, answer.labels.boxes
-    for i in answer.scores.argsort()[::-1]:
+    for i in filter(sure.__getitem__, answer.scores.argsort()[::-1]):
         box, label = answer.boxes[i], answer.classes[i]
-        score = answer.scores[i]
         same = labels.boxes[labels.ignored | (labels.labels == label)]
-        if (score >= of_boxes.get(label, np.inf)
-                and max(overlaps(box, taken), default=0) < APART
+        if (max(overlaps(box, taken), default=0) < APART
                 and max(overlaps(box, same, 'iof'), default=0) < PART):
             taken = np.concatenate([taken, box[None]])
-            mark = answer.mark(i)
-            yield Finding('overlooked', float(score),
-                          f'{mark.text} {score:.2f}', (mark, ))
+            mark, score = answer.mark(i), float(answer.scores[i])
+            yield Finding('overlooked', score, f'{mark.text} {score:.2f}',
+                          (mark, ))
 
 
-def find_doubtful_boxes(answer: Answer,
+def find_doubtful_boxes(answer: Answer, sure: np.ndarray,
                         of_boxes: Dict[int, float]) -> Iterator[Finding]:
     """Objects that the network sees as another class, or not at all."""
     labels = answer.labels
-    sure = answer.scores >= [of_boxes.get(x, np.inf) for x in answer.classes]
     for (box, label), own in zip(labels.objects(), own_scores(answer)):
         ious, is_same = overlaps(box, answer.boxes), answer.classes == label
-        mark = labels.mark(box, label)
+        mark, mean = labels.mark(box, label), of_boxes[label]
         rivals = np.flatnonzero((ious >= SAME) & ~is_same & sure)
         best = max(rivals, key=answer.scores.__getitem__, default=None)
-        if (best is not None and own < of_boxes[label]
-                and own < answer.scores[best]):
-            score, other = answer.scores[best], answer.mark(best)
+        score = 0 if best is None else answer.scores[best]
+        if own < min(mean, score):
+            other = answer.mark(best)
             yield Finding(
                 'swapped', float(score - own),
                 f'{mark.text} {own:.2f}, rather {other.text} {score:.2f}',
                 (mark, other))
-        elif own == 0 < of_boxes[label]:
+        elif own == 0 < mean:
             # of classes that it knows alike, a large miss is the stranger one
             missed = 1 - max(ious[is_same], default=0)
             share = np.prod(box[2:] - box[:2]) / np.prod(labels.shape)
-            yield Finding('unseen',
-                          float(of_boxes[label] * missed * np.sqrt(share)),
+            yield Finding('unseen', float(mean * missed * np.sqrt(share)),
                           mark.text, (mark, ))

@@ -1,33 +1,28 @@
 # Copyright (c) mmbombo contributors.
-"""What the finders give."""
+"""What the finders read and give."""
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-#: By type: its title, and how to read it.
+#: By type: its title, and what it means.
 TYPES = dict(
-    broken=('Unusable', 'A file or box that training refuses or leaves out.'),
-    cut=('Cut off by the border', 'Boxes that leave the image, then slivers '
-         'at its border.'),
-    tiny=('Tiny boxes', 'The side of a square of their area is below 8 '
-          'pixels of the file.'),
-    duplicate=('Duplicate boxes', 'Two boxes of one object: IoU of 0.85 or '
-               'more.'),
-    box_mask=('Box and mask disagree', 'The rectangle around the pixels of '
-              'its class in a box has an IoU below 0.5 with it.'),
-    mask_box=('Mask without a box', 'Pixels of a class that no box of it '
-              'covers.'),
-    speck=('Stray specks', 'Pieces of a mask below a ten-thousandth of the '
-           'image, away from a larger one of their class.'),
-    overlooked=('Overlooked?', 'The network is as sure of an object as it is '
-                'of those that are labeled, and there is no box.'),
-    unseen=('No object?', 'The network finds no object of the class in a '
-            'box, though it finds others.'),
-    swapped=('Another class?', 'The network is sure of another class, and '
-             'not of the one of the box.'),
-    pixels=('Another class of pixels?', 'The same of a region of a mask.'),
-    copy=('The same picture', 'Images of training in validation, then of one '
-          'source in another, nearest first.'))
+    broken=('Unusable', 'as tools/misc/check_data.py says'),
+    cut=('Cut off by the border', 'the box leaves the image, or is a sliver '
+         'at its border'),
+    tiny=('Tiny boxes', 'less than 8 x 8 pixels of the file'),
+    duplicate=('Duplicate boxes', 'two with an IoU of 0.85 or more'),
+    box_mask=('Box and mask disagree', 'IoU below 0.5 of the box and the '
+              'rectangle around the pixels of its class in it'),
+    mask_box=('Mask without a box', 'pixels that no box of their class has'),
+    speck=('Stray specks', 'pieces of a mask below a ten-thousandth of the '
+           'image'),
+    overlooked=('Overlooked?', 'the network is sure of an object, and there '
+                'is no box'),
+    unseen=('No object?', 'a box in which the network finds no object of its '
+            'class'),
+    swapped=('Another class?', 'the network is sure of another class'),
+    pixels=('Another class of pixels?', 'the same of a region of a mask'),
+    copy=('The same picture', 'in training and validation, or two sources'))
 
 #: Number of a source, and of an image of it.
 Place = Tuple[int, int]
@@ -68,9 +63,3 @@ class Labels(NamedTuple):
     def mark(self, box: Sequence[float], label: int) -> Mark:
         """A box of it, to be drawn."""
         return Mark(tuple(map(float, box)), self.names[label])
-
-
-def worst_first(findings: Sequence[Finding]) -> List[Finding]:
-    """By type, in the order of :data:`TYPES`, and badness."""
-    order = list(TYPES)
-    return sorted(findings, key=lambda x: (order.index(x.type), -x.badness))

@@ -30,58 +30,46 @@ def find_specks(labels: Labels) -> Iterator[Finding]:
                                labels.boxes).max(axis=1) < AGREEING
     if stray.any():
         areas = np.sort(table['areas'][stray])
-        names = [labels.seg_names[i] for i in table['labels'][stray]]
+        boxes = zip(table['boxes'][stray].tolist(), table['labels'][stray])
         yield Finding(
             'speck', float(((1 - areas / limit).clip(0)**2).sum()),
             f'{len(areas)} of {areas[0]:.0f} to {areas[-1]:.0f} pixels',
-            tuple(
-                Mark(tuple(box), name)
-                for box, name in zip(table['boxes'][stray].tolist(), names)))
+            tuple(Mark(tuple(x), labels.seg_names[i]) for x, i in boxes))
 
 
 def find_disagreement(labels: Labels,
                       class_map: ClassMap) -> Iterator[Finding]:
-    """Boxes that the mask does not bear out, and the reverse.
-
-    Pixels without a label count for a box.
-    """
+    """Boxes that the mask does not bear out, and the reverse."""
     shows = np.zeros((IGNORE_INDEX + 1, class_map.num_det_classes), bool)
     shows[:class_map.num_seg_classes] = class_map.compatible.numpy()
     unboxed = labels.seg_map.copy()
-    unboxed[~shows.any(axis=1)[unboxed]] = IGNORE_INDEX
-    height, width = labels.shape
-    for box, label, ignored in zip(labels.boxes, labels.labels,
-                                   labels.ignored):
-        x1, y1 = np.floor(box[:2] - SLACK).clip(0).astype(int)
-        x2, y2 = np.ceil(box[2:] + SLACK).astype(int)
-        view = unboxed[y1:y2, x1:x2]
+    for box, ignored in zip(labels.boxes, labels.ignored):
         if ignored:
-            view[:] = IGNORE_INDEX
-            continue
+            _view(unboxed, box, SLACK)[:] = IGNORE_INDEX
+    for box, label in labels.objects():
+        view = _view(unboxed, box, SLACK)
         view[shows[view, label]] = IGNORE_INDEX
-        if label in class_map.det_only:
-            continue
-        iou = shown_iou(labels.seg_map, shows[:, label], box)
-        if iou < AGREEING:
-            yield Finding('box_mask', 1 - iou,
-                          f'{labels.names[label]}, IoU {iou:.2f}',
-                          (labels.mark(box, label), ))
+        inside = _view(labels.seg_map, box)
+        # pixels without a label count for a box
+        shown = shows[inside, label] | (inside == IGNORE_INDEX)
+        width, height = cv2.boundingRect(shown.view(np.uint8))[2:]
+        iou = width * height / inside.size
+        if iou < AGREEING and label not in class_map.det_only:
+            mark = labels.mark(box, label)
+            yield Finding('box_mask', 1 - iou, f'{mark.text}, IoU {iou:.2f}',
+                          (mark, ))
     table = label_components(unboxed, 0, class_map.thing_ids)[1]
-    for box, area, label, several in zip(table['boxes'], table['areas'],
-                                         table['labels'], table['ignored']):
-        if area >= SHOWN * height * width and not several:
+    for box, area, label in zip(table['boxes'].tolist(), table['areas'],
+                                table['labels']):
+        if area >= SHOWN * unboxed.size:
             name = labels.seg_names[label]
-            yield Finding('mask_box', float(area / (height * width)),
+            yield Finding('mask_box', float(area / unboxed.size),
                           f'{name}, {area:.0f} pixels',
-                          (Mark(tuple(box.tolist()), name), ))
+                          (Mark(tuple(box), name), ))
 
 
-def shown_iou(seg_map: np.ndarray, shows: np.ndarray,
-              box: np.ndarray) -> float:
-    """IoU of a box and the rectangle of what of its class is in it."""
-    x1, y1 = np.floor(box[:2]).astype(int)
-    x2, y2 = np.ceil(box[2:]).astype(int)
-    inside = seg_map[y1:y2, x1:x2]
-    shown = shows[inside] | (inside == IGNORE_INDEX)
-    width, height = cv2.boundingRect(shown.view(np.uint8))[2:]
-    return width * height / inside.size
+def _view(seg_map: np.ndarray, box: np.ndarray, slack: int = 0) -> np.ndarray:
+    """The part of a map in a box."""
+    x1, y1 = np.floor(box[:2] - slack).clip(0).astype(int)
+    x2, y2 = np.ceil(box[2:] + slack).astype(int)
+    return seg_map[y1:y2, x1:x2]

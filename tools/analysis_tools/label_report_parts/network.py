@@ -33,10 +33,8 @@ class Network:
     Args:
         cfg (Config): With the test pipeline.
         model (MultiTaskDetector): Its network.
-        checkpoint (str): Path of the weights.
-
-    Raises:
-        UserError: If the checkpoint is of other classes.
+        checkpoint (str): Path of the weights; ``UserError`` if they are of
+            other classes.
     """
 
     def __init__(self, cfg: Config, model: MultiTaskDetector,
@@ -54,20 +52,27 @@ class Network:
     def doubt(self, sources: Sequence[Any],
               places: Sequence[Place]) -> Iterator[Finding]:
         """What it doubts of the labels of images, when it has seen all."""
-        answers = {}
         for number in {x for x, _ in places}:
-            self.check(sources[number])
+            self._check(sources[number])
+        answers = {}
         for number, index in track_iter_progress(places, file=sys.stderr):
             source = sources[number]
-            info = source.get_data_info(index)
-            labels = load_labels(source, dict(info, drop_bad_boxes=True))[1]
-            answers[number, index] = self.ask(info['img_path'], labels)
-        of_boxes, of_pixels = self.of_boxes(), self.of_pixels()
+            answers[number, index] = self._ask(
+                source.get_data_info(index)['img_path'],
+                load_labels(source, index)[1])
+        of_boxes, of_pixels = self._means()
         for place, answer in answers.items():
             for finding in find_doubts(answer, of_boxes, of_pixels):
                 yield finding._replace(place=place)
 
-    def check(self, source: Any) -> None:
+    def confidence(self) -> Dict[str, Dict[str, float]]:
+        """The mean scores of labels by task and name of a class."""
+        return {
+            task: {self.model.classes[task][i]: x for i, x in means.items()}
+            for task, means in zip(('det', 'seg'), self._means()) if means
+        }
+
+    def _check(self, source: Any) -> None:
         """Raise ``UserError`` if a source is of other classes."""
         for kind in map(annotation_kind, (BBOX, SEM_SEG)):
             if (kind.name in source.annotation_kinds
@@ -78,18 +83,16 @@ class Network:
                     (f'source {source.source!r}', 'the network'), kind.task)
 
     @torch.no_grad()
-    def ask(self, img_path: str, labels: Labels) -> Answer:
+    def _ask(self, img_path: str, labels: Labels) -> Answer:
         """Predict the tasks of which there are labels."""
-        packed = self.pipeline(
-            dict(img_path=img_path, img_id=0, sample_idx=0, source='',
-                 annotation_kinds=()))
+        packed = self.pipeline(dict(img_path=img_path, img_id=0, sample_idx=0,
+                                    source='', annotation_kinds=()))
         data = self.model.data_preprocessor(pseudo_collate([packed]), False)
         feats = self.model.extract_feat(data['inputs'])
         asked = (feats, data['inputs'], data['data_samples'],
                  self.model.extract_feat)
-        answer = Answer(labels._replace(seg_map=None))  # of all in memory
-        tasks = self.model.tasks
-        if labels.names and 'det' in tasks:
+        answer = Answer(labels._replace(seg_map=None))  # all are kept
+        if labels.names and 'det' in self.model.tasks:
             self.model.head('det').add_predictions(*asked)
             found = data['data_samples'][0].pred_instances.cpu().numpy()
             answer = answer._replace(boxes=found.bboxes, scores=found.scores,
@@ -97,15 +100,15 @@ class Network:
             for (_, label), score in zip(labels.objects(),
                                          own_scores(answer)):
                 self.box_scores[label].append(score)
-        if labels.seg_names and 'seg' in tasks:
+        if labels.seg_names and 'seg' in self.model.tasks:
             logits, = self.model.head('seg').full_logits(*asked)
             scores = logits.softmax(dim=0).cpu().numpy()
             answer = answer._replace(
-                regions=self._regions(scores, labels.seg_map))
+                regions=[*self._regions(scores, labels.seg_map)])
         return answer
 
     def _regions(self, scores: np.ndarray,
-                 seg_map: np.ndarray) -> List[Region]:
+                 seg_map: np.ndarray) -> Iterator[Region]:
         """Where the scores ``(C, H, W)`` are against a mask."""
         known = seg_map != IGNORE_INDEX
         predicted = scores.argmax(axis=0)
@@ -117,42 +120,21 @@ class Network:
         wrong = cv2.morphologyEx(
             (known & (predicted != seg_map)).astype(np.uint8), cv2.MORPH_OPEN,
             np.ones((side, side), np.uint8))
-        number, parts, stats, _ = cv2.connectedComponentsWithStats(wrong)
-        regions = []
-        for part in range(1, number):
-            x, y, width, height, area = stats[part].tolist()
+        _, parts, stats, _ = cv2.connectedComponentsWithStats(wrong)
+        for part, (x, y, width, height, area) in enumerate(stats.tolist()):
+            if part == 0 or area < REGION * seg_map.size:
+                continue  # the rest of the image, or small
             view = slice(y, y + height), slice(x, x + width)
             inside = parts[view] == part
-            if area < REGION * seg_map.size:
-                continue
-            ours, theirs = (
-                int(np.bincount(ids[view][inside]).argmax())
-                for ids in (seg_map, predicted))
-            regions.append(
-                Region((x, y, x + width, y + height), area / seg_map.size,
-                       ours, theirs, own[view][inside].mean(),
-                       scores[(theirs, *view)][inside].mean()))
-        return regions
+            ours, theirs = (int(np.bincount(ids[view][inside]).argmax())
+                            for ids in (seg_map, predicted))
+            yield Region((x, y, x + width, y + height), area / seg_map.size,
+                         ours, theirs, own[view][inside].mean(),
+                         scores[(theirs, *view)][inside].mean())
 
-    def of_boxes(self) -> Dict[int, float]:
-        """Mean score that labeled boxes of each class get."""
-        return {x: float(np.mean(y)) for x, y in self.box_scores.items()}
-
-    def of_pixels(self) -> Dict[int, float]:
-        """Mean score that labeled pixels of each class get."""
+    def _means(self) -> Sequence[Dict[int, float]]:
+        """Mean score of the labeled boxes and pixels of each class."""
         number, total = self.pixels
-        return {
-            int(i): float(total[i] / number[i])
-            for i in np.flatnonzero(number)
-        }
-
-    def confidence(self) -> Dict[str, Dict[str, float]]:
-        """The mean scores by task and name of a class."""
-        means = dict(det=self.of_boxes(), seg=self.of_pixels())
-        return {
-            f'{task} score': {
-                self.model.classes[task][i]: mean
-                for i, mean in values.items()
-            }
-            for task, values in means.items() if values
-        }
+        return ({x: float(np.mean(y)) for x, y in self.box_scores.items()},
+                {int(i): float(total[i] / number[i])
+                 for i in np.flatnonzero(number)})

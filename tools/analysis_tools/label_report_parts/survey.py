@@ -13,7 +13,7 @@ from mmbombo.utils.processes import in_processes
 from .copies import Picture, find_copies
 from .counts import count_classes, count_source
 from .coverage import cover
-from .finding import Finding, Place, worst_first
+from .finding import TYPES, Finding, Place
 from .look import Look, look_at
 from .network import Network
 
@@ -29,14 +29,7 @@ class Survey(NamedTuple):
     classes: Dict[str, dict]  #: see :func:`count_classes`
     coverage: List[dict]  #: see :func:`cover`
     confidence: Dict[str, Dict[str, float]]  #: of a task and class
-    findings: List[Finding]  #: worst first
-
-    def name(self, place: Place) -> Dict[str, str]:
-        """Source and file of an image."""
-        source = self.sources[place[0]]
-        return dict(
-            source=source.source,
-            img_path=source.get_data_info(place[1])['img_path'])
+    findings: List[Finding]  #: by type, worst first
 
 
 def survey(cfg: Config, checkpoint: Optional[str], jobs: int) -> Survey:
@@ -53,30 +46,30 @@ def survey(cfg: Config, checkpoint: Optional[str], jobs: int) -> Survey:
         for j, look in enumerate(looks[i]):
             findings += [x._replace(place=(i, j)) for x in look.findings]
             if look.img_path:
-                pictures.append(
-                    Picture(row['phase'] == 'train', (i, j), look.img_path,
-                            look.signs))
+                pictures.append(Picture(row['phase'] == 'train', (i, j),
+                                        look.img_path, look.signs))
     findings += find_copies(pictures)
     if network:
         findings += network.doubt(sources, [x.place for x in pictures])
+    order = [*TYPES]
+    findings.sort(key=lambda x: (order.index(x.type), -x.badness))
     trained = [i for i, row in enumerate(built) if row['phase'] == 'train']
-    coverage = cover(
+    coverage = hasattr(model, 'weak_losses') and cover(
         model, [sources[i] for i in trained],
         [[j for j, x in enumerate(looks[i]) if x.img_path] for i in trained])
     return Survey(sources, rows,
                   count_classes(rows, getattr(model, 'class_map', None)),
-                  coverage, network.confidence() if network else {},
-                  worst_first(findings))
+                  coverage or [], network.confidence() if network else {},
+                  findings)
 
 
 def build_sources(cfg: Config) -> Tuple[List[Any], List[dict]]:
     """The sources that can be read, and a row for each that is named."""
     sources, rows = [], []
     for is_train, config in list_sources(cfg):
-        row = dict(
-            phase='train' if is_train else 'val',
-            source=config.get('source') or config['type'], kinds=[],
-            images=0, counts={}, problem='')
+        row = dict(phase='train' if is_train else 'val',
+                   source=config.get('source') or config['type'], kinds=(),
+                   images=0, counts={}, problem='')
         rows.append(row)
         try:
             source = DATASETS.build(config)
@@ -98,25 +91,22 @@ def class_map_of(source: Any, model: Any) -> Optional[ClassMap]:
     """How boxes and masks of a source relate; None if it has not both."""
     if not {BBOX, SEM_SEG} <= {*source.annotation_kinds}:
         return None
-    names = [source.metainfo[x] for x in ('classes', 'seg_classes')]
+    names = [tuple(source.metainfo[x]) for x in ('classes', 'seg_classes')]
     known = getattr(model, 'class_map', None)
     if known and [known.det_classes, known.seg_classes] == names:
         return known
-    background = 'background' if 'background' in names[1] else None
-    return ClassMap(*names, background)
+    return ClassMap(*names, 'background' if 'background' in names[1] else None)
 
 
-def look_at_all(sources: List[Any], model: Any,
-                jobs: int) -> List[List[Look]]:
+def look_at_all(sources: List[Any], model: Any, jobs: int) -> List[List[Look]]:
     """One look at each image of each source."""
     places = [(i, j) for i, x in enumerate(sources) for j in range(len(x))]
     maps = [class_map_of(x, model) for x in sources]
     cv2.setNumThreads(1)  # or processes wait for threads that are not theirs
     looks: List[List[Look]] = [[] for _ in sources]
-    for (number, _), look in zip(
-            places,
-            in_processes(_look_at, places, jobs, _take, (sources, maps), 8,
-                         'labels')):
+    done = in_processes(_look_at, places, jobs, _take, (sources, maps), 8,
+                        'labels')
+    for (number, _), look in zip(places, done):
         looks[number].append(look)
     return looks
 

@@ -1,1 +1,0 @@
-# Copyright (c) mmbombo contributors.
