@@ -1,5 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """One look at every image of a config's sources, and all that follows."""
+import gc
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import cv2
@@ -65,6 +66,7 @@ def survey(cfg: Config, checkpoint: Optional[str], jobs: int) -> Survey:
 
 def build_sources(cfg: Config) -> Tuple[List[Any], List[dict]]:
     """The sources that can be read, and a row for each that is named."""
+    gc.freeze()  # or MMEngine searches all modules for garbage per source
     sources, rows = [], []
     for is_train, config in list_sources(cfg):
         row = dict(phase='train' if is_train else 'val',
