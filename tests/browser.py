@@ -26,10 +26,12 @@ class Browser:
         if binary is None:
             pytest.skip('no Chromium is installed')
         theirs, ours = os.pipe(), os.pipe()
+        ends = theirs[0], ours[1]
 
         def connect():
-            os.dup2(theirs[0], 3)
-            os.dup2(ours[1], 4)
+            # copies first: 3 or 4 may be one of the four
+            for end, place in zip([*map(os.dup, ends)], (3, 4)):
+                os.dup2(end, place)
 
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.process = subprocess.Popen(

@@ -54,7 +54,7 @@ from torch import Tensor
 from .pixel_groups import group_pixels
 
 #: The steps by which a target may have come about.
-ORIGINS = ('split', 'rest', 'merge', 'direct', 'keep')
+ORIGINS = ('split', 'rest', 'merged', 'direct', 'kept')
 
 
 class RefinedBoxes(NamedTuple):

@@ -1,5 +1,7 @@
 # Copyright (c) mmbombo contributors.
 """The page of the pseudo labels, and in a browser what its keys do."""
+import base64
+import io
 import json
 import re
 from pathlib import Path
@@ -10,6 +12,7 @@ import torch
 from browser import Browser
 from mmengine.config import Config
 from mmengine.structures import InstanceData
+from PIL import Image
 from toolbox import (CLASSES, SEG_CLASSES, load_script, tiny_model_cfg,
                      write_voc)
 
@@ -21,7 +24,7 @@ FOLDER = Path(__file__).resolve().parents[2] / 'tools/analysis_tools'
 CLASS_MAP = dict(
     det_classes=CLASSES, seg_classes=SEG_CLASSES, background='background')
 LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadPartialAnnotations')]
-RESIZE = dict(type='mmdet.Resize', scale_factor=1.)
+RESIZE = dict(type='mmdet.Resize', scale_factor=1.5)
 PACK = dict(type='PackMultiTaskInputs')
 PIPELINE = [
     *LOAD,
@@ -136,9 +139,15 @@ def test_boxes_say_how_they_came_about(run):
     assert len(panels) == 2  # evenly spaced over the sources
     for _, _, boxes, _, legend, _ in panels:
         components = [xyxy for xyxy, _, text, _ in boxes if not text]
-        kept = [xyxy for xyxy, _, text, _ in boxes if text.endswith(': keep')]
+        kept = [xyxy for xyxy, color, *_ in boxes if color == legend[0][1]]
         assert components == kept  # nobody predicts
-        assert [name for name, _ in legend] == ['keep', 'component']
+        assert [name for name, _ in legend] == ['kept', 'component']
+
+
+def size_of(panel):
+    """Width and height of the map."""
+    data = base64.b64decode(panel[3].partition(',')[2])
+    return Image.open(io.BytesIO(data)).size
 
 
 @pytest.mark.parametrize('predicts', [True, False])
@@ -147,13 +156,16 @@ def test_without_truth_the_prediction_decides(run, cfg, root, weights,
     for path in root.glob('SegmentationClass/*'):
         path.unlink()
     cfg.train_dataloader.dataset = source(root, ('bbox', ))
-    _, index, cards, _ = run(*[weights] * predicts)
+    _, index, cards, panels = run(*[weights] * predicts)
     assert ('prediction' in index['panels']) == predicts
     assert 'truth' not in index['panels']
     for card in cards:
         value = {'b4m, prediction': f'{card["score"]:.2f}'} if predicts else {}
         assert card['facts'] == value
         assert (card['score'] is None) != predicts
+    for looks in panels if predicts else ():  # of the network's input
+        assert {size_of(looks[x]) for x in ('b4m', 'prediction')
+                } == {(144, 120)}
 
 
 def test_seeds_of_tags(run, cfg, root):
@@ -176,7 +188,7 @@ def test_seeds_of_tags(run, cfg, root):
     for card, looks in zip(cards, panels):
         shown = {text for _, _, text, _ in looks['truth'][2]}
         assert looks['annotation'][1] == 'shows: ' + ', '.join(
-            x for x in CLASSES if x in shown) + '; may show: nothing'
+            x for x in CLASSES if x in shown)
         boxes = looks['t4b'][2]
         assert {text for _, _, text, _ in boxes} == shown
         assert not any(dashed for *_, dashed in boxes)

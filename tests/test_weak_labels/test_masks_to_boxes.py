@@ -6,6 +6,7 @@ import torch
 from toolbox import box_area, box_iou, box_overlap
 
 from mmbombo.weak_labels import label_components, refine_boxes
+from mmbombo.weak_labels.masks_to_boxes import ORIGINS
 
 # Segmentation ids: 0 background, 1 and 2 one detection class each (0 and 1),
 # 3 shows the classes 2 and 3, 4 shows none; class 0 is in 5 too.
@@ -267,11 +268,15 @@ def check(images, compatible=COMPATIBLE, **options):
     for i, image in enumerate(images):
         targets, regions = reference(*image, compatible, **options)
         assert targets_of(out, i) == sorted(t[1:] for t in targets)
+        steps = zip(out.origins[i].tolist(), out.boxes[i].tolist(),
+                    out.valid[i])
+        assert sorted((ORIGINS[x], tuple(box)) for x, box, ok in steps
+                      if ok) == sorted((x, box) for x, _, box in targets)
         assert regions_of(out, i) == regions
         seen += [t[0] for t in targets]
         num_regions += len(regions)
     assert not (out.valid & out.ignored).any()
-    for origin in ('split', 'rest', 'merged', 'direct', 'kept'):
+    for origin in ORIGINS:
         assert out.counts[f'num_{origin}'] == seen.count(origin)
     assert out.counts['num_ignored'] == num_regions
     return seen, num_regions
@@ -321,7 +326,7 @@ def test_random_batches_equal_the_reference():
         seen += new
         regions += more
     # The comparison is worth something: all origins are common.
-    for origin in ('split', 'rest', 'merged', 'direct', 'kept'):
+    for origin in ORIGINS:
         assert seen.count(origin) > 30, (origin, seen.count(origin))
     assert regions > 100
 

@@ -53,7 +53,6 @@ def parse_args() -> argparse.Namespace:
 if __name__ == '__main__':  # --help waits for no library
     parse_args()
 
-import cv2
 import numpy as np
 import torch
 from mmdet.evaluation import bbox_overlaps
@@ -61,7 +60,7 @@ from mmdet.structures import DetDataSample
 from mmengine.dataset import pseudo_collate
 from mmengine.model import ModuleList
 from mmengine.registry import init_default_scope
-from mmengine.structures import InstanceData, PixelData
+from mmengine.structures import InstanceData
 from page_parts.overlays import jpeg, layer_panel
 from page_parts.page import Box, Card, Panel, write_page
 from pseudo_label_quality import (HOOK, build_truth, fixed_pipeline,
@@ -83,7 +82,7 @@ from mmbombo.utils.config_names import load_config
 from mmbombo.utils.config_parts import base_type
 from mmbombo.visualization import MultiTaskLocalVisualizer
 from mmbombo.visualization.layers import (Layer, candidate_ids, gt_layer,
-                                          labeled_boxes, map_ids, pred_layer)
+                                          labeled_boxes, pred_layer)
 from mmbombo.weak_labels.masks_to_boxes import ORIGINS
 
 #: Images as training may read them, and with both annotations.
@@ -162,19 +161,14 @@ def lessons(weak_loss: BaseWeakLoss, ctx: StepContext,
 
 def predict(model: MultiTaskDetector, batch: dict) -> Iterator[Labels]:
     """What the network says, in pixels of its inputs."""
+    for sample in batch['data_samples']:  # as if its file were of this size
+        sample.set_metainfo(
+            dict(ori_shape=unpadded_shape(sample), scale_factor=(1., 1.)))
     for sample in model.predict(batch['inputs'], batch['data_samples']):
-        found = sample.get('pred_instances')
-        if found is not None:
-            scale = found.bboxes.new_tensor([*sample.scale_factor[:2]] * 2)
-            found.bboxes = found.bboxes * scale
-            found = found[found.scores >= SCORE_THR]
-        if 'pred_sem_seg' in sample:
-            ids = cv2.resize(
-                map_ids(sample.pred_sem_seg).astype(np.uint8),
-                unpadded_shape(sample)[::-1],
-                interpolation=cv2.INTER_NEAREST)
-            sample.pred_sem_seg = PixelData(data=torch.from_numpy(ids)[None])
-        yield Labels(pred_layer(sample, SCORE_THR), found)
+        boxes = sample.get('pred_instances')
+        if boxes is not None:
+            boxes = boxes[boxes.scores >= SCORE_THR]
+        yield Labels(pred_layer(sample, SCORE_THR), boxes)
 
 
 def annotated(sample: DetDataSample, num_classes: int) -> Labels:
@@ -254,7 +248,7 @@ def look(model: MultiTaskDetector, visualizer: MultiTaskLocalVisualizer,
             if truth is not None:
                 sample, = load([truth[i]])['data_samples']
                 said[n]['truth'] = annotated(
-                    sample, len(ctx.classes.get('det', ())))
+                    sample, len(visualizer.dataset_meta.get('classes', ())))
         height, width = unpadded_shape(ctx.samples[n])
         image = ctx.raw_images[n, :, :height, :width].round().byte()
         yield make_card(
@@ -275,13 +269,14 @@ def make_card(image: np.ndarray, sample: DetDataSample,
     for name in taught:
         if said[name].boxes is not None:
             panels[name] = explain_boxes(panels[name], said[name], sample)
-        found = {
-            other: disagreement(said[name], said[other])
-            for other in ('truth', 'prediction') if other in said
-        }
-        found = {x: value for x, value in found.items() if value is not None}
-        facts.update({f'{name}, {x}': f'{y:.2f}' for x, y in found.items()})
-        scores += [*found.values()][:1]
+        found = []
+        for other in ('truth', 'prediction'):
+            if other in said:
+                value = disagreement(said[name], said[other])
+                if value is not None:
+                    facts[f'{name}, {other}'] = f'{value:.2f}'
+                    found.append(value)
+        scores += found[:1]
     shown = [x.layer for name, x in said.items() if name != 'prediction']
     tags = {
         'class': [x.name for x in visualizer.styles_in(shown)],
@@ -302,8 +297,7 @@ def explain_boxes(panel: Panel, labels: Labels,
         origins = labels.boxes.origins.tolist()
         boxes = [Box(x, COMPONENT_COLOR) for x in sample.components.bboxes]
         boxes += [
-            box._replace(
-                color=ORIGIN_COLORS[x], text=f'{box.text}: {ORIGINS[x]}')
+            box._replace(color=ORIGIN_COLORS[x])
             for box, x in zip(panel.boxes, origins)
         ]
         legend = [(ORIGINS[x], ORIGIN_COLORS[x]) for x in sorted({*origins})]

@@ -57,7 +57,7 @@ def layer_panel(name: str, image: np.ndarray, layer: Layer,
     names = visualizer.dataset_meta.get('cls_classes') or ()
     text = '; '.join(
         f'{word}: {", ".join(names[i] for i in labels) or "nothing"}'
-        for word, labels in layer.tags.items())
+        for word, labels in layer.tags.items() if labels or word == 'shows')
     return Panel(name, text, boxes, mask, legend)
 
 
