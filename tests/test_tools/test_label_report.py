@@ -228,6 +228,14 @@ def test_many_sources(run, root):
     assert not found(report, 'copy')  # one file of several sources is meant
 
 
+def test_tables_are_text(tool, tmp_path):
+    table = tool.Table('<i>', ('<b>', 'n'), [('</table><script>', 3)])
+    tool.write_page(tmp_path / 'page.html', '', '', '', [], [table])
+    text = (tmp_path / 'page.html').read_text()
+    assert ('<summary>&lt;i&gt;</summary><table><tr><th>&lt;b&gt;<th>n<tr><td>'
+            '&lt;/table&gt;&lt;script&gt;<td class=number>3</table>') in text
+
+
 @pytest.fixture
 def doubts(tool):
     from label_report_parts import doubts

@@ -14,6 +14,7 @@ import argparse
 import os
 import sys
 from collections import Counter
+from itertools import groupby
 from pathlib import Path
 from typing import List
 
@@ -66,22 +67,20 @@ SHOWN = 40
 
 def make_cards(found: Survey) -> List[Card]:
     """The worst findings of each type."""
-    totals = Counter(x.type for x in found.findings)
-    ranks: Counter = Counter()
     shown = []
-    for finding in found.findings:
-        ranks[finding.type] += 1
-        if ranks[finding.type] <= SHOWN:
-            shown.append((finding, ranks[finding.type], totals[finding.type],
-                          found.sources))
+    for _, group in groupby(found.findings, key=lambda x: x.type):
+        alike = [*group]
+        shown += [(finding, rank, len(alike), found.sources)
+                  for rank, finding in enumerate(alike[:SHOWN], 1)]
     return [make_card(*x) for x in track_iter_progress(shown, file=sys.stderr)]
 
 
 def make_tables(found: Survey) -> List[Table]:
     """What stands above the cards."""
     totals = Counter(x.type for x in found.findings)
-    keys = [f'{part} {kind}' for kind in UNITS for part in ('train', 'val')]
-    keys = [x for x in keys if any(x in y for y in found.classes.values())]
+    keys = {f'{part} {kind}': f'{part} {unit}' for kind, unit in UNITS.items()
+            for part in ('train', 'val')
+            if any(f'{part} {kind}' in x for x in found.classes.values())}
     scores = found.confidence
     kinds = [(title, totals[x], text) for x, (title, text) in TYPES.items()
              if totals[x]]
@@ -99,10 +98,11 @@ def make_tables(found: Survey) -> List[Table]:
             'phase', 'source', 'kinds', 'images', *UNITS.values(), ''),
             sources),
         Table(f'Classes ({len(classes)})', (
-            'class', *keys, *(f'mean {x} score' for x in scores), ''),
+            'class', *keys.values(), *(f'mean {x} score' for x in scores), ''),
             classes),
         Table('What weak losses will teach', taught,
-              [[x.get(key, '') for key in taught] for x in found.coverage])
+              [[round(x[key], 2) if key == 'pixels' and key in x else
+                x.get(key, '') for key in taught] for x in found.coverage])
     ]
 
 

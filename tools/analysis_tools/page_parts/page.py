@@ -101,8 +101,8 @@ def _table(table: Table, is_open: bool) -> str:
     """A table in HTML; numbers stand at the right."""
     rows = ''.join(
         '<tr>' + ''.join(
-            f'<td{"" if isinstance(x, str) else " class=number"}>'
-            f'{html.escape(str(x))}' for x in row) for row in table.rows)
+            f'<td>{html.escape(x)}' if isinstance(x, str) else
+            f'<td class=number>{x:,}' for x in row) for row in table.rows)
     return (f'<details{" open" * is_open}>'
             f'<summary>{html.escape(table.title)}</summary>'
             f'<table><tr><th>{"<th>".join(map(html.escape, table.columns))}'
