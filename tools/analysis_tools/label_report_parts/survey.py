@@ -79,7 +79,8 @@ def build_sources(cfg: Config) -> Tuple[List[Any], List[dict]]:
             row['problem'] = str(error)
             continue
         if not hasattr(source, 'annotation_kinds'):
-            row['problem'] = 'it declares no annotation kinds'
+            row['problem'] = ('it declares no annotation kinds: wrap it in '
+                              'PartialAnnotationDataset')
             continue
         row.update(kinds=source.annotation_kinds, images=len(source))
         sources.append(source)
