@@ -83,6 +83,7 @@ from mmbombo.utils.config_parts import base_type
 from mmbombo.visualization import MultiTaskLocalVisualizer
 from mmbombo.visualization.layers import (Layer, candidate_ids, gt_layer,
                                           labeled_boxes, pred_layer)
+from mmbombo.visualization.palette import class_styles
 from mmbombo.weak_labels.masks_to_boxes import ORIGINS
 
 #: Images as training may read them, and with both annotations.
@@ -278,8 +279,11 @@ def make_card(image: np.ndarray, sample: DetDataSample,
                     found.append(value)
         scores += found[:1]
     shown = [x.layer for name, x in said.items() if name != 'prediction']
+    known = {x.name for x in sum(class_styles(visualizer.dataset_meta), [])}
     tags = {
-        'class': [x.name for x in visualizer.styles_in(shown)],
+        'class': [
+            x.name for x in visualizer.styles_in(shown) if x.name in known
+        ],
         'source': [sample.source],
         'weak loss': taught
     }
