@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
-"""Parts of a config that inference needs, wherever they are nested."""
-from typing import List
+"""Parts of a config, wherever they are nested."""
+from typing import Iterator, List, Tuple
 
 from mmengine.config import Config
 
@@ -21,6 +21,29 @@ def find_dataset(cfg: Config) -> dict:
             'val_dataloader.dataset, so there is no telling how its model '
             'wants its images')
     return dataset
+
+
+def sources_of(dataset: dict) -> Iterator[dict]:
+    """The configs of the sources in that of a data set."""
+    parts = [*dataset.get('datasets', ())]
+    if 'dataset' in dataset:
+        parts.append(dataset['dataset'])
+    if 'annotation_kinds' in dataset or not parts:
+        yield dataset
+        return
+    for part in parts:
+        yield from sources_of(part)
+
+
+def list_sources(cfg: Config) -> List[Tuple[bool, dict]]:
+    """Whether it is of training, and the config of each source, once."""
+    sources = {}
+    for phase in ('train', 'val', 'test'):
+        loader = cfg.get(f'{phase}_dataloader')
+        for source in sources_of(loader['dataset']) if loader else ():
+            is_train = phase == 'train'
+            sources.setdefault((is_train, str(source)), (is_train, source))
+    return [*sources.values()]
 
 
 def inference_steps(cfg: Config) -> List[dict]:

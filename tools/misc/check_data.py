@@ -12,9 +12,9 @@ sample when it draws it.
 import argparse
 import os
 import sys
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, List, Tuple
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,31 +46,7 @@ from mmbombo.datasets.checks.every_file import check_source
 from mmbombo.registry import DATASETS
 from mmbombo.utils import UserError, user_errors
 from mmbombo.utils.config_names import load_config
-
-PHASES = ('train', 'val', 'test')
-
-
-def sources_of(dataset: dict) -> Iterator[dict]:
-    """The configs of the sources in that of a data set."""
-    parts = [*dataset.get('datasets', ())]
-    if 'dataset' in dataset:
-        parts.append(dataset['dataset'])
-    if 'annotation_kinds' in dataset or not parts:
-        yield dataset
-        return
-    for part in parts:
-        yield from sources_of(part)
-
-
-def list_sources(cfg: Config) -> List[Tuple[bool, dict]]:
-    """Whether it is of training, and the config of each source, once."""
-    sources: List[Tuple[bool, dict]] = []
-    for phase in PHASES:
-        loader = cfg.get(f'{phase}_dataloader')
-        for source in sources_of(loader['dataset']) if loader else ():
-            if (phase == 'train', source) not in sources:
-                sources.append((phase == 'train', source))
-    return sources
+from mmbombo.utils.config_parts import list_sources
 
 
 def check(is_train: bool, config: dict, jobs: int,

@@ -62,7 +62,7 @@ const near = new IntersectionObserver(entries => {
 }, { rootMargin: '1500px' });
 
 const articles = index.cards.map(([title, score, facts], number) => {
-  const values = Object.entries({ [index.score]: score?.toFixed(2) ?? '–', ...facts });
+  const values = Object.entries({ ...(index.score && { [index.score]: score?.toFixed(2) ?? '–' }), ...facts });
   const list = make('dl', {}, ...values.map(([key, value]) => make('div', {}, make('dt', {}, key), make('dd', {}, value))));
   const article = make('article', { id: `item-${number}` }, make('h2', {}, title), list, make('div', { class: 'panels' }));
   article.addEventListener('click', () => select(shown.indexOf(article), false));

@@ -34,6 +34,13 @@ class Panel(NamedTuple):
     image: Optional[bytes] = None  #: a JPEG in place of the card's
 
 
+class Table(NamedTuple):
+    """What stands above the cards; all but the first are folded up."""
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
 class Card(NamedTuple):
     """A picture and what is to be said about it."""
     title: str
@@ -46,11 +53,12 @@ class Card(NamedTuple):
 
 
 def write_page(path: Path, title: str, text: str, score: str,
-               cards: Sequence[Card]) -> None:
+               cards: Sequence[Card], tables: Sequence[Table] = ()) -> None:
     """Write cards, those with the largest score first.
 
     ``text`` stands above them, a paragraph for each line; ``score`` says what
-    that is. There is a filter for each name in the tags of the cards.
+    that is, '' that it is not shown. There is a filter for each name in the
+    tags of the cards.
     """
     cards = sorted(cards, key=lambda x: (-(x.score or 0), x.title))
     style, script = ((HERE / f'page.{end}').read_text(encoding='utf-8')
@@ -75,7 +83,9 @@ def write_page(path: Path, title: str, text: str, score: str,
             f'<title>{html.escape(title)}</title>\n<style>{style}</style>\n'
             f'<header>\n<h1>{html.escape(title)}</h1>',
             *(f'<p>{html.escape(line)}</p>' for line in text.splitlines()),
-            '<form id="bar"></form>\n</header>\n<main></main>',
+            '<form id="bar"></form>\n</header>',
+            *(_table(x, x is tables[0]) for x in tables),
+            '<main></main>',
             sep='\n',
             file=file)
         for number, card in enumerate(cards):
@@ -85,6 +95,18 @@ def write_page(path: Path, title: str, text: str, score: str,
         print(
             _data('index', index), f'<script>{script}</script>\n</html>',
             sep='\n', file=file)
+
+
+def _table(table: Table, is_open: bool) -> str:
+    """A table in HTML; numbers stand at the right."""
+    rows = ''.join(
+        '<tr>' + ''.join(
+            f'<td>{html.escape(x)}' if isinstance(x, str) else
+            f'<td class=number>{x:,}' for x in row) for row in table.rows)
+    return (f'<details{" open" * is_open}>'
+            f'<summary>{html.escape(table.title)}</summary>'
+            f'<table><tr><th>{"<th>".join(map(html.escape, table.columns))}'
+            f'{rows}</table></details>')
 
 
 def _data(name: str, value: Any) -> str:
