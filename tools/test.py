@@ -3,7 +3,6 @@
 import argparse
 import os
 import os.path as osp
-from tempfile import TemporaryFile
 from typing import Dict, List, Optional
 
 # before torch is imported; see tools/train.py
@@ -83,6 +82,7 @@ from mmbombo.evaluation.metrics import DumpPredictions
 from mmbombo.utils import (UserError, leave_process_group,
                            prepare_cpu_processes, use_checked_loader,
                            user_errors)
+from mmbombo.utils.atomic_write import require_writable
 from mmbombo.utils.config_names import load_config, merge_options
 from mmbombo.utils.config_parts import all_datasets, view_pipeline
 
@@ -134,20 +134,6 @@ def augment_tests(cfg: Config, scales: List[float]) -> None:
     cfg.model = dict(model or dict(type='MultiTaskTTAModel'), module=cfg.model)
 
 
-def require_writable(option: str, path: str) -> None:
-    """Raise ``UserError`` if a file cannot be written, before hours of work.
-    """
-    folder = osp.dirname(osp.abspath(path))
-    try:
-        os.makedirs(folder, exist_ok=True)
-        if osp.exists(path):
-            open(path, 'a').close()
-        else:
-            TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise UserError(f'{option} {path}: {error.strerror}') from None
-
-
 def test(cfg: Config, dump: Optional[str] = None) -> Dict[str, float]:
     """Test, and let the runner go."""
     runner = QuietRunner.from_cfg(cfg)
@@ -166,7 +152,7 @@ def main() -> None:
     prepare_cpu_processes(cfg)
     for option, path in (('--out', args.out), ('--dump', args.dump)):
         if path:
-            require_writable(option, path)
+            require_writable(path, option)
     metrics = test(cfg, args.dump)
     if args.out and is_main_process():
         mmengine.dump(metrics, args.out)

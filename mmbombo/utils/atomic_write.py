@@ -4,7 +4,10 @@ import os
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Iterator
+from tempfile import TemporaryFile
+from typing import Iterator, Union
+
+from .user_errors import UserError
 
 #: End of the names of files that are being written.
 UNFINISHED = '.tmp'
@@ -62,3 +65,17 @@ def _sync(path: Path) -> None:
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def require_writable(path: Union[str, Path], option: str = '--out') -> None:
+    """Raise ``UserError`` if the file of an option cannot be written, before
+    hours of work."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            path.open('a').close()
+        else:
+            TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise UserError(f'{option} {path}: {error.strerror}') from None
