@@ -22,16 +22,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', help='JSON file for the metrics')
     parser.add_argument(
         '--dump',
-        help='.zip file for predictions and truth, to measure again without '
-        'the network: tools/analysis_tools/analyze_predictions.py')
+        help='.zip file of predictions and truth, for '
+        'tools/analysis_tools/analyze_predictions.py')
     parser.add_argument(
         '--tta',
         nargs='*',
         type=float,
         metavar='SCALE',
         help='predict each image flipped, too, and at these scales (such as '
-        '0.75 1 1.25), and merge; without scales as tta_pipeline of the config '
-        'says, or at its size')
+        '0.75 1 1.25), and merge; without scales as tta_pipeline of the '
+        'config says, or at its size')
     parser.add_argument(
         '--show', action='store_true', help='show predictions in a window')
     parser.add_argument(
@@ -124,8 +124,8 @@ def augment_tests(cfg: Config, scales: List[float]) -> None:
     are ``scales``, or else ours, and merge them."""
     model = cfg.get('tta_model')
     if model is None and cfg.model.type != 'MultiTaskDetector':
-        raise UserError(f'--tta: the config has no tta_model, and {cfg.model.type} '
-                        'no default')
+        raise UserError('--tta: the config has no tta_model, and '
+                        f'{cfg.model.type} no default')
     pipeline = None if scales else cfg.get('tta_pipeline')
     for dataset in all_datasets(cfg.test_dataloader.dataset):
         dataset.pipeline = pipeline or view_pipeline(dataset.pipeline, scales)

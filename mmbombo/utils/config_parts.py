@@ -54,28 +54,22 @@ def view_pipeline(pipeline: Sequence[dict],
     Images are flipped behind ``Resize``, or else behind the first step; what
     is loaded after that, such as the truth, is not flipped.
     """
-    steps = [dict(x) for x in pipeline]
-    places = [i for i, x in enumerate(steps) if base_type(x) == 'Resize']
-    if scales and not places:
-        raise UserError('--tta: images cannot be scaled, for the test '
-                        f'pipeline has no Resize: {[*map(base_type, steps)]}')
-    place = places[0] if places else 1
-    views = [[dict(type='mmdet.RandomFlip', prob=x) for x in (0., 1.)]]
-    if places:
-        views.insert(0, [_scaled(steps[place], x) for x in scales or (1., )])
-    rest = steps[place + len(places[:1]):]
-    return steps[:place] + [
-        dict(type='TestTimeAug', transforms=[*views, *([x] for x in rest)])
+    sized = [i for i, x in enumerate(pipeline)
+             if base_type(x) == 'Resize' and isinstance(
+                 x.get('scale'), (list, tuple))]
+    if scales and not sized:
+        raise UserError('--tta: images cannot be scaled, for no Resize of the '
+                        'test pipeline has a scale (width, height)')
+    place = sized[0] if sized else 0
+    resize, *rest = pipeline[place:]
+    resizes = [resize] if not scales else [
+        dict(resize, scale=tuple(round(side * x) for side in resize['scale']))
+        for x in scales
     ]
-
-
-def _scaled(resize: dict, scale: float) -> dict:
-    """A ``Resize`` to a size, or by a factor, times ``scale``."""
-    if resize.get('scale') is None:
-        return dict(resize, scale_factor=resize['scale_factor'] * scale)
-    size = resize['scale']
-    sides = (size, size) if isinstance(size, int) else size
-    return dict(resize, scale=tuple(round(x * scale) for x in sides))
+    flips = [dict(type='mmdet.RandomFlip', prob=x) for x in (0., 1.)]
+    return [*pipeline[:place], dict(
+        type='TestTimeAug',
+        transforms=[resizes, flips, *([step] for step in rest)])]
 
 
 def base_type(step: dict) -> str:

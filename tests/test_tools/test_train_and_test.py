@@ -136,12 +136,8 @@ test_cfg.__test__ = False
     ([LOAD, RESIZE, TRUTH, PACK], ['0.75', '1'],
      [LOAD, [[dict(RESIZE, scale=(336, 168)), RESIZE], FLIPS, [TRUTH],
              [PACK]]]),
-    ([LOAD, dict(type='Resize', scale=32), PACK], ['2'],
-     [LOAD, [[dict(type='Resize', scale=(64, 64))], FLIPS, [PACK]]]),
-    ([LOAD, dict(type='Resize', scale_factor=.5), PACK], ['2'],
-     [LOAD, [[dict(type='Resize', scale_factor=1.)], FLIPS, [PACK]]]),
     # without Resize: the truth, which is loaded after the image, stays
-    ([LOAD, TRUTH, PACK], [], [LOAD, [FLIPS, [TRUTH], [PACK]]]),
+    ([LOAD, TRUTH, PACK], [], [[[LOAD], FLIPS, [TRUTH], [PACK]]]),
 ])
 def test_views_of_an_image(monkeypatch, pipeline, scales, wanted):
     cfg = merge(monkeypatch, 'test', test_cfg(*pipeline), 'weights.pth',
@@ -170,7 +166,9 @@ def test_views_of_the_config(monkeypatch):
 
 @pytest.mark.parametrize('model, pipeline, options, message', [
     ('OANet', [LOAD, PACK], [], 'has no tta_model, and OANet no default'),
-    ('MultiTaskDetector', [LOAD, PACK], ['2'], "no Resize: .'Load', 'Pack'"),
+    ('MultiTaskDetector', [LOAD, PACK], ['2'], 'no Resize of the test pipel'),
+    ('MultiTaskDetector', [LOAD, dict(type='Resize', scale_factor=2.), PACK],
+     ['2'], 'no Resize of the test pipeline has a scale'),
 ])
 def test_no_views(monkeypatch, model, pipeline, options, message):
     cfg = dict(test_cfg(*pipeline), model=dict(type=model))

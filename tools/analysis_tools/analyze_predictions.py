@@ -5,16 +5,17 @@
     python tools/analysis_tools/analyze_predictions.py CONFIG predictions.zip
 
 Needs neither network nor images. The folder of --out gets ``metrics.json``,
-as ``tools/test.py --out`` writes it, by the metrics that CONFIG names now; of
-boxes and maps ``confusion_det.png`` and ``confusion_seg.png``; and
-``errors.json``: TIDE's error kinds, and the confusion of all classes as
-numbers. An image counts for what it is annotated with.
+as ``tools/test.py --out`` writes it, by the metrics that CONFIG names now;
+``confusion_det.png`` and ``confusion_seg.png``, of boxes and maps; and
+``errors.json``, TIDE's error kinds and all confusions as numbers. An image
+counts for what it is annotated with.
 """
 import argparse
 import json
 import sys
+from collections import defaultdict
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Dict, List, Tuple
 
 from mmengine.config import Config, DictAction
 
@@ -55,7 +56,6 @@ import numpy as np
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.utils import track_iter_progress
-from terminaltables import AsciiTable
 
 from mmbombo.apis.multi_task_inferencer import merge_class_names
 from mmbombo.evaluation.functional import box_confusion, map_confusion
@@ -68,9 +68,9 @@ from mmbombo.utils.config_names import load_config
 
 #: Classes of a picture: of more the names cannot be read.
 MAX_CLASSES = 30
-#: Lines of the table of confusions.
-MAX_LINES = 10
-TITLES = dict(det='Boxes with a score of at least {:g}', seg='Maps')
+TITLES = dict(
+    det='Boxes with a score of at least {:g}, % of each row',
+    seg='Maps, % of each row')
 
 
 def require_classes(cfg: Config, predictions: SavedPredictions) -> None:
@@ -83,102 +83,56 @@ def require_classes(cfg: Config, predictions: SavedPredictions) -> None:
                             f'the config {[*names]}')
 
 
-class Confusions:
-    """Counts by true (rows) and predicted class (columns), over images.
-
-    Args:
-        metainfo (dict): Of the data set.
-        score_thr (float): Lowest score of a box.
-    """
-
-    def __init__(self, metainfo: dict, score_thr: float) -> None:
-        self.score_thr = score_thr
-        classes = list(metainfo.get('classes') or ())
-        self.classes = dict(
-            det=classes, seg=list(metainfo.get('seg_classes') or classes))
-        self.counts: Dict[str, np.ndarray] = {}
-        self.boxes = DetectionErrorMetric()
-        self.boxes.dataset_meta = metainfo
-
-    def add(self, sample: dict) -> None:
-        """Count what a sample is annotated with, if it is predicted."""
+def analyze(cfg: Config, predictions: SavedPredictions,
+            score_thr: float) -> Tuple[dict, dict, Dict[str, np.ndarray]]:
+    """The config's metrics, error kinds of boxes, and by task the number of
+    each true (row) and predicted class (column)."""
+    meta = predictions.metainfo
+    # a method that reads nothing of a runner
+    evaluator = Runner.build_evaluator(
+        None, cfg.get('test_evaluator') or cfg.val_evaluator)
+    evaluator.dataset_meta = meta
+    boxes, counts = DetectionErrorMetric(), defaultdict(int)
+    boxes.dataset_meta = meta
+    for sample in track_iter_progress((iter(predictions), len(predictions)),
+                                      file=sys.stderr):
+        evaluator.process([sample])
         kinds = sample.get('annotation_kinds', (BBOX, SEM_SEG))
         if BBOX in kinds and {'instances', 'pred_instances'} <= {*sample}:
-            self.boxes.process(None, [sample])
-            self._count('det', box_confusion, self.boxes.results[-1],
-                        len(self.classes['det']), self.score_thr)
+            boxes.process(None, [sample])
+            counts['det'] += box_confusion(boxes.results[-1],
+                                           len(meta['classes']), score_thr)
         if SEM_SEG in kinds and {'gt_sem_seg', 'pred_sem_seg'} <= {*sample}:
             maps = (
                 sample[x]['data'].squeeze(0).numpy()
                 for x in ('gt_sem_seg', 'pred_sem_seg'))
-            self._count('seg', map_confusion, *maps, len(self.classes['seg']))
-
-    def _count(self, task: str, count: Callable, *values: Any) -> None:
-        self.counts[task] = self.counts.get(task, 0) + count(*values)
-
-    def labels(self, task: str) -> Tuple[List[str], List[str]]:
-        """Names of the rows and of the columns."""
-        names = self.classes[task]
-        if len(self.counts[task]) == len(names):
-            return names, names
-        return [*names, '(no object)'], [*names, '(missed)']
-
-
-def analyze(cfg: Config, predictions: SavedPredictions,
-            score_thr: float) -> Tuple[dict, Confusions, dict]:
-    """The config's metrics, confusions, and error kinds of detection."""
-    # a method that reads nothing of a runner
-    evaluator = Runner.build_evaluator(
-        None, cfg.get('test_evaluator') or cfg.val_evaluator)
-    evaluator.dataset_meta = predictions.metainfo
-    confusions = Confusions(predictions.metainfo, score_thr)
-    for sample in track_iter_progress((iter(predictions), len(predictions)),
-                                      file=sys.stderr):
-        evaluator.process([sample])
-        confusions.add(sample)
+            counts['seg'] += map_confusion(*maps, len(seg_classes(meta)))
     metrics = evaluator.evaluate(len(predictions))
-    errors = {}
-    if confusions.boxes.results:
-        errors = confusions.boxes.evaluate(len(predictions))
-    return metrics, confusions, errors
+    errors = boxes.evaluate(len(predictions)) if boxes.results else {}
+    return metrics, errors, counts
 
 
-def between_classes(counts: np.ndarray, rows: List[str],
-                    columns: List[str]) -> np.ndarray:
-    """Only what is taken for another class, ``(C, C)``."""
-    number = sum(x == y for x, y in zip(rows, columns))
-    return counts[:number, :number] * ~np.eye(number, dtype=bool)
-
-
-def most_frequent(counts: np.ndarray, rows: List[str],
-                  columns: List[str]) -> str:
-    """The most frequent confusions of two classes, as a table."""
-    wrong = between_classes(counts, rows, columns)
-    lines = [('truth', 'prediction', 'number', '% of truth')]
-    for place in np.argsort(-wrong, axis=None, kind='stable')[:MAX_LINES]:
-        i, j = np.unravel_index(place, wrong.shape)
-        if wrong[i, j]:
-            share = f'{100 * wrong[i, j] / counts[i].sum():.1f}'
-            lines.append((rows[i], columns[j], f'{wrong[i, j]:,}', share))
-    return AsciiTable(lines).table
+def seg_classes(meta: dict) -> List[str]:
+    """Names of the classes of maps, of MMSegmentation's data sets too."""
+    return meta.get('seg_classes') or meta['classes']
 
 
 def pick_classes(counts: np.ndarray, rows: List[str],
                  columns: List[str]) -> Tuple[np.ndarray, list, list]:
     """The classes that are most often taken for another, or another for them;
     the others become one column, so that rows still have all that is true."""
-    wrong = between_classes(counts, rows, columns)
-    number = len(wrong)
+    number = sum(x == y for x, y in zip(rows, columns))
     if number <= MAX_CLASSES:
         return counts, rows, columns
+    wrong = counts[:number, :number] * ~np.eye(number, dtype=bool)
     order = np.argsort(-wrong.sum(axis=0) - wrong.sum(axis=1), kind='stable')
     shown, others = np.split(order, [MAX_CLASSES])
     counts = np.c_[counts[:, shown], counts[:, others].sum(axis=1),
                    counts[:, number:]]
-    counts = np.r_[counts[shown], counts[number:]]
-    return (counts, [rows[i] for i in shown] + rows[number:],
-            [columns[i] for i in shown] + ['(other class)'] +
-            columns[number:])
+    return (np.r_[counts[shown], counts[number:]],
+            [rows[i] for i in shown] + rows[number:],
+            [columns[i]
+             for i in shown] + ['(other class)'] + columns[number:])
 
 
 def draw(counts: np.ndarray, rows: List[str], columns: List[str], title: str,
@@ -209,20 +163,20 @@ def main() -> None:
     predictions = SavedPredictions(args.predictions)
     require_classes(cfg, predictions)
     require_writable(args.out / 'metrics.json')
-    metrics, confusions, errors = analyze(cfg, predictions, args.score_thr)
+    metrics, errors, confusions = analyze(cfg, predictions, args.score_thr)
     (args.out / 'metrics.json').write_text(json.dumps(metrics))
-    for task, counts in confusions.counts.items():
-        labels = confusions.labels(task)
+    for task, counts in confusions.items():
+        rows = columns = [*seg_classes(predictions.metainfo)]
+        if task == 'det':
+            names = predictions.metainfo['classes']
+            rows, columns = [*names, '(no object)'], [*names, '(missed)']
         errors[f'confusion_{task}'] = dict(
-            rows=labels[0], columns=labels[1], counts=counts.tolist())
-        shown = pick_classes(counts, *labels)
+            rows=rows, columns=columns, counts=counts.tolist())
         title = TITLES[task].format(args.score_thr)
-        print(f'{title}: what is taken for what\n'
-              f'{most_frequent(counts, *labels)}')
-        title += ', % of each row'
-        if len(shown[0]) < len(counts):
+        if len(rows) > MAX_CLASSES + 1:
             title += f'; the {MAX_CLASSES} classes confused most'
-        draw(*shown, title, args.out / f'confusion_{task}.png')
+        draw(*pick_classes(counts, rows, columns), title,
+             args.out / f'confusion_{task}.png')
     (args.out / 'errors.json').write_text(json.dumps(errors))
     print(f'metrics, pictures and numbers: {args.out}')
 
