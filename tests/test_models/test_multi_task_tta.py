@@ -9,6 +9,7 @@ from mmengine.structures import InstanceData, LabelData, PixelData
 from toolbox import make_sample, tiny_model, tiny_model_cfg
 
 from mmbombo.registry import MODELS
+from mmbombo.utils.distributed import unwrapped
 
 AXES = dict(horizontal=(-1, ), vertical=(-2, ), diagonal=(-2, -1))
 
@@ -139,3 +140,8 @@ def test_derived_heads_answer_from_what_is_merged():
     merged, = tta_model(cfg).merge_preds([views])
     ids = merged.pred_panoptic_seg.sem_seg[0]
     assert (ids[:10, :10] == 1000).all() and (ids[10:] == 3).all()
+
+
+def test_tools_see_the_detector():
+    model = tta_model()
+    assert unwrapped(model) is model.module
