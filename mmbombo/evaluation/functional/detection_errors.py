@@ -16,8 +16,8 @@ KINDS = CLS, LOC, BOTH, DUPE, BKG = ('Cls', 'Loc', 'Both', 'Dupe', 'Bkg')
 RIGHT, IGNORED = '', 'ignored'
 #: IoU from which a box is found, and up to which there is nothing.
 FOUND, NOTHING = 0.5, 0.1
-#: As COCO counts them.
-MAX_DETECTIONS = 100
+#: As COCO counts them, and reads precision.
+MAX_DETECTIONS, RECALLS = 100, np.linspace(0, 1, 101)
 
 
 def detection_errors(images: List[dict],
@@ -144,5 +144,5 @@ def average_precision(scores: np.ndarray, right: np.ndarray,
     hits = right[np.argsort(-scores, kind='stable')].cumsum()
     precision = hits / np.arange(1, len(hits) + 1)
     highest = np.maximum.accumulate(precision[::-1])[::-1]
-    places = np.searchsorted(hits / num_truths, np.linspace(0, 1, 101))
+    places = np.searchsorted(hits / num_truths, RECALLS)
     return float(np.append(highest, 0.)[places].mean())
