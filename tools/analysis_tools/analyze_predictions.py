@@ -69,8 +69,7 @@ from mmbombo.utils.config_names import load_config
 #: Classes of a picture: of more the names cannot be read.
 MAX_CLASSES = 30
 TITLES = dict(
-    det='Boxes with a score of at least {:g}, % of each row',
-    seg='Maps, % of each row')
+    det='Boxes from score {:g} on, % of each row', seg='Maps, % of each row')
 
 
 def require_classes(cfg: Config, predictions: SavedPredictions) -> None:
@@ -152,7 +151,8 @@ def draw(counts: np.ndarray, rows: List[str], columns: List[str], title: str,
         if value >= 0.5:
             axes.text(j, i, f'{value:.0f}', ha='center', va='center',
                       fontsize=8, color='white' if value > 50 else 'black')
-    axes.set(title=title, xlabel='prediction', ylabel='truth (number)')
+    figure.suptitle(title, fontsize='large')
+    axes.set(xlabel='prediction', ylabel='truth (number)')
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
