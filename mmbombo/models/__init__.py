@@ -11,4 +11,5 @@ from .seg_heads import *  # noqa: F401,F403
 from .segmentors import *  # noqa: F401,F403
 from .task_heads import *  # noqa: F401,F403
 from .task_modules import *  # noqa: F401,F403
+from .test_time_augs import *  # noqa: F401,F403
 from .weak_losses import *  # noqa: F401,F403

@@ -67,8 +67,8 @@ def file_sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def require_writable(path: Union[str, Path]) -> None:
-    """Raise ``UserError`` if the file of ``--out`` cannot be written, before
+def require_writable(path: Union[str, Path], option: str = '--out') -> None:
+    """Raise ``UserError`` if the file of an option cannot be written, before
     hours of work."""
     path = Path(path)
     try:
@@ -78,4 +78,4 @@ def require_writable(path: Union[str, Path]) -> None:
         else:
             TemporaryFile(dir=path.parent).close()
     except OSError as error:
-        raise UserError(f'--out {path}: {error.strerror}') from None
+        raise UserError(f'{option} {path}: {error.strerror}') from None

@@ -1,6 +1,6 @@
 # Copyright (c) mmbombo contributors.
 """Parts of a config, wherever they are nested."""
-from typing import Iterator, List, Tuple
+from typing import Iterator, List, Sequence, Tuple
 
 from mmengine.config import Config
 
@@ -58,6 +58,41 @@ def inference_steps(cfg: Config) -> List[dict]:
             'the first transform of the test pipeline must load the image '
             f'(LoadImageFromFile); the pipeline is {steps}')
     return steps
+
+
+def all_datasets(dataset: dict) -> Iterator[dict]:
+    """Yield the configs in that of a data set that have a pipeline."""
+    if dataset.get('pipeline'):
+        yield dataset
+    for part in (dataset.get('dataset'), *dataset.get('datasets', ())):
+        if part:
+            yield from all_datasets(part)
+
+
+def view_pipeline(pipeline: Sequence[dict],
+                  scales: Sequence[float] = ()) -> List[dict]:
+    """A test pipeline of each image as it is and flipped, at its size times
+    each of ``scales``.
+
+    Images are flipped behind ``Resize``, or else behind the first step; what
+    is loaded after that, such as the truth, is not flipped.
+    """
+    sized = [i for i, x in enumerate(pipeline)
+             if base_type(x) == 'Resize' and isinstance(
+                 x.get('scale'), (list, tuple))]
+    if scales and not sized:
+        raise UserError('--tta: images cannot be scaled, for no Resize of the '
+                        'test pipeline has a scale (width, height)')
+    place = sized[0] if sized else 0
+    resize, *rest = pipeline[place:]
+    resizes = [resize] if not scales else [
+        dict(resize, scale=tuple(round(side * x) for side in resize['scale']))
+        for x in scales
+    ]
+    flips = [dict(type='mmdet.RandomFlip', prob=x) for x in (0., 1.)]
+    return [*pipeline[:place], dict(
+        type='TestTimeAug',
+        transforms=[resizes, flips, *([step] for step in rest)])]
 
 
 def base_type(step: dict) -> str:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 from .user_errors import UserError
@@ -77,5 +77,8 @@ def leave_process_group() -> None:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The network itself, where a distributed run has wrapped it."""
-    return model.module if is_model_wrapper(model) else model
+    """The network itself, where a distributed run or test-time augmentation
+    has wrapped it."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model

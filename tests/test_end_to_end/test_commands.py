@@ -79,6 +79,22 @@ def test_evaluation_repeats_the_last_validation(trained, evaluate, tmp_path):
             assert picture.convert('L').getextrema() != (0, 0)
 
 
+def test_saved_predictions_of_views_give_the_same_metrics(
+        trained, evaluate, commands, tmp_path):
+    out, dump = tmp_path / 'metrics.json', tmp_path / 'dump.zip'
+    done = evaluate(trained.checkpoint, '--out', out, '--dump', dump, '--tta',
+                    '0.75', '1')
+    assert done.returncode == 0, done.output[-5000:]
+    done = commands.run(
+        'tools/analysis_tools/analyze_predictions.py', trained.config, dump,
+        '--out', tmp_path / 'analysis')
+    assert done.returncode == 0, done.output[-5000:]
+    again = (tmp_path / 'analysis/metrics.json').read_text()
+    assert again == out.read_text()
+    assert json.loads(again) != metrics_of(trained.scalars.val[-1])
+    assert (tmp_path / 'analysis/confusion_det.png').is_file()
+
+
 def test_evaluation_knows_another_checkpoint(evaluate, spoilt, tmp_path):
 
     def see_only_the_last_class(checkpoint):
@@ -110,6 +126,9 @@ def test_checkpoint_of_another_order_of_classes(trained, evaluate, spoilt,
 
 @pytest.mark.parametrize('checkpoint, options, status, message', [
     ('absent.pth', ['--out', 'a.pkl'], 2, '--out must be a .json file'),
+    ('absent.pth', ['--dump', 'a.pkl'], 2, '--dump must be a .zip file'),
+    ('absent.pth', ['--dump', '/dev/null/a.zip'], 1, '--dump /dev/null/a.zip'),
+    ('absent.pth', ['--tta', '0'], 2, '--tta: scales are positive'),
     ('absent.pth', [], 1, 'absent.pth'),
 ])
 def test_evaluation_that_cannot_be(evaluate, checkpoint, options, status,

@@ -23,6 +23,9 @@ def test_agrees_with_coco_metric(random_samples, evaluate):
             theirs[f'det/{name}_precision'], abs=5.1e-4, nan_ok=True)
     assert 0 < ours['det/bbox_mAP'] < ours['det/bbox_mAP_50'] < 1
     assert np.isnan(ours['det/bus_AP50'])
+    for size in 'sm':
+        assert ours[f'det/bbox_mAP_{size}'] == pytest.approx(
+            np.mean([ours[f'det/{x}_AP_{size}'] for x in ('cat', 'dog')]))
 
 
 def test_values_by_hand(box_sample, evaluate):

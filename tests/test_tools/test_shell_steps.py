@@ -283,6 +283,16 @@ def test_metrics_become_a_table():
         ['background', '-', '-', '90.0'],
         ['mean', '50.0', '25.0', '61.2'],
     ]
+    table = module.format_table({
+        'det/bbox_mAP_s': -1, 'det/bbox_mAP_l': .5, 'det/cat_AP': .1,
+        'det/cat_AP_s': float('nan'), 'det/cat_AP_l': .25,
+        'seg/mBIoU': 40., 'seg/cat_BIoU': 30.
+    })
+    rows = [[cell.strip() for cell in line.split('|')[1:-1]]
+            for line in table.splitlines() if '|' in line]
+    assert rows == [['class', 'AP s', 'AP l', 'BIoU'],
+                    ['cat', '-', '25.0', '30.0'],
+                    ['mean', '-', '50.0', '40.0']]
 
 
 def test_print_config_merges_options(tmp_path, monkeypatch, capsys):

@@ -100,3 +100,77 @@ def test_where_metrics_go(tmp_path, out, writable):
     else:
         with pytest.raises(UserError, match=f'--out .*{out}: '):
             tool.require_writable(str(tmp_path / out))
+
+
+def test_windows_need_a_display(monkeypatch):
+    backends = iter(['agg', 'TkAgg'])
+    monkeypatch.setattr('matplotlib.get_backend', lambda: next(backends))
+    with pytest.raises(UserError, match='--show: there is no display'):
+        merge(monkeypatch, 'test', {}, 'weights.pth', '--show')
+    hook = merge(monkeypatch, 'test', {}, 'weights.pth', '--show',
+                 '--wait-time', '0').default_hooks.visualization
+    assert hook.show and hook.draw and hook.wait_time == 0
+    assert hook.test_out_dir is None
+
+
+RESIZE = dict(type='mmdet.Resize', scale=(448, 224), keep_ratio=True)
+FLIPS = [dict(type='mmdet.RandomFlip', prob=x) for x in (0., 1.)]
+LOAD, TRUTH, PACK = dict(type='Load'), dict(type='Truth'), dict(type='Pack')
+
+
+def test_cfg(*pipeline, **kwargs):
+    source = dict(type='Source', pipeline=list(pipeline))
+    return dict(
+        model=dict(type='MultiTaskDetector'),
+        test_dataloader=dict(
+            batch_size=8,
+            dataset=dict(datasets=[source, dict(dataset=source)])), **kwargs)
+
+
+test_cfg.__test__ = False
+
+
+@pytest.mark.parametrize('pipeline, scales, wanted', [
+    ([LOAD, RESIZE, TRUTH, PACK], [],
+     [LOAD, [[RESIZE], FLIPS, [TRUTH], [PACK]]]),
+    ([LOAD, RESIZE, TRUTH, PACK], ['0.75', '1'],
+     [LOAD, [[dict(RESIZE, scale=(336, 168)), RESIZE], FLIPS, [TRUTH],
+             [PACK]]]),
+    # without Resize: the truth, which is loaded after the image, stays
+    ([LOAD, TRUTH, PACK], [], [[[LOAD], FLIPS, [TRUTH], [PACK]]]),
+])
+def test_views_of_an_image(monkeypatch, pipeline, scales, wanted):
+    cfg = merge(monkeypatch, 'test', test_cfg(*pipeline), 'weights.pth',
+                '--tta', *scales)
+    assert cfg.model == dict(
+        type='MultiTaskTTAModel', module=dict(type='MultiTaskDetector'))
+    assert cfg.test_dataloader.batch_size == 1
+    first, second = cfg.test_dataloader.dataset.datasets
+    *steps, views = first.pipeline
+    assert second.dataset.pipeline == first.pipeline
+    assert [*steps, views.transforms] == wanted and views.type == 'TestTimeAug'
+
+
+def test_views_of_the_config(monkeypatch):
+    own = dict(tta_model=dict(type='DetTTAModel'), tta_pipeline=[LOAD, PACK])
+    cfg = merge(monkeypatch, 'test', test_cfg(LOAD, RESIZE, PACK, **own),
+                'weights.pth', '--tta')
+    first, second = cfg.test_dataloader.dataset.datasets
+    assert first.pipeline == second.dataset.pipeline == [LOAD, PACK]
+    assert cfg.model.type == 'DetTTAModel'
+    # scales of the command line are meant
+    cfg = merge(monkeypatch, 'test', test_cfg(LOAD, RESIZE, PACK, **own),
+                'weights.pth', '--tta', '2')
+    assert cfg.test_dataloader.dataset.datasets[0].pipeline != [LOAD, PACK]
+
+
+@pytest.mark.parametrize('model, pipeline, options, message', [
+    ('OANet', [LOAD, PACK], [], 'has no tta_model, and OANet no default'),
+    ('MultiTaskDetector', [LOAD, PACK], ['2'], 'no Resize of the test pipel'),
+    ('MultiTaskDetector', [LOAD, dict(type='Resize', scale_factor=2.), PACK],
+     ['2'], 'no Resize of the test pipeline has a scale'),
+])
+def test_no_views(monkeypatch, model, pipeline, options, message):
+    cfg = dict(test_cfg(*pipeline), model=dict(type=model))
+    with pytest.raises(UserError, match=f'--tta: .*{message}'):
+        merge(monkeypatch, 'test', cfg, 'weights.pth', '--tta', *options)

@@ -6,6 +6,7 @@ from mmengine.hooks.hook import DATA_BATCH
 
 from mmbombo.registry import HOOKS
 from mmbombo.utils import UserError
+from mmbombo.utils.distributed import unwrapped
 
 
 @HOOKS.register_module()
@@ -40,7 +41,7 @@ class PredictorEMAHook(EMAHook):
         """Copy the model."""
         super().before_run(runner)
         self._handed_over = False
-        if not hasattr(self.src_model, 'set_teacher'):
+        if not hasattr(unwrapped(self.src_model), 'set_teacher'):
             raise UserError(
                 f'{type(self.src_model).__name__} takes no predictor '
                 '(set_teacher); use MultiTaskDetector, or EMAHook for '

@@ -9,7 +9,8 @@ from mmengine.runner import LogProcessor
 from mmbombo.registry import LOG_PROCESSORS
 
 #: Metrics of one class, which the metrics show as a table; 'bbox_AP' is not.
-OF_ONE_CLASS = re.compile(r'(?<!bbox)(?<!segm)_(AP|AP50|IoU|Acc)$')
+OF_ONE_CLASS = re.compile(
+    r'(?<!bbox)(?<!segm)_(AP|AP50|AP_[sml]|B?IoU|Acc)$')
 
 
 @LOG_PROCESSORS.register_module()

@@ -13,6 +13,10 @@ from terminaltables import AsciiTable
 from mmbombo.registry import METRICS
 
 MAX_DETECTIONS = 100  # per image, as the COCO benchmark counts them
+#: Ends of the names of what is returned of each class, and of what it is; s,
+#: m and l are COCO's sizes.
+OF_A_CLASS = {'AP': '', 'AP50': '_50', 'AP_s': '_s', 'AP_m': '_m',
+              'AP_l': '_l'}
 
 
 @METRICS.register_module()
@@ -26,15 +30,17 @@ class BoxAPMetric(CocoMetric):
       dict, on which ``save_best`` would die;
     - images are told apart by their position, so ids may be strings and may
       occur in several sources, and nothing is kept for the next validation;
-    - AP and AP50 are also returned for each class, and nothing is rounded.
+    - AP, AP50 and AP by size are also returned for each class, and nothing is
+      rounded.
 
     Ground truth with ``ignore_flag`` set is a crowd region of COCO: never a
     miss, and detections inside it are no false positives. Areas (for AP of
     small, medium and large objects) are those of the boxes.
 
     Args:
-        classwise (bool): Whether to return and log ``<class>_AP`` and
-            ``<class>_AP50``. Defaults to True.
+        classwise (bool): Whether to return and log ``<class>_AP``,
+            ``<class>_AP50`` and ``<class>_AP_s``, ``_m`` and ``_l``. Defaults
+            to True.
         **kwargs: ``collect_device`` and ``prefix`` of
             :class:`mmengine.BaseMetric`.
     """
@@ -49,18 +55,14 @@ class BoxAPMetric(CocoMetric):
             dict[str, float]: ``bbox_mAP`` (IoU .5:.95), ``bbox_mAP_50``,
             ``bbox_mAP_75``, ``bbox_mAP_s``, ``bbox_mAP_m``, ``bbox_mAP_l``
             in [0, 1], -1 where there is no ground truth to find; with
-            ``classwise`` also ``<class>_AP`` and ``<class>_AP50``, NaN for a
-            class without ground truth.
+            ``classwise`` also ``<class>_AP`` and so on, NaN without ground
+            truth.
         """
         precision = self._precision(results)
-        parts = dict(
-            bbox_mAP=precision[..., 0],
-            bbox_mAP_50=precision[0, ..., 0],
-            bbox_mAP_75=precision[5, ..., 0],
-            bbox_mAP_s=precision[..., 1],
-            bbox_mAP_m=precision[..., 2],
-            bbox_mAP_l=precision[..., 3])
-        scores = {name: _mean(x, empty=-1.) for name, x in parts.items()}
+        scores = {
+            f'bbox_mAP{end}': _mean(x, empty=-1.)
+            for end, x in _parts(precision).items()
+        }
         if self.classwise:
             scores.update(self._classwise(precision))
         return scores
@@ -76,15 +78,27 @@ class BoxAPMetric(CocoMetric):
         return evaluation.eval['precision'][..., -1]
 
     def _classwise(self, precision: np.ndarray) -> Dict[str, float]:
-        """AP and AP50 of each class, also written to the log as a table."""
-        scores, rows = dict(), [('class', 'AP', 'AP50')]
+        """AP of each class, also written to the log as a table."""
+        scores, rows = dict(), [('class', *OF_A_CLASS)]
         for i, name in enumerate(self.dataset_meta['classes']):
-            ap = _mean(precision[:, :, i, 0], empty=float('nan'))
-            ap50 = _mean(precision[0, :, i, 0], empty=float('nan'))
-            scores[f'{name}_AP'], scores[f'{name}_AP50'] = ap, ap50
-            rows.append((name, f'{ap:.3f}', f'{ap50:.3f}'))
+            parts = _parts(precision[:, :, i])
+            aps = [_mean(parts[x], float('nan')) for x in OF_A_CLASS.values()]
+            scores.update(zip((f'{name}_{x}' for x in OF_A_CLASS), aps))
+            rows.append((name, *(f'{ap:.3f}' for ap in aps)))
         print_log('\n' + AsciiTable(rows).table, logger='current')
         return scores
+
+
+def _parts(precision: np.ndarray) -> Dict[str, np.ndarray]:
+    """What of precision ``(10, 101, ..., 4)`` each AP is the mean of."""
+    return {
+        '': precision[..., 0],
+        '_50': precision[0, ..., 0],
+        '_75': precision[5, ..., 0],
+        '_s': precision[..., 1],
+        '_m': precision[..., 2],
+        '_l': precision[..., 3]
+    }
 
 
 def _mean(precision: np.ndarray, empty: float) -> float:

@@ -21,6 +21,8 @@ class MapTaskHead(BaseTaskHead):
     align_corners: bool = False
     #: A dense CRF behind the predictions, None without.
     crf: Optional[CRFParams] = None
+    #: Whether samples also get ``seg_logits``, for those who merge views.
+    keep_logits: bool = False
 
     @abstractmethod
     def input_logits(self, feats: Tuple[Tensor, ...], inputs: Tensor,
@@ -78,6 +80,8 @@ class MapTaskHead(BaseTaskHead):
         for sample, logit in zip(samples, logits):
             ids = self._class_ids(logit)
             sample.pred_sem_seg = PixelData(sem_seg=ids, data=ids)
+            if self.keep_logits:
+                sample.seg_logits = PixelData(data=logit)
 
     def at_original(self, maps: Tensor, input_size: Sequence[int],
                     sample: DetDataSample) -> Tensor:
