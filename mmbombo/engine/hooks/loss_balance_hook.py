@@ -21,9 +21,10 @@ class LossBalanceHook(Hook):
 
     `TorchJD <https://torchjd.org>`_ makes the weights from the inner products
     of the gradients on the last shared part of the network: its neck, or the
-    last stage of a backbone without. Here, the mean weight is 1: the weights
-    that TorchJD calls ``Mean`` are the plain step. What has no gradient there,
-    as a task without an image in the batch, keeps its weight.
+    last stage of a backbone without; they are multiplied by the number of
+    losses, so that ``Mean`` is the plain step. What has no gradient there, as
+    a task without an image in the batch, has the weight 1. So heads, too,
+    train with the weights, and all processes have the same.
 
     Losses are logged without these weights, which are ``balance/det``, ...;
     ``balance/loss`` is what they add to the sum.
@@ -92,9 +93,8 @@ def build_weighting(type: str, **kwargs: Any) -> Callable[[Tensor], Tensor]:
 
 
 def weigh(weighting: Callable[[Tensor], Tensor], products: Tensor) -> Tensor:
-    """Weights ``(G, )`` with mean 1 of those that have a gradient, and 1 of
-    the others; 1 of all if a gradient is infinite, for then the scaler of
-    mixed precision skips the step."""
+    """Weights ``(G, )``: 1 without a gradient, and 1 of all if one is
+    infinite, for then the scaler of mixed precision skips the step."""
     weights = torch.ones_like(products[0])
     there = products.diagonal() > 0
     if there.sum() > 1 and products.isfinite().all():
