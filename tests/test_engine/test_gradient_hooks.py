@@ -10,12 +10,11 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
-from toolbox import add_weak_labels, load_script, make_sample, tiny_model_cfg
+from toolbox import add_weak_labels, load_script, tiny_model_cfg
 from torch import nn
 
 from mmbombo.engine.hooks import GradientConflictHook, LossBalanceHook
-from mmbombo.engine.hooks.gradient_conflict_hook import (grouped,
-                                                         shared_stages)
+from mmbombo.engine.hooks.gradient_conflict_hook import grouped, shared_stages
 from mmbombo.engine.hooks.loss_balance_hook import weigh
 from mmbombo.utils import UserError
 
@@ -150,7 +149,6 @@ def test_training_is_the_same(scope, tmp_path, mode):
         runner = scope.runner_of(
             tmp_path / str(len(hooks)), network(forward_mode=mode), data,
             hooks=hooks)
-        start = runner.model
         runner.train()
         ends.append([*runner.model.state_dict().values(),
                      torch.get_rng_state()])
@@ -251,7 +249,8 @@ def test_weights_in_closed_form(torchjd, weighting, weights):
             'seg/loss_ce': ((0., 7.), NORTHWEST)
         })
     expected = torch.tensor(weights).float() @ torch.tensor([EAST, NORTHWEST])
-    torch.testing.assert_close(-model.neck[0].detach(), expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        -model.neck[0].detach(), expected, atol=1e-3, rtol=0)
     assert -model.backbone['layer1'][1].item() == pytest.approx(
         7 * weights[1], abs=1e-2)
     assert -model.head.item() == pytest.approx(sum(weights) + 1, abs=1e-3)

@@ -132,12 +132,12 @@ def gradients(loss: Tensor, parameters: List[nn.Parameter]) -> List[Tensor]:
             allow_unused=True,
             materialize_grads=True)
     except RuntimeError as error:
-        if 'checkpoint' not in str(error) and 'donated' not in str(error):
+        if 'checkpoint' not in str(error):
             raise
         raise UserError(
-            'gradients of single losses cannot be had from blocks that are '
-            'computed again (with_cp, activation_checkpointing), nor from a '
-            'compiled network; train without') from error
+            'torch has no gradients of single losses for blocks that are '
+            'computed again (with_cp, activation_checkpointing): train '
+            'without') from error
 
 
 def compare(products: Tensor, names: List[str],

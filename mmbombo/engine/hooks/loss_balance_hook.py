@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from mmbombo.registry import HOOKS
 from mmbombo.utils import UserError
 from mmbombo.utils.distributed import unwrapped
-from .gradient_conflict_hook import (gradient_products, grouped,
-                                     shared_stages)
+from .gradient_conflict_hook import gradient_products, grouped, shared_stages
 
 
 @HOOKS.register_module()
@@ -67,9 +66,10 @@ class LossBalanceHook(Hook):
         """Add the weights, given inner products ``(G, G)``, and what they
         add to the loss."""
         weights = weigh(self.weighting, products)
+        groups = grouped(losses)
         added = sum((weight - 1) * model.parse_losses(group)[0]
-                    for weight, group in zip(weights, grouped(losses).values()))
-        names = [f'balance/{name}' for name in grouped(losses)]
+                    for weight, group in zip(weights, groups.values()))
+        names = [f'balance/{name}' for name in groups]
         return {**losses, **dict(zip(names, weights)), 'balance/loss': added}
 
 
