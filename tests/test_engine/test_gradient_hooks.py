@@ -115,6 +115,16 @@ def test_stages():
         shared_stages(nn.Linear(1, 1))
 
 
+def test_names():
+    keys = ('det/loss_cls', 'det/acc', 'det/loss_bbox', 'aux/cls/loss',
+            'aux/sal/loss', 'loss_rpn', 'decode.loss_ce')
+    assert {k: [*v] for k, v in grouped(dict.fromkeys(keys)).items()} == {
+        'det': ['det/loss_cls', 'det/loss_bbox'], 'aux.cls': ['aux/cls/loss'],
+        'aux.sal': ['aux/sal/loss'], 'loss_rpn': ['loss_rpn'],
+        'decode.loss_ce': ['decode.loss_ce']
+    }  # yapf: disable
+
+
 @pytest.fixture
 def scope():
     with DefaultScope.overwrite_default_scope('mmbombo'):

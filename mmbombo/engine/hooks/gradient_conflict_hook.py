@@ -31,8 +31,8 @@ class GradientConflictHook(Hook):
     of a weak loss, are compared in pairs, on each stage of the backbone, the
     neck, and all of them: ``grad_cosine/det-seg/neck``, and
     ``grad_ratio/det-seg/neck``, the norm of det's gradient by that of seg's.
-    What has no gradient there, as a task without an image in the batch, is
-    left out.
+    A joint head is compared by its tasks. What has no gradient there, as a
+    task without an image in the batch, is left out.
 
     The gradients are those of the step itself, before it is taken, and the
     mean over all processes. The training is bit for bit the same.
@@ -84,12 +84,14 @@ def shared_stages(model: nn.Module) -> Stages:
 
 
 def grouped(losses: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
-    """The losses of each head and weak loss, by its name, as the log has
-    them."""
+    """The losses of each head and weak loss by its name; of a joint head
+    those of each task, as ``aux.cls``. A loss of another library's model has
+    its own name."""
     groups: Dict[str, dict] = defaultdict(dict)
     for key, value in losses.items():
         if 'loss' in key:
-            groups[key.partition('/')[0]][key] = value
+            name = key.rpartition('/')[0].replace('/', '.')
+            groups[name or key][key] = value
     return groups
 
 
