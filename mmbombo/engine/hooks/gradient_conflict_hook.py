@@ -17,8 +17,7 @@ from mmbombo.utils.distributed import unwrapped
 from .local_supervision_hook import scale
 
 #: backbone.layer1, or backbone.stages.0, or backbone.stem.
-STAGE = re.compile(
-    r'neck\b|backbone\.(?:[a-z]+\d+|\w+\.\d+|\w+)')
+STAGE = re.compile(r'neck\b|backbone\.(?:[a-z]+\d+|\w+\.\d+|\w+)')
 
 Stages = Dict[str, List[nn.Parameter]]
 
