@@ -74,6 +74,32 @@ def test_table_and_picture_of_two_runs(tool, runs, tmp_path, capsys,
         assert np.asarray(picture.convert('L')).std() > 5
 
 
+def test_gradients(tool, tmp_path, capsys, monkeypatch):
+    """Curves are of the whole network; of the stages the mean over the run,
+    nowhere for a pair of which one has no gradient."""
+    cosine = 'grad_cosine/det-seg'
+    write_log(tmp_path / 'run', [
+        {f'{cosine}/backbone.layer1': .5, f'{cosine}/neck': -.5,
+         'grad_cosine/det-b4m/neck': 1., f'{cosine}/all': .1,
+         'grad_ratio/det-seg/all': 2., 'step': 10},
+        {f'{cosine}/backbone.layer1': .3, f'{cosine}/all': -.3, 'step': 20}
+    ])  # yapf: disable
+    run = tool.read_run(tmp_path / 'run')
+    assert tool.gradients('cosine')(run)['det-seg'][1].tolist() == [.1, -.3]
+    assert tool.gradients('ratio')(run).keys() == {'det-seg'}
+    stages = tool.cosines_of_stages(run)
+    assert stages['det-seg'][0].tolist() == ['layer1', 'neck']
+    assert np.allclose(stages['det-seg'][1], [.4, -.5])
+    assert np.allclose(stages['det-b4m'][1], [np.nan, 1], equal_nan=True)
+    assert not tool.metrics(run)
+    out = tmp_path / 'logs.png'
+    monkeypatch.setattr(
+        'sys.argv', ['', str(tmp_path / 'run'), '--out', str(out)])
+    tool.main()
+    assert '| cosine det-seg (mean) | -0.1 |' in capsys.readouterr().out
+    assert out.is_file()
+
+
 @pytest.mark.parametrize('text, message', [
     (None, 'is no log and has none'),
     ('', 'has no logged step'),

@@ -6,9 +6,10 @@
 A run is a work directory, of which a training that was resumed is one run, or
 a ``scalars.json``; logs of MMDetection and MMSegmentation do, too. The
 picture shows the loss of each task head and weak loss, what the weak losses
-and pseudo-label writers say of their labels, the metrics, the learning rate,
-and time and memory of a step; color is what is measured, the kind of line the
-run. The table has the last values, and the difference of two runs.
+and pseudo-label writers say of their labels, the metrics, how gradients agree
+(GradientConflictHook), the learning rate, and time and memory of a step; color
+is what is measured, the kind of line the run. The table has the last values,
+and the difference of two runs.
 """
 import argparse
 import json
@@ -85,6 +86,7 @@ class Panel(NamedTuple):
     title: str
     pick: Callable[[Run], Series]
     log: bool = False
+    xlabel: str = 'step'
 
 
 def named(paths: List[Path]) -> List[Run]:
@@ -186,6 +188,7 @@ def metrics(run: Run) -> Series:
         for key, (steps, values) in run.val.items()
         # COCO's metrics are -1 where there is no object
         if '/' in key and not OF_ONE_CLASS.search(key) and values.max() >= 0
+        and not key.startswith('grad_')
     }
 
 
@@ -193,6 +196,32 @@ def percent(key: str, values: np.ndarray) -> int:
     """MMSegmentation's metrics are percentages, MMDetection's are shares."""
     is_share = not key.startswith('seg/') and np.nanmax(values) <= 1
     return 100 if is_share else 1
+
+
+def gradients(kind: str) -> Callable[[Run], Series]:
+    """Picks what compares gradients on the whole shared network, by pair."""
+    return lambda run: {
+        key.split('/')[1]: series
+        for key, series in run.val.items()
+        if key.startswith(f'grad_{kind}/') and key.endswith('/all')
+    }
+
+
+def cosines_of_stages(run: Run) -> Series:
+    """Mean cosine over the run of each pair on each stage, from the images
+    to the heads; NaN where only one of a pair has a gradient."""
+    means = {
+        tuple(key.split('/')[1:]): values.mean()
+        for key, (_, values) in run.val.items()
+        if key.startswith('grad_cosine/') and not key.endswith('/all')
+    }
+    stages = list(dict.fromkeys(stage for _, stage in means))
+    ticks = np.array([x.removeprefix('backbone.') for x in stages])
+    return {
+        pair: (ticks, np.array([means.get((pair, x), np.nan)
+                                for x in stages]))
+        for pair in dict.fromkeys(pair for pair, _ in means)
+    }
 
 
 def of(*keys: str) -> Callable[[Run], Series]:
@@ -205,6 +234,10 @@ PANELS = (Panel('loss of each head and weak loss', losses, True),
           *(Panel(f'pseudo labels and diagnostics, {unit}',
                   diagnostics_in(unit))
             for unit in ('counts', 'shares', 'percent and other')),
+          Panel('cosine of gradients, shared network', gradients('cosine')),
+          Panel('mean cosine of gradients by stage', cosines_of_stages,
+                xlabel=''),
+          Panel('ratio of norms of gradients', gradients('ratio'), True),
           Panel('learning rate', of('lr'), True),
           Panel('seconds of a step', of('time', 'data_time')),
           Panel('memory, MiB', of('memory')))
@@ -257,7 +290,11 @@ def draw_panel(axis: Axes, panel: Panel, runs: List[Run]) -> None:
         axis.yaxis.set_minor_formatter(NullFormatter())
     else:
         axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
-    axis.set(title=panel.title, xlabel='step')
+    if axis.get_ylim()[0] < 0:
+        axis.axhline(0, color='gray', lw=1)
+    axis.set(title=panel.title, xlabel=panel.xlabel)
+    if not panel.xlabel:  # it has names
+        axis.tick_params('x', rotation=45)
     axis.grid(alpha=.3)
     axis.spines[['top', 'right']].set_visible(False)
 
@@ -291,6 +328,8 @@ def summarize(run: Run) -> Dict[str, Cell]:
         found[name] = Cell(values[-1])
     for name, (_, values) in metrics(run).items():
         found[f'{name}, %'] = Cell(values[-1], np.nanmax(values))
+    for name, (_, values) in gradients('cosine')(run).items():
+        found[f'cosine {name} (mean)'] = Cell(values.mean())
     for name in ('time', 'data_time'):
         if name in run.train:
             found[f'{name}, s (median)'] = Cell(np.median(run.train[name][1]))

@@ -1,7 +1,9 @@
 # Copyright (c) mmbombo contributors.
 from .class_frequency_hook import ClassFrequencyHook
 from .divergence_hook import DivergedError, DivergenceHook
+from .gradient_conflict_hook import GradientConflictHook
 from .local_supervision_hook import LocalSupervisionHook
+from .loss_balance_hook import LossBalanceHook
 from .partial_annotation_check_hook import PartialAnnotationCheckHook
 from .predictor_ema_hook import PredictorEMAHook
 from .pseudo_label_quality_hook import PseudoLabelQualityHook
@@ -13,7 +15,8 @@ from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
     'ClassFrequencyHook', 'DivergedError', 'DivergenceHook',
-    'LocalSupervisionHook', 'MultiTaskVisualizationHook',
-    'PartialAnnotationCheckHook', 'PredictorEMAHook', 'PseudoLabelQualityHook',
-    'StepSeedHook', 'StopSignalHook', 'TeacherHook', 'WholeCheckpointHook'
+    'GradientConflictHook', 'LocalSupervisionHook', 'LossBalanceHook',
+    'MultiTaskVisualizationHook', 'PartialAnnotationCheckHook',
+    'PredictorEMAHook', 'PseudoLabelQualityHook', 'StepSeedHook',
+    'StopSignalHook', 'TeacherHook', 'WholeCheckpointHook'
 ]
