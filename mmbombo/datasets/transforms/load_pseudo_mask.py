@@ -9,6 +9,7 @@ from mmbombo.registry import TRANSFORMS
 from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG, ClassMap
 from mmbombo.weak_labels import (PseudoMask, PseudoMaskCache, boxes_to_mask,
                                  check_method)
+from mmbombo.weak_labels.prompted import key_options
 from ..errors import DatasetError
 
 
@@ -64,6 +65,8 @@ class LoadPseudoMask(BaseTransform):
         self.hard_labels = hard_labels
         self.cache = None if cache_dir is None else PseudoMaskCache(cache_dir)
         self.options = options
+        self.key_options = (
+            key_options(**options) if 'checkpoint' in options else options)
 
     def transform(self, results: dict) -> dict:
         """Add the pseudo mask of one sample."""
@@ -90,7 +93,7 @@ class LoadPseudoMask(BaseTransform):
         if self.cache is None:
             return boxes_to_mask(results['img'], *recipe, **self.options)
         key = self.cache.key(
-            Path(results['img_path']).read_bytes(), *recipe, self.options)
+            Path(results['img_path']).read_bytes(), *recipe, self.key_options)
         mask = self.cache.get(key)
         if mask is None:
             mask = boxes_to_mask(results['img'], *recipe, **self.options)
