@@ -88,6 +88,10 @@ def load_model(checkpoint: str, device: str) -> Tuple[nn.Module, dict]:
             attn_implementation='sdpa')
         settings, _ = ImageProcessingMixin.get_image_processor_dict(
             folder, local_files_only=True)
+        missing = {'image_mean', 'image_std', 'size'} - {*settings}
+        if missing:
+            raise ValueError(f'no {min(missing)!r} in the settings of its '
+                             'image processor')
     except (ImportError, OSError, ValueError) as error:
         reason = str(error).strip().split('\n')[0]
         raise UserError(f'{checkpoint}: {reason}') from None

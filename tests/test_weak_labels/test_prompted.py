@@ -160,11 +160,11 @@ def tiny_sam(transformers):
     layers = dict(num_hidden_layers=1, num_attention_heads=2, mlp_dim=16)
     return transformers.SamModel(
         transformers.SamConfig(
-            transformers.SamVisionConfig(
+            vision_config=transformers.SamVisionConfig(
                 output_channels=16, num_pos_feats=8, window_size=2,
                 global_attn_indexes=[0], **sizes, **layers),
-            transformers.SamPromptEncoderConfig(**sizes),
-            transformers.SamMaskDecoderConfig(
+            prompt_encoder_config=transformers.SamPromptEncoderConfig(**sizes),
+            mask_decoder_config=transformers.SamMaskDecoderConfig(
                 hidden_size=16, iou_head_hidden_dim=16, **layers)))
 
 
@@ -177,13 +177,13 @@ def tiny_sam2(transformers):
         window_positional_embedding_background_size=[2, 2])
     return transformers.Sam2Model(
         transformers.Sam2Config(
-            transformers.Sam2VisionConfig(
+            vision_config=transformers.Sam2VisionConfig(
                 backbone_config=backbone, fpn_hidden_size=16,
                 backbone_channel_list=widths[::-1],
                 backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]]),
-            transformers.Sam2PromptEncoderConfig(
+            prompt_encoder_config=transformers.Sam2PromptEncoderConfig(
                 hidden_size=16, image_size=64),
-            transformers.Sam2MaskDecoderConfig(
+            mask_decoder_config=transformers.Sam2MaskDecoderConfig(
                 hidden_size=16, mlp_dim=16, num_hidden_layers=1,
                 num_attention_heads=2, iou_head_hidden_dim=16)))
 
