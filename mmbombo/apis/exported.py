@@ -2,7 +2,8 @@
 """Networks that ``tools/deployment/export_onnx.py`` wrote, in the place of a
 config and a checkpoint."""
 import json
-from typing import Any, Dict, List
+import os.path as osp
+from typing import Dict, List
 
 import numpy as np
 import torch
@@ -16,14 +17,15 @@ from torch import nn
 from mmbombo.utils import MissingFileError, UserError
 
 EXPORTED = ('.onnx', '.pt2')
-ARCHIVE_NOTE = 'mmbombo.json'
+#: Where a ``.pt2`` file has the metadata.
+NOTES = 'mmbombo.json'
 
 
 class ExportedNetwork(nn.Module):
     """An ``.onnx`` file in onnxruntime, or a ``.pt2`` file of torch.export.
 
-    ``.pt2`` runs on the CPU. To load one runs code that is in it (pickles,
-    expressions and names of functions), so that it has to be trusted.
+    A ``.pt2`` file runs on the CPU. Code that is in it (pickles, expressions,
+    names of functions) runs when it is loaded, so that it has to be trusted.
 
     Args:
         file (str): The file.
@@ -39,17 +41,17 @@ class ExportedNetwork(nn.Module):
                  device: str = 'cpu',
                  trust: bool = False) -> None:
         super().__init__()
+        if not osp.isfile(file):
+            raise MissingFileError(f'there is no file {file}')
         try:
             notes = (
                 self._open_onnx(file, device)
                 if file.endswith('.onnx') else self._open_archive(file, trust))
             self.notes = {key: json.loads(x) for key, x in notes.items()}
             self.resize = self.notes['resize']
-        except FileNotFoundError:
-            raise MissingFileError(f'there is no file {file}') from None
-        except (KeyError, RuntimeError, ValueError) as error:
-            if isinstance(error, UserError):
-                raise
+        except UserError:
+            raise
+        except Exception as error:  # the libraries raise many types
             raise UserError(
                 f'{file} is damaged, or not a file of this version of tools/'
                 f'deployment/export_onnx.py ({error!r:.200})') from None
@@ -63,16 +65,11 @@ class ExportedNetwork(nn.Module):
             import onnxruntime
         except ImportError as error:
             raise UserError(f'{error}: pip install onnxruntime') from None
-        with open(file, 'rb'):  # which says clearly that there is none
-            pass
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         providers = ['CUDAExecutionProvider', 'CPUExecutionProvider']
-        try:
-            session = onnxruntime.InferenceSession(
-                file, options, providers[device == 'cpu':])
-        except Exception as error:  # of its own, which share no base
-            raise ValueError(error) from None
+        session = onnxruntime.InferenceSession(file, options,
+                                               providers[device == 'cpu':])
         names = [x.name for x in session.get_outputs()]
         self.answer = lambda image: dict(
             zip(names, session.run(None, dict(image=image))))
@@ -84,37 +81,37 @@ class ExportedNetwork(nn.Module):
                 f'{file}: PyTorch runs code that is in a .pt2 file when it is '
                 'loaded. Take .onnx, or, if you know who made the file, '
                 '--trust-checkpoint (trust_checkpoint=True)')
-        found: Dict[str, Any] = {ARCHIVE_NOTE: ''}
-        network = torch.export.load(file, extra_files=found).module()
-        self.answer = lambda image: self._suppressed(
+        notes = {NOTES: ''}
+        network = torch.export.load(file, extra_files=notes).module()
+        self.answer = lambda image: self._after_nms(
             network(torch.from_numpy(image)))
-        return json.loads(found[ARCHIVE_NOTE])
+        return json.loads(notes[NOTES])
 
-    def _suppressed(self, outputs: tuple) -> Dict[str, np.ndarray]:
-        """What an ONNX file answers, of candidates before NMS."""
+    def _after_nms(self, outputs: tuple) -> Dict[str, np.ndarray]:
+        """What an ONNX file answers to an image."""
         answers = {}
         if 'classes' in self.notes:
-            boxes, scores, labels = (x[0] for x in outputs[:3])
-            kept = scores > 0
-            found, index = batched_nms(boxes[kept], scores[kept], labels[kept],
-                                       dict(self.notes['nms']))
-            most = self.notes['most']
-            answers = dict(
-                boxes=found[:most, :4].numpy(), scores=found[:most, 4].numpy(),
-                labels=labels[kept][index][:most].numpy())
+            boxes, scores, labels = (x[0][outputs[1][0] > 0]
+                                     for x in outputs[:3])
+            found, index = batched_nms(boxes, scores, labels,
+                                       self.notes['nms'])
+            found, index = (x[:self.notes['most']] for x in (found, index))
+            answers = dict(boxes=found[:, :4], scores=found[:, 4],
+                           labels=labels[index])
         if 'seg_classes' in self.notes:
-            answers['semantic'] = outputs[-1].numpy()
-        return answers
+            answers['semantic'] = outputs[-1]
+        return {key: x.numpy() for key, x in answers.items()}
 
     def config(self) -> Config:
         """What :class:`MultiTaskInferencer` wants to know of a config."""
-        resize = [dict(type='mmdet.Resize', scale=tuple(self.resize['scale']),
-                       keep_ratio=bool(self.resize['keep_ratio']))
-                  ] if self.resize else []
-        pipeline = [dict(type='LoadImageFromFile'), *resize,
-                    dict(type='PackMultiTaskInputs')]
+        steps = [dict(type='LoadImageFromFile'),
+                 dict(type='PackMultiTaskInputs')]
+        if self.resize:
+            scale, keep_ratio = self.resize
+            steps.insert(1, dict(type='mmdet.Resize', scale=tuple(scale),
+                                 keep_ratio=keep_ratio))
         return Config(
-            dict(test_dataloader=dict(dataset=dict(pipeline=pipeline))))
+            dict(test_dataloader=dict(dataset=dict(pipeline=steps))))
 
     @torch.no_grad()
     def test_step(self, data: dict) -> List[DetDataSample]:
@@ -126,22 +123,23 @@ class ExportedNetwork(nn.Module):
     def _predict(self, image: np.ndarray, sample: DetDataSample) -> None:
         """Give a sample what is seen in its RGB image ``(3, h, w)``."""
         height, width = image.shape[1:]
-        rows, columns = self._padded(height, width)
-        padded = np.empty((1, 3, rows, columns), np.uint8)
+        padded = np.empty((1, 3, *self._padded(height, width)), np.uint8)
         padded[:] = np.reshape(self.notes['pad_value'], (3, 1, 1))
         padded[0, :, :height, :width] = image
-        answers = self.answer(padded)
+        answers = {
+            key: torch.from_numpy(x) for key, x in self.answer(padded).items()
+        }
         if 'boxes' in answers:
-            scale = np.tile(sample.get('scale_factor', (1., 1.)), 2)
-            boxes = answers['boxes'].clip(0, [width, height] * 2) / scale
+            limits = torch.tensor([width, height] * 2)
+            scale = torch.tensor(sample.get('scale_factor', (1., 1.)))
             sample.pred_instances = InstanceData(
-                bboxes=torch.from_numpy(boxes).float(),
-                scores=torch.from_numpy(answers['scores']),
-                labels=torch.from_numpy(answers['labels']))
+                bboxes=answers['boxes'].clamp(min=0).minimum(limits) /
+                scale.float().repeat(2),
+                scores=answers['scores'],
+                labels=answers['labels'])
         if 'semantic' in answers:
-            ids = torch.from_numpy(answers['semantic'][:, :height, :width])
-            ids = F.interpolate(
-                ids[None].float(), sample.ori_shape[:2], mode='nearest-exact')
+            ids = answers['semantic'][None, :, :height, :width].float()
+            ids = F.interpolate(ids, sample.ori_shape[:2], mode='nearest-exact')
             ids = ids[0].long()
             sample.pred_sem_seg = PixelData(sem_seg=ids, data=ids)
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 from mmcv.ops import batched_nms
 from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from PIL import Image
 from toolbox import CLASSES, det_head_cfg, load_script, tiny_model_cfg
 
@@ -100,7 +102,8 @@ def write(tool, model, path, fixed=False, size=LARGE):
     ]
     inferencer = SimpleNamespace(
         dataset_meta=dict(classes=CLASSES, palette=PALETTE),
-        cfg=Config(dict(test_dataloader=dict(dataset=dict(pipeline=pipeline)))))
+        cfg=Config(
+            dict(test_dataloader=dict(dataset=dict(pipeline=pipeline)))))
     network = tool.DeployedNetwork(model).eval()
     notes = tool.metadata(network, inferencer, size, 32, fixed)
     program = tool.trace(network, size, 32, fixed)
@@ -114,6 +117,7 @@ def files(tool, tmp_path_factory):
     pytest.importorskip('onnx')
     pytest.importorskip('onnxruntime')
     pytest.importorskip('onnxscript')
+    init_default_scope('mmbombo')
     model = build_model('gfl')
     folder = tmp_path_factory.mktemp('files')
     write(tool, model, folder / 'net')
@@ -156,28 +160,43 @@ class Known(MultiTaskInferencer):
 def test_the_inferencer_opens_it(files, name, tmp_path):
     """The same boxes, map, files and drawing as of the network itself."""
     model, folder = files
-    pictures = [image_of((256, 192)), image_of((232, 256), 1),
-                image_of((512, 400), 2)]
+    pictures = [image_of((256, 192)), image_of((224, 256), 1)]
     opened = MultiTaskInferencer(
         str(folder / name), show_progress=False, trust_checkpoint=True,
         device='cpu')
     ours = Known(model, opened.exported)
     mine, theirs = (
-        x(pictures, return_vis=True, batch_size=2, pred_score_thr=.004,
+        x(pictures, return_vis=True, pred_score_thr=.004,
           out_dir=str(tmp_path / out)) for x, out in ((ours, 'a'),
                                                       (opened, 'b')))
     for a, b in zip(mine['predictions'], theirs['predictions']):
         assert (a['height'], a['width']) == (b['height'], b['width'])
         assert a['class_names'] == b['class_names'] and a['bboxes']
         assert np.allclose(a['bboxes'], b['bboxes'], atol=.05)
-        assert np.allclose(a['scores'], b['scores'], atol=1e-4)
+        assert np.allclose(a['scores'], b['scores'], atol=1e-3)
         maps = [np.array(Image.open(x['mask_path'])) for x in (a, b)]
-        # an image that is shrunk gets a map that is enlarged
-        assert (maps[0] != maps[1]).mean() < (
-            .005 if a['height'] <= 256 else .1)
-    for a, b in list(zip(mine['visualization'], theirs['visualization']))[:2]:
+        assert (maps[0] != maps[1]).mean() < .005
+    for a, b in zip(mine['visualization'], theirs['visualization']):
         assert a.shape == b.shape and (a != b).mean() < .01
-    assert theirs['visualization'][0].std() > 0
+
+
+def test_images_of_other_sizes(files):
+    """Shrunk by half, and padded: the padding's color is rounded, and the map
+    is enlarged where logits should be."""
+    model, folder = files
+    opened = MultiTaskInferencer(
+        str(folder / 'net.onnx'), show_progress=False, device='cpu')
+    pictures = [image_of((512, 400)), image_of((200, 208))]
+    mine, theirs = (
+        x(pictures, return_datasamples=True, batch_size=2)['predictions']
+        for x in (Known(model, opened.exported), opened))
+    for a, b, picture in zip(mine, theirs, pictures):
+        maps = [x.pred_sem_seg.sem_seg[0] for x in (a, b)]
+        assert maps[0].shape == maps[1].shape == picture.shape[:2]
+        assert (maps[0] != maps[1]).float().mean() < .05
+        overlaps = bbox_overlaps(a.pred_instances.bboxes[:20],
+                                 b.pred_instances.bboxes)
+        assert overlaps.max(1).values.median() > .95
 
 
 def test_one_size(tool, tmp_path):
@@ -239,11 +258,22 @@ def test_what_is_refused(tool):
         tool.check_model(torch.nn.Linear(1, 1))
     with pytest.raises(UserError, match='nms_pre'):
         tool.check_model(build_model('gfl', nms=dict(type='soft_nms')))
+    for task in ('det', 'seg'):
+        model = build_model('gfl')
+        head = torch.nn.Identity()
+        head.tasks, head.needs = [task], ()
+        model.task_heads[task] = head
+        with pytest.raises(UserError, match=f"Identity answers to '{task}'"):
+            tool.check_model(model)
     model = build_model('gfl')
     model.head('seg').test_cfg = dict(mode='slide')
     with pytest.raises(UserError, match='windows and CRFs'):
         tool.check_model(model)
-    pipeline = [dict(type='LoadImageFromFile'), dict(type='mmdet.RandomFlip')]
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='mmdet.RandomFlip'),
+        dict(type='PackMultiTaskInputs')
+    ]
     cfg = Config(dict(test_dataloader=dict(dataset=dict(pipeline=pipeline))))
     with pytest.raises(UserError, match='may resize images'):
         tool.resizing(cfg, SIZE, False)

@@ -61,8 +61,9 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from mmbombo.apis import MultiTaskInferencer
-from mmbombo.apis.exported import ARCHIVE_NOTE, EXPORTED, ExportedNetwork
+from mmbombo.apis.exported import EXPORTED, NOTES, ExportedNetwork
 from mmbombo.models.detectors import MultiTaskDetector
+from mmbombo.models.task_heads import DetTaskHead, SegTaskHead
 from mmbombo.utils import UserError, user_errors
 from mmbombo.utils.config_parts import base_type, inference_steps
 
@@ -210,6 +211,11 @@ def check_model(model: nn.Module) -> None:
     if not {'det', 'seg'} & {*model.tasks}:
         raise UserError("the network has neither 'det' nor 'seg', but "
                         f'{model.tasks}')
+    for task, kind in (('det', DetTaskHead), ('seg', SegTaskHead)):
+        if task in model.tasks and not isinstance(model.head(task), kind):
+            raise UserError(f"{type(model.head(task)).__name__} answers to "
+                            f"'{task}' in its own way; what can be exported "
+                            f'is a {kind.__name__}')
     if 'det' in model.tasks:
         head, cfg = model.head('det').head, model.head('det').test_cfg
         single = '_predict_by_feat_single'
@@ -310,19 +316,18 @@ def metadata(network: DeployedNetwork, inferencer: MultiTaskInferencer,
 
 
 def resizing(cfg: Config, size: Tuple[int, int],
-             fixed: bool) -> Optional[dict]:
-    """The arguments of the test pipeline's ``Resize``, if it has one."""
+             fixed: bool) -> Optional[Tuple[Tuple[int, int], bool]]:
+    """``scale`` and ``keep_ratio`` of the test pipeline's ``Resize``, if it
+    has one; a fixed size is the scale itself."""
     _, *steps = inference_steps(cfg)
-    steps = [x for x in steps if not base_type(x).startswith('Pack')]
-    if any(base_type(x) != 'Resize' or not x.get('scale')
-           for x in steps) or len(steps) > 1:
+    resizes = [x for x in steps if base_type(x) == 'Resize' and x.get('scale')]
+    if len(steps) != len(resizes) + 1 or len(resizes) > 1:  # and one packs
         raise UserError('the test pipeline may resize images to a scale, no '
                         f'more; it has {steps}')
+    keep_ratio = not resizes or resizes[0].get('keep_ratio', False)
     if fixed:
-        return dict(scale=size[::-1],
-                    keep_ratio=not steps or steps[0].get('keep_ratio', False))
-    return dict(scale=steps[0]['scale'],
-                keep_ratio=steps[0].get('keep_ratio', False)) if steps else None
+        return size[::-1], keep_ratio
+    return (resizes[0]['scale'], keep_ratio) if resizes else None
 
 
 def compare(model: MultiTaskDetector, exported: ExportedNetwork,
@@ -366,8 +371,10 @@ def save(program: torch.export.ExportedProgram, network: DeployedNetwork,
          notes: Dict[str, str], file: Path) -> None:
     """Write the program and its metadata to ``.onnx`` or ``.pt2``."""
     if file.suffix == '.pt2':
+        # with them go guards, of which some are for the size of the example
+        program.example_inputs = None
         torch.export.save(
-            program, file, extra_files={ARCHIVE_NOTE: json.dumps(notes)})
+            program, file, extra_files={NOTES: json.dumps(notes)})
         return
     import onnx
     network_of_onnx = to_onnx(program, network)
