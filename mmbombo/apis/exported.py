@@ -139,8 +139,8 @@ class ExportedNetwork(nn.Module):
                 labels=answers['labels'])
         if 'semantic' in answers:
             ids = answers['semantic'][None, :, :height, :width].float()
-            ids = F.interpolate(ids, sample.ori_shape[:2], mode='nearest-exact')
-            ids = ids[0].long()
+            ids = F.interpolate(
+                ids, sample.ori_shape[:2], mode='nearest-exact')[0].long()
             sample.pred_sem_seg = PixelData(sem_seg=ids, data=ids)
 
     def _padded(self, height: int, width: int) -> List[int]:

@@ -56,15 +56,14 @@ def prompted_foregrounds(image: np.ndarray,
     model, settings = load_model(checkpoint, device)
     pixels, scale = _prepare(image, settings)
     found = model.get_image_embeddings(pixels.to(device))
-    names = ('image_embeddings', 'intermediate_embeddings')  # last: HQ-SAM
-    embeddings = dict(zip(names, found if isinstance(found, tuple) else
-                          (found, )))
+    found = found if isinstance(found, tuple) else (found, )  # of HQ-SAM: two
+    names = ('image_embeddings', 'intermediate_embeddings')
     foregrounds = []
-    for part in np.split(rects, range(_BOXES_AT_ONCE, len(rects),
-                                      _BOXES_AT_ONCE)):
+    for start in range(0, len(rects), _BOXES_AT_ONCE):
+        part = rects[start:start + _BOXES_AT_ONCE]
         boxes = torch.from_numpy(part * scale).float().to(device)
-        answer = model(
-            **embeddings, input_boxes=boxes[None], multimask_output=False)
+        answer = model(**dict(zip(names, found)), input_boxes=boxes[None],
+                       multimask_output=False)
         for rect, logits, score in zip(part, answer.pred_masks[0, :, :1],
                                        answer.iou_scores[0, :, 0]):
             mask = _at_size_of(image, logits, settings)[window(rect)]
@@ -101,8 +100,8 @@ def load_model(checkpoint: str, device: str) -> Tuple[nn.Module, dict]:
 def find_model(checkpoint: str) -> Path:
     """The folder of a model, which holds safetensors."""
     try:
-        from huggingface_hub import snapshot_download
         import transformers  # noqa: F401
+        from huggingface_hub import snapshot_download
     except ImportError as error:
         raise UserError(f'pseudo masks of a promptable model: {error}; pip '
                         'install transformers') from None
@@ -130,9 +129,9 @@ def key_options(checkpoint: str, device: str = 'cpu', **options: Any) -> dict:
 @lru_cache(maxsize=None)
 def _hash(checkpoint: str) -> str:
     digest = hashlib.sha256()
-    folder = find_model(checkpoint)
-    for file in sorted(
-        [*folder.glob('*.json'), *folder.glob('*.safetensors')]):
+    for file in sorted(find_model(checkpoint).iterdir()):
+        if file.suffix not in ('.json', '.safetensors'):
+            continue
         digest.update(f'{file.name} {file.stat().st_size} '.encode())
         with file.open('rb') as stream:
             for block in iter(lambda: stream.read(1 << 20), b''):
@@ -140,24 +139,24 @@ def _hash(checkpoint: str) -> str:
     return digest.hexdigest()
 
 
-def _sizes(shape: Tuple[int, ...],
-           settings: dict) -> Tuple[Tuple[int, int], Tuple[int, int]]:
+def _sizes(image: np.ndarray, settings: dict) -> List[Tuple[int, int]]:
     """(height, width) that an image is resized, and then padded to: SAM keeps
     its shape, later models do not."""
     size = settings['size']
     if 'longest_edge' not in size:
-        return (size['height'], size['width']), (size['height'], size['width'])
-    longest, pad = size['longest_edge'], settings['pad_size']
-    scale = longest / max(shape[:2])
-    return ((int(shape[0] * scale + .5), int(shape[1] * scale + .5)),
-            (pad['height'], pad['width']))
+        return [(size['height'], size['width'])] * 2
+    height, width = image.shape[:2]
+    scale = size['longest_edge'] / max(height, width)
+    pad = settings['pad_size']
+    return [(int(height * scale + .5), int(width * scale + .5)),
+            (pad['height'], pad['width'])]
 
 
 def _prepare(image: np.ndarray, settings: dict) -> Tuple[Tensor, np.ndarray]:
-    """The input (1, 3, h, w) that the library's processors make, which want
-    torchvision, and what the boxes (K, 4) are to be multiplied with."""
+    """The input (1, 3, h, w), which the library's processors make with
+    torchvision only, and the scale (4, ) of boxes."""
     rgb = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)
-    size, padded = _sizes(image.shape, settings)
+    size, padded = _sizes(image, settings)
     pixels = F.interpolate(
         rgb[None].float(), size, mode='bilinear', antialias=True).round() / 255
     mean, std = (
@@ -165,16 +164,14 @@ def _prepare(image: np.ndarray, settings: dict) -> Tuple[Tensor, np.ndarray]:
         for key in ('image_mean', 'image_std'))
     pixels = F.pad((pixels - mean) / std,
                    (0, padded[1] - size[1], 0, padded[0] - size[0]))
-    scale = np.array(size[::-1]) / image.shape[1::-1]
-    return pixels, np.tile(scale, 2)
+    return pixels, np.tile(np.array(size[::-1]) / image.shape[1::-1], 2)
 
 
 def _at_size_of(image: np.ndarray, logits: Tensor,
                 settings: dict) -> np.ndarray:
     """Low-resolution logits (1, h, w) as foreground (H, W) of an image."""
-    logits = logits[None].float()
+    logits, (size, padded) = logits[None].float(), _sizes(image, settings)
     if 'longest_edge' in settings['size']:
-        size, padded = _sizes(image.shape, settings)
         logits = F.interpolate(logits, padded, mode='bilinear')
         logits = logits[..., :size[0], :size[1]]
     logits = F.interpolate(logits, image.shape[:2], mode='bilinear')

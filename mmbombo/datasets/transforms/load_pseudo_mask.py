@@ -40,13 +40,14 @@ class LoadPseudoMask(BaseTransform):
             segmentation classes show are painted with the first, as in
             version 0.1. Defaults to False.
         cache_dir (str, optional): Folder in which masks are kept under a key
-            of image file, boxes and method. Defaults to None, they are made
-            anew each time.
+            of image file, boxes, method and the files of its model. Defaults
+            to None, they are made anew each time.
         **options: Options of the method, see
             :func:`mmbombo.weak_labels.boxes_to_mask`.
 
     Raises:
-        ValueError: If the method or an option is unknown.
+        UserError: If the method or an option is unknown, or there is no such
+            model.
     """
 
     def __init__(self,
