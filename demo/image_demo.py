@@ -13,7 +13,7 @@ import sys
 
 from mmengine.config import DictAction
 
-CHECKPOINTS = ('.pth', '.safetensors')
+CHECKPOINTS = ('.onnx', '.pt2', '.pth', '.safetensors')
 
 
 def parse_args() -> argparse.Namespace:

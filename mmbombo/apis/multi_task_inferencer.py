@@ -16,6 +16,7 @@ from mmdet.evaluation.functional import INSTANCE_OFFSET
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose
+from mmengine.device import get_device
 from mmengine.infer.infer import BaseInferencer
 from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
@@ -34,6 +35,7 @@ from mmbombo.utils.config_parts import find_dataset, inference_steps
 from mmbombo.utils.stored_config import registered_types_only, stored_config
 from mmbombo.visualization import class_styles
 from mmbombo.visualization.palette import Color
+from .exported import EXPORTED, ExportedNetwork
 from .images import find_problem, list_images, unique_names
 from .results import sample_to_dict, write_label_map, write_segments
 
@@ -56,7 +58,8 @@ class MultiTaskInferencer(BaseInferencer):
     Args:
         model (str | dict | Config, optional): Path of a config, name of one
             of ours, or a config. Without it, the config that is stored in
-            ``weights`` is taken. Defaults to None.
+            ``weights`` is taken. A file of ``tools/deployment/export_onnx.py``
+            (``.onnx``, ``.pt2``) stands for both. Defaults to None.
         weights (str, optional): Path of a checkpoint. Defaults to None: what
             the model index has for the name, else a model that knows
             nothing.
@@ -86,6 +89,12 @@ class MultiTaskInferencer(BaseInferencer):
                  trust_checkpoint: bool = False,
                  scope: str = 'mmbombo') -> None:
         self.palette = palette
+        self.exported: Optional[ExportedNetwork] = None
+        file = str(weights or model)
+        if file.endswith(EXPORTED):
+            self.exported = ExportedNetwork(file, str(device or get_device()),
+                                            trust_checkpoint)
+            model, weights = self.exported.config(), None
         if isinstance(model, str):
             weights = weights or published_weights(model)
             model = load_config(model)
@@ -281,6 +290,11 @@ class MultiTaskInferencer(BaseInferencer):
                 type='mmdet.LoadImageFromNDArray',
                 to_float32=loader.get('to_float32', False)))
         return Compose([TRANSFORMS.build(step) for step in steps])
+
+    def _init_model(self, cfg: Config, weights: Optional[str],
+                    device: str = 'cpu') -> nn.Module:
+        """Build the model, unless a file holds all of it."""
+        return self.exported or super()._init_model(cfg, weights, device)
 
     def _init_visualizer(self, cfg: Config) -> Visualizer:
         """Build the config's visualizer without backends: we name files."""

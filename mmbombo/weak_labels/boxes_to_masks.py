@@ -9,14 +9,17 @@ as the background or "road". Inside a box each variant makes its own guess.
 The paper gives no details; the variants are our reconstruction, with ``box``
 and ``box_i`` after "Simple Does It" (Khoreva et al., CVPR 2017).
 """
+from functools import wraps
 from inspect import signature
-from typing import Callable, Dict, Iterable, NamedTuple, Sequence, Tuple
+from typing import (Callable, Dict, Iterable, Iterator, NamedTuple, Optional,
+                    Tuple)
 
 import numpy as np
 
 from mmbombo.utils import UserError
 from .candidate_mask import CandidateMask
 from .grabcut import center, grabcut_foreground, window
+from .prompted import prompted_foregrounds
 
 #: What the rest of a box may show: what its surroundings may, or its class;
 #: or anything.
@@ -68,7 +71,8 @@ def boxes_to_mask(image: np.ndarray,
         rejected (str): 'candidates', or 'ignore': any class is possible in
             the rest of a box. Defaults to 'candidates'.
         **options: Of both GrabCut methods, those of
-            :func:`grabcut_foreground`; the others have none.
+            :func:`grabcut_foreground`; of ``sam`` and ``sam_ignore``, those
+            of :func:`prompted_foregrounds`; the others have none.
 
     Returns:
         PseudoMask: Numbers of sets, and the sets.
@@ -94,16 +98,17 @@ def boxes_to_mask(image: np.ndarray,
     rects, shown = rects[order], shown[order]
 
     mask = CandidateMask(image.shape[:2], np.asarray(outside))
-    find_foreground, keeps_rest = METHODS[method]
+    find_foregrounds, keeps_rest = METHODS[method]
     anything = np.ones(len(compatible), dtype=bool)
     for rect, classes in zip(rects, shown) if keeps_rest else ():
         limited = rejected == 'candidates' and classes.any()
         mask.widen(window(rect), classes if limited else anything)
+    found = iter(find_foregrounds(image, rects[shown.any(1)], **options))
     for rect, classes in zip(rects, shown):
-        found = (
-            find_foreground(image, rect, **options)
-            if classes.any() else whole_box(image, rect))
-        mask.paint(window(rect), found, classes)
+        pixels = next(found) if classes.any() else None
+        if pixels is None:
+            pixels, classes = whole_box(image, rect), anything
+        mask.paint(window(rect), pixels, classes)
     sets = mask.forget_unseen()
     return PseudoMask(mask.numbers, sets)
 
@@ -121,32 +126,51 @@ def box_center(image: np.ndarray, rect: np.ndarray) -> np.ndarray:
     return foreground
 
 
-#: Variant name -> function that finds the pixels of a box that show its
-#: object, and whether the rest of the box is uncertain; otherwise it is as
-#: what is outside.
-METHODS: Dict[str, Tuple[Callable[..., np.ndarray], bool]] = {
-    'box': (whole_box, False),
-    'box_i': (box_center, True),
-    'grabcut': (grabcut_foreground, False),
-    'grabcut_ignore': (grabcut_foreground, True),
+def one_by_one(find: Callable[..., np.ndarray]) -> Callable[..., Iterator]:
+    """Find the foreground of each box ``(K, 4)`` for itself."""
+
+    @wraps(find)
+    def find_all(image, rects, **options):
+        return (find(image, rect, **options) for rect in rects)
+
+    return find_all
+
+
+#: Variant name -> function that finds the pixels of each box that show its
+#: object, or gives None where it cannot tell, and whether the rest of the box
+#: is uncertain; otherwise it is as what is outside.
+METHODS: Dict[str, Tuple[Callable[..., Iterable[Optional[np.ndarray]]],
+                         bool]] = {
+    'box': (one_by_one(whole_box), False),
+    'box_i': (one_by_one(box_center), True),
+    'grabcut': (one_by_one(grabcut_foreground), False),
+    'grabcut_ignore': (one_by_one(grabcut_foreground), True),
+    'sam': (prompted_foregrounds, False),
+    'sam_ignore': (prompted_foregrounds, True),
 }
 
 
 def check_method(method: str,
                  rejected: str = 'candidates',
                  options: Iterable[str] = ()) -> None:
-    """Raise ``UserError`` unless there is such a method with such options."""
+    """Raise ``UserError`` unless there is such a method, with such options,
+    and none is missing that it needs."""
     if method not in METHODS:
         raise UserError(f"unknown pseudo mask method '{method}'; known are "
                         f'{sorted(METHODS)}')
     if rejected not in REJECTED:
         raise UserError(f'rejected={rejected!r} of a pseudo mask must be one '
                         f'of {REJECTED}')
-    known: Sequence[str] = list(signature(METHODS[method][0]).parameters)[2:]
-    unknown = sorted(set(options) - set(known))
+    known = list(signature(METHODS[method][0]).parameters.values())[2:]
+    names = [option.name for option in known]
+    unknown = sorted(set(options) - set(names))
     if unknown:
         raise UserError(f"pseudo mask method '{method}' has no option(s) "
-                        f'{unknown}; it has {list(known)}')
+                        f'{unknown}; it has {names}')
+    for option in known:
+        if option.default is option.empty and option.name not in options:
+            raise UserError(f"pseudo mask method '{method}' needs the option "
+                            f"'{option.name}'")
 
 
 def _pixels_inside(boxes: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:

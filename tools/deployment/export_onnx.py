@@ -7,11 +7,15 @@ The file takes ``image``, RGB of 0 to 255 as uint8 ``(N, 3, H, W)``, normalizes
 it, and gives ``boxes`` ``(M, 4)`` in its pixels, ``scores``, ``labels`` and
 ``image_index`` ``(M, )`` after NMS, and ``semantic``, class ids as uint8
 ``(N, H, W)``, of the tasks that the network has. N, H and W are free, H and W
-multiples of the metadata's ``divisor``, at least twice the largest stride of
-the detector; ``--fixed`` is for one size, which may be smaller. Class names
-are metadata, too. ``demo/onnx_demo.py`` runs it without PyTorch. Tags,
-saliency and panoptic answers are left out. Nothing is written if onnxruntime's
-answers to ``--image`` differ from PyTorch's.
+multiples of the metadata's ``divisor``, larger than the largest stride of the
+detector; ``--fixed`` is for one size, which may be smaller. Class names are
+metadata, too. ``demo/onnx_demo.py`` runs it without PyTorch, and our
+inferencer opens it as a checkpoint. Tags, saliency and panoptic answers are
+left out. Nothing is written if the file answers otherwise to ``--image`` than
+the network.
+
+``--out net.pt2`` writes a program of torch.export, for our inferencer. Its NMS
+is not in the program, and it is loaded only by who trusts it.
 """
 import argparse
 from pathlib import Path
@@ -24,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file, or a name of ours')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
-        '--out', type=Path, required=True, help='file to write')
+        '--out', type=Path, required=True, help='file to write, .onnx or .pt2')
     parser.add_argument(
         '--size', type=int, nargs=2, default=(320, 320),
         metavar=('H', 'W'), help='size of the input (default: 320 320)')
@@ -42,6 +46,7 @@ if __name__ == '__main__':  # --help waits for no library
 
 import json
 import warnings
+from tempfile import TemporaryDirectory
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import mmcv
@@ -51,13 +56,16 @@ import torch.nn.functional as F
 from mmdet.models.dense_heads import GFLHead
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.structures import DetDataSample
+from mmengine.config import Config
 from torch import Tensor, nn
 from torch.export import Dim
 
 from mmbombo.apis import MultiTaskInferencer
+from mmbombo.apis.exported import EXPORTED, NOTES, ExportedNetwork
 from mmbombo.models.detectors import MultiTaskDetector
+from mmbombo.models.task_heads import DetTaskHead, SegTaskHead
 from mmbombo.utils import UserError, user_errors
-from mmbombo.utils.atomic_write import atomic_file
+from mmbombo.utils.config_parts import base_type, inference_steps
 
 OPSET = 18
 #: NMS of the candidates, class by class, as mmcv's ``batched_nms``: boxes of
@@ -203,6 +211,11 @@ def check_model(model: nn.Module) -> None:
     if not {'det', 'seg'} & {*model.tasks}:
         raise UserError("the network has neither 'det' nor 'seg', but "
                         f'{model.tasks}')
+    for task, kind in (('det', DetTaskHead), ('seg', SegTaskHead)):
+        if task in model.tasks and not isinstance(model.head(task), kind):
+            raise UserError(f"{type(model.head(task)).__name__} answers to "
+                            f"'{task}' in its own way; what can be exported "
+                            f'is a {kind.__name__}')
     if 'det' in model.tasks:
         head, cfg = model.head('det').head, model.head('det').test_cfg
         single = '_predict_by_feat_single'
@@ -228,15 +241,12 @@ def least_side(network: DeployedNetwork, divisor: int) -> int:
     strides = [] if network.det is None else [
         max(x) for x in network.det.head.prior_generator.strides
     ]
-    return 2 * max([divisor, *strides])
+    return max([divisor, *strides]) + divisor
 
 
-def export(network: DeployedNetwork, size: Tuple[int, int], divisor: int,
-           fixed: bool):
-    """The network as an ``onnx.ModelProto``, without NMS."""
-    names = ['candidates', 'candidate_scores', 'candidate_labels'
-             ] if network.det is not None else []
-    names += ['semantic'] if network.seg is not None else []
+def trace(network: DeployedNetwork, size: Tuple[int, int], divisor: int,
+          fixed: bool) -> torch.export.ExportedProgram:
+    """The network, without NMS."""
     least = least_side(network, divisor) // divisor
     free = {
         0: Dim('n', min=1),
@@ -245,14 +255,21 @@ def export(network: DeployedNetwork, size: Tuple[int, int], divisor: int,
     }
     # one or equal numbers would be taken for constants
     example = (1, 3, *size) if fixed else (2, 3, size[0], size[1] + divisor)
+    return torch.export.export(
+        network, (torch.zeros(example, dtype=torch.uint8), ), strict=False,
+        dynamic_shapes=None if fixed else dict(image=free))
+
+
+def to_onnx(program: torch.export.ExportedProgram, network: DeployedNetwork):
+    """The program as an ``onnx.ModelProto``."""
+    names = ['candidates', 'candidate_scores', 'candidate_labels'
+             ] if network.det is not None else []
+    names += ['semantic'] if network.seg is not None else []
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        program = torch.onnx.export(
-            network, (torch.zeros(example, dtype=torch.uint8), ),
-            input_names=['image'], output_names=names, opset_version=OPSET,
-            dynamo=True, verbose=False,
-            dynamic_shapes=None if fixed else dict(image=free))
-    network = program.model_proto
+        network = torch.onnx.export(
+            program, input_names=['image'], output_names=names,
+            opset_version=OPSET, dynamo=True, verbose=False).model_proto
     # onnxruntime shares memory by these shapes, which are wrong where sizes
     # of levels are rounded up
     del network.graph.value_info[:]
@@ -274,39 +291,57 @@ def with_nms(network, cfg: dict):
     return merged
 
 
-def add_metadata(network, model: nn.Module, dataset_meta: dict,
-                 size: Tuple[int, int], divisor: int) -> None:
-    """Write what a program needs to know beside the numbers."""
-    from onnx import helper
-    meta = dict(divisor=divisor, size=list(size), pad_value=[
-        round(x) for x in model.data_preprocessor.mean.flatten().tolist()
-    ])
+def metadata(network: DeployedNetwork, inferencer: MultiTaskInferencer,
+             size: Tuple[int, int], divisor: int,
+             fixed: bool) -> Dict[str, str]:
+    """What a program needs to know beside the numbers, as JSON."""
+    model = network.model
+    notes = dict(
+        divisor=divisor, least=least_side(network, divisor), size=list(size),
+        fixed=fixed, resize=resizing(inferencer.cfg, size, fixed),
+        pad_value=[
+            round(x) for x in model.data_preprocessor.mean.flatten().tolist()
+        ])
+    if network.det is not None:
+        notes.update(nms=network.det.test_cfg.nms.to_dict(),
+                     most=network.det.test_cfg.max_per_img)
     for task, key in (('det', 'classes'), ('seg', 'seg_classes')):
         if task in model.tasks:
-            meta[key] = [*dataset_meta.get(key, model.classes[task])]
-    helper.set_model_props(
-        network, {key: json.dumps(value)
-                  for key, value in meta.items()})
+            named = inferencer.dataset_meta
+            notes[key] = [*named.get(key, model.classes[task])]
+            palette = key.replace('classes', 'palette')
+            if palette in named:
+                notes[palette] = np.asarray(named[palette]).tolist()
+    return {key: json.dumps(value) for key, value in notes.items()}
 
 
-def compare(model: MultiTaskDetector, file: str,
+def resizing(cfg: Config, size: Tuple[int, int],
+             fixed: bool) -> Optional[Tuple[Tuple[int, int], bool]]:
+    """``scale`` and ``keep_ratio`` of the test pipeline's ``Resize``, if it
+    has one; a fixed size is the scale itself."""
+    _, *steps = inference_steps(cfg)
+    resizes = [x for x in steps if base_type(x) == 'Resize' and x.get('scale')]
+    if len(steps) != len(resizes) + 1 or len(resizes) > 1:  # and one packs
+        raise UserError('the test pipeline may resize images to a scale, no '
+                        f'more; it has {steps}')
+    keep_ratio = not resizes or resizes[0].get('keep_ratio', False)
+    if fixed:
+        return size[::-1], keep_ratio
+    return (resizes[0]['scale'], keep_ratio) if resizes else None
+
+
+def compare(model: MultiTaskDetector, exported: ExportedNetwork,
             image: np.ndarray) -> Differences:
-    """The answers of both to an image ``(H, W, 3)``, as libraries give them:
-    MMDetection's post-processing against that in the file."""
-    import onnxruntime
+    """The answers of both to an image ``(H, W, 3)``: MMDetection's
+    post-processing against that of the file."""
     inputs = np.ascontiguousarray(image.transpose(2, 0, 1)[None])
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        file, options, providers=['CPUExecutionProvider'])
-    names = [x.name for x in session.get_outputs()]
-    theirs = dict(zip(names, session.run(None, dict(image=inputs))))
     sample = DetDataSample(
         metainfo=dict(
             img_shape=image.shape[:2], ori_shape=image.shape[:2],
             batch_input_shape=image.shape[:2], scale_factor=(1., 1.)))
     preprocessor = model.data_preprocessor
     with torch.no_grad():
+        theirs = exported.answer(inputs)
         ours, = model.predict(
             (torch.from_numpy(inputs).float() - preprocessor.mean) /
             preprocessor.std, [sample])
@@ -332,13 +367,33 @@ def count_unmatched(ours, theirs: Dict[str, np.ndarray]) -> int:
     return int((~near.any(1)).sum() + (~near.any(0)).sum())
 
 
+def save(program: torch.export.ExportedProgram, network: DeployedNetwork,
+         notes: Dict[str, str], file: Path) -> None:
+    """Write the program and its metadata to ``.onnx`` or ``.pt2``."""
+    if file.suffix == '.pt2':
+        # with them go guards, of which some are for the size of the example
+        program.example_inputs = None
+        torch.export.save(
+            program, file, extra_files={NOTES: json.dumps(notes)})
+        return
+    import onnx
+    network_of_onnx = to_onnx(program, network)
+    if network.det is not None:
+        network_of_onnx = with_nms(network_of_onnx, network.det.test_cfg)
+    onnx.helper.set_model_props(network_of_onnx, notes)
+    onnx.save(network_of_onnx, file)
+
+
 @user_errors()
 def main() -> None:
     args = parse_args()
+    if args.out.suffix not in EXPORTED:
+        raise UserError(f'--out {args.out}: name a file .onnx or .pt2')
     try:
-        import onnx
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
+        if args.out.suffix == '.onnx':
+            import onnx  # noqa: F401
+            import onnxruntime  # noqa: F401
+            import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(f'{error}: pip install onnx onnxscript onnxruntime'
                         ) from None
@@ -355,20 +410,21 @@ def main() -> None:
     if min(args.size) < least and not args.fixed:
         raise UserError(f'--size {args.size[0]} {args.size[1]}: sides must be '
                         f'{least} or more, or --fixed')
-    network = export(deployed, args.size, divisor, args.fixed)
-    if 'det' in model.tasks:
-        network = with_nms(network, model.head('det').test_cfg)
-    add_metadata(network, model, inferencer.dataset_meta, args.size, divisor)
+    notes = metadata(deployed, inferencer, args.size, divisor, args.fixed)
+    program = trace(deployed, args.size, divisor, args.fixed)
     image = mmcv.imread(args.image, channel_order='rgb')
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(args.out) as unfinished:
-        onnx.save(network, unfinished)
+    with TemporaryDirectory(dir=args.out.parent) as folder:
+        unfinished = Path(folder, args.out.name)
+        save(program, deployed, notes, unfinished)
         image = mmcv.imresize(image, tuple(args.size)[::-1])
-        found = compare(model, str(unfinished), image)
+        found = compare(
+            model, ExportedNetwork(str(unfinished), trust=True), image)
         print(f'{args.image}: {found}')
         if found.unmatched > .01 * found.boxes or found.pixels > .005:
-            raise UserError('ONNX answers otherwise than PyTorch; nothing is '
-                            'written')
+            raise UserError('the file answers otherwise than PyTorch; nothing '
+                            'is written')
+        unfinished.replace(args.out)
     print(f'{args.out}: {args.out.stat().st_size / 2**20:.1f} MiB')
 
 

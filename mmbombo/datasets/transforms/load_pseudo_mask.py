@@ -9,6 +9,7 @@ from mmbombo.registry import TRANSFORMS
 from mmbombo.structures import BBOX, IGNORE_INDEX, SEM_SEG, ClassMap
 from mmbombo.weak_labels import (PseudoMask, PseudoMaskCache, boxes_to_mask,
                                  check_method)
+from mmbombo.weak_labels.prompted import key_options
 from ..errors import DatasetError
 
 
@@ -39,13 +40,14 @@ class LoadPseudoMask(BaseTransform):
             segmentation classes show are painted with the first, as in
             version 0.1. Defaults to False.
         cache_dir (str, optional): Folder in which masks are kept under a key
-            of image file, boxes and method. Defaults to None, they are made
-            anew each time.
+            of image file, boxes, method and the files of its model. Defaults
+            to None, they are made anew each time.
         **options: Options of the method, see
             :func:`mmbombo.weak_labels.boxes_to_mask`.
 
     Raises:
-        ValueError: If the method or an option is unknown.
+        UserError: If the method or an option is unknown, or there is no such
+            model.
     """
 
     def __init__(self,
@@ -64,6 +66,8 @@ class LoadPseudoMask(BaseTransform):
         self.hard_labels = hard_labels
         self.cache = None if cache_dir is None else PseudoMaskCache(cache_dir)
         self.options = options
+        self.key_options = (
+            key_options(**options) if 'checkpoint' in options else options)
 
     def transform(self, results: dict) -> dict:
         """Add the pseudo mask of one sample."""
@@ -90,7 +94,7 @@ class LoadPseudoMask(BaseTransform):
         if self.cache is None:
             return boxes_to_mask(results['img'], *recipe, **self.options)
         key = self.cache.key(
-            Path(results['img_path']).read_bytes(), *recipe, self.options)
+            Path(results['img_path']).read_bytes(), *recipe, self.key_options)
         mask = self.cache.get(key)
         if mask is None:
             mask = boxes_to_mask(results['img'], *recipe, **self.options)
