@@ -155,6 +155,18 @@ def test_a_kill_changes_nothing(run, whole, kind):
     assert not list(work_dir.glob('.*.tmp'))
 
 
+def test_a_best_checkpoint_that_was_replaced_is_removed(run, whole):
+    """After a kill between the last file that is written and the removal."""
+    work_dir = run.folder / 'replaced'
+    for kill in ('cache:4', 'renaming:3', 'renaming:7'):
+        killed = run.start(work_dir, kill, '--resume')
+        assert killed.returncode == -signal.SIGKILL, killed.output[-5000:]
+    assert len(list(work_dir.glob('best_*'))) == 2
+    done = run.start(work_dir, '', '--resume')
+    assert done.returncode == 0, done.output[-5000:]
+    assert differences(run.results(work_dir), whole) == []
+
+
 @pytest.mark.skipif('MMBOMBO_KILLS' not in os.environ, reason='takes long')
 def test_many_kills_change_nothing(run, whole):
     """Each training is killed three times, and then left alone."""

@@ -17,6 +17,8 @@ from mmbombo.utils.unknown_arguments import argument_names, did_you_mean
 
 #: Under which checkpoints say at which iteration was validated last.
 VALIDATED = 'validated_iter'
+#: And which best checkpoints another one has replaced, and are to be removed.
+DUE = 'replaced_ckpts'
 
 
 @HOOKS.register_module('CheckpointHook')
@@ -39,6 +41,8 @@ class WholeCheckpointHook(CheckpointHook):
         if is_main_process():
             for path in Path(self.out_dir).glob(f'.*{UNFINISHED}'):
                 path.unlink()
+            for path in runner.message_hub.runtime_info.get(DUE, ()):
+                Path(self._here(path)).unlink(missing_ok=True)
         self._find_best()
         done = runner.message_hub.runtime_info.get(VALIDATED)
         if runner.iter and done != runner.iter and validation_is_due(runner):
@@ -62,7 +66,7 @@ class WholeCheckpointHook(CheckpointHook):
             return
         self._check_save_best(metrics)
         runner.message_hub.update_info(VALIDATED, runner.iter)
-        with self._removing_last():
+        with self._removing_last(runner):
             super().after_val_epoch(runner, metrics)
 
     def _check_save_best(self, metrics: dict) -> None:
@@ -106,16 +110,19 @@ class WholeCheckpointHook(CheckpointHook):
                 self.file_backend.remove(path)
 
     @contextmanager
-    def _removing_last(self) -> Iterator[None]:
+    def _removing_last(self, runner) -> Iterator[None]:
         """Put off what is removed until all is written."""
         backend = self.file_backend
         self.file_backend = late = _LateRemoval(backend)
+        # what is written meanwhile says what is due
+        runner.message_hub.update_info(DUE, late.due)
         try:
             yield
         finally:
             self.file_backend = backend
         for path in late.due:
             backend.remove(path)
+        runner.message_hub.update_info(DUE, [])
 
 
 class _LateRemoval:
