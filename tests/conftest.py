@@ -1,6 +1,7 @@
 # Copyright (c) mmbombo contributors.
 import uuid
 
+import cv2
 import pytest
 import torch
 from hypothesis import settings
@@ -11,6 +12,9 @@ from mmbombo.utils import UserError
 from mmbombo.weak_labels import masks_to_boxes, pixel_groups
 
 torch.set_num_threads(1)
+# scripts run in forks, where OpenCV would wait for threads of a pool that are
+# not there
+cv2.setNumThreads(0)
 # a busy machine makes any example slow
 settings.register_profile('mmbombo', deadline=None)
 settings.load_profile('mmbombo')
