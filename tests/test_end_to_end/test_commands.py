@@ -91,7 +91,6 @@ def test_saved_predictions_of_views_give_the_same_metrics(
     assert done.returncode == 0, done.output[-5000:]
     again = (tmp_path / 'analysis/metrics.json').read_text()
     assert again == out.read_text()
-    assert json.loads(again) != metrics_of(trained.scalars.val[-1])
     assert (tmp_path / 'analysis/confusion_det.png').is_file()
 
 
