@@ -25,7 +25,8 @@ def scored_boxes(draw):
     corners = rng.integers(0, spread, (count, 2))
     boxes = np.concatenate(
         (corners, corners + rng.integers(0, spread, (count, 2))), axis=1)
-    scores = rng.permutation(count) / max(count, 1)
+    # no fractions, which overlaps would lower to the same number
+    scores = (rng.permutation(count) + rng.random(count) / 2) / max(count, 1)
     return (torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
             torch.tensor(scores, dtype=torch.float32))
 
